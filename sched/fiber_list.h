@@ -1,0 +1,41 @@
+// Intrusive FIFO of fibers, linked through fiber::next; no synchronisation of its own.
+#pragma once
+
+#include <baton/sched/fiber.h>
+
+namespace baton::sched {
+
+class fiber_list {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  void push_back(fiber* f) noexcept {
+    f->next = nullptr;
+    (tail_ != nullptr ? tail_->next : head_) = f;
+    tail_ = f;
+    ++size_;
+  }
+  void append(fiber_list&& other) noexcept {
+    if (other.empty()) return;
+    (tail_ != nullptr ? tail_->next : head_) = other.head_;
+    tail_ = other.tail_;
+    size_ += other.size_;
+    other = fiber_list{};
+  }
+  // Null when empty.
+  fiber* pop_front() noexcept {
+    fiber* const f = head_;
+    if (f == nullptr) return nullptr;
+    head_ = f->next;
+    if (head_ == nullptr) tail_ = nullptr;
+    --size_;
+    return f;
+  }
+
+ private:
+  fiber* head_ = nullptr;
+  fiber* tail_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace baton::sched

@@ -1,0 +1,19 @@
+// Where fibers live: chunks that are never freed, so that a pointer to a fiber stays a pointer to some
+// fiber for ever.
+#pragma once
+
+#include <baton/sched/fiber.h>
+
+namespace baton::sched {
+
+// A fresh or recycled entry, without a stack; null: no memory. Takes a lock, may map memory: not in a
+// runtime section. (Ps keep caches in front of it, see spawn.cc.)
+[[nodiscard]] fiber* allocate_fiber() noexcept;
+// Gives entries back, linked through fiber::next.
+void free_fibers(fiber* first) noexcept;
+
+// For reports: every entry that exists. An entry may change under the reader's eyes.
+[[nodiscard]] std::uint32_t fiber_entries() noexcept;
+[[nodiscard]] fiber* fiber_entry_at(std::uint32_t i) noexcept;
+
+}  // namespace baton::sched

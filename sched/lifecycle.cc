@@ -1,0 +1,204 @@
+// Start, exit, fork.
+//
+// Start: once per process, under std::call_once's own protocol; what Ms and the monitor read of the
+// settings is written before the first thread exists. P 0 .. procs-1 begin idle; the first work wakes.
+//
+// Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
+// statics; so an atexit handler, registered again at each run()'s return and therefore run before the
+// destructors of everything constructed until then, tells all Ms to stop: each does at its next call
+// into the scheduler (notice bit `frozen`). The thread that calls exit() goes on, as a plain thread.
+//
+// Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
+// it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine.
+#include <baton/sched/lifecycle.h>
+
+#include <baton/sched/counters.h>
+#include <baton/sched/fatal.h>
+#include <baton/sched/fiber_slab.h>
+#include <baton/sched/machine_table.h>
+#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/thread.h>
+#include <baton/sched/scheduler.h>
+#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack_overflow.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <pthread.h>
+#include <unistd.h>
+
+namespace baton::sched {
+
+namespace {
+
+std::once_flag started;
+std::mutex procs_mutex;
+
+int default_procs() noexcept {
+  if (const char* const text = std::getenv("BATON_PROCS")) {
+    const int n = std::atoi(text);
+    if (n > 0) return n;
+    warn("BATON_PROCS=%s is not a positive number; using the CPUs", text);
+  }
+  return platform::allowed_cpus();
+}
+
+void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
+  const std::uint32_t n = fiber_entries();
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const fiber* const f = fiber_entry_at(i);
+    if (!f->in_use.load(mo::relaxed) || f->stack.top != s.top) continue;
+    std::snprintf(buffer, size, "fiber %llu \"%s\"", static_cast<unsigned long long>(f->id), f->name);
+    return;
+  }
+  std::snprintf(buffer, size, "a fiber that has ended");
+}
+
+void freeze() {
+  machine* const mine = this_machine();
+  const std::uint32_t n = machine_count();
+  for (std::uint32_t i = 0; i < n; ++i) {
+    if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
+  }
+}
+
+void in_fork_child() {
+  scheduler& s = the_scheduler;
+  s.forked.store(true, mo::relaxed);
+  if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
+}
+
+void start_once(const settings& s) noexcept {
+  scheduler& sched = the_scheduler;
+  sched.config = s;
+  sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
+  platform::init_clock();
+  platform::init_barriers();
+  install_overflow_handler();
+  set_overflow_namer(name_overflowed);
+  if (s.ignore_sigpipe) {
+    struct sigaction now {};
+    if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
+  }
+  install_first_poller();
+  ::pthread_atfork(nullptr, nullptr, in_fork_child);
+  sched.ps = new processor[limits::procs_max];
+  for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
+  const int n = std::clamp(s.procs > 0 ? s.procs : default_procs(), 1, limits::procs_max);
+  sched.procs.store(n, mo::relaxed);
+  sched.procs_ever.store(n, mo::release);
+  for (int i = n; i-- > 0;) put_idle(&sched.ps[i]);
+  std::atexit(freeze);
+  sched.running.store(true, mo::release);
+  start_monitor();
+  for (int i = 0; i < std::min(n + 1, 4); ++i) want_thread();
+}
+
+}  // namespace
+
+constinit scheduler_storage the_scheduler_storage;
+
+void start(const settings& s) noexcept {
+  if (the_scheduler.forked.load(mo::relaxed)) {
+    fatal("the runtime does not work in the child of a fork; call only exec or _exit there");
+  }
+  bool first = false;
+  std::call_once(started, [&] {
+    start_once(s);
+    first = true;
+  });
+  if (!first && s.procs > 0) set_procs(s.procs);
+}
+
+bool is_running() noexcept { return the_scheduler.running.load(mo::acquire); }
+
+int procs() noexcept {
+  if (!is_running()) start(settings{});
+  return the_scheduler.procs.load(mo::relaxed);
+}
+
+int set_procs(int n) noexcept {
+  if (!is_running()) start(settings{});
+  scheduler& s = the_scheduler;
+  n = std::clamp(n, 1, limits::procs_max);
+  const std::lock_guard guard(procs_mutex);
+  const int before = s.procs.load(mo::relaxed);
+  if (n == before) return before;
+  change_procs(n);
+  wake_monitor();
+  return before;
+}
+
+int set_max_threads(int n) noexcept {
+  return the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
+}
+
+void main_returned() noexcept { std::atexit(freeze); }
+
+__attribute__((no_sanitize("thread"))) void dump_fibers(int fd) noexcept {
+  char line[256];
+  const std::uint32_t n = fiber_entries();
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const fiber* const f = fiber_entry_at(i);
+    if (!f->in_use.load(mo::relaxed)) continue;
+    const char* state = "runnable";
+    if (f->word.peek() == park_word::parked) state = "waits for";
+    const int length = std::snprintf(line, sizeof line, "fiber %llu \"%.*s\" %s %s%s spawned by %llu\n",
+                                     static_cast<unsigned long long>(f->id), static_cast<int>(limits::fiber_name_max),
+                                     f->name, state, f->word.peek() == park_word::parked ? name_of(f->reason) : "",
+                                     f->syscall_depth > 0 ? " in a declared call" : "",
+                                     static_cast<unsigned long long>(f->spawner));
+    if (length > 0 && ::write(fd, line, std::min(static_cast<std::size_t>(length), sizeof line - 1)) < 0) return;
+  }
+}
+
+counters read_counters() noexcept {
+  const scheduler& s = the_scheduler;
+  counters c;
+  const int n = s.procs_ever.load(mo::acquire);
+  for (int i = 0; i < n; ++i) {
+    const processor& p = s.ps[i];
+    c.switches += p.picks();
+    c.steals += p.steals.read();
+    c.timers += p.timers.size();
+  }
+  c.spawned = s.next_id.load(mo::relaxed) - 1;
+  for (int i = 0; i < n; ++i) c.spawned -= s.ps[i].last_id - s.ps[i].next_id;
+  const std::uint32_t entries = fiber_entries();
+  for (std::uint32_t i = 0; i < entries; ++i) {
+    const fiber* const f = fiber_entry_at(i);
+    if (!f->in_use.load(mo::relaxed)) continue;
+    ++c.fibers;
+    if (f->word.peek() == park_word::parked) ++c.fibers_parked;
+  }
+  c.threads = static_cast<std::uint64_t>(s.threads.load(mo::relaxed));
+  c.threads_idle = static_cast<std::uint64_t>(s.threads_idle.load(mo::relaxed));
+  c.threads_started = s.threads_started.load(mo::relaxed);
+  c.thread_failures = s.thread_failures.load(mo::relaxed);
+  c.procs = static_cast<std::uint64_t>(s.procs.load(mo::relaxed));
+  c.procs_idle = static_cast<std::uint64_t>(std::max(0, s.idle_ps.load(mo::relaxed)));
+  c.handoffs_predicted = s.handoffs_predicted.load(mo::relaxed);
+  c.handoffs_unknown = s.handoffs_unknown.load(mo::relaxed);
+  c.handoffs_hinted = s.handoffs_hinted.load(mo::relaxed);
+  c.retakes = s.retakes.load(mo::relaxed);
+  c.returned_slow = s.returned_slow.load(mo::relaxed);
+  c.slices_ended = s.slices_ended.load(mo::relaxed);
+  c.polls = s.polls.load(mo::relaxed);
+  const auto stacks = stack_pool::instance().read();
+  c.stacks = stacks.stacks;
+  c.stack_bytes = stacks.bytes_mapped;
+  c.stacks_unguarded = stacks.guard_failures;
+  switch (stack_pool::instance().guard()) {
+    case stack_pool::guard_kind::guard_region: c.guard = "region"; break;
+    case stack_pool::guard_kind::mprotect_pages: c.guard = "mprotect"; break;
+    case stack_pool::guard_kind::none: c.guard = "none"; break;
+  }
+  c.barrier = platform::barriers() == platform::barrier_kind::membarrier ? "membarrier" : "fence";
+  return c;
+}
+
+}  // namespace baton::sched

@@ -1,0 +1,33 @@
+// Starting the runtime, and what happens at exit and fork. The runtime is process-wide; it starts with
+// the first call that needs it and is never torn down by static destructors.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton::sched {
+
+struct settings {
+  int procs = 0;  // 0: $BATON_PROCS, else the CPUs that the affinity mask allows
+  int max_threads = 10'000;
+  std::size_t stack_size = 256 * 1024;
+  std::int64_t rescue_after_ns = 10'000'000;
+  bool rescue = true;
+  bool ignore_sigpipe = true;
+  int on_deadlock = 0;
+};
+
+// Starts the runtime; does nothing when it runs already, but s.procs > 0 then sets the number of Ps.
+void start(const settings& s) noexcept;
+[[nodiscard]] bool is_running() noexcept;
+[[nodiscard]] int procs() noexcept;
+// Changes the number of Ps while the runtime runs; returns the former number. Takes effect before it
+// returns for growth; a P that must go is taken from its M at that M's next chance.
+int set_procs(int n) noexcept;
+int set_max_threads(int n) noexcept;
+// Re-registers the exit handler, so that it runs before static destructors registered until now.
+void main_returned() noexcept;
+// One line per fiber: id, name, state, why it waits, who spawned it.
+void dump_fibers(int fd) noexcept;
+
+}  // namespace baton::sched

@@ -1,0 +1,68 @@
+// Every maximum of the scheduler, in one place, with its reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton::sched::limits {
+
+// Ps. Their array has this size from the start, so that no pointer to a P ever dangles. A machine
+// with more CPUs than this runs several processes.
+inline constexpr int procs_max = 256;
+
+// Ms, as in Go: far beyond what a healthy program uses, low enough to stop a runaway one before the
+// kernel does. options.max_threads may lower it; the table of Ms has this size plus some room.
+inline constexpr int threads_max = 10'000;
+
+// Slots of a P's run queue (a power of two): long enough that overflow to the global queue is rare,
+// short enough to stay within a few cache lines' worth of prefetch when half of it is stolen.
+inline constexpr std::uint32_t run_queue_slots = 256;
+
+// Every so-many-th pick is a slow one, which reads the cycle counter (about 9 ns) and looks around.
+inline constexpr std::uint32_t clock_every = 16;
+
+// On every so-many-th slow pick the global queue goes first, so that local work that breeds more local
+// work cannot starve it: every 64th pick (Go: every 61st).
+inline constexpr std::uint32_t global_queue_every_slow = 4;
+
+// Bytes of a fiber's name that are kept, with the terminating NUL: what fits its slab entry.
+inline constexpr std::size_t fiber_name_max = 24;
+
+// Free fibers, and free stacks of each class, that a P keeps for itself; beyond that, half go back.
+inline constexpr std::size_t fiber_cache = 256;
+inline constexpr std::size_t stack_cache = 64;
+inline constexpr std::size_t stack_batch = 32;
+
+// The initial stack pointers are spread over this many cache lines of the top page: with all at the
+// same offset, a thousand stacks compete for the same few sets of the cache.
+inline constexpr std::uint32_t stack_colours = 32;
+
+// A fiber, or a chain of fibers that hand on through runnext, runs this long while others wait.
+inline constexpr std::int64_t time_slice_ns = 10'000'000;
+
+// A busy P looks at the network when nobody has for this long; the monitor when not even that happens.
+inline constexpr std::int64_t poll_gap_busy_ns = 250'000;
+inline constexpr std::int64_t poll_gap_monitor_ns = 1'000'000;
+
+// A timer this late on a busy P is run by the monitor.
+inline constexpr std::int64_t timer_overdue_ns = 1'000'000;
+
+// A declared call is left its P for at least this long; when others serve the work anyway, for the
+// second value.
+inline constexpr std::int64_t retake_after_ns = 20'000;
+inline constexpr std::int64_t retake_at_the_latest_ns = 10'000'000;
+
+// The monitor's pace (see monitor.cc), and how many fast looks it has per second.
+inline constexpr std::int64_t monitor_fast_ns = 20'000;
+inline constexpr std::int64_t monitor_work_waits_ns = 1'000'000;
+inline constexpr std::int64_t monitor_busy_ns = 5'000'000;
+inline constexpr int monitor_fast_looks_per_s = 100;
+
+// An M that finds nothing looks around this long before it sleeps.
+inline constexpr std::int64_t spin_ns = 10'000;
+
+// Idle Ms end after this, down to procs + idle_threads_spare.
+inline constexpr std::int64_t idle_thread_ends_after_ns = 30'000'000'000;
+inline constexpr int idle_threads_spare = 2;
+
+}  // namespace baton::sched::limits

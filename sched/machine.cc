@@ -1,0 +1,170 @@
+// The life of an M, and the only thread_locals of the scheduler.
+//
+// A thread's main loop runs on its native context: get a P, find a fiber, switch to it. Fibers switch
+// among themselves directly; the native context is entered only when nothing local is runnable, or
+// when a fiber must wait while its M has no P. Threads are started by the monitor alone, never in a
+// runtime section and never from a thread of the user's (whose signal mask, affinity and scheduling
+// class they would inherit).
+//
+// Ms are numbered and type-stable: a thread that ends leaves its object on a free list.
+#include <baton/sched/machine.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/machine_table.h>
+#include <baton/sched/platform/futex.h>
+#include <baton/sched/platform/thread.h>
+#include <baton/sched/scheduler.h>
+#include <baton/sched/stack_overflow.h>
+#include <baton/sched/switch.h>
+
+#include <cstring>
+#include <cxxabi.h>
+#include <new>
+
+namespace baton::sched {
+
+namespace {
+
+thread_local machine* the_machine = nullptr;
+thread_local strand thread_strand{strand::kind::plain_thread};
+
+platform::spin_lock table_lock;
+machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle
+platform::atomic<machine*> table[limits::threads_max + 16];
+platform::atomic<std::uint32_t> table_size{0};
+
+machine* allocate_machine() noexcept {
+  {
+    platform::lock_guard guard(table_lock);
+    if (free_machines != nullptr) {
+      machine* const m = free_machines;
+      free_machines = m->next_idle;
+      m->next_idle = nullptr;
+      return m;
+    }
+  }
+  auto* const m = new (std::nothrow) machine;  // type-stable: never freed
+  if (m == nullptr) return nullptr;
+  platform::lock_guard guard(table_lock);
+  m->index = table_size.load(mo::relaxed);
+  table[m->index].store(m, mo::release);  // pairs with machine_at()
+  table_size.store(m->index + 1, mo::release);
+  return m;
+}
+
+void free_machine(machine* m) noexcept {
+  platform::lock_guard guard(table_lock);
+  m->next_idle = free_machines;
+  free_machines = m;
+}
+
+void run_machine(machine* m) noexcept {
+  for (;;) {
+    if (m->my_p() == nullptr) {
+      if (!wait_for_p(m)) return;
+    } else if (fiber* const f = find_work(m)) {
+      switch_from_native(m, f);
+    }
+  }
+}
+
+void machine_main(void* arg) {
+  auto* const m = static_cast<machine*>(arg);
+  the_machine = m;
+  m->tid = platform::thread_id();
+  // The two words behind this pointer are the ABI's; see exception_state.
+  m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
+  m->tsan_fiber = sanitizer::current_tsan_fiber();
+  platform::thread_stack(&m->stack_bottom, &m->stack_size);
+  {
+    const alternate_stack signal_stack;
+    run_machine(m);
+  }
+  // The M is at its end: it has no P, and no fiber will ever be on it.
+  the_machine = nullptr;
+  the_scheduler.threads.fetch_sub(1, mo::relaxed);
+  free_machine(m);
+}
+
+}  // namespace
+
+// noinline keeps a caller from computing the thread_local's address itself and keeping it across a
+// switch. The memory clobber keeps the compiler from concluding that two calls give the same value
+// (noinline alone: g++ 12 merged them).
+__attribute__((noinline)) machine* this_machine() noexcept {
+  machine* const m = the_machine;
+  asm volatile("" ::: "memory");
+  return m;
+}
+
+__attribute__((noinline)) void set_this_machine(machine* m) noexcept {
+  the_machine = m;
+  asm volatile("" ::: "memory");
+}
+
+__attribute__((noinline)) strand* this_thread_strand() noexcept {
+  asm volatile("" ::: "memory");
+  return &thread_strand;
+}
+
+machine* machine_at(std::uint32_t i) noexcept { return table[i].load(mo::acquire); }
+std::uint32_t machine_count() noexcept { return table_size.load(mo::acquire); }
+
+void detail::heed(machine* m) noexcept {
+  const std::uint32_t n = m->baton.notice();
+  if ((n & baton_word::dead) != 0) {
+    fatal("the runtime does not work in the child of a fork; call only exec or _exit there");
+  }
+  if ((n & baton_word::frozen) != 0) {
+    // The process is ending: this thread stops for good, before the static destructors run.
+    static platform::atomic<std::uint32_t> never{0};
+    for (;;) platform::futex_wait(never, 0, platform::forever_ns);
+  }
+  if (!m->baton.keep()) m->p.store(nullptr, mo::relaxed);
+}
+
+void want_thread() noexcept {
+  the_scheduler.threads_wanted.fetch_add(1, mo::release);
+  wake_monitor();
+}
+
+void start_wanted_threads() noexcept {
+  scheduler& s = the_scheduler;
+  while (s.threads_wanted.load(mo::acquire) > 0) {
+    if (s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed)) {
+      static bool said = false;
+      if (!said) {
+        said = true;
+        warn("all %d threads that max_threads allows are in use, and most of them blocked; work waits until one "
+             "comes back",
+             s.max_threads.load(mo::relaxed));
+      }
+      s.threads_wanted.store(0, mo::relaxed);  // the monitor asks again while work waits
+      return;
+    }
+    machine* const m = allocate_machine();
+    int error = m == nullptr ? 12 : 0;
+    if (error == 0) {
+      s.threads.fetch_add(1, mo::relaxed);
+      error = platform::start_thread(machine_main, m, "baton-m");
+      if (error != 0) {
+        s.threads.fetch_sub(1, mo::relaxed);
+        free_machine(m);
+      }
+    }
+    if (error != 0) {
+      s.thread_failures.fetch_add(1, mo::relaxed);
+      static bool said = false;
+      if (!said) {
+        said = true;
+        warn("cannot start a thread (%s); work waits until one comes back or can be started", std::strerror(error));
+      }
+      s.threads_wanted.store(0, mo::relaxed);
+      return;
+    }
+    s.threads_started.fetch_add(1, mo::relaxed);
+    s.threads_wanted.fetch_sub(1, mo::relaxed);
+  }
+}
+
+}  // namespace baton::sched

@@ -1,0 +1,104 @@
+// M: an OS thread that runs fibers while it holds a P. Type-stable: the object of a thread that ended
+// is reused by the next one.
+//
+// A runtime section lies between enter_runtime() and leave_runtime(). P-local state is touched only
+// there, and no user code runs there: no constructor, move or destructor of the user's types, no
+// callback, no allocation, no logging, no thread creation. Sections do not nest.
+#pragma once
+
+#include <baton/sched/baton_word.h>
+#include <baton/sched/counter.h>
+#include <baton/sched/fiber.h>
+#include <baton/sched/processor.h>
+
+#include <cstdint>
+
+namespace baton::sched {
+
+struct alignas(64) machine {
+  // ---- this M's own lines ----
+  baton_word baton;
+  // The P it holds, null if none. Written by this M alone, in a section; a revoker reads it while it
+  // judges a visit, during which it cannot change.
+  alignas(64) platform::atomic<processor*> p{nullptr};
+  platform::atomic<fiber*> current{nullptr};  // null on the native context; others read it for reports
+  exception_state* exceptions = nullptr;      // this thread's __cxa_get_globals()
+  void* native = nullptr;                     // the native context while a fiber runs
+  bool spinning = false;                      // counted in scheduler::spinning
+  std::uint32_t short_calls = 0;              // declared calls that were expected to be short
+  bool polling = false;                       // is the one that sleeps in the poller
+  bool queued_idle = false;                   // went to the idle list, and has not been woken yet
+  std::int32_t tid = 0;
+  std::uint32_t index = 0;
+
+  // ---- how an idle M is woken: a binary semaphore, and what it was woken with ----
+  alignas(64) platform::atomic<std::uint32_t> wake_word{0};
+  processor* handed = nullptr;  // written before wake_word, read after it
+  bool handed_spinning = false;
+
+  // ---- guarded by the scheduler's lock ----
+  machine* next_idle = nullptr;
+  machine* prev_idle = nullptr;
+  bool on_idle_list = false;
+
+  // ---- sanitizers: the native context ----
+  void* asan_fake_stack = nullptr;
+  void* stack_bottom = nullptr;
+  std::size_t stack_size = 0;
+  void* tsan_fiber = nullptr;
+
+  [[nodiscard]] processor* my_p() const noexcept { return p.load(mo::relaxed); }
+  [[nodiscard]] fiber* my_fiber() const noexcept { return current.load(mo::relaxed); }
+};
+
+// The calling thread's M; null on a thread that is none. Never inlined, and a barrier for the compiler:
+// a fiber may be on another thread after each switch, and the address of a thread_local, once computed,
+// would otherwise be kept across it.
+[[nodiscard]] machine* this_machine() noexcept;
+void set_this_machine(machine* m) noexcept;
+// The stand-in for the calling thread where it waits as a plain thread.
+[[nodiscard]] strand* this_thread_strand() noexcept;
+
+namespace detail {
+// Slow path of enter: finds out whether the P is still there. In a section.
+void heed(machine* m) noexcept;
+}  // namespace detail
+
+// Begins a section on the calling thread, whose M the caller knows.
+inline void enter_runtime(machine* m) noexcept {
+  if (!m->baton.enter()) detail::heed(m);
+}
+
+// Begins a section on the calling thread; null on a thread that is no M. After it m->my_p() is the
+// P, or null if the M has lost it.
+[[nodiscard]] inline machine* enter_runtime() noexcept {
+  machine* const m = this_machine();
+  if (m == nullptr) return nullptr;
+  enter_runtime(m);
+  return m;
+}
+
+// Ends a section: the fiber goes on in user code, or in the syscall that it is inside of.
+inline void leave_runtime(machine* m) noexcept {
+  const fiber* const f = m->my_fiber();
+  m->baton.leave(__builtin_expect(f->syscall_depth != 0, 0) ? place::syscall : place::user);
+}
+
+// A section as an object, for calls that never switch. m is null on a plain thread.
+class runtime_section {
+ public:
+  runtime_section() noexcept : m_(enter_runtime()) {}
+  ~runtime_section() {
+    if (m_ != nullptr) leave_runtime(m_);
+  }
+  runtime_section(const runtime_section&) = delete;
+  runtime_section& operator=(const runtime_section&) = delete;
+  [[nodiscard]] machine* m() const noexcept { return m_; }
+  // The P that may be touched until the end of the section; null: none.
+  [[nodiscard]] processor* p() const noexcept { return m_ != nullptr ? m_->my_p() : nullptr; }
+
+ private:
+  machine* m_;
+};
+
+}  // namespace baton::sched

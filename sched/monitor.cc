@@ -1,0 +1,269 @@
+// The monitor: the thread without a P that watches the others. It is the backstop for what was not
+// predicted: a P whose M stays in a declared call, a fiber that does not let go, a timer or a network
+// that nobody looks at; and it starts threads, because nobody else may.
+//
+// What it does at each look, P by P (only busy ones):
+//   visit in syscall    the same visit on two looks, at least 20 us old, and work waits that nobody idle
+//                       or spinning serves; or 10 ms old and work waits: retake
+//   same slice          one fiber or runnext chain for 10 ms while others wait: tell `slice_over`, heeded at
+//                       the M's next call that may switch
+//   timers              more than 1 ms overdue: run them, their fibers go to the global queue
+//   retired P           (procs was lowered) taken from user code and calls alike
+// and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
+// backstop for a thread that could not be started); start the threads that are wanted.
+//
+// Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
+// monitor is the only revoker besides set_procs and shutdown, which take the same mutex.
+//
+// Its pace follows need, because each of its wakes costs some microseconds of CPU:
+//   20 us     while a call that was not expected to be short is under way and work waits, or after a
+//             retake; at most 100 such looks a second, a budget that success does not refill
+//   1 ms      while work waits
+//   5 ms      while some P is busy
+//   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
+//             "publish, fence, look": asleep := true; heavy barrier; look; sleep.
+#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/futex.h>
+#include <baton/sched/platform/thread.h>
+#include <baton/sched/scheduler.h>
+
+#include <algorithm>
+#include <mutex>
+
+namespace baton::sched {
+
+namespace {
+
+// How long one visit, or one slice, has been seen to last.
+struct observation {
+  machine* m = nullptr;
+  baton_word::visit visit;
+  std::int64_t visit_since = 0;
+  std::uint64_t slice = 0;
+  std::int64_t slice_since = 0;
+  bool slice_told = false;
+};
+
+platform::atomic<std::uint32_t> bell{0};      // rung to end the monitor's sleep
+platform::atomic<bool> asleep{false};         // in the sleep without end, or about to be
+platform::atomic<bool> call_watched{false};   // a call of unknown length has begun
+platform::spin_lock revoker;                  // never taken by an M
+observation seen[limits::procs_max];
+
+bool somebody_serves() noexcept {
+  const scheduler& s = the_scheduler;
+  return s.spinning.load(mo::relaxed) > 0 || s.idle_ps.load(mo::relaxed) > 0;
+}
+
+struct candidate {
+  processor* p;
+  machine* m;
+  baton_word::visit visit;
+};
+
+class look {
+ public:
+  explicit look(std::int64_t now) noexcept : now_(now) {}
+
+  void at(processor& p) noexcept {
+    observation& o = seen[p.index];
+    if (p.idle.load(mo::relaxed)) {
+      o.m = nullptr;
+      return;
+    }
+    ++busy;
+    const bool waits = work_waits(&p);
+    if (waits) work_waiting = true;
+    if (now_ - p.timers.earliest() > limits::timer_overdue_ns) run_due_timers(&p, now_, readied_);
+    machine* const m = p.m.load(mo::acquire);
+    if (m == nullptr || m->my_p() != &p) return;
+
+    const baton_word::visit v = m->baton.judge();
+    if (o.m != m || !(o.visit == v)) {
+      o.visit = v;
+      o.visit_since = now_;
+    }
+    const std::uint64_t slice = p.picks() - p.chained.read();
+    if (o.m != m || o.slice != slice) {
+      o.slice = slice;
+      o.slice_since = now_;
+      o.slice_told = false;
+    }
+    const bool first_sight = o.m != m;
+    o.m = m;
+
+    const std::int64_t age = now_ - o.visit_since;
+    const bool retired = p.index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
+    if (v.where == place::syscall) {
+      if (waits) outstanding_call = true;
+      if (!first_sight && (retired || (waits && age >= limits::retake_after_ns &&
+                                       (!somebody_serves() || age >= limits::retake_at_the_latest_ns)))) {
+        candidates_[count_++] = {&p, m, v};
+      }
+    } else if (v.where == place::user && retired) {
+      candidates_[count_++] = {&p, m, v};
+    }
+    if (waits && !o.slice_told && now_ - o.slice_since >= limits::time_slice_ns) {
+      o.slice_told = true;
+      m->baton.tell(baton_word::slice_over);
+    }
+  }
+
+  // Takes the candidates' Ps; returns how many.
+  int revoke() noexcept {
+    if (count_ == 0) return 0;
+    int asked = 0;
+    for (int i = 0; i < count_; ++i) {
+      if (candidates_[i].m->baton.ask()) candidates_[asked++] = candidates_[i];
+    }
+    platform::heavy_barrier();  // pairs with the light barriers of enter and end_syscall
+    int taken = 0;
+    for (int i = 0; i < asked; ++i) {
+      const candidate& c = candidates_[i];
+      if (!c.m->baton.take(c.visit)) continue;
+      ++taken;
+      seen[c.p->index].m = nullptr;
+      the_scheduler.retakes.fetch_add(1, mo::relaxed);
+      if (c.p->index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed))) drain(c.p);
+      hand_off(c.p);
+    }
+    return taken;
+  }
+
+  void look_at_the_network() noexcept {
+    scheduler& s = the_scheduler;
+    const std::uint64_t t = platform::ticks();
+    if (s.polling.load(mo::relaxed) ||
+        t - s.last_poll_ticks.load(mo::relaxed) < platform::ticks_of_ns(limits::poll_gap_monitor_ns) ||
+        s.someone_polls_now.exchange(true, mo::acquire)) {
+      return;
+    }
+    s.source.load(mo::acquire)->poll(0, readied_);
+    s.polls.fetch_add(1, mo::relaxed);
+    s.last_poll_ticks.store(t, mo::relaxed);
+    s.someone_polls_now.store(false, mo::release);
+  }
+
+  void finish() noexcept {
+    if (!readied_.empty()) {
+      make_runnable_all(nullptr, static_cast<fiber_list&&>(readied_));
+    } else if (work_waiting) {
+      wake_for_work();
+    }
+  }
+
+  int busy = 0;
+  bool work_waiting = false;
+  bool outstanding_call = false;
+
+ private:
+  static void drain(processor* p) noexcept {
+    fiber_list left;
+    while (fiber* const f = p->queue.take_next()) left.push_back(f);
+    while (fiber* const f = p->queue.pop()) left.push_back(f);
+    make_runnable_all(nullptr, static_cast<fiber_list&&>(left));
+  }
+
+  std::int64_t now_;
+  int count_ = 0;
+  candidate candidates_[limits::procs_max];
+  fiber_list readied_;
+};
+
+// Fast looks: a number per second, whatever they bring.
+class fast_budget {
+ public:
+  bool take(std::int64_t now) noexcept {
+    if (now - since_ >= 1'000'000'000) {
+      since_ = now;
+      left_ = limits::monitor_fast_looks_per_s;
+    }
+    if (left_ == 0) return false;
+    --left_;
+    return true;
+  }
+
+ private:
+  std::int64_t since_ = 0;
+  int left_ = 0;
+};
+
+void sleep_for(std::int64_t ns) noexcept {
+  const std::uint32_t before = bell.load(mo::acquire);
+  if (the_scheduler.threads_wanted.load(mo::acquire) > 0) return;
+  platform::futex_wait(bell, before, platform::now_ns() + ns);
+}
+
+bool all_idle() noexcept {
+  const scheduler& s = the_scheduler;
+  return s.idle_ps.load(mo::seq_cst) >= s.procs.load(mo::relaxed) && s.threads_wanted.load(mo::acquire) == 0;
+}
+
+void sleep_while_all_idle() noexcept {
+  const std::uint32_t before = bell.load(mo::acquire);
+  asleep.store(true, mo::seq_cst);
+  platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
+  if (all_idle()) platform::futex_wait(bell, before, platform::forever_ns);
+  asleep.store(false, mo::seq_cst);
+}
+
+void monitor_main(void*) {
+  platform::set_precise_timers();
+  fast_budget budget;
+  bool was_fast = false;
+  for (;;) {
+    start_wanted_threads();
+    int taken = 0;
+    bool work_waiting;
+    bool call;
+    int busy;
+    {
+      const platform::lock_guard guard(revoker);
+      static look* const storage = static_cast<look*>(::operator new(sizeof(look)));
+      look& l = *new (storage) look(platform::now_ns());
+      const int n = the_scheduler.procs_ever.load(mo::acquire);
+      for (int i = 0; i < n; ++i) l.at(the_scheduler.ps[i]);
+      taken = l.revoke();
+      if (l.busy > 0) l.look_at_the_network();
+      l.finish();
+      work_waiting = l.work_waiting;
+      call = l.outstanding_call;
+      busy = l.busy;
+    }
+    const bool watched = call_watched.exchange(false, mo::relaxed);
+    const bool want_fast = taken > 0 || (call && work_waiting) || (watched && !was_fast);
+    was_fast = want_fast;
+    if (want_fast && budget.take(platform::now_ns())) {
+      sleep_for(limits::monitor_fast_ns);
+    } else if (work_waiting) {
+      sleep_for(limits::monitor_work_waits_ns);
+    } else if (busy > 0) {
+      sleep_for(limits::monitor_busy_ns);
+    } else {
+      sleep_while_all_idle();
+    }
+  }
+}
+
+}  // namespace
+
+void start_monitor() noexcept {
+  const int error = platform::start_thread(monitor_main, nullptr, "baton-monitor");
+  if (error != 0) std::terminate();
+}
+
+void wake_monitor() noexcept {
+  bell.fetch_add(1, mo::release);
+  platform::futex_wake(&bell, 1);
+}
+
+void monitor_note_busy() noexcept {
+  platform::light_barrier();  // the P is no longer idle, then look; pairs with sleep_while_all_idle()
+  if (__builtin_expect(asleep.load(mo::relaxed), 0)) wake_monitor();
+}
+
+void monitor_watch_call() noexcept {
+  if (!call_watched.load(mo::relaxed)) call_watched.store(true, mo::relaxed);
+}
+
+}  // namespace baton::sched

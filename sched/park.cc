@@ -1,0 +1,260 @@
+// Parking, readying, yielding: see park.h for the contract and park_word.h for the word.
+//
+// The numbered life of one park of a fiber:
+//   1. prepare_park: the word says parking; the fiber publishes itself to a waker;
+//   2. park: if the word says woken already, there is no switch at all;
+//   3. otherwise the fiber leaves its stack for the next runnable one (or the native context), and the
+//      side that arrives commits: parking -> parked. If that fails the fiber was woken in between and is
+//      queued at once: nobody else will;
+//   4. ready: parked -> running, and queue. The waker cannot have queued it before 3, so no M runs a
+//      fiber that is still on its stack.
+// Nothing is locked across the switch.
+#include <baton/sched/park.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/platform/futex.h>
+#include <baton/sched/scheduler.h>
+#include <baton/sched/switch.h>
+#include <baton/sched/timer.h>
+#include <baton/sched/waiter.h>
+
+namespace baton::sched {
+
+namespace {
+
+// After-actions.
+
+void commit_park(machine* m, void* arg) noexcept {
+  auto* const f = static_cast<fiber*>(arg);
+  if (!f->word.commit()) make_runnable(m, f);
+}
+
+void requeue_local(machine* m, void* arg) noexcept {
+  auto* const f = static_cast<fiber*>(arg);
+  processor* const p = m->my_p();
+  if (p == nullptr) {
+    make_runnable(m, f);
+    return;
+  }
+  push_local(p, f);
+  if (the_scheduler.procs.load(mo::relaxed) > 1) wake_for_work();
+}
+
+void requeue_global(machine*, void* arg) noexcept {
+  the_scheduler.global.push(static_cast<fiber*>(arg));
+  wake_for_work();
+}
+
+// Leaves the fiber's stack for whatever comes next; returns the M that it is on when it runs again.
+machine* switch_away(machine* m, fiber* from, after_action action) noexcept {
+  processor* const p = m->my_p();
+  if (p != nullptr) {
+    if (fiber* const next = pick(m, p)) return switch_to(m, from, next, action, from);
+  }
+  return switch_to_native(m, from, action, from);
+}
+
+// The slice is used up: the chain that hands on through runnext ends here. In a section.
+void end_chain(machine* m) noexcept {
+  m->baton.clear(baton_word::slice_over);
+  the_scheduler.slices_ended.fetch_add(1, mo::relaxed);
+  if (processor* const p = m->my_p()) {
+    if (fiber* const next = p->queue.take_next()) the_scheduler.global.push(next);
+  }
+}
+
+void park_thread(strand* self) noexcept {
+  if (!self->word.commit()) return;  // woken already
+  // acquire: pairs with the release in wake_thread().
+  while (self->word.futex().load(mo::acquire) == park_word::parked) {
+    platform::futex_wait(self->word.futex(), park_word::parked, platform::forever_ns);
+  }
+}
+
+// The thread may be gone as soon as the word has changed: after that only its address is used.
+void wake_thread(strand* who) noexcept {
+  platform::atomic<std::uint32_t>& word = who->word.futex();
+  std::uint32_t seen = word.load(mo::relaxed);
+  for (;;) {
+    if (seen != park_word::parking && seen != park_word::parked) {
+      fatal("a thread was readied twice for one wait");
+    }
+    const bool sleeps = seen == park_word::parked;
+    const std::uint32_t next = sleeps ? park_word::running : park_word::woken;
+    if (word.compare_exchange_weak(seen, next, mo::acq_rel, mo::relaxed)) {
+      if (sleeps) platform::futex_wake(&word, 1);
+      return;
+    }
+  }
+}
+
+// True: the fiber has to be queued by the caller.
+bool wake_fiber(fiber* f) noexcept {
+  switch (f->word.ready()) {
+    case park_word::woke::from_parked:
+      return true;
+    case park_word::woke::before_the_switch:
+      return false;
+    case park_word::woke::twice:
+      break;
+  }
+  fatal("fiber %llu \"%s\" was readied twice for one wait", static_cast<unsigned long long>(f->id), f->name);
+}
+
+}  // namespace
+
+strand* current_strand() noexcept {
+  machine* const m = this_machine();
+  if (m == nullptr) return this_thread_strand();
+  fiber* const f = m->my_fiber();
+  // Inside a declared syscall the fiber's thread counts as a plain thread: it cannot be left there.
+  return f == nullptr || f->syscall_depth != 0 ? this_thread_strand() : f;
+}
+
+void cancel_park(strand* self) noexcept {
+  if (self->word.woken_already()) fatal("a wait was taken back after somebody had readied it");
+  self->word.futex().store(park_word::running, mo::relaxed);
+}
+
+void park(strand* self) noexcept {
+  if (self->what == strand::kind::plain_thread) {
+    park_thread(self);
+    return;
+  }
+  auto* const f = static_cast<fiber*>(self);
+  if (f->word.woken_already()) return;
+  machine* m = enter_runtime();
+  if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
+  m = switch_away(m, f, commit_park);
+  leave_runtime(m);
+}
+
+bool park_thread_until(strand* self, std::int64_t deadline_ns) noexcept {
+  if (!self->word.commit()) return true;
+  while (self->word.futex().load(mo::acquire) == park_word::parked) {  // as in park_thread()
+    if (platform::futex_wait(self->word.futex(), park_word::parked, deadline_ns)) continue;
+    // Back to parking: then a ready() that comes from here on is seen as one before the switch.
+    std::uint32_t parked = park_word::parked;
+    if (self->word.futex().compare_exchange_strong(parked, park_word::parking, mo::acq_rel, mo::acquire)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void ready(strand* who) noexcept {
+  if (who->what == strand::kind::plain_thread) {
+    wake_thread(who);
+    return;
+  }
+  auto* const f = static_cast<fiber*>(who);
+  if (!wake_fiber(f)) return;
+  const runtime_section section;
+  make_runnable(section.m(), f);
+}
+
+void ready_into(strand* who, fiber_list& list) noexcept {
+  if (who->what == strand::kind::plain_thread) {
+    wake_thread(who);
+    return;
+  }
+  auto* const f = static_cast<fiber*>(who);
+  if (wake_fiber(f)) list.push_back(f);
+}
+
+void yield() noexcept {
+  machine* m = this_machine();
+  if (m == nullptr) {
+    platform::cpu_relax();
+    return;
+  }
+  fiber* const self = m->my_fiber();
+  if (self->syscall_depth != 0) return;
+  enter_runtime(m);
+  processor* const p = m->my_p();
+  if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others
+    m = switch_to_native(m, self, requeue_global, self);
+  } else {
+    if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
+    if (fiber* const next = pick(m, p)) {
+      m = switch_to(m, self, next, requeue_local, self);
+    }
+  }
+  leave_runtime(m);
+}
+
+void yield_if_due() noexcept {
+  machine* m = this_machine();
+  // no_p alone does not matter here: the next call that waits will see to it. But a fiber whose P was
+  // taken must not run beside the one who has it now for longer than a call.
+  if (m == nullptr || __builtin_expect(m->baton.notice() == 0, 1)) return;
+  fiber* const self = m->my_fiber();
+  if (self->syscall_depth != 0) return;
+  enter_runtime(m);
+  if ((m->baton.notice() & baton_word::slice_over) != 0 || m->my_p() == nullptr) {
+    if ((m->baton.notice() & baton_word::slice_over) != 0) end_chain(m);
+    m = switch_away(m, self, requeue_global);
+  }
+  leave_runtime(m);
+}
+
+namespace {
+
+void wait_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
+  auto* const w = static_cast<waiter*>(arg);
+  strand* const who = w->who();
+  if (w->claim(waiter::timed_out)) ready_into(who, readied);
+}
+
+void sleep_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
+  ready_into(static_cast<strand*>(arg), readied);
+}
+
+}  // namespace
+
+std::uint32_t waiter::wait(std::int64_t deadline_ns) noexcept {
+  if (deadline_ns == platform::forever_ns) {
+    park(who_);
+  } else if (deadline_ns <= platform::now_ns()) {
+    if (claim(timed_out)) {
+      cancel_park(who_);
+    } else {
+      park(who_);  // the ready() is on its way
+    }
+  } else if (who_->what == strand::kind::plain_thread) {
+    if (!park_thread_until(who_, deadline_ns)) {
+      if (claim(timed_out)) {
+        cancel_park(who_);
+      } else {
+        park(who_);
+      }
+    }
+  } else {
+    const timer_handle timer = arm_timer(deadline_ns, wait_is_over, this);
+    park(who_);
+    cancel_timer(timer);  // also when it fired: it may still be looking at *this
+  }
+  return outcome_.load(mo::acquire);
+}
+
+void sleep_until_ns(std::int64_t deadline_ns) {
+  if (deadline_ns <= platform::now_ns()) {
+    yield();
+    return;
+  }
+  strand* const self = current_strand();
+  prepare_park(self, wait_reason::sleep);
+  if (self->what == strand::kind::plain_thread) {
+    if (!park_thread_until(self, deadline_ns)) cancel_park(self);
+    return;
+  }
+  try {
+    static_cast<void>(arm_timer(deadline_ns, sleep_is_over, self));
+  } catch (...) {
+    cancel_park(self);
+    throw;
+  }
+  park(self);
+}
+
+}  // namespace baton::sched

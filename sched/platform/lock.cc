@@ -1,0 +1,20 @@
+// See lock.h for the protocol.
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/futex.h>
+#include <baton/sched/platform/lock.h>
+
+namespace baton::sched::platform {
+
+void spin_lock::lock_slow() noexcept {
+  // A holder that runs is done within some 100 ns; one that does not is worth a sleep.
+  for (int i = 0; i < 60; ++i) {
+    cpu_relax();
+    if (try_lock()) return;
+  }
+  // acquire: as in lock(). From here on the word is left at 2, so that unlock() wakes the next one.
+  while (word_.exchange(2, mo::acquire) != 0) futex_wait(word_, 2, forever_ns);
+}
+
+void spin_lock::wake_sleeper() noexcept { futex_wake(&word_, 1); }
+
+}  // namespace baton::sched::platform

@@ -1,0 +1,79 @@
+// Ms are detached: they are never joined, they end by themselves or stop at exit. Signals stay with
+// the application's own threads; only the synchronous ones are left open, for the overflow report.
+#include <baton/sched/platform/thread.h>
+
+#include <csignal>
+#include <initializer_list>
+#include <new>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace baton::sched::platform {
+
+namespace {
+
+struct start_args {
+  void (*fn)(void*);
+  void* arg;
+  char name[16];
+};
+
+void* thread_main(void* p) {
+  auto* args = static_cast<start_args*>(p);
+  const start_args copy = *args;
+  delete args;
+  ::pthread_setname_np(::pthread_self(), copy.name);
+  copy.fn(copy.arg);
+  return nullptr;
+}
+
+}  // namespace
+
+int start_thread(void (*fn)(void*), void* arg, const char* name) noexcept {
+  auto* args = new (std::nothrow) start_args{fn, arg, {}};
+  if (args == nullptr) return 12;  // ENOMEM
+  for (std::size_t i = 0; i + 1 < sizeof args->name && name[i] != '\0'; ++i) args->name[i] = name[i];
+  sigset_t blocked;
+  sigset_t before;
+  sigfillset(&blocked);
+  for (const int open : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) sigdelset(&blocked, open);
+  ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
+  pthread_attr_t attr;
+  ::pthread_attr_init(&attr);
+  ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+  // The native context runs the scheduler's own shallow loop, nothing of the user's but
+  // thread_local destructors.
+  ::pthread_attr_setstacksize(&attr, 256 * 1024);
+  pthread_t thread;
+  const int error = ::pthread_create(&thread, &attr, thread_main, args);
+  ::pthread_attr_destroy(&attr);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) delete args;
+  return error;
+}
+
+void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
+
+std::int32_t thread_id() noexcept { return static_cast<std::int32_t>(::syscall(SYS_gettid)); }
+
+void thread_stack(void** bottom, std::size_t* size) noexcept {
+  pthread_attr_t attr;
+  *bottom = nullptr;
+  *size = 0;
+  if (::pthread_getattr_np(::pthread_self(), &attr) != 0) return;
+  ::pthread_attr_getstack(&attr, bottom, size);
+  ::pthread_attr_destroy(&attr);
+}
+
+int allowed_cpus() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int n = CPU_COUNT(&set);
+  return n > 0 ? n : 1;
+}
+
+}  // namespace baton::sched::platform

@@ -1,0 +1,25 @@
+// Threads as the scheduler starts and tunes them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton::sched::platform {
+
+// Starts a detached thread that runs fn(arg) with all signals blocked but the synchronous ones
+// (so that a process-directed signal goes to a thread of the application, and a crash still reports).
+// Returns 0 or an errno. Never call it in a runtime section: it allocates and may block.
+int start_thread(void (*fn)(void*), void* arg, const char* name) noexcept;
+
+// 1 ns of timer slack for the calling thread: short sleeps end some 50 us earlier.
+void set_precise_timers() noexcept;
+
+std::int32_t thread_id() noexcept;
+
+// The calling thread's own stack (for the sanitizers).
+void thread_stack(void** bottom, std::size_t* size) noexcept;
+
+// CPUs that the affinity mask of the process allows; at least 1.
+int allowed_cpus() noexcept;
+
+}  // namespace baton::sched::platform

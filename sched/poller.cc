@@ -1,0 +1,54 @@
+// Before anything has installed a poller there are no descriptors to wait for, only timers: then the M
+// that would sleep in the poller sleeps here. With the real poller installed, nobody does any more.
+#include <baton/sched/poller.h>
+
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/futex.h>
+#include <baton/sched/scheduler.h>
+
+namespace baton::sched {
+
+namespace {
+
+class timers_only_poller final : public poller {
+ public:
+  int poll(std::int64_t timeout_ns, fiber_list&) noexcept override {
+    if (timeout_ns == 0) return 0;
+    const std::int64_t deadline = timeout_ns < 0 ? platform::forever_ns : platform::now_ns() + timeout_ns;
+    // acquire: pairs with wake(). A wake() that came before is consumed here, once.
+    while (woken_.exchange(0, mo::acquire) == 0) {
+      if (!platform::futex_wait(woken_, 0, deadline)) break;
+    }
+    return 0;
+  }
+  void wake() noexcept override {
+    if (woken_.exchange(1, mo::acq_rel) == 0) platform::futex_wake(&woken_, 1);
+  }
+
+ private:
+  platform::atomic<std::uint32_t> woken_{0};
+};
+
+timers_only_poller& first_poller() noexcept {
+  static auto& instance = *new timers_only_poller;
+  return instance;
+}
+
+}  // namespace
+
+void install_poller(poller* p) noexcept {
+  poller* const before = the_scheduler.source.exchange(p, mo::acq_rel);
+  if (before != nullptr) before->wake();  // its sleeper comes back and sleeps in the new one
+}
+
+poller* installed_poller() noexcept {
+  poller* const p = the_scheduler.source.load(mo::acquire);
+  return p == &first_poller() ? nullptr : p;
+}
+
+void install_first_poller() noexcept {
+  poller* none = nullptr;
+  the_scheduler.source.compare_exchange_strong(none, &first_poller(), mo::acq_rel, mo::acquire);
+}
+
+}  // namespace baton::sched

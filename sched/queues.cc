@@ -1,0 +1,115 @@
+// Where runnable fibers wait, and in which order a P takes them.
+//
+//   runnext      readied last by this P; goes first, and inherits the time slice
+//   ring         this P's queue, FIFO; thieves take half of it
+//   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
+//   returning    fibers that came back from a syscall and found no P
+//
+// The order of a pick:
+//   1. every 64th pick: the global queue first, so that local work cannot starve it;
+//   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within
+//      microseconds, and a flood of them cannot starve the others;
+//   3. runnext, then the ring;  4. a batch from the global queue.
+// Every 16th pick looks at the cycle counter, and every so often then at timers and the network, so a
+// P that is never idle serves them too.
+#include <baton/sched/scheduler.h>
+
+#include <algorithm>
+
+namespace baton::sched {
+
+void push_overflowing(processor* p, fiber* f) noexcept {
+  while (!p->queue.push(f)) {
+    fiber_list half = p->queue.take_half();
+    if (half.empty()) continue;  // a thief was faster: there is room now
+    half.push_back(f);
+    the_scheduler.global.push_all(static_cast<fiber_list&&>(half));
+    return;
+  }
+}
+
+void push_local_all(processor* p, fiber_list&& list) noexcept {
+  while (!list.empty()) {
+    if (p->queue.ring_size() >= run_queue::slots / 2) {
+      the_scheduler.global.push_all(static_cast<fiber_list&&>(list));
+      return;
+    }
+    push_local(p, list.pop_front());
+  }
+}
+
+bool work_waits(const processor* p) noexcept { return !p->queue.empty() || shared_work_waits(); }
+
+namespace {
+
+fiber* take_global_batch(processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  const std::size_t size = s.global.size();
+  if (size == 0) return nullptr;
+  const auto share = size / static_cast<std::size_t>(std::max(1, s.procs.load(mo::relaxed))) + 1;
+  fiber_list batch = s.global.pop_some(std::min<std::size_t>({share, size, run_queue::slots / 2}));
+  fiber* const f = batch.pop_front();
+  while (!batch.empty()) push_local(p, batch.pop_front());
+  return f;
+}
+
+// A busy P's look around: due timers, and the network when nobody has polled for a while.
+void look_around(machine* m, processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  const std::uint64_t t = platform::ticks();
+  if (t < p->next_look_ticks) return;
+  p->next_look_ticks = t + platform::ticks_of_ns(limits::poll_gap_busy_ns / 4);
+  fiber_list readied;
+  if (p->timers.earliest() != platform::forever_ns) run_due_timers(p, platform::now_ns(), readied);
+  poller* const source = s.source.load(mo::acquire);
+  if (!s.polling.load(mo::relaxed) &&
+      t - s.last_poll_ticks.load(mo::relaxed) > platform::ticks_of_ns(limits::poll_gap_busy_ns) &&
+      !s.someone_polls_now.exchange(true, mo::acquire)) {
+    source->poll(0, readied);
+    s.polls.fetch_add(1, mo::relaxed);
+    s.last_poll_ticks.store(t, mo::relaxed);
+    s.someone_polls_now.store(false, mo::release);
+  }
+  if (!readied.empty()) make_runnable_all(m, static_cast<fiber_list&&>(readied));
+}
+
+}  // namespace
+
+fiber* pick_slow(machine* m, processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  if (static_cast<std::int32_t>(p->countdown.load(mo::relaxed)) <= 0) {
+    p->countdown.store(limits::clock_every, mo::relaxed);
+    p->slow_picks.add();
+    look_around(m, p);
+    if (p->slow_picks.read() % limits::global_queue_every_slow == 0) {
+      if (fiber* const f = s.global.pop()) return f;
+    }
+  }
+  if (!p->served_returning) {
+    if (fiber* const f = s.returning.pop()) {
+      p->served_returning = true;
+      return f;
+    }
+  }
+  p->served_returning = false;
+  if (fiber* const f = p->queue.take_next()) {
+    p->chained.add();
+    return f;
+  }
+  if (fiber* const f = p->queue.pop()) return f;
+  if (fiber* const f = s.returning.pop()) return f;
+  return take_global_batch(p);
+}
+
+void make_runnable_all(machine* m, fiber_list&& list) noexcept {
+  if (list.empty()) return;
+  processor* const p = m != nullptr ? m->my_p() : nullptr;
+  if (p != nullptr) {
+    push_local_all(p, static_cast<fiber_list&&>(list));
+  } else {
+    the_scheduler.global.push_all(static_cast<fiber_list&&>(list));
+  }
+  wake_for_work();
+}
+
+}  // namespace baton::sched

@@ -1,0 +1,119 @@
+// The run queue of a P: a ring that the owner fills at the tail and everybody empties at the head, and
+// `runnext`, the fiber that goes first because it was readied last and its data are warm.
+//
+// Who does what:
+//   push       the owner: load head (acquire), write the slot, store tail (release)
+//   pop        the owner: read the slot, compare-and-swap head (release)
+//   steal      a thief, who owns the destination queue: load head, tail; copy half of the slots;
+//              compare-and-swap head; publish its own tail
+// A slot may be overwritten while a slow thief reads it, so slots are relaxed atomics; the thief's
+// compare-and-swap of head then fails, because the owner only reuses a slot after head has moved. Head
+// and tail are 32 bits that wrap; a thief would have to sleep through 2^32 pops between its load and
+// its compare-and-swap to be fooled, and it re-reads when more than the ring's size seems to be there
+// (a torn pair).
+// Fibers are type-stable, so a stale pointer that is copied and dropped is harmless.
+#pragma once
+
+#include <baton/sched/fiber.h>
+#include <baton/sched/fiber_list.h>
+#include <baton/sched/limits.h>
+#include <baton/sched/platform/atomic.h>
+
+namespace baton::sched {
+
+namespace mo = platform::mo;
+
+class run_queue {
+ public:
+  static constexpr std::uint32_t slots = limits::run_queue_slots;
+
+  // ---- the owner ----
+
+  // False: full.
+  [[nodiscard]] bool push(fiber* f) noexcept {
+    const std::uint32_t tail = tail_.load(mo::relaxed);
+    const std::uint32_t head = head_.load(mo::acquire);  // pairs with the consumers' release of head
+    if (tail - head >= slots) return false;
+    ring_[tail % slots].store(f, mo::relaxed);
+    tail_.store(tail + 1, mo::release);  // pairs with the thieves' acquire: slot before tail
+    return true;
+  }
+
+  // Takes half of a full ring off, in order, for the global queue. May yield nothing when a thief was
+  // faster; then there is room.
+  [[nodiscard]] fiber_list take_half() noexcept {
+    fiber_list out;
+    std::uint32_t head = head_.load(mo::acquire);
+    const std::uint32_t n = (tail_.load(mo::relaxed) - head) / 2;
+    fiber* batch[slots / 2];
+    for (std::uint32_t i = 0; i < n; ++i) batch[i] = ring_[(head + i) % slots].load(mo::relaxed);
+    if (n == 0 || !head_.compare_exchange_strong(head, head + n, mo::acq_rel, mo::relaxed)) return out;
+    for (std::uint32_t i = 0; i < n; ++i) out.push_back(batch[i]);
+    return out;
+  }
+
+  // From the ring only. Null: empty.
+  [[nodiscard]] fiber* pop() noexcept {
+    std::uint32_t head = head_.load(mo::acquire);  // pairs with the thieves' release of head
+    for (;;) {
+      if (tail_.load(mo::relaxed) == head) return nullptr;
+      fiber* const f = ring_[head % slots].load(mo::relaxed);
+      if (head_.compare_exchange_weak(head, head + 1, mo::acq_rel, mo::acquire)) return f;
+    }
+  }
+
+  // Puts f first; returns the fiber that was there, or null.
+  [[nodiscard]] fiber* exchange_next(fiber* f) noexcept { return next_.exchange(f, mo::acq_rel); }
+  [[nodiscard]] fiber* take_next() noexcept {
+    if (next_.load(mo::relaxed) == nullptr) return nullptr;
+    return next_.exchange(nullptr, mo::acq_rel);  // acq_rel: a thief may take it as well
+  }
+
+  // ---- anybody ----
+
+  [[nodiscard]] std::uint32_t ring_size() const noexcept {
+    const std::uint32_t n = tail_.load(mo::acquire) - head_.load(mo::acquire);
+    return n <= slots ? n : 0;
+  }
+  [[nodiscard]] bool has_next() const noexcept { return next_.load(mo::relaxed) != nullptr; }
+  // "Empty" only if it was so at one moment: a fiber that moves from runnext to the ring between the
+  // two looks is caught by reading tail again.
+  [[nodiscard]] bool empty() const noexcept {
+    for (;;) {
+      const std::uint32_t head = head_.load(mo::acquire);
+      const std::uint32_t tail = tail_.load(mo::acquire);
+      const fiber* const next = next_.load(mo::acquire);
+      if (tail == tail_.load(mo::acquire)) return head == tail && next == nullptr;
+    }
+  }
+
+  // Moves half of this ring to `mine`, which the caller owns and which has room for half a ring;
+  // returns one of them to run, null if there was none.
+  [[nodiscard]] fiber* steal_into(run_queue& mine) noexcept {
+    const std::uint32_t my_tail = mine.tail_.load(mo::relaxed);
+    for (;;) {
+      std::uint32_t head = head_.load(mo::acquire);
+      const std::uint32_t tail = tail_.load(mo::acquire);  // pairs with push(): slots before tail
+      const std::uint32_t there = tail - head;
+      const std::uint32_t n = there - there / 2;
+      if (there == 0) return nullptr;
+      if (n > slots / 2) continue;  // head and tail are of different moments
+      for (std::uint32_t i = 0; i < n; ++i) {
+        mine.ring_[(my_tail + i) % slots].store(ring_[(head + i) % slots].load(mo::relaxed), mo::relaxed);
+      }
+      if (!head_.compare_exchange_strong(head, head + n, mo::acq_rel, mo::relaxed)) continue;
+      fiber* const first = mine.ring_[(my_tail + n - 1) % slots].load(mo::relaxed);
+      if (n > 1) mine.tail_.store(my_tail + n - 1, mo::release);
+      return first;
+    }
+  }
+  [[nodiscard]] fiber* steal_next() noexcept { return take_next(); }
+
+ private:
+  alignas(64) platform::atomic<std::uint32_t> head_{0};
+  alignas(64) platform::atomic<std::uint32_t> tail_{0};
+  platform::atomic<fiber*> next_{nullptr};
+  platform::atomic<fiber*> ring_[slots] = {};
+};
+
+}  // namespace baton::sched

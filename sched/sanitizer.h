@@ -1,0 +1,66 @@
+// What the sanitizers must be told at each switch. All of it compiles to nothing without them.
+//
+// AddressSanitizer: before a switch, start_switch with the *target's* stack, and where to keep our fake
+// stack (null on a fiber's last switch, which frees it); after it, finish_switch with ours.
+// ThreadSanitizer: a context of its own per fiber; the switch is told inline, right before the jump,
+// so that its shadow call stack stays balanced. Switching synchronises, as it does on one thread.
+#pragma once
+
+#include <baton/sched/platform/atomic.h>
+
+#include <cstddef>
+
+#if BATON_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if BATON_TSAN
+extern "C" {
+void* __tsan_get_current_fiber(void);
+void* __tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void* fiber);
+void __tsan_switch_to_fiber(void* fiber, unsigned flags);
+}
+#endif
+
+namespace baton::sched::sanitizer {
+
+inline void start_switch([[maybe_unused]] void** keep_fake_stack, [[maybe_unused]] const void* target_bottom,
+                         [[maybe_unused]] std::size_t target_size, [[maybe_unused]] void* target_tsan) noexcept {
+#if BATON_ASAN
+  __sanitizer_start_switch_fiber(keep_fake_stack, target_bottom, target_size);
+#endif
+#if BATON_TSAN
+  __tsan_switch_to_fiber(target_tsan, 0);
+#endif
+}
+
+inline void finish_switch([[maybe_unused]] void* fake_stack) noexcept {
+#if BATON_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+}
+
+inline void* current_tsan_fiber() noexcept {
+#if BATON_TSAN
+  return __tsan_get_current_fiber();
+#else
+  return nullptr;
+#endif
+}
+
+inline void* create_tsan_fiber() noexcept {
+#if BATON_TSAN
+  return __tsan_create_fiber(0);
+#else
+  return nullptr;
+#endif
+}
+
+inline void destroy_tsan_fiber([[maybe_unused]] void* f) noexcept {
+#if BATON_TSAN
+  if (f != nullptr) __tsan_destroy_fiber(f);
+#endif
+}
+
+}  // namespace baton::sched::sanitizer

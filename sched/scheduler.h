@@ -1,0 +1,183 @@
+// What all Ps share, and the decisions about who runs what. Internal to sched/.
+//
+// Lock order, outermost first: revoker mutex (monitor.cc) > scheduler::lock > timer heap, depot, slab.
+#pragma once
+
+#include <baton/sched/fiber_list.h>
+#include <baton/sched/lifecycle.h>
+#include <baton/sched/machine.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/poller.h>
+#include <baton/sched/processor.h>
+
+#include <cstdint>
+
+namespace baton::sched {
+
+// A FIFO that every thread may push to; its size can be read without the lock.
+class shared_queue {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept { return size_.load(mo::relaxed); }
+  [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  void push(fiber* f) noexcept {
+    platform::lock_guard guard(lock_);
+    list_.push_back(f);
+    size_.store(list_.size(), mo::relaxed);
+  }
+  void push_all(fiber_list&& l) noexcept {
+    platform::lock_guard guard(lock_);
+    list_.append(static_cast<fiber_list&&>(l));
+    size_.store(list_.size(), mo::relaxed);
+  }
+  [[nodiscard]] fiber* pop() noexcept {
+    if (empty()) return nullptr;
+    platform::lock_guard guard(lock_);
+    fiber* const f = list_.pop_front();
+    size_.store(list_.size(), mo::relaxed);
+    return f;
+  }
+  // Up to n of them.
+  [[nodiscard]] fiber_list pop_some(std::size_t n) noexcept {
+    fiber_list out;
+    platform::lock_guard guard(lock_);
+    for (; n > 0 && !list_.empty(); --n) out.push_back(list_.pop_front());
+    size_.store(list_.size(), mo::relaxed);
+    return out;
+  }
+
+ private:
+  platform::spin_lock lock_;
+  fiber_list list_ ABSL_GUARDED_BY(lock_);
+  platform::atomic<std::size_t> size_{0};
+};
+
+struct scheduler {
+  // ---- read often, written seldom ----
+  platform::atomic<bool> running{false};
+  platform::atomic<int> procs{0};
+  platform::atomic<int> procs_ever{0};     // the highest number that procs has had
+  platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
+  platform::atomic<bool> forked{false};    // this is the child of a fork
+  settings config;
+
+  // ---- queues ----
+  alignas(64) shared_queue global;
+  alignas(64) shared_queue returning;  // fibers back from a syscall without a P
+
+  // ---- the idle protocol (idle.cc) ----
+  alignas(64) platform::atomic<int> idle_ps{0};
+  platform::atomic<int> spinning{0};
+  platform::atomic<bool> polling{false};            // somebody is, or is about to be, in the blocking poll
+  platform::atomic<std::int64_t> poll_until{0};     // until when; 0: not known yet
+  platform::atomic<std::uint64_t> last_poll_ticks{0};
+  platform::atomic<bool> someone_polls_now{false};  // a poll(0) is under way: others need not
+  alignas(64) platform::spin_lock lock;
+  processor* idle_p_list ABSL_GUARDED_BY(lock) = nullptr;
+  machine* idle_m_list ABSL_GUARDED_BY(lock) = nullptr;
+  int idle_m_count ABSL_GUARDED_BY(lock) = 0;
+
+  // ---- threads ----
+  platform::atomic<int> threads{0};
+  platform::atomic<int> threads_idle{0};
+  platform::atomic<int> threads_wanted{0};  // the monitor starts them
+  platform::atomic<int> max_threads{limits::threads_max};
+
+  // ---- counters that several threads write; none on a hot path ----
+  platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0},
+      polls{0}, poll_events{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
+  platform::atomic<std::uint64_t> next_id{1};
+
+  // limits::procs_max of them, made at start and never freed; null before.
+  processor* ps = nullptr;
+};
+
+// One per process: constant-initialised, so it works in static initialisers, and never destroyed.
+union scheduler_storage {
+  constexpr scheduler_storage() noexcept : value() {}
+  ~scheduler_storage() {}
+  scheduler value;
+};
+extern scheduler_storage the_scheduler_storage;
+inline constexpr scheduler& the_scheduler = the_scheduler_storage.value;
+
+// ---- queues (queues.cc); all in a section, with P p ----
+void push_overflowing(processor* p, fiber* f) noexcept;
+inline void push_local(processor* p, fiber* f) noexcept {       // to the tail; overflow goes global
+  if (__builtin_expect(!p->queue.push(f), 0)) push_overflowing(p, f);
+}
+inline void push_next(processor* p, fiber* f) noexcept {        // goes first
+  if (fiber* const before = p->queue.exchange_next(f)) push_local(p, before);
+}
+void push_local_all(processor* p, fiber_list&& list) noexcept;
+[[nodiscard]] fiber* pick_slow(machine* m, processor* p) noexcept;
+// The next fiber to run, without looking further than this P and the shared queues. Null: none.
+[[nodiscard]] inline fiber* pick(machine* m, processor* p) noexcept {
+  const std::uint32_t left = p->countdown.load(mo::relaxed) - 1;
+  p->countdown.store(left, mo::relaxed);
+  if (__builtin_expect(left != 0 && the_scheduler.returning.empty(), 1)) {
+    if (fiber* const f = p->queue.take_next()) {
+      p->chained.add();
+      return f;
+    }
+    if (fiber* const f = p->queue.pop()) return f;
+  }
+  return pick_slow(m, p);
+}
+// Is there anything that could run on a P?
+[[nodiscard]] bool work_waits(const processor* p) noexcept;
+[[nodiscard]] inline bool shared_work_waits() noexcept {
+  return !the_scheduler.global.empty() || !the_scheduler.returning.empty();
+}
+
+// The same for a batch.
+void make_runnable_all(machine* m, fiber_list&& list) noexcept;
+
+// ---- idle.cc ----
+// After work was published: if a P is idle and nobody looks for work, makes somebody look. Contains
+// the fence between publishing and looking.
+void wake_for_work() noexcept;
+// Looks for work with a P until there is some; goes idle when there is none. Returns a fiber, or null
+// when the M has to look at its state again (it has no P). Native context only.
+[[nodiscard]] fiber* find_work(machine* m) noexcept;
+// Waits without a P until it is given one, or takes an idle one. Native context only. False: end.
+[[nodiscard]] bool wait_for_p(machine* m) noexcept;
+// Takes an idle P for m, in a section. False: there is none.
+[[nodiscard]] bool take_idle_p(machine* m) noexcept;
+// Finds a P that belongs to nobody a new M, or puts it on the idle list.
+void hand_off(processor* p) noexcept;
+void put_idle(processor* p) noexcept;
+// Rebuilds the idle list for another number of Ps; busy ones beyond it go when they are next seen.
+void change_procs(int n) noexcept;
+// Runs the due timers of p; returns whether any fiber was readied into `out`.
+void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
+// If the sleeper in the poller would sleep past `when`, wakes it.
+void break_poll_before(std::int64_t when) noexcept;
+
+// Makes a fiber runnable that nobody else has a hold on. m: the calling M, in a section, or null.
+inline void make_runnable(machine* m, fiber* f) noexcept {
+  processor* const p = m != nullptr ? m->my_p() : nullptr;
+  if (__builtin_expect(p != nullptr, 1)) {
+    push_next(p, f);
+    // With one P, and that one ours, nobody can be woken for it.
+    if (the_scheduler.procs.load(mo::relaxed) == 1) return;
+  } else {
+    the_scheduler.global.push(f);
+  }
+  wake_for_work();
+}
+
+// ---- machine.cc ----
+// Starts up to the wanted number of threads; the monitor's job.
+void start_wanted_threads() noexcept;
+void want_thread() noexcept;
+
+// ---- poller.cc ----
+void install_first_poller() noexcept;
+
+// ---- monitor.cc ----
+void start_monitor() noexcept;
+void wake_monitor() noexcept;          // to start a thread
+void monitor_note_busy() noexcept;     // a P was taken off the idle list: ends the monitor's long sleep
+void monitor_watch_call() noexcept;    // a call of unknown length has begun and kept its P
+
+}  // namespace baton::sched

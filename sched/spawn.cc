@@ -1,0 +1,287 @@
+// Birth and end of fibers.
+//
+// Birth: an entry and a stack from the P's caches (nothing allocated), in one short section; the
+// closure is built by the caller in user state, at the top of the new stack; launch() queues the fiber
+// in a second section. Without caches (empty, or a plain thread) they come from the slab and the stack
+// depot, outside any section, because those may map memory.
+//
+// End: entry has returned, in user state, on the fiber's own stack; all that is the user's (closure,
+// result of a detached fiber, fiber-locals) is gone by then or in the slab entry. The stack can only be
+// given back by whoever runs next, so that is an after-action (retire), and only then does the join
+// word say ended: the joiner may free the entry at once.
+//
+//   join word             who moves it there
+//   running -> closing    the fiber, its result being complete, still on its stack
+//   running -> strand     the joiner, parked
+//   running -> detached   the owner of the handle: the fiber drops its result itself
+//   closing -> detached   the owner of the handle (release_fiber), which has dropped the result
+//   *       -> ended      retire, by exchange: what was there tells whether to ready a joiner or to free
+//
+// Initial stack pointers are coloured: the closure and the first frames of different fibers start at
+// different cache lines of their top page.
+#include <baton/sched/spawn.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/fiber_slab.h>
+#include <baton/sched/park.h>
+#include <baton/sched/scheduler.h>
+#include <baton/sched/stack_pool.h>
+#include <baton/sched/switch.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace baton::sched {
+
+namespace {
+
+constexpr std::uint64_t id_block = 64;
+
+void give_stack_back(processor* p, const stack& s) noexcept {
+  if (p == nullptr) {
+    stack_pool::instance().release(&s, 1);
+    return;
+  }
+  auto& cache = p->stacks[s.klass];
+  if (cache.count == limits::stack_cache) {
+    constexpr std::uint32_t half = limits::stack_cache / 2;
+    cache.count -= half;
+    stack_pool::instance().release(cache.free + cache.count, half);
+  }
+  cache.free[cache.count++] = s;
+}
+
+void free_entry(processor* p, fiber* f) noexcept {
+  f->in_use.store(false, mo::relaxed);
+  f->name[0] = '\0';
+  if (p == nullptr) {
+    f->next = nullptr;
+    free_fibers(f);
+    return;
+  }
+  f->next = p->free_fibers;
+  p->free_fibers = f;
+  if (++p->free_fiber_count <= limits::fiber_cache) return;
+  fiber* last = f;  // the warm half stays
+  for (std::size_t i = 1; i < limits::fiber_cache / 2; ++i) last = last->next;
+  free_fibers(last->next);
+  last->next = nullptr;
+  p->free_fiber_count = limits::fiber_cache / 2;
+}
+
+// After-action of a fiber's last switch.
+void retire(machine* m, void* arg) noexcept {
+  auto* const f = static_cast<fiber*>(arg);
+  processor* const p = m->my_p();
+  sanitizer::destroy_tsan_fiber(f->tsan_fiber);
+  f->tsan_fiber = nullptr;
+  const stack s = f->stack;
+  f->stack = {};
+  give_stack_back(p, s);
+  // acq_rel: release for the joiner (the entry is free to be reused), acquire for a strand put there.
+  const std::uintptr_t before = f->join.exchange(join_ended, mo::acq_rel);
+  if (before == join_detached) {
+    free_entry(p, f);
+  } else if (before >= join_states) {
+    fiber_list readied;
+    ready_into(reinterpret_cast<strand*>(before), readied);
+    if (fiber* const joiner = readied.pop_front()) make_runnable(m, joiner);
+  }
+}
+
+[[noreturn]] void end_fiber(fiber* f) noexcept {
+  std::uintptr_t state = join_running;
+  if (!f->join.compare_exchange_strong(state, join_closing, mo::acq_rel, mo::acquire) && state == join_detached &&
+      f->drop_result != nullptr) {
+    f->drop_result(f);
+  }
+  machine* const m = enter_runtime();
+  processor* const p = m->my_p();
+  fiber* const next = p != nullptr ? pick(m, p) : nullptr;
+  if (next != nullptr) {
+    switch_to(m, f, next, retire, f, true);
+  } else {
+    switch_to_native(m, f, retire, f, true);
+  }
+  __builtin_unreachable();
+}
+
+[[noreturn]] void trampoline(boost::context::detail::transfer_t t) noexcept {
+  sanitizer::finish_switch(nullptr);
+  machine* const m = arrive(t);
+  fiber* const f = m->my_fiber();
+  leave_runtime(m);
+  f->entry(f, f->closure);
+  end_fiber(f);
+}
+
+// From the caches of the caller's P. What is not there stays null.
+void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id) noexcept {
+  const runtime_section section;
+  processor* const p = section.p();
+  if (p == nullptr) return;
+  if (p->next_id == p->last_id) {
+    p->next_id = the_scheduler.next_id.fetch_add(id_block, mo::relaxed);
+    p->last_id = p->next_id + id_block;
+  }
+  *id = p->next_id++;
+  p->spawns.add();
+  if (p->free_fibers != nullptr) {
+    *f = p->free_fibers;
+    p->free_fibers = (*f)->next;
+    --p->free_fiber_count;
+  }
+  auto& cache = p->stacks[klass];
+  if (cache.count > 0) *s = cache.free[--cache.count];
+}
+
+// From the depot, many at a time if the caller has a P to keep the rest.
+stack take_from_depot(std::size_t klass) noexcept {
+  stack batch[limits::stack_batch];
+  const bool many = this_machine() != nullptr && stack_class_size(klass) <= 256 * 1024;
+  std::size_t n = stack_pool::instance().acquire(klass, batch, many ? limits::stack_batch : 1);
+  if (n == 0) return {};
+  const stack first = batch[--n];
+  if (n > 0) {
+    {
+      const runtime_section section;
+      if (processor* const p = section.p()) {
+        auto& cache = p->stacks[klass];
+        while (n > 0 && cache.count < limits::stack_cache) cache.free[cache.count++] = batch[--n];
+      }
+    }
+    if (n > 0) stack_pool::instance().release(batch, n);
+  }
+  return first;
+}
+
+}  // namespace
+
+prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size, std::size_t closure_align) noexcept {
+  scheduler& sched = the_scheduler;
+  if (!sched.running.load(mo::acquire)) start(settings{});
+  const std::size_t wanted = a.stack_size != 0 ? a.stack_size : sched.config.stack_size;
+  const std::size_t klass = stack_class_for(std::max(wanted, 2 * (closure_size + closure_align)));
+  if (klass == stack_classes) return {};
+
+  fiber* f = nullptr;
+  stack s;
+  std::uint64_t id = 0;
+  take_from_caches(klass, &f, &s, &id);
+  if (f == nullptr) f = allocate_fiber();
+  if (f == nullptr) {
+    if (s) stack_pool::instance().release(&s, 1);
+    return {};
+  }
+  if (!s) s = take_from_depot(klass);
+  if (!s) {
+    f->next = nullptr;
+    free_fibers(f);
+    return {};
+  }
+  if (id == 0) id = sched.next_id.fetch_add(1, mo::relaxed);
+
+  f->stack = s;
+  f->id = id;
+  f->spawner = current_fiber_id();
+  f->reason = wait_reason::none;
+  f->exceptions = {};
+  f->syscall_depth = 0;
+  f->drop_result = nullptr;
+  f->locals = nullptr;
+  f->in_use.store(true, mo::relaxed);
+  if (!a.name.empty()) {
+    const std::size_t n = std::min(a.name.size(), limits::fiber_name_max - 1);
+    std::memcpy(f->name, a.name.data(), n);
+    f->name[n] = '\0';
+  }
+  f->tsan_fiber = sanitizer::create_tsan_fiber();
+  auto sp = reinterpret_cast<std::uintptr_t>(s.top) - std::uintptr_t{f->colour} * 64;
+  sp = (sp - closure_size) & ~(std::max<std::uintptr_t>(closure_align, 64) - 1);
+  f->closure = reinterpret_cast<void*>(sp);
+  f->context = boost::context::detail::make_fcontext(f->closure, s.size - static_cast<std::size_t>(s.top - static_cast<std::byte*>(f->closure)),
+                                                     trampoline);
+  return {f, f->closure};
+}
+
+void discard_fiber(fiber* f) noexcept {
+  sanitizer::destroy_tsan_fiber(f->tsan_fiber);
+  f->tsan_fiber = nullptr;
+  const stack s = f->stack;
+  f->stack = {};
+  const runtime_section section;
+  give_stack_back(section.p(), s);
+  free_entry(section.p(), f);
+}
+
+void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
+  f->entry = entry;
+  f->join.store(joinable ? join_running : join_detached, mo::relaxed);  // the queue publishes it
+  const runtime_section section;
+  make_runnable(section.m(), f);
+}
+
+void join_fiber(fiber* f) noexcept {
+  for (;;) {
+    // acquire: pairs with retire(): the result, and that the stack has been left.
+    std::uintptr_t state = f->join.load(mo::acquire);
+    if (state == join_ended) return;
+    strand* const self = current_strand();
+    if (self == f) fatal("a fiber joins itself");
+    if (state == join_closing) {
+      // It is on its very last instructions.
+      if (self->what == strand::kind::plain_thread) {
+        platform::cpu_relax();
+      } else {
+        yield();
+      }
+      continue;
+    }
+    if (state != join_running) fatal("two strands join fiber %llu", static_cast<unsigned long long>(f->id));
+    prepare_park(self, wait_reason::join);
+    if (f->join.compare_exchange_strong(state, reinterpret_cast<std::uintptr_t>(self), mo::acq_rel, mo::acquire)) {
+      park(self);
+      return;
+    }
+    cancel_park(self);
+  }
+}
+
+bool fiber_ended(const fiber* f) noexcept { return f->join.load(mo::acquire) == join_ended; }
+
+void release_fiber(fiber* f) noexcept {
+  std::uintptr_t state = join_closing;
+  // Not off its stack yet: its last after-action frees the entry.
+  if (f->join.compare_exchange_strong(state, join_detached, mo::acq_rel, mo::acquire)) return;
+  const runtime_section section;
+  free_entry(section.p(), f);
+}
+
+bool detach_fiber(fiber* f) noexcept {
+  std::uintptr_t state = join_running;
+  return !f->join.compare_exchange_strong(state, join_detached, mo::acq_rel, mo::acquire);
+}
+
+void* result_slot(fiber* f) noexcept { return f->result; }
+void set_result_dropper(fiber* f, result_dropper drop) noexcept { f->drop_result = drop; }
+std::uint64_t id_of(const fiber* f) noexcept { return f->id; }
+
+fiber* current_fiber() noexcept {
+  machine* const m = this_machine();
+  return m != nullptr ? m->my_fiber() : nullptr;
+}
+
+std::uint64_t current_fiber_id() noexcept {
+  const fiber* const f = current_fiber();
+  return f != nullptr ? f->id : 0;
+}
+
+void set_current_fiber_name(std::string_view name) noexcept {
+  fiber* const f = current_fiber();
+  if (f == nullptr) return;
+  const std::size_t n = std::min(name.size(), limits::fiber_name_max - 1);
+  std::memcpy(f->name, name.data(), n);
+  f->name[n] = '\0';
+}
+
+}  // namespace baton::sched

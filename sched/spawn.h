@@ -1,0 +1,63 @@
+// Making fibers. This is the untyped layer under baton::go and baton::spawn:
+//
+//   prepared_fiber p = prepare_fiber(attributes, sizeof(C), alignof(C));   // null: no memory
+//   new (p.closure) C(...);                   // user code, on the caller's stack; if it throws:
+//   discard_fiber(p.f)                        //   nothing was started
+//   launch(p.f, entry, joinable);             // runs entry(f, closure) as a fiber; never switches
+//
+// The closure lies at the top of the new fiber's own stack: no allocation. entry runs in user state
+// on the fiber's stack, destroys the closure, and must not let an exception escape.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace baton::sched {
+
+struct fiber;
+
+struct fiber_attributes {
+  std::string_view name = {};    // copied; at most limits::fiber_name_max bytes of it
+  std::size_t stack_size = 0;    // usable bytes; 0: the runtime's default
+};
+
+struct prepared_fiber {
+  fiber* f = nullptr;
+  void* closure = nullptr;
+};
+
+using fiber_entry = void (*)(fiber* self, void* closure) noexcept;
+
+// Starts the runtime (with default options) if it is not running. Never switches.
+[[nodiscard]] prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size,
+                                           std::size_t closure_align) noexcept;
+void discard_fiber(fiber* f) noexcept;
+void launch(fiber* f, fiber_entry entry, bool joinable) noexcept;
+
+// Joinable fibers: exactly one of join_fiber (then release_fiber) and detach_fiber is called.
+void join_fiber(fiber* f) noexcept;             // (S) waits until the fiber has ended and left its stack
+[[nodiscard]] bool fiber_ended(const fiber* f) noexcept;  // an acquire load: true: join_fiber returns at once
+void release_fiber(fiber* f) noexcept;          // after join_fiber: the result slot has been emptied
+// Never switches. If the fiber has ended already, its result must be dropped by the caller first:
+// returns true in that case, and the caller drops it and calls release_fiber. False: the fiber will
+// drop its own result (see result_dropper).
+[[nodiscard]] bool detach_fiber(fiber* f) noexcept;
+
+// 48 bytes, aligned as max_align_t, in the fiber's slab entry: where entry leaves the result of a
+// joinable fiber. It outlives the stack.
+inline constexpr std::size_t result_slot_size = 48;
+[[nodiscard]] void* result_slot(fiber* f) noexcept;
+// Called (on the fiber's own stack, in user state) when the fiber ends and was detached meanwhile.
+// Null: nothing to drop.
+using result_dropper = void (*)(fiber* f) noexcept;
+void set_result_dropper(fiber* f, result_dropper drop) noexcept;
+
+[[nodiscard]] std::uint64_t id_of(const fiber* f) noexcept;
+
+// The fiber that runs here, also inside a syscall scope; null on a thread that runs none.
+[[nodiscard]] fiber* current_fiber() noexcept;
+[[nodiscard]] std::uint64_t current_fiber_id() noexcept;   // 0: none
+void set_current_fiber_name(std::string_view name) noexcept;
+
+}  // namespace baton::sched

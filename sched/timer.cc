@@ -1,0 +1,67 @@
+// The life of a timer: free -> armed -> (firing | cancelled) -> free, in the low bits of the node's
+// word; the rest is a generation that changes whenever the node is freed, so that a handle of an
+// earlier life is recognised.
+//
+//   arm      on the heap of the caller's P (of P 0 for a plain thread), under that heap's lock
+//   fire     by whoever looks: armed -> firing, then the callback without any lock, then free
+//   cancel   armed -> cancelled. On the caller's own P the node is removed at once; elsewhere it stays
+//            and is dropped when it is popped or swept: nobody's heap is touched from afar
+// Exactly one of fire and cancel wins the compare-and-swap. A cancel that finds firing waits for the
+// callback's end, which is near: callbacks run in runtime sections and never block.
+#include <baton/sched/timer.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/scheduler.h>
+
+#include <new>
+#include <sched.h>
+
+namespace baton::sched {
+
+timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::uint64_t seq) {
+  if (!is_running()) start(settings{});
+  for (;;) {
+    timer_heap* heap;
+    timer_handle handle;
+    {
+      const runtime_section section;
+      processor* const p = section.p();
+      heap = p != nullptr ? &p->timers : &the_scheduler.ps[0].timers;
+      bool first = false;
+      handle.node = heap->arm(when_ns, fn, arg, seq, &handle.generation, &first);
+      if (handle.node != nullptr) {
+        // Our own P looks at its heap before it sleeps. Anybody else's may sleep already.
+        if (p == nullptr && first) break_poll_before(when_ns);
+        return handle;
+      }
+    }
+    heap->grow();  // outside the section: it allocates
+  }
+}
+
+bool cancel_timer(timer_handle timer) noexcept {
+  if (!timer) return false;
+  timer_node* const n = timer.node;
+  std::uint64_t word = timer.generation << 2 | timer_node::armed;
+  const runtime_section section;
+  processor* const p = section.p();
+  if (p != nullptr && n->home == &p->timers) {
+    if (n->home->cancel(n, timer.generation)) return true;
+    word = n->word.load(mo::acquire);
+  } else if (n->word.compare_exchange_strong(word, timer.generation << 2 | timer_node::cancelled, mo::acq_rel,
+                                             mo::acquire)) {
+    n->home->note_cancelled();
+    return true;
+  }
+  for (int spins = 0; word == (timer.generation << 2 | timer_node::firing); ++spins) {
+    if (spins < 1000) {
+      platform::cpu_relax();
+    } else {
+      ::sched_yield();  // the thread that runs the callback was descheduled
+    }
+    word = n->word.load(mo::acquire);  // pairs with the release of recycle()
+  }
+  return false;
+}
+
+}  // namespace baton::sched

@@ -1,0 +1,35 @@
+// Timers for the runtime's own use: a callback at a point in time. Per P there is a 4-ary heap
+// (timer_heap.h); due timers are run by whoever looks.
+#pragma once
+
+#include <cstdint>
+
+namespace baton::sched {
+
+class fiber_list;
+struct timer_node;
+
+// Runs in a runtime section of some M: it may call ready_into(strand, list) and short lock-protected
+// code, but nothing that blocks, allocates, or is the user's. `seq` is what was given to arm_timer.
+using timer_function = void (*)(void* arg, std::uint64_t seq, fiber_list& readied) noexcept;
+
+// Names one armed timer; a plain value. Stale handles are recognised.
+struct timer_handle {
+  timer_node* node = nullptr;
+  std::uint64_t generation = 0;
+  explicit operator bool() const noexcept { return node != nullptr; }
+};
+
+// Arms a timer for CLOCK_MONOTONIC when_ns. Never switches; callable from any thread. Out of memory:
+// std::bad_alloc (before anything is armed).
+[[nodiscard]] timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::uint64_t seq = 0);
+
+// Disarms. True: the callback has not run and never will. False: it has run (or the handle is stale
+// or empty); if it is running on another thread right now, this waits for its end. So after either
+// answer nothing of the timer touches `arg` any more.
+bool cancel_timer(timer_handle timer) noexcept;
+
+// (S) Sleeps the calling strand until then.
+void sleep_until_ns(std::int64_t deadline_ns);
+
+}  // namespace baton::sched

@@ -1,0 +1,79 @@
+// The timers of one P: a 4-ary heap ordered by deadline. See timer.cc for the life of a node.
+#pragma once
+
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/timer.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton::sched {
+
+class timer_heap;
+
+// Type-stable: nodes are recycled through their heap's free list and never freed, so a stale handle
+// still names a node, whose generation tells that it is stale.
+struct timer_node {
+  // (generation << 2) | state
+  enum state : std::uint64_t { free = 0, armed = 1, firing = 2, cancelled = 3 };
+  platform::atomic<std::uint64_t> word{0};
+  std::int64_t when = 0;
+  timer_function fn = nullptr;
+  void* arg = nullptr;
+  std::uint64_t seq = 0;
+  timer_heap* home = nullptr;
+  timer_node* next_free = nullptr;
+  std::uint32_t position = 0;  // in the heap; valid while it is in there
+};
+
+class timer_heap {
+ public:
+  // Deadline of the earliest timer (it may be a cancelled one), platform::forever_ns if there is none.
+  // Readable by anybody; written under the lock.
+  [[nodiscard]] std::int64_t earliest() const noexcept { return earliest_.load(platform::mo::acquire); }
+  [[nodiscard]] std::size_t size() const noexcept { return size_.load(platform::mo::relaxed); }
+
+  // Null: the free list is empty (see grow). Otherwise armed; *first tells whether it is the earliest now.
+  [[nodiscard]] timer_node* arm(std::int64_t when, timer_function fn, void* arg, std::uint64_t seq,
+                                std::uint64_t* generation, bool* first) noexcept;
+  // Adds nodes to the free list. Allocates: not in a runtime section. std::bad_alloc.
+  void grow();
+
+  // Cancels a timer and takes its node off the heap; for the owner. False: it fires, or is gone.
+  [[nodiscard]] bool cancel(timer_node* n, std::uint64_t generation) noexcept;
+  // After cancelling a timer of another P's heap: the node stays until it is popped or swept.
+  void note_cancelled() noexcept { cancelled_.fetch_add(1, platform::mo::relaxed); }
+
+  // Pops the next timer due at `now` and moves it to firing; null: none is due. The caller runs its
+  // callback (without any lock) and then calls fired().
+  [[nodiscard]] timer_node* pop_due(std::int64_t now) noexcept;
+  void fired(timer_node* n) noexcept;
+
+ private:
+  struct entry {
+    std::int64_t when;
+    timer_node* node;
+  };
+
+  void sift_up(std::size_t i) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void sift_down(std::size_t i) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void place(std::size_t i, entry e) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void remove_at(std::size_t i) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void publish() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void recycle(timer_node* n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void sweep_cancelled() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  platform::spin_lock lock_;
+  // The heap's array has room for all nodes that exist (see grow), so arming never allocates.
+  entry* heap_ ABSL_GUARDED_BY(lock_) = nullptr;
+  std::size_t used_ ABSL_GUARDED_BY(lock_) = 0;
+  std::size_t capacity_ ABSL_GUARDED_BY(lock_) = 0;
+  timer_node* free_ ABSL_GUARDED_BY(lock_) = nullptr;
+  std::size_t nodes_ ABSL_GUARDED_BY(lock_) = 0;
+  platform::atomic<std::int64_t> earliest_{platform::forever_ns};
+  platform::atomic<std::size_t> size_{0};
+  platform::atomic<std::uint32_t> cancelled_{0};
+};
+
+}  // namespace baton::sched

@@ -1,0 +1,37 @@
+// The words that dumps and traces show.
+#include <baton/sched/wait_reason.h>
+
+namespace baton::sched {
+
+const char* name_of(wait_reason reason) noexcept {
+  switch (reason) {
+    case wait_reason::none: return "nothing";
+    case wait_reason::sleep: return "sleep";
+    case wait_reason::join: return "join";
+    case wait_reason::mutex: return "mutex";
+    case wait_reason::shared_mutex: return "shared mutex";
+    case wait_reason::condition_variable: return "condition variable";
+    case wait_reason::wait_group: return "wait group";
+    case wait_reason::event: return "event";
+    case wait_reason::semaphore: return "semaphore";
+    case wait_reason::latch: return "latch";
+    case wait_reason::barrier: return "barrier";
+    case wait_reason::once: return "once";
+    case wait_reason::channel_send: return "channel send";
+    case wait_reason::channel_receive: return "channel receive";
+    case wait_reason::select: return "select";
+    case wait_reason::context: return "context";
+    case wait_reason::descriptor_read: return "read";
+    case wait_reason::descriptor_write: return "write";
+    case wait_reason::descriptor_lock: return "another user of the descriptor";
+    case wait_reason::accept: return "accept";
+    case wait_reason::connect: return "connect";
+    case wait_reason::signal: return "signal";
+    case wait_reason::process: return "process";
+    case wait_reason::retry: return "time to try again";
+    case wait_reason::other: return "something";
+  }
+  return "?";
+}
+
+}  // namespace baton::sched

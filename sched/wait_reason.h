@@ -1,0 +1,38 @@
+// Why a fiber waits: unique per kind of wait, shown in dumps and traces.
+#pragma once
+
+#include <cstdint>
+
+namespace baton::sched {
+
+enum class wait_reason : std::uint8_t {
+  none,
+  sleep,
+  join,
+  mutex,
+  shared_mutex,
+  condition_variable,
+  wait_group,
+  event,
+  semaphore,
+  latch,
+  barrier,
+  once,
+  channel_send,
+  channel_receive,
+  select,
+  context,
+  descriptor_read,
+  descriptor_write,
+  descriptor_lock,
+  accept,
+  connect,
+  signal,
+  process,
+  retry,
+  other,
+};
+
+const char* name_of(wait_reason reason) noexcept;
+
+}  // namespace baton::sched

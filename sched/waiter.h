@@ -1,0 +1,106 @@
+// One wait of one strand, which several wakers may try to end: a primitive's own list, a deadline, a
+// cancelled context. Whoever wins the claim, and nobody else, calls ready(). A waiter lives on the
+// waiting strand's stack (or beside it), and is gone as soon as wait() has returned, so:
+//   a claimant reads what it needs from the waiter *before* it readies the strand;
+//   a list that holds the waiter is guarded by a lock, and the strand takes itself off that list
+//   (under the lock) when somebody else's claim ended the wait.
+#pragma once
+
+#include <baton/sched/park.h>
+#include <baton/sched/platform/clock.h>
+
+#include <cstdint>
+
+namespace baton::sched {
+
+class waiter {
+ public:
+  // How a wait ended. Primitives may use further values from `first_free` on.
+  enum outcome : std::uint32_t { open = 0, signalled = 1, timed_out = 2, closed = 3, cancelled = 4, first_free = 8 };
+
+  waiter() noexcept : who_(current_strand()) {}
+  waiter(const waiter&) = delete;
+  waiter& operator=(const waiter&) = delete;
+
+  // Call before the waiter is published.
+  void prepare(wait_reason why) noexcept { prepare_park(who_, why); }
+
+  // One compare-and-swap; true for exactly one caller, who must then call strand's ready().
+  [[nodiscard]] bool claim(std::uint32_t how) noexcept {
+    std::uint32_t expected = open;
+    // acq_rel: the claimant sees what the waiter wrote before it was published; the strand, after its
+    // wait, sees what the claimant wrote before.
+    return outcome_.compare_exchange_strong(expected, how, platform::mo::acq_rel, platform::mo::acquire);
+  }
+  [[nodiscard]] bool is_open() const noexcept { return outcome_.load(platform::mo::acquire) == open; }
+  [[nodiscard]] strand* who() const noexcept { return who_; }
+
+  // Claims with `how` and readies; false when somebody else had claimed it.
+  bool wake(std::uint32_t how) noexcept {
+    strand* const s = who_;
+    if (!claim(how)) return false;
+    ready(s);
+    return true;
+  }
+
+  // (S) Waits until the waiter is claimed; no later than deadline_ns, when it claims itself with
+  // timed_out (CLOCK_MONOTONIC; platform::forever_ns: no deadline). Returns the outcome. No timer of
+  // the wait runs any more when it returns.
+  std::uint32_t wait(std::int64_t deadline_ns = platform::forever_ns) noexcept;
+
+  // Links for the primitive that holds the waiter; free for any use.
+  waiter* next = nullptr;
+  waiter* prev = nullptr;
+  void* data = nullptr;
+
+ private:
+  strand* who_;
+  platform::atomic<std::uint32_t> outcome_{open};
+};
+
+// FIFO of waiters, guarded by the lock of whatever holds it.
+class waiter_list {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] waiter* front() const noexcept { return head_; }
+  void push_back(waiter& w) noexcept {
+    w.prev = tail_;
+    w.next = nullptr;
+    (tail_ != nullptr ? tail_->next : head_) = &w;
+    tail_ = &w;
+  }
+  void push_front(waiter& w) noexcept {
+    w.next = head_;
+    w.prev = nullptr;
+    (head_ != nullptr ? head_->prev : tail_) = &w;
+    head_ = &w;
+  }
+  // Whether w is linked here.
+  [[nodiscard]] bool contains(const waiter& w) const noexcept { return w.prev != nullptr || head_ == &w; }
+  // Does nothing if w is not linked here.
+  void remove(waiter& w) noexcept {
+    if (!contains(w)) return;
+    (w.prev != nullptr ? w.prev->next : head_) = w.next;
+    (w.next != nullptr ? w.next->prev : tail_) = w.prev;
+    w.next = w.prev = nullptr;
+  }
+  waiter* pop_front() noexcept {
+    waiter* const w = head_;
+    if (w != nullptr) remove(*w);
+    return w;
+  }
+  // Takes waiters off until one could be claimed with `how`; the caller calls ready(w->who()) once it
+  // has written what it wants the strand to see, and touches *w no more after that. Null: none.
+  [[nodiscard]] waiter* claim_front(std::uint32_t how) noexcept {
+    while (waiter* const w = pop_front()) {
+      if (w->claim(how)) return w;
+    }
+    return nullptr;
+  }
+
+ private:
+  waiter* head_ = nullptr;
+  waiter* tail_ = nullptr;
+};
+
+}  // namespace baton::sched

@@ -1,0 +1,346 @@
+// What the scheduler promises to the layers above it: fibers run, wait and are woken exactly once, work
+// is not left lying, nobody starves, and fibers and plain threads mix.
+#include "on_fiber.h"
+
+#include <baton/sched/counters.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/timer.h>
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <numeric>
+#include <thread>
+
+namespace {
+
+using namespace baton::sched;
+using baton_test::flag;
+using baton_test::join;
+using baton_test::on_fiber;
+using baton_test::spawn_fiber;
+using baton_test::with_procs;
+
+TEST(Spawn, RunsAndJoinsFromAPlainThread) {
+  int ran = 0;
+  on_fiber([&] { ran = 1; });
+  EXPECT_EQ(ran, 1);
+}
+
+TEST(Spawn, TenThousandFibersInATree) {
+  std::atomic<int> ran{0};
+  on_fiber([&] {
+    std::vector<fiber*> children;
+    for (int i = 0; i < 100; ++i) {
+      children.push_back(spawn_fiber([&] {
+        std::vector<fiber*> mine;
+        for (int k = 0; k < 100; ++k) mine.push_back(spawn_fiber([&] { ran.fetch_add(1); }));
+        for (fiber* f : mine) join(f);
+      }));
+    }
+    for (fiber* f : children) join(f);
+  });
+  EXPECT_EQ(ran.load(), 10'000);
+}
+
+TEST(Spawn, FibersStartInOrderOnOneP) {
+  const with_procs one(1);
+  std::vector<int> order;
+  on_fiber([&] {
+    std::vector<fiber*> fibers;
+    for (int i = 0; i < 5; ++i) fibers.push_back(spawn_fiber([&, i] { order.push_back(i); }));
+    for (fiber* f : fibers) join(f);
+  });
+  // The last one goes first (its data are warm), the others in the order of their birth.
+  EXPECT_EQ(order, (std::vector<int>{4, 0, 1, 2, 3}));
+}
+
+TEST(Spawn, OverflowOfTheRunQueueLosesNobody) {
+  std::atomic<int> ran{0};
+  on_fiber([&] {
+    std::vector<fiber*> fibers;
+    for (int i = 0; i < 3000; ++i) fibers.push_back(spawn_fiber([&] { ran.fetch_add(1); }));
+    for (fiber* f : fibers) join(f);
+  });
+  EXPECT_EQ(ran.load(), 3000);
+}
+
+TEST(Spawn, DetachedFibersAreReused) {
+  on_fiber([] {
+    for (int i = 0; i < 50'000; ++i) {
+      flag done;
+      spawn_fiber([&] { done.set(); }, false);
+      done.wait();
+    }
+  });
+  EXPECT_LT(read_counters().fibers, 5000U);
+}
+
+// A wake that comes before the park, during it, and after it: each exactly once.
+TEST(Park, EveryParkIsMatchedByOneReady) {
+  constexpr int rounds = 20'000;
+  on_fiber([] {
+    for (int i = 0; i < rounds; ++i) {
+      flag ping;
+      fiber* const other = spawn_fiber([&, i] {
+        if (i % 2 == 0) yield();
+        ping.set();
+      });
+      if (i % 3 == 0) yield();
+      ping.wait();
+      join(other);
+    }
+  });
+}
+
+TEST(Park, PingPongBetweenAFiberAndAThread) {
+  constexpr int rounds = 2000;
+  std::vector<flag> to_fiber(rounds);
+  std::vector<flag> to_thread(rounds);
+  fiber* const f = spawn_fiber([&] {
+    for (int i = 0; i < rounds; ++i) {
+      to_fiber[static_cast<std::size_t>(i)].wait();
+      to_thread[static_cast<std::size_t>(i)].set();
+    }
+  });
+  for (int i = 0; i < rounds; ++i) {
+    to_fiber[static_cast<std::size_t>(i)].set();
+    to_thread[static_cast<std::size_t>(i)].wait();
+  }
+  join(f);
+}
+
+TEST(Park, ManyFibersReadiedByManyThreads) {
+  constexpr std::size_t n = 4000;
+  std::vector<flag> flags(n);
+  std::atomic<std::size_t> woken{0};
+  std::vector<fiber*> fibers;
+  for (std::size_t i = 0; i < n; ++i) {
+    fibers.push_back(spawn_fiber([&, i] {
+      flags[i].wait();
+      woken.fetch_add(1);
+    }));
+  }
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::size_t i = t; i < n; i += 4) flags[i].set();
+    });
+  }
+  for (auto& t : threads) t.join();
+  for (fiber* f : fibers) join(f);
+  EXPECT_EQ(woken.load(), n);
+}
+
+TEST(ParkDeathTest, ASecondReadyForOneWaitAborts) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_DEATH(on_fiber([] {
+                 strand* const self = current_strand();
+                 prepare_park(self, wait_reason::other);
+                 ready(self);
+                 ready(self);
+               }),
+               "readied twice");
+}
+
+TEST(Fairness, YieldLetsTheOthersRun) {
+  const with_procs one(1);
+  on_fiber([] {
+    std::atomic<bool> stop{false};
+    fiber* const other = spawn_fiber([&] { stop.store(true); });
+    while (!stop.load()) yield();
+    join(other);
+  });
+}
+
+// Two fibers that ready each other through runnext for ever, and a third one in the queue.
+TEST(Fairness, AChainThroughRunnextDoesNotStarveTheQueue) {
+  const with_procs one(1);
+  on_fiber([] {
+    std::atomic<bool> stop{false};
+    std::atomic<strand*> a{nullptr};
+    std::atomic<strand*> b{nullptr};
+    const auto bounce = [&stop](std::atomic<strand*>& mine, std::atomic<strand*>& others) {
+      while (!stop.load()) {
+        strand* const self = current_strand();
+        prepare_park(self, wait_reason::other);
+        mine.store(self);
+        if (strand* const o = others.exchange(nullptr)) ready(o);
+        park(self);
+      }
+      if (strand* const o = others.exchange(nullptr)) ready(o);
+    };
+    fiber* const first = spawn_fiber([&] { bounce(a, b); });
+    fiber* const second = spawn_fiber([&] { bounce(b, a); });
+    fiber* const third = spawn_fiber([&] { stop.store(true); });
+    join(third);
+    join(first);
+    join(second);
+  });
+}
+
+TEST(Fairness, AFiberThatNeverWaitsGivesWayWhenItsSliceIsOver) {
+  const with_procs one(1);
+  on_fiber([] {
+    std::atomic<bool> stop{false};
+    fiber* const other = spawn_fiber([&] { stop.store(true); });
+    while (!stop.load()) yield_if_due();
+    join(other);
+  });
+}
+
+TEST(Fairness, TheGlobalQueueIsServedBesideLocalWork) {
+  const with_procs one(1);
+  std::atomic<bool> stop{false};
+  fiber* const busy = spawn_fiber([&] {
+    fiber* const partner = spawn_fiber([&] {
+      while (!stop.load()) yield();
+    });
+    while (!stop.load()) yield();
+    join(partner);
+  });
+  // From a plain thread: through the global queue.
+  join(spawn_fiber([&] { stop.store(true); }));
+  join(busy);
+}
+
+// Two fibers that only end when both run at the same time: the second must be found by another P.
+TEST(Stealing, AnIdlePTakesWorkFromABusyOne) {
+  const with_procs two(2);
+  for (int round = 0; round < 50; ++round) {
+    on_fiber([] {
+      std::atomic<int> here{0};
+      const auto meet = [&] {
+        here.fetch_add(1);
+        while (here.load() < 2) {
+        }
+      };
+      fiber* const other = spawn_fiber(meet);
+      meet();
+      join(other);
+    });
+  }
+}
+
+TEST(Timers, SleepersWakeInOrderAndNotEarly) {
+  const with_procs one(1);
+  std::vector<int> order;
+  const std::int64_t base = platform::now_ns();
+  std::atomic<bool> early{false};
+  std::vector<fiber*> fibers;
+  for (const int ms : {30, 10, 20}) {
+    fibers.push_back(spawn_fiber([&, ms] {
+      sleep_until_ns(base + ms * 1'000'000);
+      if (platform::now_ns() < base + ms * 1'000'000) early.store(true);
+      order.push_back(ms);
+    }));
+  }
+  for (fiber* f : fibers) join(f);
+  EXPECT_FALSE(early.load());
+  EXPECT_EQ(order, (std::vector<int>{10, 20, 30}));
+}
+
+TEST(Timers, APlainThreadSleepsToo) {
+  const std::int64_t until = platform::now_ns() + 2'000'000;
+  sleep_until_ns(until);
+  EXPECT_GE(platform::now_ns(), until);
+}
+
+struct counting_timer {
+  std::atomic<int> fired{0};
+  static void fire(void* arg, std::uint64_t, fiber_list&) noexcept {
+    static_cast<counting_timer*>(arg)->fired.fetch_add(1);
+  }
+};
+
+TEST(Timers, CancelSaysWhetherItWillEverRun) {
+  on_fiber([] {
+    for (int i = 0; i < 2000; ++i) {
+      counting_timer t;
+      const std::int64_t when = platform::now_ns() + (i % 3) * 20'000;
+      const timer_handle h = arm_timer(when, counting_timer::fire, &t);
+      if (i % 2 == 0) yield();
+      if (i % 5 == 0) sleep_until_ns(when + 50'000);
+      const bool cancelled = cancel_timer(h);
+      // t is about to go: the callback must not run from here on, and must have run if not cancelled.
+      EXPECT_EQ(t.fired.load(), cancelled ? 0 : 1);
+      EXPECT_FALSE(cancel_timer(h)) << "a stale handle";
+    }
+  });
+}
+
+TEST(Timers, CancelFromOtherThreadsAndFibers) {
+  constexpr int n = 3000;
+  std::vector<counting_timer> timers(n);
+  std::vector<timer_handle> handles(n);
+  on_fiber([&] {
+    for (std::size_t i = 0; i < n; ++i) {
+      handles[i] = arm_timer(platform::now_ns() + static_cast<std::int64_t>(i % 100) * 100'000, counting_timer::fire,
+                             &timers[i]);
+    }
+  });
+  std::atomic<int> cancelled{0};
+  const auto cancel_some = [&](std::size_t first) {
+    for (std::size_t i = first; i < n; i += 3) {
+      if (cancel_timer(handles[i])) {
+        cancelled.fetch_add(1);
+        EXPECT_EQ(timers[i].fired.load(), 0);
+      } else {
+        EXPECT_EQ(timers[i].fired.load(), 1);
+      }
+    }
+  };
+  fiber* const f = spawn_fiber([&] { cancel_some(0); });
+  std::thread t([&] { cancel_some(1); });
+  cancel_some(2);
+  t.join();
+  join(f);
+  int fired = 0;
+  for (auto& timer : timers) fired += timer.fired.load();
+  EXPECT_EQ(fired + cancelled.load(), n);
+}
+
+TEST(Timers, RunOnAPThatIsNeverIdle) {
+  const with_procs one(1);
+  on_fiber([] {
+    std::atomic<bool> stop{false};
+    fiber* const sleeper = spawn_fiber([&] {
+      sleep_until_ns(platform::now_ns() + 1'000'000);
+      stop.store(true);
+    });
+    fiber* const other = spawn_fiber([&] {
+      while (!stop.load()) yield();
+    });
+    while (!stop.load()) yield();
+    join(sleeper);
+    join(other);
+  });
+}
+
+TEST(Procs, ChangeWhileFibersRun) {
+  const with_procs restore(procs());
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> rounds{0};
+  std::vector<fiber*> fibers;
+  for (int i = 0; i < 50; ++i) {
+    fibers.push_back(spawn_fiber([&] {
+      while (!stop.load()) {
+        rounds.fetch_add(1);
+        flag done;
+        fiber* const child = spawn_fiber([&] { done.set(); });
+        done.wait();
+        join(child);
+        sleep_until_ns(platform::now_ns() + 10'000);
+      }
+    }));
+  }
+  for (const int n : {8, 1, 3, 2, 8, 1, 5, 1}) {
+    set_procs(n);
+    const std::uint64_t seen = rounds.load();
+    while (rounds.load() < seen + 500) std::this_thread::yield();
+  }
+  stop.store(true);
+  for (fiber* f : fibers) join(f);
+}
+
+}  // namespace
