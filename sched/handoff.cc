@@ -49,6 +49,17 @@ bool begin_call(machine* m, handoff_cause cause) noexcept {
   return gives;
 }
 
+void hand_over_within_call(machine* m) noexcept {
+  enter_runtime(m);
+  if (processor* const p = m->my_p()) {
+    m->baton.give_away();
+    m->p.store(nullptr, mo::relaxed);
+    the_scheduler.handoffs_hinted.fetch_add(1, mo::relaxed);
+    hand_off(p);
+  }
+  m->baton.begin_syscall();
+}
+
 bool end_call_slow() noexcept {
   machine* m = enter_runtime();
   fiber* const self = m->my_fiber();

@@ -14,6 +14,10 @@ enum class handoff_cause : std::uint8_t { predicted, unknown, hinted };
 // in place::syscall. Returns whether the P is gone.
 bool begin_call(machine* m, handoff_cause cause) noexcept;
 
+// Within a declared call, when the thread is about to sleep on something of the runtime's own: that the
+// call blocks is certain now.
+void hand_over_within_call(machine* m) noexcept;
+
 // At the end, when end_syscall() found a notice; the depth has been lowered. (S) Returns with a P, on
 // whatever M the fiber is then. Returns whether the P had been lost.
 bool end_call_slow() noexcept;

@@ -6,7 +6,8 @@
 // Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
 // statics; so an atexit handler, registered again at each run()'s return and therefore run before the
 // destructors of everything constructed until then, tells all Ms to stop: each does at its next call
-// into the scheduler (notice bit `frozen`). The thread that calls exit() goes on, as a plain thread.
+// into the scheduler (notice bit `frozen`). The handler waits for that, but not long: a fiber that
+// computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit() goes on, as a plain thread.
 //
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
 // it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine.
@@ -29,11 +30,14 @@
 #include <cstdlib>
 #include <mutex>
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 namespace baton::sched {
 
 namespace {
+
+constexpr std::int64_t freeze_patience_ns = 50'000'000;
 
 std::once_flag started;
 std::mutex procs_mutex;
@@ -64,11 +68,24 @@ void freeze() {
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
   }
+  platform::heavy_barrier();  // whoever enters a section from here on sees it
+  // Those that are on their way there get a moment; user code that makes no call cannot be stopped.
+  const std::int64_t until = platform::now_ns() + freeze_patience_ns;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    machine* const m = machine_at(i);
+    if (m == nullptr || m == mine) continue;
+    for (;;) {
+      const place where = m->baton.judge().where;
+      if (where == place::idle || where == place::syscall || platform::now_ns() > until) break;
+      ::sched_yield();
+    }
+  }
 }
 
 void in_fork_child() {
   scheduler& s = the_scheduler;
   s.forked.store(true, mo::relaxed);
+  s.running.store(false, mo::relaxed);  // a plain thread's next use goes through start(), which says no
   if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
 }
 
@@ -77,7 +94,8 @@ void start_once(const settings& s) noexcept {
   sched.config = s;
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
   platform::init_clock();
-  platform::init_barriers();
+  // Refused by the kernel or, to see what that costs, by the environment.
+  platform::init_barriers(std::getenv("BATON_NO_MEMBARRIER") != nullptr);
   install_overflow_handler();
   set_overflow_namer(name_overflowed);
   if (s.ignore_sigpipe) {

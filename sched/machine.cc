@@ -117,6 +117,7 @@ void detail::heed(machine* m) noexcept {
   }
   if ((n & baton_word::frozen) != 0) {
     // The process is ending: this thread stops for good, before the static destructors run.
+    m->baton.leave(place::idle);
     static platform::atomic<std::uint32_t> never{0};
     for (;;) platform::futex_wait(never, 0, platform::forever_ns);
   }

@@ -12,6 +12,7 @@
 #include <baton/sched/park.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
@@ -63,8 +64,14 @@ void end_chain(machine* m) noexcept {
   }
 }
 
+// A plain thread is about to sleep. If it is an M inside a declared call, it still may have a P.
+void before_sleep() noexcept {
+  if (machine* const m = this_machine()) hand_over_within_call(m);
+}
+
 void park_thread(strand* self) noexcept {
   if (!self->word.commit()) return;  // woken already
+  before_sleep();
   // acquire: pairs with the release in wake_thread().
   while (self->word.futex().load(mo::acquire) == park_word::parked) {
     platform::futex_wait(self->word.futex(), park_word::parked, platform::forever_ns);
@@ -131,6 +138,7 @@ void park(strand* self) noexcept {
 
 bool park_thread_until(strand* self, std::int64_t deadline_ns) noexcept {
   if (!self->word.commit()) return true;
+  before_sleep();
   while (self->word.futex().load(mo::acquire) == park_word::parked) {  // as in park_thread()
     if (platform::futex_wait(self->word.futex(), park_word::parked, deadline_ns)) continue;
     // Back to parking: then a ready() that comes from here on is seen as one before the switch.

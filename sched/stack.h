@@ -1,4 +1,10 @@
-// A stack as a plain value, and the classes in which stacks come.
+// A stack, as a value, and the sizes that stacks come in.
+//
+//        chunk base             limit()                                  top
+//           |  guard             |  usable, `size` bytes                  |
+//           |  (faults)          |  ............ the fiber grows <-- this way
+//
+// Thread safety: plain values and pure functions.
 #pragma once
 
 #include <cstddef>
@@ -6,22 +12,31 @@
 
 namespace baton::sched {
 
-// The usable range of a stack; its guard lies below limit().
+// A usable range of memory. Whoever holds the value owns the range; it is never unmapped.
 struct stack {
-  std::byte* top = nullptr;  // one past the highest usable byte; page aligned
-  std::uint32_t size = 0;    // usable bytes below top; a multiple of the page size
-  std::uint32_t klass = 0;   // index of its class
+  std::byte* top = nullptr;  // one past the highest usable byte, page aligned
+  std::uint32_t size = 0;    // usable bytes below top (the guard not included), a multiple of the page size
+  std::uint32_t klass = 0;   // size class index
 
   explicit operator bool() const noexcept { return top != nullptr; }
   [[nodiscard]] std::byte* limit() const noexcept { return top - size; }
 };
+static_assert(sizeof(stack) == 16);
 
-// 16, 64, 256 KiB, 1 and 8 MiB of usable bytes. The smallest is raised where the kernel's signal frames
-// (AT_MINSIGSTKSZ) would not leave 8 KiB of it.
+// 16, 64, 256 KiB, 1 and 8 MiB usable each; all rounded up to pages. The first is raised, where the
+// processor's registers need it, to what one signal frame (AT_MINSIGSTKSZ) and 8 KiB take.
 inline constexpr std::size_t stack_classes = 5;
 
-// The smallest class with at least `size` bytes; stack_classes when there is none.
+// The smallest class with at least `size` usable bytes; stack_classes if there is none.
 [[nodiscard]] std::size_t stack_class_for(std::size_t size) noexcept;
+
+// Usable bytes of a stack of the class; klass < stack_classes.
 [[nodiscard]] std::size_t stack_class_size(std::size_t klass) noexcept;
+
+// Bytes below the usable ones that fault: 16 KiB, or a page where pages are larger. More than a page,
+// because a frame may skip one without touching it.
+[[nodiscard]] std::size_t stack_guard_size() noexcept;
+
+[[nodiscard]] std::size_t page_size() noexcept;
 
 }  // namespace baton::sched

@@ -1,4 +1,10 @@
-// The report of a stack overflow: which fiber, how large its stack was, how to raise it, and where.
+// Says which fiber ran out of stack, instead of a bare "Segmentation fault":
+//
+//   baton: stack overflow in fiber 17 "accept": its stack of 64 KiB is used up (raise it with
+//   attributes.stack_size or options.stack_size); fault at 0x7f...
+//   (back trace)
+//
+// and aborts. Faults elsewhere go to whoever handled them before.
 #pragma once
 
 #include <baton/sched/stack.h>
@@ -7,16 +13,18 @@
 
 namespace baton::sched {
 
-// Installs the process-wide handler of SIGSEGV and SIGBUS. A fault in a guard is reported and aborts;
-// every other one goes to the handler that was there before, or kills as usual. Once per process.
+// Process-wide, once; further calls do nothing. Handles SIGSEGV and SIGBUS, and hands every fault that
+// is not a stack's on to the handler found here, or to the default action.
 void install_overflow_handler() noexcept;
 
-// Writes who runs on the stack into the buffer, as `fiber 17 "name"`; called in the signal handler.
+// Writes who runs on the stack (`fiber 17 "accept"`) into buffer, with a NUL. Called in a signal handler
+// on the thread that faulted: no locks, no allocation.
 using overflow_namer = void (*)(const stack& s, char* buffer, std::size_t size) noexcept;
 void set_overflow_namer(overflow_namer namer) noexcept;
 
-// An alternate signal stack for the calling thread, without which nothing can be said about a stack
-// that is used up. Each M has one for its whole life.
+// The stack that a thread's signal handlers run on; every thread that runs fibers has one, made and
+// destroyed by that thread. Puts back what was there before. Without memory it does nothing: an overflow
+// then ends the process without a report.
 class alternate_stack {
  public:
   alternate_stack() noexcept;
@@ -25,8 +33,11 @@ class alternate_stack {
   alternate_stack& operator=(const alternate_stack&) = delete;
 
  private:
-  void* memory_ = nullptr;
-  std::size_t size_ = 0;
+  std::byte* base_ = nullptr;  // the mapping: a guard, where there are guard regions, and the stack
+  std::size_t bytes_ = 0;
+  void* previous_ = nullptr;
+  std::size_t previous_size_ = 0;
+  int previous_flags_ = 0;
 };
 
 }  // namespace baton::sched

@@ -1,239 +1,256 @@
-// Stacks are cut from large mappings, one class to a mapping:
+// Where a free stack is, per class:
 //
-//   | guard 16 KiB | usable ... top | guard | usable ... top | ...
+//   young   released during this epoch. The warmest: taken first
+//   old     released during an earlier epoch, and not needed since
+//   cold    old ones whose deep pages have been given back, and chunks that were cut in advance. Taken last
+//   (uncut) the rest of the newest region: no guard yet
 //
-// A chunk keeps its place and size for ever; it is in use, in a P's cache, or in the depot of its class.
-// Nothing is ever unmapped, so a pointer to a stack never points into something else. Address space is
-// reserved only (MAP_NORESERVE), and pages come on touch.
+// An epoch ends when some 16 MiB worth of stacks have been released during it and the old list is empty:
+// young then becomes old. A stack that is found in `old` when the epoch is that far was not needed while
+// many others came back: those are looked at, by the threads that release, twice as many as they bring.
+// So stacks that go round are never looked at, a burst's are within two epochs, and acquire never pays.
 //
-// The depot is an array of values, not a list through the stacks: touching a free stack would commit a
-// page of it. The array has room for every stack of the class before the stack is cut, so release()
-// cannot fail.
+// Looking at all would cost a mincore each (0.5 us). Stacks that were released together resemble each
+// other: after a shallow one the next few go unseen.
 //
-// The table of mappings is append-only and published with a release store: the overflow handler walks
-// it without a lock.
+// Growing: cutting goes by batches, because guards are cheaper by the dozen, and under a lock of its own:
+// a second thread in want waits for the first one's batch instead of making a second one. System calls
+// are made under grow_lock_ or no lock, never under a depot's.
+//
+// Invariants: a chunk below region.cut is in use, or on exactly one list; its guard was installed before
+// (as far as it could be). Free stacks are never written to: links lie in the region's header.
 #include <baton/sched/stack_pool.h>
 
-#include <baton/sched/sanitizer.h>
-#include <baton/sched/stack_guard.h>
+#include <baton/sched/fatal.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <new>
-#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
 
 #if BATON_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/lsan_interface.h>
-#endif
-
-#ifndef AT_MINSIGSTKSZ
-#define AT_MINSIGSTKSZ 51
 #endif
 
 namespace baton::sched {
 
 namespace {
-
 namespace mo = platform::mo;
 
-constexpr std::size_t page = 4096;
-constexpr std::size_t mapping_size = std::size_t{64} << 20;
-constexpr std::size_t mappings_max = 64 * 1024;  // 4 TiB of stacks
-constexpr std::size_t cut_at_once = 64;          // chunks: one batch of guards
-constexpr std::uint64_t sample_every = 16;       // released stacks
-constexpr std::size_t shallow_pages = 4;         // a stack used no deeper than this is left as it is
+constexpr std::size_t batch = 64;  // chunks cut, or stacks looked at, at a time
+constexpr std::size_t epoch_bytes = std::size_t{16} << 20;
+constexpr std::size_t kept_pages = 1;      // at the top, always: all that a small fiber uses
+constexpr std::size_t deep_pages_min = 2;  // fewer below those are not worth a call
+constexpr std::size_t unseen_after_shallow = 7;
 
-struct mapping {
-  std::byte* base;
-  std::size_t size;
-  std::uint32_t klass;
-};
-mapping table[mappings_max];
-platform::atomic<std::size_t> table_size{0};
-
-std::size_t smallest_class() noexcept {
-  const std::size_t needed = ::getauxval(AT_MINSIGSTKSZ) + 8 * 1024;
-  return std::max<std::size_t>(16 * 1024, (needed + page - 1) / page * page);
+std::size_t epoch_stacks(std::size_t klass) noexcept {
+  return std::max<std::size_t>(2, epoch_bytes / stack_class_size(klass));
 }
 
-const std::size_t* class_sizes() noexcept {
-  static const std::size_t sizes[stack_classes] = {smallest_class(), std::size_t{64} << 10, std::size_t{256} << 10,
-                                                   std::size_t{1} << 20, std::size_t{8} << 20};
-  return sizes;
-}
-
-std::size_t stride_of(std::size_t klass) noexcept { return stack_class_size(klass) + stack_guard::bytes; }
-
-void* map(std::size_t size) noexcept {
-  void* const p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK,
-                         -1, 0);
-  return p == MAP_FAILED ? nullptr : p;
-}
-
-// Whether pages below the top few are resident; then they are given back.
-bool trim(const stack& s) noexcept {
-  const std::size_t deep = s.size - shallow_pages * page;
-  if (s.size <= shallow_pages * page) return false;
-  unsigned char resident[256];
-  std::byte* const from = s.limit() + (deep > sizeof resident * page ? deep - sizeof resident * page : 0);
-  const std::size_t pages = std::min(deep / page, sizeof resident);
-  if (::mincore(from, pages * page, resident) != 0) return false;
-  if (std::none_of(resident, resident + pages, [](unsigned char r) { return (r & 1) != 0; })) return false;
-  return ::madvise(s.limit(), deep, MADV_DONTNEED) == 0;
-}
-
-}  // namespace
-
-std::size_t stack_class_size(std::size_t klass) noexcept { return class_sizes()[klass]; }
-
-std::size_t stack_class_for(std::size_t size) noexcept {
-  const std::size_t* const sizes = class_sizes();
-  return static_cast<std::size_t>(std::lower_bound(sizes, sizes + stack_classes, size) - sizes);
-}
-
-stack_pool::stack_pool() noexcept = default;
-
-stack_pool& stack_pool::instance() noexcept {
-  alignas(stack_pool) static std::byte storage[sizeof(stack_pool)];
-  static auto& pool = *new (storage) stack_pool;
-  return pool;
-}
-
-std::size_t stack_pool::acquire(std::size_t klass, stack* out, std::size_t n) noexcept {
-  const platform::lock_guard guard(lock_);
-  depot& d = depots_[klass];
-  if (d.count == 0 && !cut(klass, n)) return 0;
-  n = std::min(n, d.count);
-  for (std::size_t i = 0; i < n; ++i) out[i] = d.free[--d.count];
-  return n;
-}
-
-void stack_pool::release(const stack* in, std::size_t n) noexcept {
-  for (std::size_t i = 0; i < n; ++i) {
+// LeakSanitizer must look for pointers on the stacks of parked fibers. Not in their guards: it would die
+// there, since a guard region looks readable in /proc/self/maps. Hence a root each, not one a mapping.
+void announce([[maybe_unused]] const stack& s) noexcept {
 #if BATON_ASAN
-    __asan_unpoison_memory_region(in[i].limit(), in[i].size);
+  __lsan_register_root_region(s.limit(), s.size);
 #endif
-    bool look = false;
-    {
-      const platform::lock_guard guard(lock_);
-      look = ++released_ % sample_every == 0;
-    }
-    // Still ours alone: it is not in the depot yet.
-    if (look && trim(in[i])) trimmed_.fetch_add(1, mo::relaxed);
-  }
-  const platform::lock_guard guard(lock_);
-  for (std::size_t i = 0; i < n; ++i) {
-    depot& d = depots_[in[i].klass];
-    d.free[d.count++] = in[i];
-  }
 }
 
-// Cuts chunks into the depot: enough for `wanted`, and a batch of guards at the least.
-bool stack_pool::cut(std::size_t klass, std::size_t wanted) noexcept {
-  depot& d = depots_[klass];
-  const std::size_t stride = stride_of(klass);
-  if (d.next_chunk == nullptr || d.next_chunk + stride > d.mapping_end) {
-    if (!map_more(klass)) return false;
-  }
-  const auto left = static_cast<std::size_t>(d.mapping_end - d.next_chunk) / stride;
-  // Large stacks are not cut ahead: each costs a system call to nobody's benefit.
-  const std::size_t ahead = stack_class_size(klass) > (std::size_t{256} << 10) ? 1 : cut_at_once;
-  const std::size_t n = std::min(left, std::max(wanted, ahead));
-  if (!reserve(d, d.existing + n)) return false;
-  stack_guard::install(d.next_chunk, stride, n);
-  const auto size = static_cast<std::uint32_t>(stack_class_size(klass));
-  for (std::size_t i = n; i-- > 0;) {
-    d.free[d.count++] = {d.next_chunk + (i + 1) * stride, size, static_cast<std::uint32_t>(klass)};
-  }
-  d.next_chunk += n * stride;
-  d.existing += n;
-  stacks_.fetch_add(n, mo::relaxed);
-  return true;
-}
-
-bool stack_pool::map_more(std::size_t klass) noexcept {
-  const std::size_t stride = stride_of(klass);
-  const std::size_t i = table_size.load(mo::relaxed);
-  if (i == mappings_max) {
-    errno = ENOMEM;
-    return false;
-  }
-  // Whole chunks only; under a tight RLIMIT_AS, fewer of them.
-  void* memory = nullptr;
-  std::size_t chunks = mapping_size / stride;
-  while ((memory = map(chunks * stride)) == nullptr) {
-    if (chunks == 1) return false;
-    chunks = std::max<std::size_t>(1, chunks / 4);
-  }
-  const std::size_t size = chunks * stride;
-  ::madvise(memory, size, MADV_NOHUGEPAGE);  // a huge page would commit many stacks at the first touch
+// The frames that a fiber left behind when it ended may have poisoned their variables' surroundings.
+void unpoison([[maybe_unused]] const stack& s) noexcept {
 #if BATON_ASAN
-  __lsan_register_root_region(memory, size);
+  ASAN_UNPOISON_MEMORY_REGION(s.limit(), s.size);
 #endif
-  depot& d = depots_[klass];
-  d.next_chunk = static_cast<std::byte*>(memory);
-  d.mapping_end = d.next_chunk + size;
-  table[i] = {d.next_chunk, size, static_cast<std::uint32_t>(klass)};
-  table_size.store(i + 1, mo::release);  // pairs with find()
-  bytes_.fetch_add(size, mo::relaxed);
-  return true;
 }
 
-bool stack_pool::reserve(depot& d, std::size_t stacks) noexcept {
-  if (stacks <= d.capacity) return true;
-  const std::size_t capacity = std::max<std::size_t>(stacks, std::max<std::size_t>(1024, d.capacity * 2));
-  void* const memory =
-      d.free == nullptr
-          ? ::mmap(nullptr, capacity * sizeof(stack), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-          : ::mremap(d.free, d.capacity * sizeof(stack), capacity * sizeof(stack), MREMAP_MAYMOVE);
-  if (memory == MAP_FAILED) return false;
-  d.free = static_cast<stack*>(memory);
-  d.capacity = capacity;
-  return true;
-}
-
-stack_pool::guard_kind stack_pool::guard() const noexcept { return stack_guard::kind(); }
-
-void stack_pool::set_guard_for_test(guard_kind kind, std::uint64_t mprotect_budget) noexcept {
-  const platform::lock_guard guard(lock_);
-  stack_guard::set_for_test(kind, mprotect_budget);
-}
-
-stack_pool::counters stack_pool::read() const noexcept {
-  return {stacks_.load(mo::relaxed), bytes_.load(mo::relaxed), table_size.load(mo::relaxed), stack_guard::failures(),
-          trimmed_.load(mo::relaxed)};
-}
-
-namespace {
-
-// The chunk that the address lies in, and where in it.
-bool find(const void* address, stack* owner, std::size_t* offset) noexcept {
-  const auto* const a = static_cast<const std::byte*>(address);
-  const std::size_t n = table_size.load(mo::acquire);
-  for (std::size_t i = 0; i < n; ++i) {
-    const mapping& m = table[i];
-    if (a < m.base || a >= m.base + m.size) continue;
-    const std::size_t stride = stride_of(m.klass);
-    const auto within = static_cast<std::size_t>(a - m.base);
-    *offset = within % stride;
-    *owner = {m.base + (within / stride + 1) * stride, static_cast<std::uint32_t>(stack_class_size(m.klass)), m.klass};
-    return true;
+// Are several pages below the kept ones in memory? Looks from the top down, as stacks grow.
+bool is_deep(const stack& s) noexcept {
+  std::array<unsigned char, 256> resident;
+  const std::size_t page = page_size();
+  std::size_t below = s.size / page - kept_pages;
+  std::size_t found = 0;
+  while (below > 0) {
+    const std::size_t n = std::min(below, resident.size());
+    below -= n;
+    if (::mincore(s.limit() + below * page, n * page, resident.data()) != 0) return false;
+    found += static_cast<std::size_t>(std::count_if(resident.begin(), resident.begin() + static_cast<std::ptrdiff_t>(n),
+                                                    [](unsigned char r) { return (r & 1) != 0; }));
+    if (found >= deep_pages_min) return true;
   }
   return false;
 }
 
 }  // namespace
 
-bool stack_pool::find_guard(const void* address, stack* owner) const noexcept {
-  std::size_t offset = 0;
-  return find(address, owner, &offset) && offset < stack_guard::bytes;
+stack_pool& stack_pool::instance() noexcept {
+  static constinit stack_pool pool;
+  return pool;
 }
 
-bool stack_pool::find_stack(const void* address, stack* owner) const noexcept {
-  std::size_t offset = 0;
-  return find(address, owner, &offset) && offset >= stack_guard::bytes;
+std::size_t stack_pool::acquire(std::size_t klass, stack* out, std::size_t n) noexcept {
+  if (klass >= stack_classes) {
+    errno = EINVAL;
+    return 0;
+  }
+  std::size_t got = take(klass, out, n);
+  if (got == n) return got;
+  bool warning = false;
+  {
+    platform::lock_guard guard(grow_lock_);
+    got += take(klass, out + got, n - got);  // what another thread has cut while we waited
+    while (got < n) {
+      const std::size_t more = cut(klass, out + got, n - got);
+      if (more == 0) break;
+      got += more;
+    }
+    warning = guards_.warning_due();
+  }
+  if (warning) guards_.warn();
+  return got;
+}
+
+std::size_t stack_pool::take(std::size_t klass, stack* out, std::size_t n) noexcept {
+  depot& d = depots_[klass];
+  platform::lock_guard guard(d.lock);
+  std::size_t got = 0;
+  while (got < n && (pop(d.young, out + got) || pop(d.old, out + got) || pop(d.cold, out + got))) ++got;
+  return got;
+}
+
+// Cuts a batch, of which the caller gets what it wants and the depot the rest. 0: no memory.
+std::size_t stack_pool::cut(std::size_t klass, stack* out, std::size_t n) noexcept {
+  stack_region*& r = growing_[klass];
+  if (r == nullptr || r->cut.load(mo::relaxed) == r->count) {
+    stack_region* const fresh = regions_.create(klass);
+    if (fresh == nullptr) return 0;
+    r = fresh;
+  }
+  const std::uint32_t first = r->cut.load(mo::relaxed);
+  const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(batch, r->count - first));
+  guards_.install(r->chunk(first), r->stride, r->stride - r->usable, count);
+  std::array<stack, batch> fresh;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    fresh[i] = r->stack_of(first + i);
+    announce(fresh[i]);
+  }
+  // release: pairs with find(): who sees these chunks as cut sees them guarded.
+  r->cut.store(first + count, mo::release);
+  stacks_.fetch_add(count, mo::relaxed);
+  const std::size_t given = std::min<std::size_t>(n, count);
+  std::copy_n(fresh.begin(), given, out);
+  put_cold(klass, fresh.data() + given, count - given);
+  return given;
+}
+
+void stack_pool::put_cold(std::size_t klass, const stack* in, std::size_t n) noexcept {
+  if (n == 0) return;
+  depot& d = depots_[klass];
+  platform::lock_guard guard(d.lock);
+  for (std::size_t i = n; i-- > 0;) push(d.cold, in[i]);  // the first is taken first
+}
+
+void stack_pool::release(const stack* in, std::size_t n) noexcept {
+  while (n > 0) {
+    std::size_t same = 1;
+    while (same < n && in[same].klass == in->klass) ++same;
+    release_same_class(in, same);
+    in += same;
+    n -= same;
+  }
+}
+
+void stack_pool::release_same_class(const stack* in, std::size_t n) noexcept {
+  const int saved_errno = errno;
+  const std::size_t klass = in->klass;
+  for (std::size_t i = 0; i < n; ++i) unpoison(in[i]);
+  depot& d = depots_[klass];
+  bool ripe = false;
+  {
+    platform::lock_guard guard(d.lock);
+    for (std::size_t i = 0; i < n; ++i) push(d.young, in[i]);
+    d.released += n;
+    if (d.released >= epoch_stacks(klass)) {
+      ripe = d.old.count > 0;
+      if (!ripe) {
+        d.old = d.young;
+        d.young = {};
+        d.released = 0;
+      }
+    }
+  }
+  if (ripe) trim(klass, 2 * n);
+  errno = saved_errno;
+}
+
+// Moves up to n stacks from old to cold, and gives back the deep pages of those that have some.
+void stack_pool::trim(std::size_t klass, std::size_t n) noexcept {
+  std::array<stack, batch> some;
+  depot& d = depots_[klass];
+  while (n > 0) {
+    std::size_t count = 0;
+    {
+      platform::lock_guard guard(d.lock);
+      while (count < std::min(n, batch) && pop(d.old, &some[count])) ++count;
+    }
+    if (count == 0) return;
+    n -= count;
+    std::size_t trimmed = 0;
+    for (std::size_t i = 0; i < count;) {
+      const stack& s = some[i];
+      if (!is_deep(s)) {
+        i += 1 + unseen_after_shallow;
+        continue;
+      }
+      if (::madvise(s.limit(), s.size - kept_pages * page_size(), MADV_DONTNEED) == 0) ++trimmed;
+      ++i;
+    }
+    trimmed_.fetch_add(trimmed, mo::relaxed);
+    put_cold(klass, some.data(), count);
+  }
+}
+
+bool stack_pool::pop(list& l, stack* out) noexcept {
+  if (l.head == no_chunk) return false;
+  const stack_region& r = regions_.region_of(l.head);
+  const std::uint32_t chunk = region_table::chunk_of(l.head);
+  *out = r.stack_of(chunk);
+  l.head = r.next[chunk];
+  --l.count;
+  return true;
+}
+
+void stack_pool::push(list& l, const stack& s) noexcept {
+  std::uint32_t chunk = 0;
+  const stack_region* const r = regions_.find(s.limit(), &chunk);
+  if (r == nullptr || r->stack_of(chunk).top != s.top) fatal("release of a stack that is not the pool's");
+  r->next[chunk] = l.head;
+  l.head = regions_.id_of(*r, chunk);
+  ++l.count;
+}
+
+stack_pool::counters stack_pool::read() const noexcept {
+  return {stacks_.load(mo::relaxed), regions_.bytes_mapped(), regions_.mappings(), guards_.failures(),
+          trimmed_.load(mo::relaxed)};
+}
+
+bool stack_pool::find(const void* address, bool in_guard, stack* owner) const noexcept {
+  std::uint32_t chunk = 0;
+  const stack_region* const r = regions_.find(address, &chunk);
+  // acquire: see cut().
+  if (r == nullptr || chunk >= r->cut.load(mo::acquire)) return false;
+  const stack s = r->stack_of(chunk);
+  if ((static_cast<const std::byte*>(address) < s.limit()) != in_guard) return false;
+  *owner = s;
+  return true;
+}
+
+bool stack_pool::find_guard(const void* address, stack* owner) const noexcept { return find(address, true, owner); }
+
+bool stack_pool::find_stack(const void* address, stack* owner) const noexcept { return find(address, false, owner); }
+
+void stack_pool::set_guard_kind_for_test(guard_kind kind, std::size_t mprotect_guards_max) noexcept {
+  platform::lock_guard guard(grow_lock_);
+  guards_.set_for_test(kind, mprotect_guards_max);
 }
 
 }  // namespace baton::sched

@@ -1,70 +1,96 @@
-// The depot of stacks behind the Ps' caches.
+// The global depot of stacks, from which Ps fill their own caches. See stack_pool.cc for its lists.
+//
+// Thread safety: everything may be called by any thread, without a scheduler lock. acquire may map memory
+// and wait for another thread that does: not inside a runtime section. release makes at most a few
+// system calls of microseconds per stack, none of them under a lock. find_* take no lock and are
+// async-signal-safe.
 #pragma once
 
+#include <baton/sched/guard.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/stack.h>
+#include <baton/sched/stack_region.h>
 
+#include <absl/base/thread_annotations.h>
 #include <cstddef>
 #include <cstdint>
 
 namespace baton::sched {
 
-// Thread-safe; one per process, never destroyed. Its calls may map memory and make system calls: not
-// in a runtime section (release() of the caches' surplus is the rare exception), never under the
-// scheduler's locks.
 class stack_pool {
  public:
-  [[nodiscard]] static stack_pool& instance() noexcept;
-
-  // Fills out[0..n) with up to n stacks of the class, recycled ones first; returns how many. 0: no
-  // memory (errno says why).
-  [[nodiscard]] std::size_t acquire(std::size_t klass, stack* out, std::size_t n) noexcept;
-
-  // Gives stacks back. Now and then looks how deep one of them was used, and returns the deep pages to
-  // the kernel; that is never done when a fiber is born.
-  void release(const stack* in, std::size_t n) noexcept;
-
-  // What guards new stacks at present.
-  enum class guard_kind : std::uint8_t { guard_region, mprotect_pages, none };
-  [[nodiscard]] guard_kind guard() const noexcept;
+  using guard_kind = sched::guard_kind;
 
   struct counters {
-    std::uint64_t stacks = 0;        // that exist, in use or not
-    std::uint64_t bytes_mapped = 0;  // of address space
-    std::uint64_t mappings = 0;
-    std::uint64_t guard_failures = 0;  // stacks without a guard
-    std::uint64_t trimmed = 0;       // stacks whose deep pages were given back
+    std::uint64_t stacks;          // that exist, in use or free
+    std::uint64_t bytes_mapped;    // address space
+    std::uint64_t mappings;        // it was asked for in
+    std::uint64_t guard_failures;  // stacks without a guard
+    std::uint64_t trimmed;         // times that a free stack's deep pages were given back
   };
+
+  // There is one, leaked: it serves until the process has gone.
+  static stack_pool& instance() noexcept;
+
+  stack_pool(const stack_pool&) = delete;
+  stack_pool& operator=(const stack_pool&) = delete;
+
+  // Fills out[0..n) with up to n stacks of the class, recycled ones first; returns how many. 0: no
+  // memory, errno tells. What a recycled stack contains is unspecified.
+  [[nodiscard]] std::size_t acquire(std::size_t klass, stack* out, std::size_t n) noexcept;
+
+  // Takes back what acquire gave; nobody may run on them, or point into them, any more. Classes may be
+  // mixed. Gives back deep pages of stacks that have long been free (some of them, each time).
+  void release(const stack* in, std::size_t n) noexcept;
+
   [[nodiscard]] counters read() const noexcept;
 
-  // Async-signal-safe. Whether the address lies in a guard (a stack) of ours, and in whose.
+  // What new stacks get at present.
+  [[nodiscard]] guard_kind guard() const noexcept { return guards_.kind(); }
+
+  // Does the address lie within the guard of one of our stacks, or (find_stack) within its usable bytes?
+  // *owner is that stack.
   [[nodiscard]] bool find_guard(const void* address, stack* owner) const noexcept;
   [[nodiscard]] bool find_stack(const void* address, stack* owner) const noexcept;
 
-  // Tests of the fallbacks: from here on new stacks are guarded so; mprotect_budget guards at most by
-  // mprotect.
-  void set_guard_for_test(guard_kind kind, std::uint64_t mprotect_budget) noexcept;
+  // New stacks get this kind from now on; see guard_installer::set_for_test.
+  void set_guard_kind_for_test(guard_kind kind, std::size_t mprotect_guards_max = 0) noexcept;
 
  private:
-  stack_pool() noexcept;
-
-  struct depot {
-    stack* free = nullptr;         // LIFO; its array has room for every stack of the class
+  // Free stacks, last in, first out; linked through their region's header.
+  struct list {
+    chunk_id head = no_chunk;
     std::size_t count = 0;
-    std::size_t capacity = 0;
-    std::byte* next_chunk = nullptr;  // of the mapping that is being cut
-    std::byte* mapping_end = nullptr;
-    std::size_t existing = 0;
+  };
+  struct alignas(64) depot {
+    platform::spin_lock lock;
+    list young ABSL_GUARDED_BY(lock);                // released since the turn of the epoch
+    list old ABSL_GUARDED_BY(lock);                  // released before it
+    list cold ABSL_GUARDED_BY(lock);                 // never used, or looked at: no deep pages
+    std::size_t released ABSL_GUARDED_BY(lock) = 0;  // since the turn of the epoch
   };
 
-  [[nodiscard]] bool cut(std::size_t klass, std::size_t wanted) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  [[nodiscard]] bool map_more(std::size_t klass) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  [[nodiscard]] bool reserve(depot& d, std::size_t stacks) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  constexpr stack_pool() noexcept = default;
 
-  mutable platform::spin_lock lock_;
-  depot depots_[stack_classes] ABSL_GUARDED_BY(lock_);
-  std::uint64_t released_ ABSL_GUARDED_BY(lock_) = 0;
-  platform::atomic<std::uint64_t> stacks_{0}, bytes_{0}, trimmed_{0};
+  std::size_t take(std::size_t klass, stack* out, std::size_t n) noexcept;
+  std::size_t cut(std::size_t klass, stack* out, std::size_t n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(grow_lock_);
+  void put_cold(std::size_t klass, const stack* in, std::size_t n) noexcept;
+  void release_same_class(const stack* in, std::size_t n) noexcept;
+  void trim(std::size_t klass, std::size_t n) noexcept;
+
+  bool pop(list& l, stack* out) noexcept;
+  void push(list& l, const stack& s) noexcept;
+  bool find(const void* address, bool in_guard, stack* owner) const noexcept;
+
+  // Lock order: grow_lock_, then a depot's lock. Held over mmap and madvise.
+  platform::spin_lock grow_lock_;
+  depot depots_[stack_classes];
+  guard_installer guards_;                                                 // its install(): under grow_lock_
+  stack_region* growing_[stack_classes] ABSL_GUARDED_BY(grow_lock_) = {};  // has chunks that are not cut yet
+  platform::atomic<std::uint64_t> stacks_{0};
+  platform::atomic<std::uint64_t> trimmed_{0};
+  region_table regions_;
 };
 
 }  // namespace baton::sched

@@ -1,191 +1,424 @@
-// Stacks: their classes, guards with every fallback, reuse, and what an overflow says.
-#include "on_fiber.h"
-
-#include <baton/sched/stack_overflow.h>
+// The stack pool: classes, recycling, guards in all three kinds, giving deep pages back, running out of
+// memory. What changes the process for good happens in a child process.
 #include <baton/sched/stack_pool.h>
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstring>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
 #include <vector>
 
+#if BATON_ASAN
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/lsan_interface.h>
+#endif
+
+namespace baton::sched {
 namespace {
 
-using namespace baton::sched;
-using guard_kind = stack_pool::guard_kind;
+constexpr std::size_t kib = 1024;
+constexpr std::size_t class_64k = 1;
+constexpr std::size_t class_256k = 2;
+constexpr bool sanitized = BATON_ASAN != 0 || BATON_TSAN != 0;
 
 stack_pool& pool() { return stack_pool::instance(); }
 
-stack take(std::size_t klass) {
-  stack s;
-  EXPECT_EQ(pool().acquire(klass, &s, 1), 1U);
-  return s;
+// A number of stacks of one class, acquired by batches and released at the end of the scope.
+class some_stacks {
+ public:
+  some_stacks(std::size_t klass, std::size_t n) : all_(n) {
+    std::size_t got = 0;
+    while (got < n) {
+      const std::size_t more = pool().acquire(klass, all_.data() + got, std::min<std::size_t>(32, n - got));
+      if (more == 0) break;
+      got += more;
+    }
+    all_.resize(got);
+  }
+  ~some_stacks() { release(); }
+  some_stacks(const some_stacks&) = delete;
+  some_stacks& operator=(const some_stacks&) = delete;
+
+  void release() {
+    for (std::size_t i = 0; i < all_.size(); i += 32) {
+      pool().release(all_.data() + i, std::min<std::size_t>(32, all_.size() - i));
+    }
+    all_.clear();
+  }
+  [[nodiscard]] const std::vector<stack>& all() const { return all_; }
+  const stack& operator[](std::size_t i) const { return all_[i]; }
+
+ private:
+  std::vector<stack> all_;
+};
+
+// The kernel's view: it refuses to read what would fault.
+bool readable(const std::byte* at) {
+  static std::array<int, 2> pipe_ends = [] {
+    std::array<int, 2> ends{};
+    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) std::abort();
+    return ends;
+  }();
+  if (::write(pipe_ends[1], at, 1) != 1) return false;
+  std::byte drained;
+  return ::read(pipe_ends[0], &drained, 1) == 1;
 }
 
-TEST(StackClasses, TheSmallestThatFits) {
+bool guarded(const stack& s) {
+  const std::byte* const low = s.limit() - stack_guard_size();
+  return !readable(low) && !readable(s.limit() - 1) && readable(s.limit()) && readable(s.top - 1);
+}
+
+std::size_t resident_pages(const stack& s) {
+  std::vector<unsigned char> pages(s.size / page_size());
+  if (::mincore(s.limit(), s.size, pages.data()) != 0) return ~std::size_t{0};
+  return static_cast<std::size_t>(std::count_if(pages.begin(), pages.end(), [](auto r) { return (r & 1) != 0; }));
+}
+
+void touch(const stack& s, std::size_t pages) {
+  for (std::size_t i = 0; i < pages; ++i) *(s.top - 1 - i * page_size()) = std::byte{1};
+}
+
+// Runs f in a child process and returns its exit status (-1: a signal ended it) and what it said.
+struct outcome {
+  int status = -1;
+  std::string said;
+};
+template <class F>
+outcome in_child(F f) {
+  const int file = ::memfd_create("stderr", MFD_CLOEXEC);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(file, STDERR_FILENO);
+    std::_Exit(f());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  outcome o;
+  if (WIFEXITED(status)) o.status = WEXITSTATUS(status);
+  o.said.resize(64 * kib);
+  const ssize_t n = ::pread(file, o.said.data(), o.said.size(), 0);
+  o.said.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  ::close(file);
+  return o;
+}
+
+std::size_t occurrences(const std::string& text, const std::string& what) {
+  std::size_t n = 0;
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++n;
+  return n;
+}
+
+TEST(stack_class, sizes_ascend_and_are_what_the_header_says) {
+  EXPECT_GE(stack_class_size(0), 16 * kib);
+  if (page_size() <= 16 * kib) {
+    EXPECT_EQ(stack_class_size(1), 64 * kib);
+  }
+  EXPECT_EQ(stack_class_size(2), 256 * kib);
+  EXPECT_EQ(stack_class_size(3), 1024 * kib);
+  EXPECT_EQ(stack_class_size(4), 8192 * kib);
+  for (std::size_t k = 0; k < stack_classes; ++k) EXPECT_EQ(stack_class_size(k) % page_size(), 0U);
+}
+
+TEST(stack_class, the_smallest_that_fits) {
+  EXPECT_EQ(stack_class_for(0), 0U);
   EXPECT_EQ(stack_class_for(1), 0U);
-  EXPECT_EQ(stack_class_for(64 * 1024), 1U);
-  EXPECT_EQ(stack_class_for(64 * 1024 + 1), 2U);
-  EXPECT_EQ(stack_class_for(8 * 1024 * 1024), 4U);
-  EXPECT_EQ(stack_class_for(8 * 1024 * 1024 + 1), stack_classes);
-  EXPECT_GE(stack_class_size(0), 16U * 1024U);
+  for (std::size_t k = 0; k < stack_classes; ++k) {
+    EXPECT_EQ(stack_class_for(stack_class_size(k)), k);
+    EXPECT_EQ(stack_class_for(stack_class_size(k) + 1), k + 1);
+  }
 }
 
-TEST(StackPool, AStackIsUsableFromTopToLimit) {
+TEST(stack_pool, stacks_are_usable_aligned_and_apart) {
   for (std::size_t klass = 0; klass < stack_classes; ++klass) {
-    const stack s = take(klass);
-    ASSERT_TRUE(s);
-    EXPECT_EQ(s.size, stack_class_size(klass));
-    std::memset(s.limit(), 0x5A, s.size);
-    EXPECT_EQ(*(s.top - 1), std::byte{0x5A});
-    stack owner;
-    EXPECT_TRUE(pool().find_stack(s.limit(), &owner));
-    EXPECT_EQ(owner.top, s.top);
-    EXPECT_TRUE(pool().find_guard(s.limit() - 1, &owner));
-    EXPECT_EQ(owner.top, s.top);
-    EXPECT_FALSE(pool().find_guard(s.limit(), &owner));
-    pool().release(&s, 1);
+    const some_stacks held(klass, 20);
+    ASSERT_EQ(held.all().size(), 20U);
+    std::set<const std::byte*> tops;
+    for (const stack& s : held.all()) {
+      EXPECT_EQ(s.klass, klass);
+      EXPECT_EQ(s.size, stack_class_size(klass));
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(s.top) % page_size(), 0U);
+      *s.limit() = std::byte{1};
+      *(s.top - 1) = std::byte{2};
+      EXPECT_TRUE(guarded(s));
+      const auto above = tops.upper_bound(s.top);
+      if (above != tops.end()) {
+        EXPECT_GE(*above - s.top, static_cast<std::ptrdiff_t>(s.size + stack_guard_size()));
+      }
+      EXPECT_TRUE(tops.insert(s.top).second);
+    }
   }
-  int outside = 0;
-  stack owner;
-  EXPECT_FALSE(pool().find_guard(&outside, &owner));
-  EXPECT_FALSE(pool().find_stack(&outside, &owner));
 }
 
-TEST(StackPool, ReusesWhatCameBack) {
-  const stack s = take(1);
-  pool().release(&s, 1);
-  EXPECT_EQ(take(1).top, s.top);
-  pool().release(&s, 1);
-}
-
-TEST(StackPool, NoTwoOwners) {
-  std::vector<stack> all(3000);
-  std::size_t have = 0;
-  while (have < all.size()) have += pool().acquire(0, all.data() + have, all.size() - have);
-  std::vector<std::byte*> tops;
-  for (const stack& s : all) tops.push_back(s.top);
-  std::sort(tops.begin(), tops.end());
-  EXPECT_EQ(std::adjacent_find(tops.begin(), tops.end()), tops.end());
-  pool().release(all.data(), all.size());
-}
-
-TEST(StackPool, DeepPagesGoBackToTheKernel) {
-  const std::uint64_t before = pool().read().trimmed;
-  stack s = take(2);
-  // Some releases pass before one is sampled.
-  for (int i = 0; i < 100 && pool().read().trimmed == before; ++i) {
-    std::memset(s.limit(), 1, s.size);
-    pool().release(&s, 1);
-    stack again = take(2);
-    ASSERT_EQ(again.top, s.top);
+TEST(stack_pool, recycles_what_was_released) {
+  std::set<const std::byte*> before;
+  {
+    const some_stacks held(class_64k, 100);
+    for (const stack& s : held.all()) before.insert(s.top);
   }
-  ASSERT_GT(pool().read().trimmed, before);
-  unsigned char resident = 1;
-  ASSERT_EQ(::mincore(s.limit(), 4096, &resident), 0);
-  EXPECT_EQ(resident & 1, 0);
-  pool().release(&s, 1);
+  const auto stacks = pool().read().stacks;
+  const some_stacks again(class_64k, 100);
+  for (const stack& s : again.all()) EXPECT_EQ(before.count(s.top), 1U);
+  EXPECT_EQ(pool().read().stacks, stacks);
 }
 
-TEST(StackGuardDeathTest, TouchingItIsReportedWithTheFibersName) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_DEATH(baton_test::join(baton_test::spawn_fiber(
-                   [] {
-                     stack mine;
-                     char here = 0;
-                     if (!pool().find_stack(&here, &mine)) return;
-                     *reinterpret_cast<volatile char*>(mine.limit() - 8) = 1;
-                   },
-                   true, "greedy")),
-               "stack overflow in fiber [0-9]+ \"greedy\": its stack of 256 KiB is used up");
+TEST(stack_pool, takes_back_mixed_classes) {
+  std::array<stack, 5> mixed;
+  for (std::size_t k = 0; k < 5; ++k) ASSERT_EQ(pool().acquire((k * 2) % 5, &mixed[k], 1), 1U);
+  pool().release(mixed.data(), mixed.size());
+  for (const stack& s : mixed) {
+    stack again;
+    ASSERT_EQ(pool().acquire(s.klass, &again, 1), 1U);
+    EXPECT_EQ(again.top, s.top);
+    pool().release(&again, 1);
+  }
 }
 
-int recurse(int depth) {
-  volatile char frame[512];
-  frame[0] = static_cast<char>(depth);
-  return depth > 0 ? recurse(depth - 1) + frame[0] : frame[0];
+TEST(stack_pool, no_such_class) {
+  stack s;
+  EXPECT_EQ(pool().acquire(stack_classes, &s, 1), 0U);
+  EXPECT_EQ(errno, EINVAL);
 }
 
-TEST(StackGuardDeathTest, RecursionWithoutEndIsReported) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_DEATH(baton_test::on_fiber([] { std::printf("%d", recurse(100'000'000)); }), "stack overflow in fiber");
-}
-
-TEST(StackGuardDeathTest, AnyOtherBadAddressIsNotAnOverflow) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  volatile std::uintptr_t nowhere = 64;
-  EXPECT_EXIT(baton_test::on_fiber([&] { *reinterpret_cast<volatile int*>(nowhere) = 1; }),
-              [](int status) { return !WIFEXITED(status) || WEXITSTATUS(status) != 0; }, "");
-}
-
-// In a process of its own: the fallbacks change what the pool does from then on.
-TEST(StackGuardDeathTest, MprotectStandsInAndAtItsLimitSaysSoOnce) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_EXIT(
-      {
-        pool().set_guard_for_test(guard_kind::mprotect_pages, 200);
-        std::vector<stack> all(1000);
-        std::size_t have = 0;
-        while (have < all.size()) have += pool().acquire(3, all.data() + have, all.size() - have);
-        const bool ok = pool().guard() == guard_kind::none && pool().read().guard_failures >= 800 - 64;
-        for (const stack& s : all) std::memset(s.top - 64, 1, 64);
-        std::_Exit(ok ? 7 : 1);
-      },
-      testing::ExitedWithCode(7), "^baton: stacks from here on have no guard[^\n]*\n$");
-}
-
-TEST(StackGuardDeathTest, MprotectGuardsWork) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
+TEST(stack_pool, foreign_stack_aborts) {
   EXPECT_DEATH(
       {
-        pool().set_guard_for_test(guard_kind::mprotect_pages, 20'000);
-        baton_test::on_fiber([] { std::printf("%d", recurse(100'000'000)); });
+        const some_stacks held(class_64k, 1);
+        stack wrong = held[0];
+        wrong.top -= page_size();
+        pool().release(&wrong, 1);
       },
-      "stack overflow in fiber");
+      "not the pool's");
 }
 
-#if !BATON_ASAN && !BATON_TSAN
-// The sanitizers' shadow memory does not live under such a limit.
-TEST(StackPoolDeathTest, RefusedMemoryIsAnAnswer) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_EXIT(
-      {
-        rlimit limit;
-        limit.rlim_cur = limit.rlim_max = std::size_t{512} << 20;
-        ::setrlimit(RLIMIT_AS, &limit);
-        std::vector<stack> all(200);
-        std::size_t have = 0;
-        for (std::size_t got = 1; got > 0 && have < all.size(); have += got) {
-          got = pool().acquire(4, all.data() + have, all.size() - have);
-        }
-        // Refused in the middle; what was given still works, and what comes back can be had again.
-        bool ok = have > 10 && have < 100;
-        pool().release(all.data(), 1);
-        ok = ok && pool().acquire(4, all.data(), 1) == 1;
-        std::_Exit(ok ? 7 : 1);
-      },
-      testing::ExitedWithCode(7), "");
+TEST(stack_pool, many_stacks_are_all_guarded) {
+  const std::size_t n = sanitized ? 4'000 : 100'000;
+  const auto before = pool().read();
+  const some_stacks held(class_64k, n);
+  ASSERT_EQ(held.all().size(), n);
+  const auto after = pool().read();
+  EXPECT_GE(after.stacks, n);
+  EXPECT_LE(after.mappings - before.mappings, n / 800 + 1);
+  if (pool().guard() == stack_pool::guard_kind::guard_region) {
+    EXPECT_EQ(after.guard_failures, before.guard_failures);
+    for (std::size_t i = 0; i < n; i += 97) EXPECT_TRUE(guarded(held[i])) << i;
+  }
+}
+
+TEST(stack_pool, threads_never_share_a_stack) {
+  const auto work = [](std::uint64_t me) {
+    std::array<stack, 16> held;
+    for (int round = 0; round < 300; ++round) {
+      const std::size_t n = pool().acquire(0, held.data(), 1 + static_cast<std::size_t>(round) % held.size());
+      for (std::size_t i = 0; i < n; ++i) std::memcpy(held[i].top - 64, &me, sizeof me);
+      std::this_thread::yield();
+      for (std::size_t i = 0; i < n; ++i) {
+        std::uint64_t owner = 0;
+        std::memcpy(&owner, held[i].top - 64, sizeof owner);
+        ASSERT_EQ(owner, me);
+      }
+      pool().release(held.data(), n);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::uint64_t t = 1; t <= 4; ++t) threads.emplace_back(work, t);
+  for (std::thread& t : threads) t.join();
+}
+
+TEST(stack_pool, find_tells_guard_from_stack) {
+  const some_stacks held(class_64k, 3);
+  for (const stack& s : held.all()) {
+    stack owner;
+    for (const std::byte* at : {s.limit() - 1, s.limit() - stack_guard_size()}) {
+      EXPECT_TRUE(pool().find_guard(at, &owner));
+      EXPECT_EQ(owner.top, s.top);
+      EXPECT_EQ(owner.size, s.size);
+      EXPECT_EQ(owner.klass, s.klass);
+      EXPECT_FALSE(pool().find_stack(at, &owner));
+    }
+    owner = {};
+    for (const std::byte* at : {s.limit() + 0, s.top - 1}) {
+      EXPECT_FALSE(pool().find_guard(at, &owner));
+      EXPECT_TRUE(pool().find_stack(at, &owner));
+      EXPECT_EQ(owner.top, s.top);
+    }
+  }
+  stack owner;
+  const auto heap = std::make_unique<int>(1);
+  const auto* const beyond = reinterpret_cast<const std::byte*>(~std::uintptr_t{0});
+  for (const void* at : {static_cast<const void*>(nullptr), static_cast<const void*>(heap.get()),
+                         static_cast<const void*>(&owner), static_cast<const void*>(beyond)}) {
+    EXPECT_FALSE(pool().find_guard(at, &owner));
+    EXPECT_FALSE(pool().find_stack(at, &owner));
+  }
+}
+
+TEST(stack_pool, deep_pages_of_stacks_that_stay_free_are_given_back) {
+  constexpr std::size_t n = 300;
+  constexpr std::size_t deep = 16;
+  constexpr std::size_t two_epochs = 2 * 64 + 64;  // of 16 MiB, in stacks, and the batch under way
+  some_stacks held(class_256k, n);
+  ASSERT_EQ(held.all().size(), n);
+  for (const stack& s : held.all()) touch(s, deep);
+  const std::vector<stack> released = held.all();
+  const auto before = pool().read().trimmed;
+  held.release();
+  std::size_t still_deep = 0;
+  for (const stack& s : released) still_deep += resident_pages(s) > 2 ? 1 : 0;
+  EXPECT_LE(still_deep, two_epochs);
+  EXPECT_GE(pool().read().trimmed - before, n - two_epochs);
+  // The top page stays, so that the next small fiber there need not fault.
+  EXPECT_TRUE(std::all_of(released.begin(), released.end(), [](const stack& s) { return resident_pages(s) >= 1; }));
+}
+
+TEST(stack_pool, stacks_that_go_round_keep_their_pages) {
+  { const some_stacks settle(class_256k, 1); }
+  some_stacks first(class_256k, 32);
+  for (const stack& s : first.all()) touch(s, 16);
+  first.release();
+  const auto before = pool().read().trimmed;
+  for (int round = 0; round < 100; ++round) {
+    const some_stacks held(class_256k, 32);
+    for (const stack& s : held.all()) touch(s, 16);
+  }
+  EXPECT_LE(pool().read().trimmed - before, 192U);  // what earlier tests have left, nothing of ours
+}
+
+TEST(stack_pool, acquiring_and_releasing_touches_nothing) {
+  some_stacks held(stack_class_for(1024 * kib), 200);
+  const std::vector<stack> all = held.all();
+  const auto resident = [&all] {
+    std::size_t pages = 0;
+    for (const stack& s : all) pages += resident_pages(s);
+    return pages;
+  };
+  const std::size_t when_held = resident();
+  held.release();
+  EXPECT_LE(resident(), when_held);
+  EXPECT_LT(when_held, all.size());  // most are new
+}
+
+#if BATON_ASAN
+[[gnu::noinline]] void keep_an_allocation_on(const stack& s) {
+  const auto* const kept = new int(7);
+  std::memcpy(s.top - 64, &kept, sizeof kept);
+}
+
+TEST(stack_pool, leak_sanitizer_looks_at_stacks) {
+  static some_stacks* const held = new some_stacks(class_64k, 1);
+  keep_an_allocation_on((*held)[0]);
+  EXPECT_EQ(__lsan_do_recoverable_leak_check(), 0);
+}
+
+TEST(stack_pool, address_sanitizer_poison_ends_with_release) {
+  some_stacks held(class_64k, 1);
+  const stack s = held[0];
+  __asan_poison_memory_region(s.top - 4096, 1024);
+  held.release();
+  EXPECT_EQ(__asan_region_is_poisoned(s.limit(), s.size), nullptr);
 }
 #endif
 
-TEST(StackPool, AHundredThousandGuardedOnes) {
-  std::vector<stack> all(BATON_ASAN || BATON_TSAN ? 5'000 : 100'000);
-  const std::uint64_t failures = pool().read().guard_failures;
-  std::size_t have = 0;
-  while (have < all.size()) {
-    const std::size_t got = pool().acquire(1, all.data() + have, std::min<std::size_t>(32, all.size() - have));
-    ASSERT_GT(got, 0U);
-    have += got;
-  }
-  if (pool().guard() == guard_kind::guard_region) {
-    EXPECT_EQ(pool().read().guard_failures, failures);
-  }
-  pool().release(all.data(), all.size());
+// Out of address space: fewer stacks, then none, and an errno.
+TEST(stack_pool, address_space_limit_gives_none_but_no_crash) {
+  if (sanitized) GTEST_SKIP() << "a sanitizer's own mappings exceed any such limit";
+  const outcome o = in_child([] {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t limit = pages * page_size() + 200 * kib * kib;
+    const rlimit r{limit, limit};
+    if (::setrlimit(RLIMIT_AS, &r) != 0) return 10;
+    const std::size_t klass = stack_class_for(1024 * kib);
+    std::array<stack, 4096> held;
+    std::size_t got = 0;
+    while (got < held.size() && pool().acquire(klass, held.data() + got, 1) == 1) ++got;
+    if (got == held.size()) return 16;
+    if (errno != ENOMEM) return 11;
+    std::fprintf(stderr, "got %zu\n", got);
+    if (got < 170) return 12;  // 64 MiB mappings alone would give 126 beyond what was there
+    if (!std::all_of(held.begin(), held.begin() + static_cast<std::ptrdiff_t>(got), guarded)) return 13;
+    stack s;
+    if (pool().acquire(klass, &s, 1) != 0) return 14;
+    pool().release(held.data(), got);
+    return pool().acquire(klass, &s, 1) == 1 ? 0 : 15;
+  });
+  EXPECT_EQ(o.status, 0) << o.said;
+}
+
+TEST(guard, mprotect_stands_in) {
+  const outcome o = in_child([] {
+    pool().set_guard_kind_for_test(stack_pool::guard_kind::mprotect_pages);
+    const auto before = pool().read().stacks;
+    const some_stacks held(stack_class_for(8192 * kib), 100);
+    if (held.all().size() != 100 || pool().read().stacks < before + 70) return 1;
+    if (pool().read().guard_failures != 0) return 2;
+    return std::all_of(held.all().begin(), held.all().end(), guarded) ? 0 : 3;
+  });
+  EXPECT_EQ(o.status, 0) << o.said;
+  EXPECT_EQ(o.said, "");
+}
+
+// A guard region in locked memory gives EINVAL, as it does on a kernel before 6.13.
+TEST(guard, locked_memory_falls_back_to_mprotect) {
+  if (sanitized) GTEST_SKIP() << "sanitizers make mlockall do nothing";
+  const outcome o = in_child([] {
+    if (pool().guard() != stack_pool::guard_kind::guard_region) return 77;
+    constexpr int current_future_onfault = 1 | 2 | 4;
+    if (::mlockall(current_future_onfault) != 0) return 77;
+    const std::size_t klass = stack_class_for(8192 * kib);
+    const some_stacks held(klass, 40);
+    if (held.all().empty()) return 77;  // RLIMIT_MEMLOCK
+    if (pool().guard() != stack_pool::guard_kind::mprotect_pages) return 1;
+    return std::all_of(held.all().begin(), held.all().end(), guarded) ? 0 : 2;
+  });
+  if (o.status == 77) GTEST_SKIP() << "no guard regions, or no permission to lock memory";
+  EXPECT_EQ(o.status, 0) << o.said;
+}
+
+TEST(guard, without_any_it_goes_on_and_says_so_once) {
+  const outcome o = in_child([] {
+    pool().set_guard_kind_for_test(stack_pool::guard_kind::mprotect_pages, 100);
+    const std::size_t klass = stack_class_for(1024 * kib);
+    const some_stacks held(klass, 800);
+    if (held.all().size() != 800) return 1;
+    if (pool().guard() != stack_pool::guard_kind::none) return 2;
+    const auto failures = pool().read().guard_failures;
+    if (failures < 200) return 3;
+    const auto without = static_cast<std::uint64_t>(
+        std::count_if(held.all().begin(), held.all().end(), [](auto& s) { return !guarded(s); }));
+    if (without == 0 || without > failures) return 4;
+    for (const stack& s : held.all()) *(s.top - 1) = std::byte{1};
+    return 0;
+  });
+  EXPECT_EQ(o.status, 0) << o.said;
+  EXPECT_EQ(occurrences(o.said, "\n"), 1U) << o.said;
+  EXPECT_EQ(occurrences(o.said, "baton: stacks beyond the "), 1U) << o.said;
+  EXPECT_EQ(occurrences(o.said, "-th have no guard: too many mappings (raise vm.max_map_count)"), 1U) << o.said;
+}
+
+TEST(guard, a_child_process_guards_its_own_memory) {
+  const std::size_t klass = stack_class_for(8192 * kib);
+  const some_stacks parents(klass, 1);
+  const outcome o = in_child([klass] {
+    const some_stacks held(klass, 50);
+    return held.all().size() == 50 && std::all_of(held.all().begin(), held.all().end(), guarded) ? 0 : 1;
+  });
+  EXPECT_EQ(o.status, 0) << o.said;
 }
 
 }  // namespace
+}  // namespace baton::sched

@@ -1,0 +1,174 @@
+// The report of a stack overflow, and what happens to faults that are none. The process ends in nearly
+// all of these.
+#include <baton/sched/stack_overflow.h>
+#include <baton/sched/stack_pool.h>
+
+#include <gtest/gtest.h>
+
+#include <ucontext.h>
+#include <unistd.h>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+namespace baton::sched {
+namespace {
+
+// One of 64 KiB; it is not given back.
+stack a_stack() {
+  stack s;
+  if (stack_pool::instance().acquire(stack_class_for(64 * 1024), &s, 1) != 1) std::abort();
+  return s;
+}
+
+void name_seventeen(const stack& s, char* buffer, std::size_t size) noexcept {
+  std::snprintf(buffer, size, "fiber 17 \"deep\" of class %u", s.klass);
+}
+
+struct overflow_death : testing::Test {
+  static void prepare() {
+    install_overflow_handler();
+    set_overflow_namer(name_seventeen);
+  }
+};
+
+constexpr const char* report_of_64k =
+    "baton: stack overflow in fiber 17 \"deep\" of class 1: its stack of 64 KiB is used up "
+    "\\(raise it with attributes.stack_size or options.stack_size\\); fault at 0x[0-9a-f]+\n";
+
+TEST_F(overflow_death, touching_the_guard_is_reported) {
+  EXPECT_DEATH(
+      {
+        prepare();
+        const alternate_stack handlers;
+        const stack s = a_stack();
+        *static_cast<volatile std::byte*>(s.limit() - 1) = std::byte{1};
+      },
+      report_of_64k);
+}
+
+TEST_F(overflow_death, the_lowest_byte_of_the_guard_is_reported) {
+  EXPECT_EXIT(
+      {
+        prepare();
+        const alternate_stack handlers;
+        const stack s = a_stack();
+        *static_cast<volatile std::byte*>(s.limit() - stack_guard_size()) = std::byte{1};
+      },
+      testing::KilledBySignal(SIGABRT), report_of_64k);
+}
+
+#if !BATON_ASAN && !BATON_TSAN  // they would have to be told of the switch
+
+[[gnu::noinline]] int dig(int depth) {
+  volatile char frame[256];
+  frame[0] = static_cast<char>(depth);
+  return depth == 0 ? frame[0] : dig(depth - 1) + frame[0];
+}
+
+ucontext_t main_context;
+
+void dig_without_end() { std::fprintf(stderr, "%d", dig(1 << 30)); }
+
+void run_on(const stack& s, void (*f)()) {
+  ucontext_t context;
+  ::getcontext(&context);
+  context.uc_stack.ss_sp = s.limit();
+  context.uc_stack.ss_size = s.size;
+  context.uc_link = &main_context;
+  ::makecontext(&context, f, 0);
+  ::swapcontext(&main_context, &context);
+}
+
+TEST_F(overflow_death, recursion_is_reported_with_its_trace) {
+  EXPECT_DEATH(
+      {
+        prepare();
+        const alternate_stack handlers;
+        const stack s = a_stack();
+        run_on(s, dig_without_end);
+      },
+      std::string(report_of_64k) + "(.*0x[0-9a-f]+.*\n){60}");
+}
+
+void ignore_signal(int) {}
+
+// Little is left of the stack: the kernel cannot place the frame of a handler that runs there.
+[[gnu::noinline]] void dig_and_raise(const std::byte* limit) {
+  volatile char frame[64];
+  frame[0] = 1;
+  if (reinterpret_cast<const std::byte*>(const_cast<const char*>(frame)) - limit > 600) {
+    dig_and_raise(limit);
+  } else {
+    ::kill(::getpid(), SIGUSR1);
+  }
+  frame[1] = 2;
+}
+
+const std::byte* limit_to_dig_to = nullptr;
+
+TEST_F(overflow_death, a_signal_that_finds_no_room_is_reported) {
+  EXPECT_DEATH(
+      {
+        prepare();
+        const alternate_stack handlers;
+        const stack s = a_stack();
+        limit_to_dig_to = s.limit();
+        std::signal(SIGUSR1, ignore_signal);  // without SA_ONSTACK
+        run_on(s, [] { dig_and_raise(limit_to_dig_to); });
+      },
+      report_of_64k);
+}
+
+#endif
+
+TEST_F(overflow_death, faults_elsewhere_go_to_the_previous_handler) {
+  EXPECT_EXIT(
+      {
+        struct sigaction theirs = {};
+        theirs.sa_sigaction = [](int, siginfo_t* info, void*) { ::_exit(info->si_addr == nullptr ? 42 : 43); };
+        theirs.sa_flags = SA_SIGINFO;
+        ::sigaction(SIGSEGV, &theirs, nullptr);
+        prepare();
+        const alternate_stack handlers;
+        std::byte* volatile null = nullptr;
+        *static_cast<volatile std::byte*>(null) = std::byte{1};
+      },
+      testing::ExitedWithCode(42), "");
+}
+
+TEST_F(overflow_death, faults_elsewhere_are_what_they_were_without_a_previous_handler) {
+  for (const bool sent : {false, true}) {
+    EXPECT_EXIT(
+        {
+          std::signal(SIGSEGV, SIG_DFL);
+          prepare();
+          const alternate_stack handlers;
+          if (sent) ::raise(SIGSEGV);
+          std::byte* volatile null = nullptr;
+          if (!sent) *static_cast<volatile std::byte*>(null) = std::byte{1};
+        },
+        testing::KilledBySignal(SIGSEGV), "");
+  }
+}
+
+TEST(alternate_stack, is_there_in_its_scope_only) {
+  stack_t before = {};
+  stack_t within = {};
+  stack_t after = {};
+  ::sigaltstack(nullptr, &before);
+  {
+    const alternate_stack handlers;
+    ::sigaltstack(nullptr, &within);
+  }
+  ::sigaltstack(nullptr, &after);
+  EXPECT_NE(within.ss_sp, before.ss_sp);
+  EXPECT_GE(within.ss_size, 64U * 1024);
+  EXPECT_EQ(within.ss_flags & SS_DISABLE, 0);
+  EXPECT_EQ(after.ss_sp, before.ss_sp);
+  EXPECT_EQ(after.ss_flags, before.ss_flags);
+}
+
+}  // namespace
+}  // namespace baton::sched
