@@ -31,33 +31,36 @@ struct exception_state {
 //   detached   nobody will join: the entry is freed by the fiber's own last after-action
 enum join_state : std::uintptr_t { join_running = 0, join_closing = 1, join_ended = 2, join_detached = 3, join_states };
 
+struct machine;
+
 struct alignas(64) fiber : strand {
   fiber() noexcept : strand(kind::fiber) {}
 
   // ---- first line: touched at every switch ----
-  std::uint8_t colour = 0;         // of its initial stack pointer
+  std::uint8_t colour = 0;               // of its initial stack pointer
   platform::atomic<bool> in_use{false};  // for those who walk the slab
-  void* context = nullptr;         // where it was left (an fcontext_t); meaningful while it does not run
-  fiber* next = nullptr;           // link of whatever queue or free list holds it
+  void* context = nullptr;               // where it was left (an fcontext_t); meaningful while it does not run
+  fiber* next = nullptr;                 // link of whatever queue or free list holds it
   exception_state exceptions;
-  std::uint32_t syscall_depth = 0;  // enter_syscall minus exit_syscall
-  std::uint32_t index = 0;         // in the slab
-  struct stack stack;
+  std::uint32_t syscall_depth = 0;       // enter_syscall minus exit_syscall
+  std::uint32_t index = 0;               // in the slab
+  machine* on = nullptr;                 // the M that runs it; meaningful while it runs
+  fiber_entry entry = nullptr;
 
   // ---- second line: birth and end ----
-  fiber_entry entry = nullptr;
   void* closure = nullptr;
   platform::atomic<std::uintptr_t> join{join_running};
   std::uint64_t id = 0;
-  std::uint64_t spawner = 0;       // id of the fiber that spawned it; 0: a plain thread
+  std::uint64_t spawner = 0;             // id of the fiber that spawned it; 0: a plain thread
+  void* locals = nullptr;                // for the runtime layer: fiber-local values
   char name[limits::fiber_name_max] = {};
 
   // ---- third line ----
   alignas(16) std::byte result[result_slot_size];
   result_dropper drop_result = nullptr;
-  void* locals = nullptr;          // for the runtime layer: fiber-local values
 
-  // ---- fourth line: the sanitizers' ideas of this fiber ----
+  // ---- fourth line: the stack, and the sanitizers' ideas of this fiber ----
+  alignas(64) struct stack stack;
   void* asan_fake_stack = nullptr;
   void* tsan_fiber = nullptr;
 };

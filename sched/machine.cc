@@ -81,6 +81,7 @@ void machine_main(void* arg) {
     run_machine(m);
   }
   // The M is at its end: it has no P, and no fiber will ever be on it.
+  m->baton.leave(place::idle);
   the_machine = nullptr;
   the_scheduler.threads.fetch_sub(1, mo::relaxed);
   free_machine(m);
@@ -124,6 +125,25 @@ void detail::heed(machine* m) noexcept {
   if (!m->baton.keep()) m->p.store(nullptr, mo::relaxed);
 }
 
+namespace {
+
+// Threads that are of use: one to each P, one that sleeps in the poller, a spare one that takes over
+// when a call blocks, and those that cannot go on by themselves because their fiber sits in a call (or
+// in user code) without a P. Whoever is neither is on its way back, and takes an idle P when it is there.
+int useful_threads() noexcept {
+  int blocked = 0;
+  const std::uint32_t n = machine_count();
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const machine* const m = machine_at(i);
+    if (m == nullptr || (m->baton.notice() & baton_word::no_p) == 0) continue;
+    const place where = m->baton.judge().where;
+    if (where == place::syscall || where == place::user) ++blocked;
+  }
+  return the_scheduler.procs.load(mo::relaxed) + 2 + blocked;
+}
+
+}  // namespace
+
 void want_thread() noexcept {
   the_scheduler.threads_wanted.fetch_add(1, mo::release);
   wake_monitor();
@@ -141,6 +161,10 @@ void start_wanted_threads() noexcept {
              s.max_threads.load(mo::relaxed));
       }
       s.threads_wanted.store(0, mo::relaxed);  // the monitor asks again while work waits
+      return;
+    }
+    if (s.threads.load(mo::relaxed) >= useful_threads()) {
+      s.threads_wanted.store(0, mo::relaxed);
       return;
     }
     machine* const m = allocate_machine();

@@ -19,6 +19,9 @@
 #include <baton/sched/timer.h>
 #include <baton/sched/waiter.h>
 
+#include <new>
+#include <sched.h>
+
 namespace baton::sched {
 
 namespace {
@@ -130,7 +133,8 @@ void park(strand* self) noexcept {
   }
   auto* const f = static_cast<fiber*>(self);
   if (f->word.woken_already()) return;
-  machine* m = enter_runtime();
+  machine* m = f->on;  // the strand is the caller's: no need to ask the thread
+  enter_runtime(m);
   if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
   m = switch_away(m, f, commit_park);
   leave_runtime(m);
@@ -173,11 +177,14 @@ void ready_into(strand* who, fiber_list& list) noexcept {
 void yield() noexcept {
   machine* m = this_machine();
   if (m == nullptr) {
-    platform::cpu_relax();
+    ::sched_yield();
     return;
   }
   fiber* const self = m->my_fiber();
-  if (self->syscall_depth != 0) return;
+  if (self->syscall_depth != 0) {
+    ::sched_yield();
+    return;
+  }
   enter_runtime(m);
   processor* const p = m->my_p();
   if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others
@@ -238,7 +245,17 @@ std::uint32_t waiter::wait(std::int64_t deadline_ns) noexcept {
       }
     }
   } else {
-    const timer_handle timer = arm_timer(deadline_ns, wait_is_over, this);
+    timer_handle timer;
+    try {
+      timer = arm_timer(deadline_ns, wait_is_over, this);
+    } catch (const std::bad_alloc&) {
+      // No memory for a timer: then the fiber watches the clock itself, in turn with the others.
+      while (is_open() && platform::now_ns() < deadline_ns) yield();
+      if (claim(timed_out)) {
+        cancel_park(who_);
+        return timed_out;
+      }
+    }
     park(who_);
     cancel_timer(timer);  // also when it fired: it may still be looking at *this
   }

@@ -37,6 +37,7 @@ timers_only_poller& first_poller() noexcept {
 }  // namespace
 
 void install_poller(poller* p) noexcept {
+  if (!is_running()) start(settings{});  // somebody has to sleep in it
   poller* const before = the_scheduler.source.exchange(p, mo::acq_rel);
   if (before != nullptr) before->wake();  // its sleeper comes back and sleeps in the new one
 }

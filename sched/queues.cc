@@ -10,8 +10,9 @@
 //   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within
 //      microseconds, and a flood of them cannot starve the others;
 //   3. runnext, then the ring;  4. a batch from the global queue.
-// Every 16th pick looks at the cycle counter, and every so often then at timers and the network, so a
-// P that is never idle serves them too.
+// Every 16th pick takes from the ring before runnext, so that two fibers that ready each other for ever
+// do not keep the ring waiting for a whole time slice, as they do in Go. It also looks at the cycle
+// counter, and every so often then at timers and the network, so a P that is never idle serves them too.
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
@@ -84,6 +85,8 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     if (p->slow_picks.read() % limits::global_queue_every_slow == 0) {
       if (fiber* const f = s.global.pop()) return f;
     }
+    // A chain of fibers that ready each other would keep the ring waiting for its whole time slice.
+    if (fiber* const f = p->queue.pop()) return f;
   }
   if (!p->served_returning) {
     if (fiber* const f = s.returning.pop()) {

@@ -41,6 +41,13 @@ inline void finish_switch([[maybe_unused]] void* fake_stack) noexcept {
 #endif
 }
 
+// A stack that nobody runs on any more: frames that never returned have left poison behind.
+inline void forget_stack([[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size) noexcept {
+#if BATON_ASAN
+  __asan_unpoison_memory_region(bottom, size);
+#endif
+}
+
 inline void* current_tsan_fiber() noexcept {
 #if BATON_TSAN
   return __tsan_get_current_fiber();

@@ -38,6 +38,7 @@ namespace {
 constexpr std::uint64_t id_block = 64;
 
 void give_stack_back(processor* p, const stack& s) noexcept {
+  sanitizer::forget_stack(s.limit(), s.size);
   if (p == nullptr) {
     stack_pool::instance().release(&s, 1);
     return;

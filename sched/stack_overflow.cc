@@ -40,7 +40,7 @@ namespace baton::sched {
 namespace {
 namespace mo = platform::mo;
 
-constexpr std::size_t alternate_bytes_min = 64 * 1024;  // symbolising and a chained handler need some
+constexpr std::size_t alternate_bytes_min = std::size_t{64} * 1024;  // symbolising and a chained handler need some
 constexpr int frames_max = 64;
 
 platform::atomic<bool> installed{false};

@@ -49,6 +49,7 @@ inline machine* switch_to(machine* m, fiber* from, fiber* to, after_action actio
                           bool ending = false) noexcept {
   from->exceptions = *m->exceptions;
   *m->exceptions = to->exceptions;
+  to->on = m;
   m->current.store(to, mo::relaxed);
   switch_message message{m, &from->context, action, arg};
   sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, to->stack.limit(), to->stack.size,
@@ -74,6 +75,7 @@ inline machine* switch_to_native(machine* m, fiber* from, after_action action, v
 // The native context to a fiber. Returns when some fiber switches back to native.
 inline void switch_from_native(machine* m, fiber* to) noexcept {
   *m->exceptions = to->exceptions;
+  to->on = m;
   m->current.store(to, mo::relaxed);
   switch_message message{m, &m->native, nullptr, nullptr};
   sanitizer::start_switch(&m->asan_fake_stack, to->stack.limit(), to->stack.size, to->tsan_fiber);

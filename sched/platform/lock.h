@@ -32,9 +32,9 @@ class ABSL_LOCKABLE spin_lock {
     if (word_.exchange(0, mo::release) == 2) wake_sleeper();
   }
 
-
  private:
-  void lock_slow() noexcept;
+  // Spelled without annotation: it is the implementation of what the annotations describe.
+  void lock_slow() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void wake_sleeper() noexcept;
 
   atomic<std::uint32_t> word_{0};

@@ -1,10 +1,13 @@
 // The report of a stack overflow, and what happens to faults that are none. The process ends in nearly
 // all of these.
+#include "on_fiber.h"
+
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/stack_pool.h>
 
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 #include <csignal>
@@ -151,6 +154,50 @@ TEST_F(overflow_death, faults_elsewhere_are_what_they_were_without_a_previous_ha
         },
         testing::KilledBySignal(SIGSEGV), "");
   }
+}
+
+// The same in real fibers, whom the scheduler names. These start the runtime: hence a process from scratch.
+struct fiber_overflow_death : testing::Test {
+  fiber_overflow_death() { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+  ~fiber_overflow_death() override { testing::FLAGS_gtest_death_test_style = "fast"; }
+};
+
+TEST_F(fiber_overflow_death, the_report_names_the_fiber) {
+  EXPECT_DEATH(baton_test::join(baton_test::spawn_fiber(
+                   [] {
+                     stack mine;
+                     char here = 0;
+                     if (!stack_pool::instance().find_stack(&here, &mine)) return;
+                     *reinterpret_cast<volatile char*>(mine.limit() - 8) = 1;
+                   },
+                   true, "greedy")),
+               "stack overflow in fiber [0-9]+ \"greedy\": its stack of 256 KiB is used up");
+}
+
+int recurse(int depth) {
+  volatile char frame[512];
+  frame[0] = static_cast<char>(depth);
+  return depth > 0 ? recurse(depth - 1) + frame[0] : frame[0];
+}
+
+TEST_F(fiber_overflow_death, recursion_without_end_is_reported) {
+  EXPECT_DEATH(baton_test::on_fiber([] { std::printf("%d", recurse(100'000'000)); }), "stack overflow in fiber");
+}
+
+TEST_F(fiber_overflow_death, recursion_into_mprotect_guards_is_reported) {
+  EXPECT_DEATH(
+      {
+        stack_pool::instance().set_guard_kind_for_test(stack_pool::guard_kind::mprotect_pages, 20'000);
+        baton_test::on_fiber([] { std::printf("%d", recurse(100'000'000)); });
+      },
+      "stack overflow in fiber");
+}
+
+TEST_F(fiber_overflow_death, any_other_bad_address_is_no_overflow) {
+  volatile std::uintptr_t nowhere = 64;
+  EXPECT_EXIT(
+      baton_test::on_fiber([&] { *reinterpret_cast<volatile int*>(nowhere) = 1; }),
+      [](int status) { return !WIFEXITED(status) || WEXITSTATUS(status) != 0; }, "");
 }
 
 TEST(alternate_stack, is_there_in_its_scope_only) {

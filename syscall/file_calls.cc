@@ -1,0 +1,169 @@
+// The *at forms are used throughout, since aarch64 has no others. On both machines the kernel's struct
+// stat, iovec and pollfd are the C library's.
+#include <baton/sched/platform/clock.h>
+#include <baton/syscall/files.h>
+#include <baton/syscall/typed_call.h>
+
+#include <limits.h>
+#include <algorithm>
+#include <cstdint>
+#include <ctime>
+
+namespace baton::sys {
+
+using detail::blocking_call;
+using detail::call;
+using detail::on_eintr;
+
+result<int> open(const char* path, int flags, ::mode_t mode) noexcept {
+  return blocking_call<SYS_openat, int>(AT_FDCWD, path, flags, mode);
+}
+// Linux frees the descriptor before anything in close can be interrupted, so a second close would hit
+// a stranger's.
+result<void> close(int fd) noexcept { return blocking_call<SYS_close, void, on_eintr::report>(fd); }
+
+result<std::size_t> read(int fd, bytes into) noexcept {
+  return blocking_call<SYS_read, std::size_t>(fd, into.data(), into.size());
+}
+result<std::size_t> pread(int fd, bytes into, ::off_t offset) noexcept {
+  return blocking_call<SYS_pread64, std::size_t>(fd, into.data(), into.size(), offset);
+}
+result<std::size_t> readv(int fd, std::span<const ::iovec> into) noexcept {
+  return blocking_call<SYS_readv, std::size_t>(fd, into.data(), into.size());
+}
+// The kernel takes the offset in two words; on 64-bit machines it reads the first alone.
+result<std::size_t> preadv(int fd, std::span<const ::iovec> into, ::off_t offset) noexcept {
+  return blocking_call<SYS_preadv, std::size_t>(fd, into.data(), into.size(), offset, 0L);
+}
+result<std::size_t> write(int fd, const_bytes from) noexcept {
+  return blocking_call<SYS_write, std::size_t>(fd, from.data(), from.size());
+}
+result<std::size_t> pwrite(int fd, const_bytes from, ::off_t offset) noexcept {
+  return blocking_call<SYS_pwrite64, std::size_t>(fd, from.data(), from.size(), offset);
+}
+result<std::size_t> writev(int fd, std::span<const ::iovec> from) noexcept {
+  return blocking_call<SYS_writev, std::size_t>(fd, from.data(), from.size());
+}
+result<std::size_t> pwritev(int fd, std::span<const ::iovec> from, ::off_t offset) noexcept {
+  return blocking_call<SYS_pwritev, std::size_t>(fd, from.data(), from.size(), offset, 0L);
+}
+result<std::size_t> sendfile(int out_fd, int in_fd, ::off_t* offset, std::size_t count) noexcept {
+  return blocking_call<SYS_sendfile, std::size_t>(out_fd, in_fd, offset, count);
+}
+result<::off_t> lseek(int fd, ::off_t offset, int whence) noexcept {
+  return blocking_call<SYS_lseek, ::off_t>(fd, offset, whence);
+}
+
+result<int> dup(int fd) noexcept { return call<SYS_dup, int>(fd); }
+result<int> dup3(int from, int to, int flags) noexcept { return call<SYS_dup3, int>(from, to, flags); }
+
+result<int> fcntl(int fd, int cmd, int arg) noexcept { return call<SYS_fcntl, int>(fd, cmd, arg); }
+result<int> fcntl(int fd, int cmd, void* arg) noexcept {
+  switch (cmd) {
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW: return blocking_call<SYS_fcntl, int>(fd, cmd, arg);
+    default: return call<SYS_fcntl, int>(fd, cmd, arg);
+  }
+}
+result<void> flock(int fd, int operation) noexcept { return blocking_call<SYS_flock, void>(fd, operation); }
+
+result<void> fsync(int fd) noexcept { return blocking_call<SYS_fsync, void>(fd); }
+result<void> fdatasync(int fd) noexcept { return blocking_call<SYS_fdatasync, void>(fd); }
+result<void> ftruncate(int fd, ::off_t length) noexcept { return blocking_call<SYS_ftruncate, void>(fd, length); }
+result<void> truncate(const char* path, ::off_t length) noexcept {
+  return blocking_call<SYS_truncate, void>(path, length);
+}
+
+result<void> stat(const char* path, struct ::stat* into) noexcept {
+  return blocking_call<SYS_newfstatat, void>(AT_FDCWD, path, into, 0);
+}
+result<void> lstat(const char* path, struct ::stat* into) noexcept {
+  return blocking_call<SYS_newfstatat, void>(AT_FDCWD, path, into, AT_SYMLINK_NOFOLLOW);
+}
+result<void> fstat(int fd, struct ::stat* into) noexcept { return blocking_call<SYS_fstat, void>(fd, into); }
+
+namespace {
+result<struct ::stat> filled(result<void> done, const struct ::stat& what) noexcept {
+  if (!done) return failure(done.error());
+  return what;
+}
+}  // namespace
+
+result<struct ::stat> stat(const char* path) noexcept {
+  struct ::stat s {};
+  const result<void> done = sys::stat(path, &s);
+  return filled(done, s);
+}
+result<struct ::stat> lstat(const char* path) noexcept {
+  struct ::stat s {};
+  const result<void> done = sys::lstat(path, &s);
+  return filled(done, s);
+}
+result<struct ::stat> fstat(int fd) noexcept {
+  struct ::stat s {};
+  const result<void> done = sys::fstat(fd, &s);
+  return filled(done, s);
+}
+
+result<void> mkdir(const char* path, ::mode_t mode) noexcept {
+  return blocking_call<SYS_mkdirat, void>(AT_FDCWD, path, mode);
+}
+result<void> rmdir(const char* path) noexcept {
+  return blocking_call<SYS_unlinkat, void>(AT_FDCWD, path, AT_REMOVEDIR);
+}
+result<void> unlink(const char* path) noexcept { return blocking_call<SYS_unlinkat, void>(AT_FDCWD, path, 0); }
+result<void> rename(const char* from, const char* to) noexcept {
+  return blocking_call<SYS_renameat2, void>(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+result<void> link(const char* existing, const char* path) noexcept {
+  return blocking_call<SYS_linkat, void>(AT_FDCWD, existing, AT_FDCWD, path, 0);
+}
+result<void> symlink(const char* target, const char* path) noexcept {
+  return blocking_call<SYS_symlinkat, void>(target, AT_FDCWD, path);
+}
+result<void> chmod(const char* path, ::mode_t mode) noexcept {
+  return blocking_call<SYS_fchmodat, void>(AT_FDCWD, path, mode);
+}
+result<void> chown(const char* path, ::uid_t owner, ::gid_t group) noexcept {
+  return blocking_call<SYS_fchownat, void>(AT_FDCWD, path, owner, group, 0);
+}
+result<std::size_t> readlink(const char* path, bytes into) noexcept {
+  const std::size_t room = std::min<std::size_t>(into.size(), INT_MAX);  // the kernel takes an int
+  return blocking_call<SYS_readlinkat, std::size_t>(AT_FDCWD, path, into.data(), room);
+}
+result<std::size_t> getdents(int fd, bytes into) noexcept {
+  const std::size_t room = std::min<std::size_t>(into.size(), INT_MAX);
+  return blocking_call<SYS_getdents64, std::size_t>(fd, into.data(), room);
+}
+result<::mode_t> umask(::mode_t mask) noexcept { return call<SYS_umask, ::mode_t>(mask); }
+
+result<void> pipe2(int (&fds)[2], int flags) noexcept { return call<SYS_pipe2, void>(&fds[0], flags); }
+result<std::array<int, 2>> pipe2(int flags) noexcept {
+  int fds[2] = {-1, -1};
+  if (const auto made = pipe2(fds, flags); !made) return failure(made.error());
+  return std::array<int, 2>{fds[0], fds[1]};
+}
+
+// ppoll, since aarch64 has no poll. The deadline is kept here: what the kernel writes back as the rest
+// would make the wait a little longer with each signal.
+result<int> poll(std::span<::pollfd> fds, int timeout_ms) noexcept {
+  using sched::platform::now_ns;
+  constexpr std::int64_t ns_per_s = 1'000'000'000;
+  const bool forever = timeout_ms < 0;
+  const std::int64_t deadline = forever ? 0 : now_ns() + std::int64_t{timeout_ms} * 1'000'000;
+  return blocking([=]() noexcept -> result<int> {
+    for (;;) {
+      const std::int64_t left = forever ? 0 : std::max<std::int64_t>(deadline - now_ns(), 0);
+      ::timespec ts{left / ns_per_s, left % ns_per_s};
+      ::timespec* const until = forever ? nullptr : &ts;
+      const auto r = call<SYS_ppoll, int, on_eintr::report>(fds.data(), fds.size(), until, nullptr, 0L);
+      if (r.error() != EINTR) return r;
+    }
+  });
+}
+
+}  // namespace baton::sys

@@ -1,0 +1,34 @@
+// The limits go through prlimit64, whose struct is the C library's struct rlimit on 64-bit machines.
+#include <baton/syscall/processes.h>
+#include <baton/syscall/typed_call.h>
+
+namespace baton::sys {
+
+using detail::blocking_call;
+using detail::call;
+
+static_assert(sizeof(::rlimit) == 16, "prlimit64 takes two 64-bit words");
+
+result<::pid_t> getpid() noexcept { return call<SYS_getpid, ::pid_t>(); }
+result<::pid_t> getppid() noexcept { return call<SYS_getppid, ::pid_t>(); }
+result<::pid_t> gettid() noexcept { return call<SYS_gettid, ::pid_t>(); }
+result<void> kill(::pid_t pid, int signal) noexcept { return call<SYS_kill, void>(pid, signal); }
+
+result<void> getrlimit(int resource, ::rlimit* into) noexcept {
+  return call<SYS_prlimit64, void>(0, resource, nullptr, into);
+}
+result<::rlimit> getrlimit(int resource) noexcept {
+  ::rlimit limit{};
+  if (const auto got = sys::getrlimit(resource, &limit); !got) return failure(got.error());
+  return limit;
+}
+result<void> setrlimit(int resource, const ::rlimit& limit) noexcept {
+  return call<SYS_prlimit64, void>(0, resource, &limit, nullptr);
+}
+
+result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage) noexcept {
+  if ((options & WNOHANG) != 0) return call<SYS_wait4, ::pid_t>(pid, status, options, usage);
+  return blocking_call<SYS_wait4, ::pid_t>(pid, status, options, usage);
+}
+
+}  // namespace baton::sys

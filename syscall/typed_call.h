@@ -1,0 +1,19 @@
+// A typed trap that may block. Internal to syscall/.
+//
+//   blocking_call<Nr, T>(args...)   (S) direct_call.h's call<Nr, T> inside blocking()
+//
+// Nr is part of the closure's type, so each system call is a call site of its own, which learns. EINTR
+// is retried inside the declared call.
+#pragma once
+
+#include <baton/syscall/blocking.h>
+#include <baton/syscall/direct_call.h>
+
+namespace baton::sys::detail {
+
+template <long Nr, class T, on_eintr OnEintr = on_eintr::retry, syscall_argument... Args>
+result<T> blocking_call(Args... args) noexcept {
+  return blocking([=]() noexcept { return call<Nr, T, OnEintr>(args...); });
+}
+
+}  // namespace baton::sys::detail

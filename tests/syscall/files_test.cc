@@ -1,0 +1,278 @@
+// Files, names and descriptors through the typed calls.
+#include <baton/syscall/files.h>
+#include <baton/syscall/nonblocking.h>
+#include <baton/syscall/owned_fd.h>
+#include <baton/syscall/processes.h>
+
+#include <unistd.h>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "syscall/temporary_directory.h"
+
+namespace {
+
+namespace sys = baton::sys;
+using sys::owned_fd;
+
+struct pipe_ends {
+  explicit pipe_ends(int flags = 0) {
+    const auto ends = sys::pipe2(flags | O_CLOEXEC).value();
+    in = owned_fd(ends[0]);
+    out = owned_fd(ends[1]);
+  }
+  owned_fd in, out;
+};
+
+bool is_open(int fd) { return sys::fcntl(fd, F_GETFD).has_value(); }
+
+TEST(files, round_trip) {
+  const temporary_directory dir;
+  const std::string path = dir / "file";
+  const owned_fd fd(sys::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640).value());
+  EXPECT_EQ(*sys::write(fd.get(), "hello world"), 11U);
+  EXPECT_TRUE(sys::fsync(fd.get()));
+  EXPECT_TRUE(sys::fdatasync(fd.get()));
+  EXPECT_EQ(*sys::lseek(fd.get(), 0, SEEK_SET), 0);
+  std::string text(32, '\0');
+  EXPECT_EQ(*sys::read(fd.get(), text), 11U);
+  EXPECT_EQ(text.substr(0, 11), "hello world");
+  EXPECT_EQ(*sys::read(fd.get(), text), 0U);  // the end
+
+  EXPECT_EQ(*sys::pwrite(fd.get(), "W", 6), 1U);
+  EXPECT_EQ(*sys::pread(fd.get(), baton::bytes(text).first(5), 6), 5U);
+  EXPECT_EQ(text.substr(0, 5), "World");
+  EXPECT_TRUE(sys::ftruncate(fd.get(), 4));
+  EXPECT_EQ(sys::fstat(fd.get())->st_size, 4);
+  EXPECT_TRUE(sys::truncate(path.c_str(), 2));
+  struct ::stat s {};
+  EXPECT_TRUE(sys::stat(path.c_str(), &s));
+  EXPECT_EQ(s.st_size, 2);
+  EXPECT_EQ(s.st_ino, sys::fstat(fd.get())->st_ino);
+  EXPECT_TRUE(S_ISREG(s.st_mode));
+}
+
+TEST(files, vectors) {
+  const temporary_directory dir;
+  const owned_fd fd(sys::open((dir / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
+  const std::array<::iovec, 2> from = {baton::as_iovec(baton::const_bytes("abc")),
+                                       baton::as_iovec(baton::const_bytes("defg"))};
+  EXPECT_EQ(*sys::writev(fd.get(), from), 7U);
+  EXPECT_EQ(*sys::pwritev(fd.get(), from, 7), 7U);
+  std::string a(2, '\0');
+  std::string b(3, '\0');
+  const std::array<::iovec, 2> into = {baton::as_iovec(baton::bytes(a)), baton::as_iovec(baton::bytes(b))};
+  EXPECT_EQ(*sys::preadv(fd.get(), into, 7), 5U);
+  EXPECT_EQ(a + b, "abcde");
+  EXPECT_EQ(*sys::lseek(fd.get(), 1, SEEK_SET), 1);
+  EXPECT_EQ(*sys::readv(fd.get(), into), 5U);
+  EXPECT_EQ(a + b, "bcdef");
+  EXPECT_EQ(*sys::nb::preadv2(fd.get(), into, 2, 0), 5U);
+  EXPECT_EQ(a + b, "cdefg");
+}
+
+TEST(files, names) {
+  const temporary_directory dir;
+  const std::string sub = dir / "sub";
+  const std::string one = dir / "one";
+  const std::string two = dir / "two";
+  const std::string soft = dir / "soft";
+  EXPECT_TRUE(sys::mkdir(sub.c_str(), 0700));
+  EXPECT_EQ(sys::mkdir(sub.c_str(), 0700).error(), EEXIST);
+  EXPECT_TRUE(sys::rmdir(sub.c_str()));
+  EXPECT_EQ(sys::stat(sub.c_str()).error(), ENOENT);
+
+  (void)owned_fd(sys::open(one.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600).value());
+  EXPECT_TRUE(sys::link(one.c_str(), two.c_str()));
+  EXPECT_EQ(sys::stat(two.c_str())->st_nlink, 2U);
+  EXPECT_TRUE(sys::unlink(one.c_str()));
+  EXPECT_TRUE(sys::rename(two.c_str(), one.c_str()));
+  EXPECT_TRUE(sys::chmod(one.c_str(), 0400));
+  EXPECT_EQ(sys::stat(one.c_str())->st_mode & 07777, 0400U);
+  EXPECT_TRUE(sys::chown(one.c_str(), ::getuid(), ::getgid()));
+
+  EXPECT_TRUE(sys::symlink("one", soft.c_str()));
+  EXPECT_TRUE(S_ISLNK(sys::lstat(soft.c_str())->st_mode));
+  EXPECT_TRUE(S_ISREG(sys::stat(soft.c_str())->st_mode));
+  std::string target(16, '\0');
+  EXPECT_EQ(*sys::readlink(soft.c_str(), target), 3U);
+  EXPECT_EQ(target.substr(0, 3), "one");
+  EXPECT_EQ(*sys::readlink(soft.c_str(), baton::bytes(target).first(2)), 2U);
+
+  const owned_fd listing(sys::open(dir.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC).value());
+  std::vector<std::byte> entries(4096);
+  EXPECT_GT(*sys::getdents(listing.get(), entries), 0U);
+  EXPECT_EQ(*sys::getdents(listing.get(), entries), 0U);
+}
+
+TEST(files, errors_carry_errno_and_leave_the_threads_alone) {
+  std::string room(8, '\0');
+  errno = 77;
+  EXPECT_EQ(sys::open("/no/such/file", O_RDONLY).error(), ENOENT);
+  EXPECT_EQ(sys::read(-1, room).error(), EBADF);
+  EXPECT_EQ(sys::write(-1, "x").error(), EBADF);
+  EXPECT_EQ(sys::close(-1).error(), EBADF);
+  EXPECT_EQ(sys::dup(-1).error(), EBADF);
+  EXPECT_EQ(sys::fcntl(-1, F_GETFL).error(), EBADF);
+  EXPECT_EQ(sys::flock(-1, LOCK_SH).error(), EBADF);
+  EXPECT_EQ(sys::nb::read(-1, room).error(), EBADF);
+  const int kept = errno;
+  EXPECT_EQ(kept, 77);
+}
+
+TEST(files, bad_pointers_are_efault) {
+  const pipe_ends p;
+  char* const nowhere = reinterpret_cast<char*>(8);
+  EXPECT_EQ(sys::write(p.out.get(), baton::const_bytes(nowhere, 1)).error(), EFAULT);
+  ASSERT_EQ(*sys::write(p.out.get(), "x"), 1U);
+  EXPECT_EQ(sys::read(p.in.get(), baton::bytes(nowhere, 1)).error(), EFAULT);
+  EXPECT_EQ(sys::open(nowhere, O_RDONLY).error(), EFAULT);
+  EXPECT_EQ(sys::stat("/", reinterpret_cast<struct ::stat*>(nowhere)).error(), EFAULT);
+}
+
+TEST(files, a_pipe_brings_bytes_and_then_its_end) {
+  pipe_ends p;
+  EXPECT_EQ(*sys::write(p.out.get(), "abc"), 3U);
+  EXPECT_TRUE(sys::close(p.out.release()));
+  std::string text(8, '\0');
+  EXPECT_EQ(*sys::read(p.in.get(), text), 3U);
+  EXPECT_EQ(text.substr(0, 3), "abc");
+  EXPECT_EQ(*sys::read(p.in.get(), text), 0U);
+}
+
+TEST(files, partial_writes_and_would_block_are_exposed) {
+  const pipe_ends p(O_NONBLOCK);
+  const int room = sys::fcntl(p.out.get(), F_SETPIPE_SZ, 4096).value();
+  const std::string much(static_cast<std::size_t>(room) + 1000, 'x');
+  EXPECT_EQ(*sys::write(p.out.get(), much), static_cast<std::size_t>(room));
+  EXPECT_EQ(sys::write(p.out.get(), "x").error(), EAGAIN);
+  EXPECT_EQ(sys::nb::write(p.out.get(), "x").error(), EAGAIN);
+  std::string back(much.size(), '\0');
+  EXPECT_EQ(*sys::nb::read(p.in.get(), back), static_cast<std::size_t>(room));
+  EXPECT_EQ(sys::nb::read(p.in.get(), back).error(), EAGAIN);
+}
+
+TEST(files, nobody_reads_is_epipe) {
+  auto* const former = ::signal(SIGPIPE, SIG_IGN);
+  pipe_ends p;
+  p.in.reset();
+  EXPECT_EQ(sys::write(p.out.get(), "x").error(), EPIPE);
+  ::signal(SIGPIPE, former);
+}
+
+TEST(files, descriptors_are_duplicated) {
+  const pipe_ends p;
+  const owned_fd copy(sys::dup(p.out.get()).value());
+  EXPECT_NE(copy.get(), p.out.get());
+  EXPECT_EQ(*sys::write(copy.get(), "x"), 1U);
+  const owned_fd third(sys::fcntl(p.in.get(), F_DUPFD_CLOEXEC, 0).value());
+  EXPECT_EQ(*sys::fcntl(third.get(), F_GETFD), FD_CLOEXEC);
+  EXPECT_EQ(*sys::dup3(p.in.get(), copy.get(), O_CLOEXEC), copy.get());
+  char c = 0;
+  EXPECT_EQ(*sys::read(copy.get(), baton::bytes(&c, 1)), 1U);
+  EXPECT_EQ(c, 'x');
+}
+
+TEST(files, status_flags) {
+  const pipe_ends p;
+  const int flags = sys::fcntl(p.in.get(), F_GETFL).value();
+  EXPECT_EQ(flags & O_NONBLOCK, 0);
+  EXPECT_TRUE(sys::fcntl(p.in.get(), F_SETFL, flags | O_NONBLOCK));
+  EXPECT_NE(*sys::fcntl(p.in.get(), F_GETFL) & O_NONBLOCK, 0);
+}
+
+TEST(files, flock_excludes_other_openings) {
+  const temporary_directory dir;
+  const std::string path = dir / "lock";
+  const owned_fd a(sys::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
+  const owned_fd b(sys::open(path.c_str(), O_RDWR | O_CLOEXEC).value());
+  EXPECT_TRUE(sys::flock(a.get(), LOCK_EX));
+  EXPECT_EQ(sys::flock(b.get(), LOCK_EX | LOCK_NB).error(), EWOULDBLOCK);
+  EXPECT_TRUE(sys::flock(a.get(), LOCK_UN));
+  EXPECT_TRUE(sys::flock(b.get(), LOCK_EX | LOCK_NB));
+}
+
+TEST(files, record_locks_exclude_other_openings) {
+  const temporary_directory dir;
+  const std::string path = dir / "lock";
+  const owned_fd a(sys::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
+  const owned_fd b(sys::open(path.c_str(), O_RDWR | O_CLOEXEC).value());
+  struct ::flock whole {};
+  whole.l_type = F_WRLCK;
+  EXPECT_TRUE(sys::fcntl(a.get(), F_OFD_SETLKW, &whole));
+  EXPECT_EQ(sys::fcntl(b.get(), F_OFD_SETLK, &whole).error(), EAGAIN);
+}
+
+TEST(files, sendfile_moves_from_an_offset) {
+  const temporary_directory dir;
+  const owned_fd file(sys::open((dir / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
+  ASSERT_EQ(*sys::write(file.get(), "0123456789"), 10U);
+  const pipe_ends p;
+  ::off_t offset = 4;
+  EXPECT_EQ(*sys::sendfile(p.out.get(), file.get(), &offset, 3), 3U);
+  EXPECT_EQ(offset, 7);
+  EXPECT_EQ(*sys::nb::sendfile(p.out.get(), file.get(), &offset, 100), 3U);
+  EXPECT_EQ(*sys::sendfile(p.out.get(), file.get(), &offset, 100), 0U);
+  std::string text(8, '\0');
+  EXPECT_EQ(*sys::read(p.in.get(), text), 6U);
+  EXPECT_EQ(text.substr(0, 6), "456789");
+}
+
+TEST(files, poll_tells_what_is_ready) {
+  const pipe_ends p;
+  std::array<::pollfd, 2> fds = {::pollfd{p.in.get(), POLLIN, 0}, ::pollfd{p.out.get(), POLLOUT, 0}};
+  EXPECT_EQ(*sys::poll(std::span(fds).first(1), 0), 0);
+  EXPECT_EQ(*sys::poll(fds, -1), 1);
+  EXPECT_EQ(fds[0].revents, 0);
+  EXPECT_EQ(fds[1].revents, POLLOUT);
+  ASSERT_EQ(*sys::write(p.out.get(), "x"), 1U);
+  EXPECT_EQ(*sys::poll(fds, 10'000), 2);
+  EXPECT_EQ(fds[0].revents, POLLIN);
+}
+
+TEST(files, umask_gives_the_former) {
+  const ::mode_t former = sys::umask(0077).value();
+  EXPECT_EQ(*sys::umask(former), 0077U);
+}
+
+TEST(owned_fd, closes_what_it_holds_once) {
+  const auto ends = sys::pipe2(O_CLOEXEC).value();
+  {
+    const owned_fd a(ends[0]);
+    EXPECT_TRUE(static_cast<bool>(a));
+    EXPECT_TRUE(is_open(ends[0]));
+  }
+  EXPECT_FALSE(is_open(ends[0]));
+  owned_fd b(ends[1]);
+  owned_fd c = std::move(b);
+  EXPECT_EQ(b.get(), -1);  // NOLINT(bugprone-use-after-move): what is left is what is asked
+  EXPECT_EQ(c.get(), ends[1]);
+  b = std::move(c);
+  EXPECT_TRUE(is_open(ends[1]));
+  const int fd = b.release();
+  EXPECT_FALSE(static_cast<bool>(b));
+  EXPECT_TRUE(is_open(fd));
+  b.reset(fd);
+  b.reset();
+  EXPECT_FALSE(is_open(fd));
+}
+
+TEST(owned_fd, assignment_closes_the_former_and_leaves_errno_alone) {
+  const auto ends = sys::pipe2(O_CLOEXEC).value();
+  owned_fd a(ends[0]);
+  errno = 77;
+  a = owned_fd(ends[1]);
+  const int kept = errno;
+  EXPECT_EQ(kept, 77);
+  EXPECT_FALSE(is_open(ends[0]));
+  EXPECT_EQ(a.get(), ends[1]);
+}
+
+}  // namespace

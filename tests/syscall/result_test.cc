@@ -1,0 +1,129 @@
+// result<T>, and errno values in and out of absl::Status.
+#include <baton/syscall/owned_fd.h>
+#include <baton/syscall/result.h>
+#include <baton/syscall/status.h>
+
+#include <cerrno>
+#include <memory>
+#include <string>
+#include <type_traits>
+
+#include <absl/status/status.h>
+#include <gtest/gtest.h>
+
+namespace {
+
+namespace sys = baton::sys;
+using baton::errno_of;
+
+static_assert(std::is_trivially_copyable_v<sys::result<int>> && sizeof(sys::result<int>) == 8);
+static_assert(std::is_trivially_copyable_v<sys::result<long>> && sizeof(sys::result<long>) == 16);
+static_assert(std::is_trivially_copyable_v<sys::result<std::size_t>>);
+static_assert(std::is_trivially_copyable_v<sys::result<void>> && sizeof(sys::result<void>) == 4);
+static_assert(!std::is_convertible_v<sys::result<int>, bool> && !std::is_convertible_v<sys::result<int>, int>);
+
+TEST(result, holds_a_value) {
+  const sys::result<int> r = 7;
+  EXPECT_TRUE(r.has_value());
+  EXPECT_TRUE(static_cast<bool>(r));
+  EXPECT_EQ(r.value(), 7);
+  EXPECT_EQ(*r, 7);
+  EXPECT_EQ(r.error(), 0);
+  EXPECT_EQ(r.value_or(1), 7);
+  EXPECT_TRUE(r == 7);
+  EXPECT_FALSE(r == 8);
+  EXPECT_TRUE(r.status("open").ok());
+}
+
+TEST(result, holds_an_error) {
+  const sys::result<int> r = sys::failure(ENOENT);
+  EXPECT_FALSE(r.has_value());
+  EXPECT_FALSE(static_cast<bool>(r));
+  EXPECT_EQ(r.error(), ENOENT);
+  EXPECT_EQ(r.value_or(-1), -1);
+  EXPECT_FALSE(r == 0);
+}
+
+TEST(result, arrow_reaches_members) {
+  sys::result<std::string> r = std::string("abc");
+  EXPECT_EQ(r->size(), 3U);
+  r->push_back('d');
+  EXPECT_EQ(*r, "abcd");
+}
+
+TEST(result, takes_move_only_values) {
+  sys::result<std::unique_ptr<int>> r = std::make_unique<int>(3);
+  const std::unique_ptr<int> p = std::move(r).value();
+  EXPECT_EQ(*p, 3);
+  const sys::result<sys::owned_fd> none = sys::failure(EMFILE);
+  EXPECT_EQ(none.error(), EMFILE);
+}
+
+TEST(result, of_nothing) {
+  const sys::result<void> fine;
+  EXPECT_TRUE(fine.has_value());
+  EXPECT_TRUE(fine.status("close").ok());
+  fine.value();
+  const sys::result<void> bad = sys::failure(EIO);
+  EXPECT_FALSE(static_cast<bool>(bad));
+  EXPECT_EQ(bad.error(), EIO);
+}
+
+TEST(result, status_names_operation_text_and_errno) {
+  const sys::result<int> r = sys::failure(EACCES);
+  const absl::Status s = r.status("open /etc/shadow");
+  EXPECT_EQ(s.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(std::string(s.message()), "open /etc/shadow: Permission denied (EACCES)");
+  EXPECT_EQ(errno_of(s), EACCES);
+}
+
+TEST(status, carries_every_errno) {
+  for (int err = 1; err < 4096; ++err) {
+    const absl::Status s = baton::status_from_errno(err, "call");
+    ASSERT_FALSE(s.ok()) << err;
+    ASSERT_EQ(s.code(), absl::ErrnoToStatusCode(err));
+    ASSERT_EQ(errno_of(s), err);
+  }
+}
+
+TEST(status, an_unknown_errno_is_named_by_its_number) {
+  const absl::Status s = baton::status_from_errno(4000, "call");
+  EXPECT_EQ(std::string(s.message()), "call: unknown error (errno 4000)");
+}
+
+TEST(status, errno_of_is_0_when_there_is_none) {
+  EXPECT_EQ(errno_of(absl::OkStatus()), 0);
+  EXPECT_EQ(errno_of(absl::CancelledError("stop")), 0);
+  EXPECT_TRUE(baton::status_from_errno(0, "call").ok());
+}
+
+TEST(status, the_errno_survives_a_copy) {
+  const absl::Status first = baton::status_from_errno(ECONNRESET, "read");
+  absl::Status second = first;
+  second.SetPayload("other", absl::Cord("x"));
+  EXPECT_EQ(errno_of(second), ECONNRESET);
+}
+
+TEST(status, making_one_leaves_errno_alone) {
+  errno = 77;
+  const absl::Status s = baton::status_from_errno(ENOENT, "open");
+  const int kept = errno;
+  EXPECT_EQ(kept, 77);
+  EXPECT_EQ(errno_of(s), ENOENT);
+}
+
+using result_death_test = testing::Test;
+TEST(result_death_test, value_of_an_error) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const sys::result<int> r = sys::failure(ENOENT);
+  const sys::result<void> v = sys::failure(EBADF);
+  const sys::result<std::string> s = sys::failure(EFAULT);
+  EXPECT_DEATH((void)r.value(),
+               "value\\(\\) of a sys::result that holds error 2, No such file or directory \\(ENOENT\\)");
+  EXPECT_DEATH((void)*r, "ENOENT");
+  EXPECT_DEATH(v.value(), "EBADF");
+  EXPECT_DEATH((void)s->size(), "EFAULT");
+  EXPECT_DEATH((void)sys::failure(0), "a sys::failure made of 0");
+}
+
+}  // namespace
