@@ -1,0 +1,77 @@
+// Where a socket is: an IPv4 or IPv6 address with a port, or the name of a Unix socket.
+#pragma once
+
+#include <absl/status/statusor.h>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <sys/socket.h>
+
+namespace baton::net {
+
+// A plain value; thread-compatible. Default-constructed it names nothing.
+class address {
+ public:
+  enum class family : std::uint8_t { none, ipv4, ipv6, local };
+
+  address() noexcept = default;
+
+  // Numeric only, never looks anything up, never switches:
+  //   "127.0.0.1:80"  "[::1]:80"  "[fe80::1%eth0]:80"  ":80" (every IPv6 and IPv4 address of the host)
+  //   "/a/unix.sock" or "./a.sock"    "@abstract"
+  // INVALID_ARGUMENT for everything else, also for a path longer than the kernel takes.
+  static absl::StatusOr<address> parse(std::string_view text);
+
+  // An IP address without port, "127.0.0.1" or "::1" or "fe80::1%eth0", and a port.
+  static absl::StatusOr<address> from_ip(std::string_view ip, int port);
+
+  // What the kernel says; families other than IPv4, IPv6 and Unix give one that names nothing.
+  static address from_sockaddr(const sockaddr* sa, socklen_t size);
+  // Fills `out`; returns the size used, 0 if this names nothing.
+  [[nodiscard]] socklen_t to_sockaddr(sockaddr_storage& out) const noexcept;
+
+  // What parse() takes; "" for none.
+  [[nodiscard]] std::string to_string() const;
+
+  [[nodiscard]] family kind() const noexcept { return family_; }
+  [[nodiscard]] bool is_ip() const noexcept { return family_ == family::ipv4 || family_ == family::ipv6; }
+  [[nodiscard]] bool is_wildcard() const noexcept;       // 0.0.0.0 or ::
+  [[nodiscard]] int port() const noexcept { return port_; }  // 0 for Unix sockets
+  [[nodiscard]] address with_port(int port) const;
+  // The path, or "@name"; empty for IP addresses.
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  friend bool operator==(const address& a, const address& b) noexcept {
+    return a.family_ == b.family_ && a.port_ == b.port_ && a.ip_ == b.ip_ && a.scope_ == b.scope_ && a.path_ == b.path_;
+  }
+  friend bool operator!=(const address& a, const address& b) noexcept { return !(a == b); }
+  [[nodiscard]] std::size_t hash() const noexcept;
+
+ private:
+  family family_ = family::none;
+  std::uint16_t port_ = 0;
+  std::uint32_t scope_ = 0;              // interface of a link-local IPv6 address
+  std::array<unsigned char, 16> ip_{};   // network order; IPv4 in the first four
+  std::string path_;
+};
+
+// Splits "host:port", "[v6]:port", ":port" into the two; the port may be a number or a service name.
+// INVALID_ARGUMENT when there is no port, or a bare IPv6 address.
+struct host_and_port {
+  std::string host;
+  std::string port;
+};
+absl::StatusOr<host_and_port> split_host_port(std::string_view text);
+
+// 0 to 65535, or -1.
+[[nodiscard]] int parse_port(std::string_view text) noexcept;
+
+}  // namespace baton::net
+
+template <>
+struct std::hash<baton::net::address> {
+  std::size_t operator()(const baton::net::address& a) const noexcept { return a.hash(); }
+};

@@ -1,0 +1,205 @@
+// An open file descriptor that parks the strand instead of the thread: the number, the lock that says
+// who may use it, and the poll descriptor; and the loops that try a call and wait where it would
+// block. Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
+//
+// Thread-safe, but for attach() and destruction. All members marked (S) may switch, and may be called
+// from fibers and from plain threads.
+#pragma once
+
+#include <baton/netpoll/cancellation.h>
+#include <baton/netpoll/fd_mutex.h>
+#include <baton/netpoll/poll_descriptor.h>
+#include <baton/sched/park.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/wait_reason.h>
+
+#include <absl/status/status.h>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace baton::net {
+
+// How an operation ended, without the cost of a status: at most one of failure and error is set.
+struct io_result {
+  std::size_t count = 0;  // bytes moved, also before a failure; or what the call returned
+  int error = 0;          // an errno
+  poll_failure failure = poll_failure::none;
+
+  [[nodiscard]] bool ok() const noexcept { return error == 0 && failure == poll_failure::none; }
+};
+
+// What one try came to.
+enum class io_step : std::uint8_t {
+  done,   // finished, with io_result::count or ::error set
+  more,   // got on; try again at once
+  again,  // would block
+};
+
+class descriptor final : private cancellation::node {
+ public:
+  enum class short_reads : std::uint8_t {
+    mean_nothing,
+    // A read that returns fewer bytes than asked for has emptied the descriptor, and more data, an
+    // end, or an error makes a new edge. True of TCP; not of Unix sockets (descriptors in flight
+    // split reads) nor of terminals.
+    mean_empty,
+  };
+
+  descriptor() noexcept = default;
+  // (S) As close().
+  ~descriptor();
+  descriptor(const descriptor&) = delete;
+  descriptor& operator=(const descriptor&) = delete;
+
+  // Takes over fd, which is non-blocking, and registers it; once, before anything else. Returns 0 or
+  // an errno (EPERM: not pollable, ENOMEM, ENOSPC ...); fd is closed then. Never switches.
+  [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
+
+  // (S) Holds the lock of one side and calls step(fd, result), which returns an io_step, until it is
+  // done; waits for an edge whenever it would block. Fails when the descriptor is closed or cancelled
+  // or the side's deadline has passed, before the first try, too. EINTR is step's own business.
+  // If the result is not ok(), failed(result) is called before the descriptor is let go, so it may still
+  // use the owner, which a close() elsewhere is waiting to destroy.
+  template <class Step, class Failed>
+  io_result transfer(poll_side side, sched::wait_reason why, Step&& step, Failed&& failed) {
+    io_result r;
+    const fd_mutex::side s = side == poll_side::read ? fd_mutex::side::read : fd_mutex::side::write;
+    if (const fd_mutex::locked got = mutex_.lock(s); got != fd_mutex::locked::yes) {
+      return not_locked(got, r, failed);
+    }
+    poll_slot& slot = poll_->slot(side);
+    for (;;) {
+      r.failure = poll_->failure(side);
+      if (r.failure != poll_failure::none) break;
+      const io_step got = step(fd_, r);
+      if (got == io_step::done) break;
+      if (got == io_step::more) {
+        sched::yield_if_due();
+      } else if (!slot.clear()) {
+        // The slot was nil before the try: only an edge since can have changed it, which wait() sees.
+        poll_->wait(side, why);
+      }
+    }
+    // Others may rely on the slot (read_stream): they shall try first.
+    if (short_reads_ == short_reads::mean_empty && side == poll_side::read) slot.mark();
+    const bool fine = r.ok();
+    if (!fine) failed(std::as_const(r));
+    if (mutex_.unlock(s) == fd_mutex::released::last) finish_close();
+    if (fine) sched::yield_if_due();
+    return r;
+  }
+
+  // (S) One read of a byte stream: call(fd) returns the count, at most `size`, or -errno. After a read
+  // that emptied the descriptor the next one waits without a try. failed: as for transfer().
+  template <class Call, class Failed>
+  io_result read_stream(std::size_t size, Call&& call, Failed&& failed) {
+    io_result r;
+    if (const fd_mutex::locked got = mutex_.lock(fd_mutex::side::read); got != fd_mutex::locked::yes) {
+      return not_locked(got, r, failed);
+    }
+    poll_slot& slot = poll_->slot(poll_side::read);
+    bool leave_ready = true;  // the next read shall try first
+    bool edge = false;        // used up by wait(), and not yet followed by a try
+    for (;;) {
+      r.failure = poll_->failure(poll_side::read);
+      if (r.failure != poll_failure::none) break;
+      if (!edge) {
+        if (slot.is_nil() && !poll_->hung_up()) {
+          poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
+          edge = true;
+          continue;
+        }
+        slot.clear();
+      }
+      const long n = call(fd_);
+      if (n >= 0) {
+        r.count = static_cast<std::size_t>(n);
+        // An edge since the clear() is still in the slot.
+        leave_ready = !(n > 0 && r.count < size && short_reads_ == short_reads::mean_empty);
+        break;
+      }
+      if (n == -EINTR) {
+        edge = true;
+      } else if (n == -EAGAIN) {
+        poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
+        edge = true;
+      } else {
+        r.error = static_cast<int>(-n);
+        break;
+      }
+    }
+    if (leave_ready) slot.mark();
+    const bool fine = r.ok();
+    if (!fine) failed(std::as_const(r));
+    if (mutex_.unlock(fd_mutex::side::read) == fd_mutex::released::last) finish_close();
+    if (fine) sched::yield_if_due();
+    return r;
+  }
+
+  // Calls use(fd) while the descriptor cannot be closed; use() returns a result >= 0 or -errno. The
+  // answer is that, or -EBADF when the descriptor is closed. Switches only if use() does.
+  template <class Use>
+  long with_fd(Use&& use) {
+    if (!mutex_.acquire()) return -EBADF;
+    const long result = use(fd_);
+    if (mutex_.release() == fd_mutex::released::last) finish_close();
+    return result;
+  }
+
+  // At this point of CLOCK_MONOTONIC the side begins to fail, for those who wait already, too.
+  // sched::platform::forever_ns: no deadline. Never switches. May throw std::bad_alloc.
+  void set_deadline(poll_side side, std::int64_t deadline_ns);
+
+  // From when `c` is done until it is replaced, both sides fail with its error. Null: none. Never
+  // switches.
+  void set_cancellation(std::shared_ptr<cancellation> c);
+
+  // (S) For the holder of a side's lock, within a step: waits until the point in time, or a failure.
+  void pause(poll_side side, std::int64_t until_ns) noexcept;
+
+  // (S) Makes all operations, blocked ones and later ones, fail with `closed`; waits until the last
+  // has left, and closes the number. Operations that had begun before touch nothing of the descriptor
+  // after close() has returned. Idempotent; only the first call waits.
+  void close() noexcept;
+  [[nodiscard]] bool is_closed() const noexcept { return mutex_.is_closed(); }
+
+  // The number; -1 before attach() and after close(). It stays the descriptor's: do not close it, nor
+  // make it blocking.
+  [[nodiscard]] int native_handle() const noexcept { return is_closed() ? -1 : fd_; }
+
+  // Whether a strand waits for an edge of that side. A hint, for dumps and tests.
+  [[nodiscard]] bool has_waiter(poll_side side) noexcept { return poll_ != nullptr && poll_->slot(side).has_waiter(); }
+
+  // How many operations are inside, queueing ones included. A hint, too.
+  [[nodiscard]] std::uint64_t users() const noexcept { return mutex_.users(); }
+
+  // A failed result as a status: CANCELLED, DEADLINE_EXCEEDED, the context's error, or that of errno.
+  [[nodiscard]] absl::Status status_of(const io_result& r, const char* operation, const std::string& object) const;
+
+ private:
+  template <class Failed>
+  io_result not_locked(fd_mutex::locked got, io_result r, Failed&& failed) {
+    r.failure = poll_failure::closed;
+    failed(std::as_const(r));
+    if (got == fd_mutex::locked::closed_held && mutex_.release() == fd_mutex::released::last) finish_close();
+    return r;
+  }
+
+  void cancelled() noexcept override;
+  void finish_close() noexcept;
+  void close_number() noexcept;
+
+  int fd_ = -1;
+  short_reads short_reads_ = short_reads::mean_nothing;
+  poll_descriptor* poll_ = nullptr;
+  fd_mutex mutex_;
+
+  mutable sched::platform::spin_lock context_lock_;
+  std::shared_ptr<cancellation> context_ ABSL_GUARDED_BY(context_lock_);
+};
+
+}  // namespace baton::net

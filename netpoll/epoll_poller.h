@@ -1,0 +1,44 @@
+// The source of readiness: one epoll instance for the process, behind the scheduler's poller
+// interface.
+#pragma once
+
+#include <baton/netpoll/poll_descriptor.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/poller.h>
+
+#include <cstdint>
+
+namespace baton::net {
+
+class epoll_poller final : public sched::poller {
+ public:
+  // The one of this process; made, and installed in the scheduler, by the first call. Null when the
+  // kernel gives no descriptors for it: *error is the errno, and the next call tries again. Never
+  // switches.
+  [[nodiscard]] static epoll_poller* get(int* error) noexcept;
+
+  // Registers fd for the whole of its life, edge-triggered, with both sides. Returns 0 or an errno:
+  // EPERM for what epoll does not take (regular files).
+  [[nodiscard]] int attach(int fd, const poll_descriptor& pd) noexcept;
+  // Before close(fd), always: a duplicate of the descriptor would keep the registration alive.
+  void detach(int fd) noexcept;
+
+  int poll(std::int64_t timeout_ns, sched::fiber_list& readied) noexcept override;
+  void wake() noexcept override;
+
+  // For tests: use epoll_wait as on a kernel without epoll_pwait2.
+  void use_epoll_wait_for_test(bool on) noexcept { coarse_.store(on, mo::relaxed); }
+
+ private:
+  epoll_poller(int epoll_fd, int event_fd) noexcept : epoll_fd_(epoll_fd), event_fd_(event_fd) {}
+
+  static void in_forked_child() noexcept;
+
+  // Changed in a forked child only, to -1.
+  sched::platform::atomic<int> epoll_fd_;
+  sched::platform::atomic<int> event_fd_;
+  sched::platform::atomic<bool> coarse_{false};  // no epoll_pwait2
+  alignas(64) sched::platform::atomic<std::uint32_t> wake_pending_{0};
+};
+
+}  // namespace baton::net

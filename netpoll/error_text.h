@@ -1,0 +1,29 @@
+// How netpoll words its errors: operation, object, reason. "read 10.0.0.1:80->10.0.0.2:4711: ..."
+#pragma once
+
+#include <baton/syscall/status.h>
+
+#include <absl/status/status.h>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace baton::net {
+
+// "operation object: reason"; without an object "operation: reason".
+[[nodiscard]] std::string describe(std::string_view operation, std::string_view object, std::string_view reason);
+
+// The status that belongs to an errno; errno_of() gives the number back.
+[[nodiscard]] absl::Status errno_status(int error, std::string_view operation, std::string_view object);
+
+// For an error on something that is not open: default-constructed, or moved from.
+[[nodiscard]] absl::Status not_open(std::string_view operation, std::string_view what);
+
+// How many bytes a failed write had handed to the kernel before it failed; 0 when the status says
+// nothing of it. Any thread.
+[[nodiscard]] std::size_t written_of(const absl::Status& status);
+
+// The same status, from which written_of() reads `written` (nothing is added for 0).
+[[nodiscard]] absl::Status with_written(absl::Status status, std::size_t written);
+
+}  // namespace baton::net

@@ -1,0 +1,116 @@
+// The poll descriptor: what the poller, deadlines, cancellation and close() know of one registered
+// file descriptor. One slot for each side, the failure flags, and the deadlines.
+//
+// Poll descriptors live in a slab that is never freed, so whoever holds a stale pointer or a stale
+// event finds a poll descriptor, if not the one that was meant; the generation tells. See
+// poll_descriptor.cc for the protocol.
+#pragma once
+
+#include <baton/netpoll/poll_slot.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/timer.h>
+#include <baton/sched/wait_reason.h>
+
+#include <cstdint>
+
+namespace baton::sched {
+class fiber_list;
+}
+
+namespace baton::net {
+
+enum class poll_side : std::uint8_t { read, write };
+
+// Why an operation must not go on; none: it may.
+enum class poll_failure : std::uint8_t { none, closed, cancelled, expired };
+
+class alignas(64) poll_descriptor {
+ public:
+  // What epoll carries: the generation in the upper half, the index in the lower.
+  using tag = std::uint64_t;
+
+  // Never switch. Null: no memory (or more than descriptors_max in use).
+  [[nodiscard]] static poll_descriptor* obtain() noexcept;
+  // Back to the slab: the file descriptor is no longer registered, nobody waits, close_begin() was
+  // called. Events on their way are recognised as stale.
+  void recycle() noexcept;
+
+  // The poll descriptor that the tag names, or null if it has been recycled since.
+  [[nodiscard]] static poll_descriptor* find(tag t) noexcept;
+  [[nodiscard]] tag current_tag() const noexcept;
+
+  // For the holder of a side's lock:
+
+  // The first thing to look at, before each try: one load.
+  [[nodiscard]] poll_failure failure(poll_side side) const noexcept {
+    // acquire: pairs with raise(); with the reason comes what was written before it.
+    const std::uint32_t flags = flags_.load(mo::acquire) & failures_of(side);
+    return flags == 0 ? poll_failure::none : name(flags);
+  }
+  // (S) Waits for an edge, and uses it up, or for a failure. It may return early: the caller looks at
+  // failure() again, and tries again.
+  void wait(poll_side side, sched::wait_reason why) noexcept;
+  [[nodiscard]] poll_slot& slot(poll_side side) noexcept { return side == poll_side::read ? read_ : write_; }
+  // The peer hung up, or there is an error to fetch: no further edge may come, so a read must try the
+  // call before it waits, whatever the slot says.
+  [[nodiscard]] bool hung_up() const noexcept { return (flags_.load(mo::acquire) & hangup) != 0; }
+
+  // For anybody, never switching:
+
+  // At deadline_ns (CLOCK_MONOTONIC; forever_ns: never) the side begins to fail, also for who waits
+  // already. Throws std::bad_alloc, with the former deadline in force.
+  void set_deadline(poll_side side, std::int64_t deadline_ns);
+  // From now on both sides fail, and no deadline runs any more. Once.
+  void close_begin() noexcept;
+  // Both sides fail, until it is taken back.
+  void set_cancelled(bool cancelled) noexcept;
+
+  // For the poller: an event came. Never switches.
+  void post(bool readable, bool writable, bool hung_up, sched::fiber_list& readied) noexcept;
+
+ private:
+  enum flag : std::uint32_t { closing = 1, read_expired = 2, write_expired = 4, cancelled_flag = 8, hangup = 16 };
+
+  struct deadline {
+    std::uint64_t seq = 0;                      // of the deadline in force
+    std::int64_t when_ns = sched::platform::forever_ns;
+    sched::timer_handle timer;
+  };
+
+  static constexpr std::uint32_t expired_flag(poll_side side) noexcept {
+    return side == poll_side::read ? read_expired : write_expired;
+  }
+  static constexpr std::uint32_t failures_of(poll_side side) noexcept {
+    return closing | cancelled_flag | expired_flag(side);
+  }
+  static poll_failure name(std::uint32_t flags) noexcept;
+
+  void raise(std::uint32_t bit) noexcept;
+  void evict(poll_side side) noexcept;
+  static void on_read_deadline(void* self, std::uint64_t seq, sched::fiber_list& readied) noexcept;
+  static void on_write_deadline(void* self, std::uint64_t seq, sched::fiber_list& readied) noexcept;
+  void expire(poll_side side, std::uint64_t seq, sched::fiber_list& readied) noexcept;
+  deadline& deadline_of(poll_side side) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    return side == poll_side::read ? read_deadline_ : write_deadline_;
+  }
+
+  // The line that each operation touches.
+  poll_slot read_;
+  poll_slot write_;
+  sched::platform::atomic<std::uint32_t> flags_{0};
+  sched::platform::atomic<std::uint32_t> generation_{0};
+  std::uint32_t index_ = 0;
+
+  sched::platform::spin_lock lock_;
+  std::uint64_t last_seq_ ABSL_GUARDED_BY(lock_) = 0;  // never goes back, also when recycled
+  deadline read_deadline_ ABSL_GUARDED_BY(lock_);
+  deadline write_deadline_ ABSL_GUARDED_BY(lock_);
+
+  poll_descriptor* next_free_ = nullptr;  // guarded by the slab's lock
+
+  friend struct poll_slab;
+};
+
+}  // namespace baton::net

@@ -1,0 +1,119 @@
+// The poll slot: one word for each side (read, write) of a descriptor, through which the poller, a
+// deadline, close() and the one strand that waits for that side meet.
+//
+//   value     means                                        who changes it
+//   nil       not ready, as far as anybody knows;          the strand, before it tries the call
+//             nobody waits
+//   ready     an edge came that nobody has used up yet     the poller; the strand that leaves the
+//                                                          side without having emptied it
+//   strand*   this strand waits for the side               the strand (arm), whoever wakes it
+//
+// Transitions:
+//   arm        nil -> strand      the strand, after prepare_park(); ready -> nil instead if an edge came
+//   withdraw   strand -> nil      the strand, which found a reason not to wait after all
+//   post       any -> ready       the poller; hands back the strand that must be readied, if any
+//   evict      strand -> nil      a deadline, a cancellation, close(); nil and ready stay
+//   clear      ready -> nil       the strand, before it tries the call
+//   mark       nil -> ready       the strand, which leaves the side possibly ready
+//
+// Invariants: the lock of the side (fd_mutex) admits one strand, so arm, withdraw, clear and mark
+// have one caller at a time. Exactly one of withdraw, post and evict takes an armed strand out of the
+// slot, and only that one may (must) ready it, or cancel its park.
+//
+// The Dekker pair. The strand:  arm; load the failure flags.  A deadline or closer:  set a flag; evict.
+// All four are seq_cst: either the strand sees the flag and withdraws, or evict sees the strand.
+//
+// Rejected: a fourth value "wait" between nil and strand, as in Go. There a strand may be published
+// only once it has left its stack; here the park word (sched/park_word.h) takes a ready() that comes
+// too early, so the strand is published at once, with one compare-and-swap less.
+#pragma once
+
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/strand.h>
+
+#include <cstdint>
+
+namespace baton::net {
+
+namespace mo = sched::platform::mo;
+
+class poll_slot {
+ public:
+  enum class [[nodiscard]] armed : std::uint8_t {
+    waiting,   // published: park(), unless withdraw() succeeds first
+    was_ready, // an edge came and is now used up: cancel_park() and try the call
+    busy,      // another strand waits here: the caller does not hold the side's lock
+  };
+
+  [[nodiscard]] armed arm(sched::strand* self) noexcept {
+    std::uintptr_t seen = nil;
+    // seq_cst: the first half of the Dekker pair; pairs with evict(). As a release it publishes the
+    // prepared park word to post() and evict().
+    if (word_.compare_exchange_strong(seen, to_word(self), mo::seq_cst, mo::seq_cst)) return armed::waiting;
+    if (seen != ready) return armed::busy;
+    // From ready nobody but the owner of the side moves the word, so this is ready -> nil. seq_cst as
+    // in clear().
+    word_.exchange(nil, mo::seq_cst);
+    return armed::was_ready;
+  }
+
+  // True: nobody saw the strand; the caller cancels its park. False: a ready() is on its way, and the
+  // caller must park() for it.
+  [[nodiscard]] bool withdraw(sched::strand* self) noexcept {
+    std::uintptr_t seen = to_word(self);
+    return word_.compare_exchange_strong(seen, nil, mo::acq_rel, mo::acquire);
+  }
+
+  // Readiness has come. The strand returned, if any, must be readied by the caller.
+  [[nodiscard]] sched::strand* post() noexcept {
+    // acquire, and seq_cst below: a `ready` seen here was stored before a later clear(), and the call
+    // that follows that clear() sees what the edge announced.
+    std::uintptr_t seen = word_.load(mo::seq_cst);
+    while (seen != ready) {
+      // seq_cst: pairs with clear(); as an acquire it pairs with arm().
+      if (word_.compare_exchange_weak(seen, ready, mo::seq_cst, mo::seq_cst)) return to_strand(seen);
+    }
+    return nullptr;
+  }
+
+  // A failure flag has been set. The strand returned, if any, must be readied by the caller.
+  [[nodiscard]] sched::strand* evict() noexcept {
+    // seq_cst: the second half of the Dekker pair; pairs with arm().
+    std::uintptr_t seen = word_.load(mo::seq_cst);
+    while (seen != nil && seen != ready) {
+      if (word_.compare_exchange_weak(seen, nil, mo::seq_cst, mo::seq_cst)) return to_strand(seen);
+    }
+    return nullptr;
+  }
+
+  // Uses up an edge; true if there was one. seq_cst, and a read-modify-write rather than a store: an
+  // edge that comes after the system call looked must find nil here, so the word has to be nil before
+  // the kernel looks. Pairs with post().
+  bool clear() noexcept { return word_.exchange(nil, mo::seq_cst) == ready; }
+
+  // The next use shall try the call first. Nobody waits here, so only post() runs beside this, and it
+  // writes the same value. release: pairs with nothing but the next owner of the side, who comes
+  // through its lock.
+  void mark() noexcept { word_.store(ready, mo::release); }
+
+  // relaxed: a `ready` that is missed here is found by arm().
+  [[nodiscard]] bool is_nil() const noexcept { return word_.load(mo::relaxed) == nil; }
+  [[nodiscard]] bool is_ready() const noexcept { return word_.load(mo::relaxed) == ready; }
+  [[nodiscard]] bool has_waiter() const noexcept {
+    const std::uintptr_t seen = word_.load(mo::relaxed);
+    return seen != nil && seen != ready;
+  }
+
+ private:
+  static constexpr std::uintptr_t nil = 0;
+  static constexpr std::uintptr_t ready = 1;
+
+  static std::uintptr_t to_word(sched::strand* s) noexcept { return reinterpret_cast<std::uintptr_t>(s); }
+  static sched::strand* to_strand(std::uintptr_t w) noexcept {
+    return w == nil ? nullptr : reinterpret_cast<sched::strand*>(w);
+  }
+
+  sched::platform::atomic<std::uintptr_t> word_{ready};  // the first use tries the call
+};
+
+}  // namespace baton::net

@@ -1,0 +1,71 @@
+// The system calls of sockets as netpoll uses them: on non-blocking descriptors, so they never block;
+// straight into the kernel, so errno, whose address may change whenever a fiber moves, plays no part.
+// Each returns a result >= 0 or the negative of an errno.
+#pragma once
+
+#include <baton/netpoll/address.h>
+#include <baton/syscall/raw_syscall.h>
+
+#include <cstddef>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+namespace baton::net::calls {
+
+inline long answer(sys::result<long> r) noexcept { return r ? *r : -long{r.error()}; }
+
+inline long receive(int fd, void* data, std::size_t size) noexcept {
+  return answer(sys::raw_syscall(SYS_recvfrom, fd, data, size, 0, nullptr, nullptr));
+}
+// MSG_NOSIGNAL: a peer that has gone is an error, not a SIGPIPE.
+inline long send(int fd, const void* data, std::size_t size) noexcept {
+  return answer(sys::raw_syscall(SYS_sendto, fd, data, size, int{MSG_NOSIGNAL}, nullptr, 0));
+}
+inline long send_message(int fd, const msghdr& m) noexcept {
+  return answer(sys::raw_syscall(SYS_sendmsg, fd, &m, int{MSG_NOSIGNAL}));
+}
+inline long accept(int fd, sockaddr_storage& from, socklen_t& size) noexcept {
+  return answer(sys::raw_syscall(SYS_accept4, fd, &from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+}
+inline long open_socket(int family, int type, int protocol = 0) noexcept {
+  return answer(sys::raw_syscall(SYS_socket, family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+inline long connect(int fd, const address& to) noexcept {
+  sockaddr_storage sa;
+  const socklen_t size = to.to_sockaddr(sa);
+  return answer(sys::raw_syscall(SYS_connect, fd, &sa, size));
+}
+inline long bind(int fd, const address& to) noexcept {
+  sockaddr_storage sa;
+  const socklen_t size = to.to_sockaddr(sa);
+  return answer(sys::raw_syscall(SYS_bind, fd, &sa, size));
+}
+inline long listen(int fd, int backlog) noexcept { return answer(sys::raw_syscall(SYS_listen, fd, backlog)); }
+inline long shutdown(int fd, int how) noexcept { return answer(sys::raw_syscall(SYS_shutdown, fd, how)); }
+inline long close(int fd) noexcept { return answer(sys::raw_syscall(SYS_close, fd)); }
+
+inline long set_option(int fd, int level, int option, int value) noexcept {
+  return answer(sys::raw_syscall(SYS_setsockopt, fd, level, option, &value, sizeof value));
+}
+// The value, or -errno.
+inline long get_option(int fd, int level, int option, int& value) noexcept {
+  socklen_t size = sizeof value;
+  return answer(sys::raw_syscall(SYS_getsockopt, fd, level, option, &value, &size));
+}
+
+inline long local_address(int fd, address& out) {
+  sockaddr_storage sa;
+  socklen_t size = sizeof sa;
+  const long r = answer(sys::raw_syscall(SYS_getsockname, fd, &sa, &size));
+  if (r >= 0) out = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&sa), size);
+  return r;
+}
+inline long remote_address(int fd, address& out) {
+  sockaddr_storage sa;
+  socklen_t size = sizeof sa;
+  const long r = answer(sys::raw_syscall(SYS_getpeername, fd, &sa, &size));
+  if (r >= 0) out = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&sa), size);
+  return r;
+}
+
+}  // namespace baton::net::calls

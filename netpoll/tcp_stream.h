@@ -1,0 +1,121 @@
+// A TCP connection.
+//
+// Thread-safe: any number of fibers and plain threads may use one stream at once. Reads queue up among
+// themselves, writes among themselves; a read and a write run side by side. close() may come from
+// anywhere. Moving and destroying a stream is for its owner, when no call on it is under way but those
+// that close() ends.
+//
+// Errors: DEADLINE_EXCEEDED after a deadline, the context's error after cancellation, CANCELLED after
+// close(), FAILED_PRECONDITION for a stream that was moved from or default-constructed; else the
+// kernel's (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer".
+// All calls marked (S) may switch, and yield once a time slice when they never have to wait.
+#pragma once
+
+#include <baton/netpoll/address.h>
+#include <baton/netpoll/error_text.h>
+#include <baton/netpoll/options.h>
+#include <baton/netpoll/poll_descriptor.h>
+#include <baton/syscall/bytes.h>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <sys/types.h>
+
+namespace baton::net {
+
+struct tcp_state;
+struct io_result;
+
+class tcp_stream {
+ public:
+  tcp_stream() noexcept;  // not open
+  tcp_stream(tcp_stream&&) noexcept;
+  tcp_stream& operator=(tcp_stream&&) noexcept;  // (S) closes what was there
+  ~tcp_stream();                                 // (S) as close()
+
+  // (S) At least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
+  absl::StatusOr<std::size_t> read(bytes buffer);
+  // (S) Until the buffer is full or the stream ends: fewer bytes than asked for mean the end. What had
+  // been read before an error is in the buffer; how much, the error does not say.
+  absl::StatusOr<std::size_t> read_full(bytes buffer);
+
+  // (S) All of it, or an error; then written_of(status) bytes had gone to the kernel before.
+  absl::StatusOr<std::size_t> write(const_bytes data);
+  // (S) All pieces, in order, as one write.
+  absl::Status write_v(std::span<const const_bytes> pieces);
+  // (S) `size` bytes of an open file from `offset` on, without copying them through the process. Fewer
+  // when the file ends before. The file may have to be fetched from disk: the call is declared to the
+  // scheduler. The kernel knows no MSG_NOSIGNAL for this call: it relies on options::ignore_sigpipe.
+  absl::StatusOr<std::size_t> send_file(int file, off_t offset, std::size_t size);
+  template <class File>
+  requires requires(const File& f) { { f.native_handle() } -> std::convertible_to<int>; }
+  absl::StatusOr<std::size_t> send_file(const File& file, off_t offset, std::size_t size) {
+    return send_file(static_cast<int>(file.native_handle()), offset, size);
+  }
+
+  // Never switch. From that point on reads (writes, both) fail, also when they would not have to wait;
+  // calls that already wait are ended. A deadline in the past acts at once; time_point::max() takes it
+  // away. Any clock; rounded up, saturating. May throw std::bad_alloc.
+  template <class Clock, class Duration>
+  void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
+    const std::int64_t ns = deadline_ns_of(when);
+    set_deadline_ns(poll_side::read, ns);
+    set_deadline_ns(poll_side::write, ns);
+  }
+  template <class Clock, class Duration>
+  void set_read_deadline(const std::chrono::time_point<Clock, Duration>& when) {
+    set_deadline_ns(poll_side::read, deadline_ns_of(when));
+  }
+  template <class Clock, class Duration>
+  void set_write_deadline(const std::chrono::time_point<Clock, Duration>& when) {
+    set_deadline_ns(poll_side::write, deadline_ns_of(when));
+  }
+
+  // Never switches. Once the context is done blocked and later calls fail with its error, until another
+  // context replaces it. Costs nothing per call.
+  template <cancellation_source Context>
+  void set_context(const Context& c) {
+    set_cancellation(c.as_cancellation());
+  }
+  void set_cancellation(std::shared_ptr<cancellation> c);
+
+  // Sends what has been written, then the end of the stream; reading goes on. Does not wait.
+  absl::Status close_write();
+  // (S) Ends the calls that are under way on the stream, waits until they have left, and closes it.
+  // Further calls do nothing.
+  void close();
+
+  // Nagle's algorithm. Streams begin with no_delay set.
+  absl::Status set_no_delay(bool on);
+  // Probes an idle connection this often (whole seconds, rounded up); zero or less: never.
+  template <class Rep, class Period>
+  absl::Status set_keep_alive(std::chrono::duration<Rep, Period> every) {
+    return set_keep_alive_ns(saturated_ns(every));
+  }
+
+  // As they were when the connection was made; also after close(). Naming nothing when not open.
+  [[nodiscard]] address local_address() const;
+  [[nodiscard]] address remote_address() const;
+
+  // The descriptor's number, which stays the stream's; -1 when not open or closed.
+  [[nodiscard]] int native_handle() const noexcept;
+  // Neither moved from nor closed.
+  [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
+
+  // For those who make streams (tcp_listener, dial).
+  explicit tcp_stream(std::unique_ptr<tcp_state> state) noexcept;
+
+ private:
+  friend struct test_access;
+  void set_deadline_ns(poll_side side, std::int64_t deadline_ns);
+  absl::Status set_keep_alive_ns(std::int64_t every_ns);
+
+  std::unique_ptr<tcp_state> state_;
+};
+
+}  // namespace baton::net

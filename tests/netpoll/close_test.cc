@@ -1,0 +1,301 @@
+#include "net_test_support.h"
+
+#include <baton/syscall/blocking.h>
+
+#include <atomic>
+#include <fcntl.h>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace baton::net::test {
+namespace {
+
+TEST(Close, WakesReaderWriterAndThoseWhoQueue) {
+  run([] {
+    connection c = connect();
+    shrink_buffers(c.client);
+    const std::string big(64u << 20, 'x');
+    std::vector<fiber<absl::Status>> all;
+    for (int i = 0; i < 3; ++i) {
+      all.push_back(spawn([&] {
+        char buffer[10];
+        return c.client.read(buffer).status();
+      }));
+      all.push_back(spawn([&] { return c.client.write(big).status(); }));
+    }
+    until_reader_waits(c.client);
+    until_writer_waits(c.client);
+    const int number = c.client.native_handle();
+    c.client.close();
+    EXPECT_EQ(::fcntl(number, F_GETFD), -1);  // close() returns when the number is closed
+    for (auto& f : all) {
+      const absl::Status s = f.join();
+      EXPECT_EQ(s.code(), absl::StatusCode::kCancelled) << s;
+      EXPECT_NE(s.message().find("closed"), absl::string_view::npos) << s;
+    }
+    char buffer[10];
+    EXPECT_EQ(c.client.read(buffer).status().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(c.client.set_no_delay(true).code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(c.client.native_handle(), -1);
+    c.client.close();  // again: nothing
+  });
+}
+
+TEST(Close, WakesAcceptAndFreesThePort) {
+  run([] {
+    tcp_listener l = listen();
+    const std::string where = l.local_address().to_string();
+    std::vector<fiber<absl::Status>> acceptors;
+    for (int i = 0; i < 3; ++i) {
+      acceptors.push_back(spawn([&l] { return l.accept().status(); }));
+    }
+    until_reader_waits(l);
+    l.close();
+    tcp_listener again = listen(where);
+    for (auto& f : acceptors) EXPECT_EQ(f.join().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(l.accept().status().code(), absl::StatusCode::kCancelled);
+  });
+}
+
+TEST(Close, DestructionEndsABlockedRead) {
+  run([] {
+    connection c = connect();
+    auto owner = std::make_unique<tcp_stream>(std::move(c.client));
+    auto reader = spawn([s = owner.get()] {
+      char buffer[10];
+      return s->read(buffer).status();
+    });
+    until_reader_waits(*owner);
+    owner.reset();
+    EXPECT_EQ(reader.join().code(), absl::StatusCode::kCancelled);
+  });
+}
+
+// The same with more than one inside, also in the queue; the owner is gone when they come out.
+TEST(Close, DestructionEndsAllWhoAreInside) {
+  run([] {
+    for (int i = 0; i < 100; ++i) {
+      auto l = std::make_unique<tcp_listener>(listen());
+      std::vector<fiber<absl::Status>> acceptors;
+      for (int k = 0; k < 4; ++k) {
+        acceptors.push_back(spawn([raw = l.get()] { return raw->accept().status(); }));
+      }
+      until([&] { return test_access::io(*l).users() == 4; });
+      l.reset();
+      for (auto& f : acceptors) EXPECT_EQ(f.join().code(), absl::StatusCode::kCancelled);
+    }
+  });
+}
+
+TEST(Close, FromAPlainThread) {
+  run([] {
+    connection c = connect();
+    auto reader = spawn([&] {
+      char buffer[10];
+      return c.client.read(buffer).status();
+    });
+    until_reader_waits(c.client);
+    std::thread closer([&] { c.client.close(); });
+    EXPECT_EQ(reader.join().code(), absl::StatusCode::kCancelled);
+    blocking([&] { closer.join(); });
+  });
+}
+
+TEST(Close, WakesAPlainThread) {
+  run([] {
+    connection c = connect();
+    absl::Status s;
+    std::thread reader([&] {
+      char buffer[10];
+      s = c.client.read(buffer).status();
+    });
+    until_reader_waits(c.client);
+    c.client.close();
+    blocking([&] { reader.join(); });
+    EXPECT_EQ(s.code(), absl::StatusCode::kCancelled);
+  });
+}
+
+// Close against a beginning wait: a lost wake is a hang.
+TEST(Close, RaceWithABeginningWait) {
+  for (const int procs_now : {1, 2, 8}) {
+    run(
+        [] {
+          tcp_listener l = listen();
+          for (int i = 0; i < 700; ++i) {
+            connection c = connect(l);
+            auto reader = spawn([&] {
+              char buffer[10];
+              return c.client.read(buffer).status();
+            });
+            for (int k = i % 5; k > 0; --k) this_fiber::yield();
+            c.client.close();
+            EXPECT_EQ(reader.join().code(), absl::StatusCode::kCancelled);
+          }
+        },
+        {.procs = procs_now});
+  }
+}
+
+// Numbers are reused at once by the next connection, while edges of the former are still on their way:
+// nobody may be handed a failure, or data, of another connection.
+TEST(Close, StaleEventsDoNotReachAReusedNumber) {
+  run([] {
+    tcp_listener l = listen();
+    const std::string where = l.local_address().to_string();
+    constexpr int workers = 16;
+    constexpr int rounds = 150;
+    go([&l] {
+      for (int i = 0; i < workers * rounds; ++i) {
+        go([s = must(l.accept())]() mutable {
+          char buffer[64];
+          for (;;) {
+            const absl::StatusOr<std::size_t> n = s.read(buffer);
+            if (!n.ok() || *n == 0) return;
+            if (!s.write({buffer, *n}).ok()) return;
+          }
+        });
+      }
+    });
+    std::vector<fiber<void>> all;
+    for (int w = 0; w < workers; ++w) {
+      all.push_back(spawn([&, w] {
+        for (int i = 0; i < rounds; ++i) {
+          tcp_stream s = must(dial(where));
+          const std::string text = std::to_string(w) + "/" + std::to_string(i);
+          must(s.write(text));
+          std::string back(text.size(), '\0');
+          ASSERT_EQ(must(s.read_full(back)), text.size());
+          ASSERT_EQ(back, text);
+          if (i % 2 == 0) {  // close with an edge on its way
+            must(s.write(text));
+          }
+          s.close();
+        }
+      }));
+    }
+    for (auto& f : all) f.join();
+  });
+}
+
+// A cancellation that a test can trigger.
+class manual_cancellation final : public cancellation {
+ public:
+  [[nodiscard]] absl::Status error() const override {
+    return done_.load(mo::acquire) ? absl::AbortedError("the test says so") : absl::OkStatus();
+  }
+  [[nodiscard]] bool subscribe(node& n) override {
+    sched::platform::lock_guard hold(lock_);
+    if (done_.load(mo::relaxed)) return false;
+    nodes_.push_back(&n);
+    return true;
+  }
+  void unsubscribe(node& n) noexcept override {
+    sched::platform::lock_guard hold(lock_);
+    std::erase(nodes_, &n);
+  }
+  void cancel() {
+    sched::platform::lock_guard hold(lock_);
+    done_.store(true, mo::release);
+    for (node* n : nodes_) n->cancelled();
+    nodes_.clear();
+  }
+  [[nodiscard]] std::size_t subscribers() {
+    sched::platform::lock_guard hold(lock_);
+    return nodes_.size();
+  }
+
+ private:
+  sched::platform::spin_lock lock_;
+  sched::platform::atomic<bool> done_{false};
+  std::vector<node*> nodes_ ABSL_GUARDED_BY(lock_);
+};
+
+struct manual_context {
+  std::shared_ptr<manual_cancellation> state = std::make_shared<manual_cancellation>();
+  [[nodiscard]] std::shared_ptr<cancellation> as_cancellation() const { return state; }
+};
+
+TEST(Context, EndsBlockedAndLaterCalls) {
+  run([] {
+    connection c = connect();
+    shrink_buffers(c.client);
+    const manual_context ctx;
+    c.client.set_context(ctx);
+    auto reader = spawn([&] {
+      char buffer[10];
+      return c.client.read(buffer).status();
+    });
+    auto writer = spawn([&] { return c.client.write(std::string(64u << 20, 'x')).status(); });
+    until_reader_waits(c.client);
+    until_writer_waits(c.client);
+    ctx.state->cancel();
+    EXPECT_EQ(reader.join(), absl::AbortedError("the test says so"));
+    const absl::Status s = writer.join();
+    EXPECT_EQ(s.code(), absl::StatusCode::kAborted);
+    EXPECT_GT(written_of(s), 0u);
+    char buffer[10];
+    must(c.server.write("ready, but too late"));
+    EXPECT_EQ(c.client.read(buffer).status().code(), absl::StatusCode::kAborted);
+
+    c.client.set_context(manual_context());  // another one: goes on
+    EXPECT_EQ(must(c.client.read(buffer)), sizeof buffer);
+  });
+}
+
+TEST(Context, DoneAlready) {
+  run([] {
+    connection c = connect();
+    const manual_context ctx;
+    ctx.state->cancel();
+    c.client.set_context(ctx);
+    EXPECT_EQ(c.client.write("x").status().code(), absl::StatusCode::kAborted);
+    tcp_listener l = listen();
+    l.set_context(ctx);
+    EXPECT_EQ(l.accept().status().code(), absl::StatusCode::kAborted);
+    EXPECT_EQ(dial(l.local_address().to_string(), {.ctx = ctx}).status().code(), absl::StatusCode::kAborted);
+  });
+}
+
+TEST(Context, IsLeftAtCloseAndAtReplacement) {
+  run([] {
+    const manual_context first;
+    const manual_context second;
+    connection c = connect();
+    c.client.set_context(first);
+    c.server.set_context(first);
+    EXPECT_EQ(first.state->subscribers(), 2u);
+    c.client.set_context(second);
+    EXPECT_EQ(first.state->subscribers(), 1u);
+    EXPECT_EQ(second.state->subscribers(), 1u);
+    c.client.close();
+    c.server.close();
+    EXPECT_EQ(first.state->subscribers(), 0u);
+    EXPECT_EQ(second.state->subscribers(), 0u);
+    c.client.set_context(first);  // closed: nothing
+    EXPECT_EQ(first.state->subscribers(), 0u);
+  });
+}
+
+TEST(Context, RaceWithABeginningWait) {
+  run([] {
+    connection c = connect();
+    for (int i = 0; i < 3000; ++i) {
+      const manual_context ctx;
+      c.client.set_context(ctx);
+      auto reader = spawn([&] {
+        char buffer[10];
+        return c.client.read(buffer).status();
+      });
+      for (int k = i % 4; k > 0; --k) this_fiber::yield();
+      ctx.state->cancel();
+      EXPECT_EQ(reader.join().code(), absl::StatusCode::kAborted);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace baton::net::test
