@@ -1,0 +1,32 @@
+// All of baton but the adapter for Asio, which is <baton/netpoll/asio.h>.
+#pragma once
+
+#include <baton/runtime/channel.h>
+#include <baton/runtime/condition_variable.h>
+#include <baton/runtime/context.h>
+#include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/file.h>
+#include <baton/runtime/mutex.h>
+#include <baton/runtime/options.h>
+#include <baton/runtime/os_signals.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/semaphore.h>
+#include <baton/runtime/stats.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/runtime/wait_group.h>
+
+#include <baton/netpoll/net.h>
+
+#include <baton/syscall/blocking.h>
+#include <baton/syscall/bytes.h>
+#include <baton/syscall/enter_exit.h>
+#include <baton/syscall/files.h>
+#include <baton/syscall/owned_fd.h>
+#include <baton/syscall/processes.h>
+#include <baton/syscall/raw_syscall.h>
+#include <baton/syscall/result.h>
+#include <baton/syscall/sockets.h>
+#include <baton/syscall/status.h>
+#include <baton/syscall/syscall.h>
+#include <baton/syscall/time.h>

@@ -1,0 +1,85 @@
+// baton::condition_variable, as std's, for baton::mutex. Blocks the fiber that waits (or the plain
+// thread), never a fiber's thread.
+//
+// The waiter looks at its condition under the mutex, and waits; whoever changes the condition does so
+// under the same mutex, and notifies, inside or after it. Waiters are woken in the order of their
+// coming. No wake without a notify, but another fiber may have changed the condition again before the
+// woken one has the mutex: wait in a loop, or with a predicate.
+//
+// May be destroyed when everybody who waits has been notified, even if not all have come back.
+#pragma once
+
+#include <baton/runtime/durations.h>
+#include <baton/runtime/mutex.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <utility>
+
+namespace baton {
+
+class condition_variable {
+ public:
+  constexpr condition_variable() noexcept = default;
+  condition_variable(const condition_variable&) = delete;
+  condition_variable& operator=(const condition_variable&) = delete;
+
+  // (S) Unlocks, waits for a notify, locks again. Aborts if `lock` does not hold its mutex.
+  void wait(std::unique_lock<mutex>& lock) { wait_deadline(lock, sched::platform::forever_ns); }
+  template <class Predicate>
+  void wait(std::unique_lock<mutex>& lock, Predicate done) {
+    while (!done()) wait(lock);
+  }
+
+  // (S) As wait(), for no longer than that; the mutex is locked again in any case. With a predicate:
+  // what it says at the end.
+  template <class Rep, class Period>
+  std::cv_status wait_for(std::unique_lock<mutex>& lock, const std::chrono::duration<Rep, Period>& timeout) {
+    return wait_deadline(lock, detail::deadline_after(timeout));
+  }
+  template <class Rep, class Period, class Predicate>
+  bool wait_for(std::unique_lock<mutex>& lock, const std::chrono::duration<Rep, Period>& timeout, Predicate done) {
+    return wait_deadline(lock, detail::deadline_after(timeout), std::move(done));
+  }
+  template <class Clock, class Duration>
+  std::cv_status wait_until(std::unique_lock<mutex>& lock, const std::chrono::time_point<Clock, Duration>& when) {
+    return wait_deadline(lock, detail::deadline_at(when));
+  }
+  template <class Clock, class Duration, class Predicate>
+  bool wait_until(std::unique_lock<mutex>& lock, const std::chrono::time_point<Clock, Duration>& when, Predicate done) {
+    return wait_deadline(lock, detail::deadline_at(when), std::move(done));
+  }
+
+  // Wake the one that has waited longest, or all. Never switch; a load if nobody waits.
+  void notify_one() noexcept {
+    // relaxed: a waiter counts itself before it unlocks the mutex, and the notifier has held the
+    // mutex since (to change the condition); if not, it came before the waiter looked.
+    if (waiting_.load(sched::platform::mo::relaxed) != 0) notify_one_slow();
+  }
+  void notify_all() noexcept {
+    // relaxed: as above.
+    if (waiting_.load(sched::platform::mo::relaxed) != 0) notify_all_slow();
+  }
+
+ private:
+  std::cv_status wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns);
+  template <class Predicate>
+  bool wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns, Predicate done) {
+    while (!done()) {
+      if (wait_deadline(lock, deadline_ns) == std::cv_status::timeout) return done();
+    }
+    return true;
+  }
+  void notify_one_slow() noexcept;
+  void notify_all_slow() noexcept;
+
+  sched::platform::spin_lock list_lock_;
+  sched::platform::atomic<std::uint32_t> waiting_{0};  // how many are in waiters_; written under the lock
+  sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
+};
+
+}  // namespace baton

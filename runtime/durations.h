@@ -1,0 +1,75 @@
+// Durations and time points of every kind, as the runtime counts time: a deadline is an absolute
+// number of nanoseconds of CLOCK_MONOTONIC, at least 1; sched::platform::forever_ns is "none".
+//
+// Every conversion rounds up (nobody wakes before the time asked for) and saturates:
+// hours::max() is legal and means without limit, what is negative or past means now. A NaN counts
+// as zero. A time point of a clock other than steady_clock is converted once, by its distance from
+// that clock's now(); later adjustments of the clock are not followed.
+#pragma once
+
+#include <baton/sched/platform/clock.h>
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <ratio>
+#include <type_traits>
+
+namespace baton::detail {
+
+__extension__ typedef __int128 wide_integer;
+
+// Nanoseconds of a duration, rounded up, clamped to the range of int64.
+template <class Rep, class Period>
+[[nodiscard]] constexpr std::int64_t saturated_ns(const std::chrono::duration<Rep, Period>& d) {
+  using scale = std::ratio_divide<Period, std::nano>;
+  constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t smallest = std::numeric_limits<std::int64_t>::min();
+  if constexpr (std::is_integral_v<Rep> && sizeof(Rep) <= 8) {
+    // 64 by 63 bits: never overflows 128.
+    const wide_integer scaled = static_cast<wide_integer>(d.count()) * scale::num;
+    wide_integer ns = scaled / scale::den;
+    if (scaled % scale::den > 0) ++ns;  // the division truncates, which is upwards below zero
+    if (ns > largest) return largest;
+    if (ns < smallest) return smallest;
+    return static_cast<std::int64_t>(ns);
+  } else {
+    const long double ns = static_cast<long double>(d.count()) * static_cast<long double>(scale::num) /
+                           static_cast<long double>(scale::den);
+    if (ns != ns) return 0;
+    if (ns >= 0x1p63L) return largest;
+    if (ns < -0x1p63L) return smallest;
+    const auto whole = static_cast<std::int64_t>(ns);
+    return static_cast<long double>(whole) < ns && whole != largest ? whole + 1 : whole;
+  }
+}
+
+// The deadline that lies `ns` after now.
+[[nodiscard]] inline std::int64_t deadline_after_ns(std::int64_t ns) noexcept {
+  const std::int64_t now = sched::platform::now_ns();
+  if (ns > sched::platform::forever_ns - now) return sched::platform::forever_ns;
+  return ns <= -now ? 1 : now + ns;
+}
+
+template <class Rep, class Period>
+[[nodiscard]] std::int64_t deadline_after(const std::chrono::duration<Rep, Period>& d) {
+  return deadline_after_ns(saturated_ns(d));
+}
+
+template <class Clock, class Duration>
+[[nodiscard]] std::int64_t deadline_at(const std::chrono::time_point<Clock, Duration>& when) {
+  const std::int64_t at = saturated_ns(when.time_since_epoch());
+  if (at == sched::platform::forever_ns) return sched::platform::forever_ns;
+  if constexpr (std::is_same_v<Clock, std::chrono::steady_clock>) {
+    return at < 1 ? 1 : at;  // on Linux steady_clock is CLOCK_MONOTONIC
+  } else {
+    const std::int64_t now = saturated_ns(Clock::now().time_since_epoch());
+    std::int64_t left = 0;
+    if (__builtin_sub_overflow(at, now, &left)) {
+      return at > now ? sched::platform::forever_ns : 1;
+    }
+    return deadline_after_ns(left);
+  }
+}
+
+}  // namespace baton::detail

@@ -1,0 +1,26 @@
+#include <baton/runtime/errors.h>
+
+#include <cxxabi.h>
+
+#include <cstdio>
+#include <typeinfo>
+
+namespace baton::detail {
+
+void describe_exception(const std::exception_ptr& e, char* buffer, std::size_t size) noexcept {
+  if (!e) {
+    std::snprintf(buffer, size, "none");
+    return;
+  }
+  try {
+    std::rethrow_exception(e);
+  } catch (const std::exception& x) {
+    const char* const what = x.what();
+    std::snprintf(buffer, size, "%s", what != nullptr ? what : "(null)");
+  } catch (...) {
+    const std::type_info* const type = abi::__cxa_current_exception_type();
+    std::snprintf(buffer, size, "an object of type %s", type != nullptr ? type->name() : "unknown");
+  }
+}
+
+}  // namespace baton::detail

@@ -1,0 +1,262 @@
+// Starting fibers, and waiting for their results.
+//
+//   baton::go(serve, std::move(stream));                        // runs on its own
+//   baton::fiber<int> sum = baton::spawn([&] { return add(); }); // is waited for
+//   int total = sum.join();                                     // (S) the value, or the exception
+//
+// go() and spawn() may be called from fibers and from plain threads, at any time; the first call
+// starts the runtime. They never switch: the new fiber runs when a processor gets to it, perhaps at
+// once on another thread.
+//
+// Arguments are decay-copied, as by std::thread: the copies are made by the caller, and live in the
+// fiber until its function has returned; the function is called with them as rvalues, by std::invoke.
+// Say std::ref for a reference. What copying throws, go and spawn throw, and no fiber was started.
+// If there is no memory for a stack they throw std::bad_alloc.
+#pragma once
+
+#include <baton/runtime/fiber_id.h>
+#include <baton/runtime/fiber_result.h>
+#include <baton/sched/spawn.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+struct attributes {
+  std::string_view name = {};  // shown in dumps, traces and messages; copied, cut after 23 bytes
+  std::size_t stack_size = 0;  // bytes; 0: what options.stack_size said
+};
+
+template <class T>
+class fiber;
+
+namespace detail {
+
+[[noreturn]] void throw_no_memory();
+[[noreturn]] void escaped_exception() noexcept;
+[[noreturn]] void not_joinable(const char* what) noexcept;
+
+// The function and its arguments, as they lie on the fiber's stack.
+template <class F, class... Args>
+class closure {
+ public:
+  using result = std::invoke_result_t<F, Args...>;
+  template <class... Given>
+  explicit closure(std::in_place_t, Given&&... given) : parts_(std::forward<Given>(given)...) {}
+  result operator()() {
+    return std::apply(
+        [](F& f, Args&... args) -> result { return std::invoke(std::move(f), std::move(args)...); },
+        parts_);
+  }
+
+ private:
+  std::tuple<F, Args...> parts_;
+};
+
+template <class F>
+class closure<F> {
+ public:
+  using result = std::invoke_result_t<F>;
+  template <class Given>
+  explicit closure(std::in_place_t, Given&& given) : f_(std::forward<Given>(given)) {}
+  result operator()() { return std::invoke(std::move(f_)); }
+
+ private:
+  F f_;
+};
+
+template <class F, class... Args>
+using closure_for = closure<std::decay_t<F>, std::decay_t<Args>...>;
+
+template <class F, class... Args>
+concept startable = std::is_constructible_v<std::decay_t<F>, F> &&
+                    (std::is_constructible_v<std::decay_t<Args>, Args> && ...) &&
+                    std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>;
+
+template <class F>
+concept no_attributes = !std::is_same_v<std::remove_cvref_t<F>, attributes>;
+
+// Takes the fiber back if it is not launched.
+template <class Abandon>
+class launch_guard {
+ public:
+  launch_guard(sched::fiber* f, Abandon abandon) noexcept : f_(f), abandon_(abandon) {}
+  launch_guard(const launch_guard&) = delete;
+  launch_guard& operator=(const launch_guard&) = delete;
+  ~launch_guard() {
+    if (f_ == nullptr) return;
+    abandon_(f_);
+    sched::discard_fiber(f_);
+  }
+  void dismiss() noexcept { f_ = nullptr; }
+
+ private:
+  sched::fiber* f_;
+  Abandon abandon_;
+};
+
+template <class C>
+sched::prepared_fiber prepare(const attributes& a) {
+  const sched::prepared_fiber p =
+      sched::prepare_fiber({a.name, a.stack_size}, sizeof(C), alignof(C));
+  if (p.f == nullptr) [[unlikely]] throw_no_memory();
+  return p;
+}
+
+template <class C>
+void detached_entry(sched::fiber*, void* where) noexcept {
+  C& c = *std::launder(static_cast<C*>(where));
+  try {
+    static_cast<void>(c());
+  } catch (...) {
+    escaped_exception();
+  }
+  c.~C();
+}
+
+template <class C>
+void joinable_entry(sched::fiber* self, void* where) noexcept {
+  C& c = *std::launder(static_cast<C*>(where));
+  fiber_result<typename C::result>::run(self, c);
+  c.~C();
+}
+
+template <class F, class... Args>
+void start_detached(const attributes& a, F&& f, Args&&... args) {
+  using C = closure_for<F, Args...>;
+  const sched::prepared_fiber p = prepare<C>(a);
+  launch_guard guard(p.f, [](sched::fiber*) noexcept {});
+  ::new (p.closure) C(std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
+  guard.dismiss();
+  sched::launch(p.f, &detached_entry<C>, false);
+}
+
+template <class F, class... Args>
+sched::fiber* start_joinable(const attributes& a, F&& f, Args&&... args) {
+  using C = closure_for<F, Args...>;
+  using result = fiber_result<typename C::result>;
+  const sched::prepared_fiber p = prepare<C>(a);
+  launch_guard without_result(p.f, [](sched::fiber*) noexcept {});
+  result::open(p.f);
+  without_result.dismiss();
+  launch_guard guard(p.f, [](sched::fiber* g) noexcept { result::abandon(g); });
+  ::new (p.closure) C(std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
+  guard.dismiss();
+  sched::launch(p.f, &joinable_entry<C>, true);
+  return p.f;
+}
+
+}  // namespace detail
+
+// Runs f(args...) as a fiber that nobody waits for. What it returns is dropped. An exception that
+// escapes it is reported on stderr, with the fiber's id and name, and std::terminate()s the process.
+template <class F, class... Args>
+  requires detail::no_attributes<F> && detail::startable<F, Args...>
+void go(F&& f, Args&&... args) {
+  detail::start_detached({}, std::forward<F>(f), std::forward<Args>(args)...);
+}
+template <class F, class... Args>
+  requires detail::startable<F, Args...>
+void go(attributes a, F&& f, Args&&... args) {
+  detail::start_detached(a, std::forward<F>(f), std::forward<Args>(args)...);
+}
+
+// A handle to a fiber that spawn() started, and to its result of type T: void, an object type that
+// can be moved, or a reference. Up to 32 bytes of T are kept without an allocation.
+//
+// Move-only. Like a plain value it is to be used by one strand at a time; which one does not matter.
+// The destructor and move assignment join (S) a fiber that is still joinable: a function cannot leave
+// behind fibers that use its locals. They drop the result; a dropped exception is reported on stderr,
+// once.
+template <class T>
+class [[nodiscard]] fiber {
+  static_assert(std::is_void_v<T> || std::is_reference_v<T> || std::is_move_constructible_v<T>,
+                "the result of a spawned function is moved to the one who joins");
+
+ public:
+  fiber() noexcept = default;
+  fiber(fiber&& other) noexcept : f_(std::exchange(other.f_, nullptr)) {}
+  fiber& operator=(fiber&& other) noexcept {
+    if (this != &other) {
+      finish();
+      f_ = std::exchange(other.f_, nullptr);
+    }
+    return *this;
+  }
+  ~fiber() { finish(); }
+
+  // (S) Waits for the fiber's end; returns its result, or rethrows its exception. Misuse: a second
+  // join, a join after detach() or of an empty handle, a fiber that joins itself.
+  T join() {
+    if (f_ == nullptr) [[unlikely]] detail::not_joinable("join");
+    sched::join_fiber(f_);
+    return detail::fiber_result<T>::take(std::exchange(f_, nullptr));
+  }
+
+  // Whether there is a fiber that was neither joined nor detached.
+  [[nodiscard]] bool joinable() const noexcept { return f_ != nullptr; }
+
+  // Lets the fiber run on without anybody waiting for it; its result is dropped where it ends, and an
+  // exception reported. Never switches. Misuse: a handle that is not joinable.
+  void detach() noexcept {
+    if (f_ == nullptr) [[unlikely]] detail::not_joinable("detach");
+    sched::fiber* const f = std::exchange(f_, nullptr);
+    sched::set_result_dropper(f, &detail::fiber_result<T>::drop);
+    if (!sched::detach_fiber(f)) return;
+    detail::fiber_result<T>::drop(f);
+    sched::release_fiber(f);
+  }
+
+  // Of the fiber; none after join or detach.
+  [[nodiscard]] fiber_id id() const noexcept {
+    return f_ == nullptr ? fiber_id() : fiber_id(sched::id_of(f_));
+  }
+
+  friend void swap(fiber& a, fiber& b) noexcept { std::swap(a.f_, b.f_); }
+
+ private:
+  template <class F, class... Args>
+    requires detail::no_attributes<F> && detail::startable<F, Args...>
+  friend fiber<typename detail::closure_for<F, Args...>::result> spawn(F&& f, Args&&... args);
+  template <class F, class... Args>
+    requires detail::startable<F, Args...>
+  friend fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a, F&& f,
+                                                                       Args&&... args);
+
+  explicit fiber(sched::fiber* f) noexcept : f_(f) {}
+
+  void finish() noexcept {
+    if (f_ == nullptr) return;
+    sched::join_fiber(f_);
+    sched::fiber* const f = std::exchange(f_, nullptr);
+    detail::fiber_result<T>::drop(f);
+    sched::release_fiber(f);
+  }
+
+  sched::fiber* f_ = nullptr;
+};
+
+// Runs f(args...) as a fiber and returns the handle through which its result is fetched.
+template <class F, class... Args>
+  requires detail::no_attributes<F> && detail::startable<F, Args...>
+fiber<typename detail::closure_for<F, Args...>::result> spawn(F&& f, Args&&... args) {
+  using result = typename detail::closure_for<F, Args...>::result;
+  return fiber<result>(
+      detail::start_joinable({}, std::forward<F>(f), std::forward<Args>(args)...));
+}
+template <class F, class... Args>
+  requires detail::startable<F, Args...>
+fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a, F&& f,
+                                                              Args&&... args) {
+  using result = typename detail::closure_for<F, Args...>::result;
+  return fiber<result>(detail::start_joinable(a, std::forward<F>(f), std::forward<Args>(args)...));
+}
+
+}  // namespace baton

@@ -1,0 +1,172 @@
+// Where a joinable fiber leaves what it returned or threw. Not for users: fiber.h is.
+//
+// The scheduler keeps 48 bytes for it (sched::result_slot), which outlive the fiber's stack. In them
+// lies a fiber_result<T>, which is one of two:
+//   inline   a union of T and exception_ptr, and a word that says which. The fiber itself constructs
+//            it when it ends; nothing is there before
+//   boxed    for a T that does not fit or is over-aligned: a pointer to the same thing on the heap,
+//            allocated by spawn(), so that it is spawn() that fails when there is no memory
+//
+// Who touches it: spawn() before launch; then only the fiber, until it has ended; then only the one
+// who joined, or, of a detached fiber, the fiber itself (sched's result_dropper).
+#pragma once
+
+#include <baton/sched/spawn.h>
+
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace baton::detail {
+
+// Says on stderr that nobody fetched the exception that the fiber ended with. Clears `e`.
+void log_unfetched_exception(sched::fiber* f, std::exception_ptr& e) noexcept;
+
+struct nothing {};
+
+// What is stored for a function that returns T: references as pointers, void as nothing.
+template <class T>
+using stored_result =
+    std::conditional_t<std::is_void_v<T>, nothing,
+                       std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*,
+                                          std::remove_cv_t<T>>>;
+
+template <class T>
+class outcome {
+ public:
+  using stored = stored_result<T>;
+
+  outcome() noexcept {}
+  outcome(const outcome&) = delete;
+  outcome& operator=(const outcome&) = delete;
+  ~outcome() {
+    if (what_ == holds::value) {
+      value_.~stored();
+    } else if (what_ == holds::exception) {
+      exception_.~exception_ptr();
+    }
+  }
+
+  // Calls f and keeps what it returns (constructed in place: T need not be movable for this) or
+  // throws.
+  template <class F>
+  void run(F&& f) noexcept {
+    try {
+      if constexpr (std::is_void_v<T>) {
+        std::forward<F>(f)();
+        ::new (static_cast<void*>(&value_)) stored();
+      } else if constexpr (std::is_reference_v<T>) {
+        T&& reference = std::forward<F>(f)();
+        ::new (static_cast<void*>(&value_)) stored(std::addressof(reference));
+      } else {
+        ::new (static_cast<void*>(&value_)) stored(std::forward<F>(f)());
+      }
+      what_ = holds::value;
+    } catch (...) {
+      ::new (static_cast<void*>(&exception_)) std::exception_ptr(std::current_exception());
+      what_ = holds::exception;
+    }
+  }
+
+  [[nodiscard]] std::exception_ptr* exception() noexcept {
+    return what_ == holds::exception ? &exception_ : nullptr;
+  }
+  // The value is moved out of; what is left dies with the outcome.
+  T take_value() {
+    if constexpr (std::is_void_v<T>) {
+      return;
+    } else if constexpr (std::is_reference_v<T>) {
+      return static_cast<T>(*value_);
+    } else {
+      return std::move(value_);
+    }
+  }
+
+ private:
+  enum class holds : unsigned char { nothing, value, exception };
+  union {
+    stored value_;
+    std::exception_ptr exception_;
+  };
+  holds what_ = holds::nothing;
+};
+
+template <class T>
+class fiber_result {
+ public:
+  using contents = outcome<T>;
+  static constexpr bool boxed = sizeof(contents) > sched::result_slot_size ||
+                                alignof(contents) > alignof(std::max_align_t);
+
+  // Before launch. Throws std::bad_alloc if a box is needed and cannot be had.
+  static void open(sched::fiber* f) {
+    if constexpr (boxed) ::new (sched::result_slot(f)) contents*(new contents);
+  }
+  // Instead of launch.
+  static void abandon(sched::fiber* f) noexcept {
+    if constexpr (boxed) delete *slot(f);
+  }
+
+  // On the fiber.
+  template <class F>
+  static void run(sched::fiber* f, F&& function) noexcept {
+    if constexpr (boxed) {
+      (*slot(f))->run(std::forward<F>(function));
+    } else {
+      (::new (sched::result_slot(f)) contents)->run(std::forward<F>(function));
+    }
+  }
+
+  // After join_fiber: empties the slot, releases the fiber, and returns or rethrows what was there.
+  static T take(sched::fiber* f) {
+    const emptier at_end{f};
+    contents& c = of(f);
+    if (std::exception_ptr* const e = c.exception()) rethrow(*e);
+    return c.take_value();
+  }
+
+  // After join_fiber, or for a detached fiber that has ended: nobody wants the result. A fiber that
+  // ended with an exception says so.
+  static void drop(sched::fiber* f) noexcept {
+    contents& c = of(f);
+    if (std::exception_ptr* const e = c.exception()) log_unfetched_exception(f, *e);
+    destroy(f);
+  }
+
+ private:
+  struct emptier {
+    sched::fiber* f;
+    ~emptier() {
+      destroy(f);
+      sched::release_fiber(f);
+    }
+  };
+
+  [[noreturn]] static void rethrow(std::exception_ptr& e) {
+    // A local one, so that the reference in the slot is not counted while the exception travels.
+    const std::exception_ptr mine = std::exchange(e, nullptr);
+    std::rethrow_exception(mine);
+  }
+  static contents** slot(sched::fiber* f) noexcept {
+    return std::launder(static_cast<contents**>(sched::result_slot(f)));
+  }
+  static contents& of(sched::fiber* f) noexcept {
+    if constexpr (boxed) {
+      return **slot(f);
+    } else {
+      return *std::launder(static_cast<contents*>(sched::result_slot(f)));
+    }
+  }
+  static void destroy(sched::fiber* f) noexcept {
+    if constexpr (boxed) {
+      delete *slot(f);
+    } else {
+      of(f).~contents();
+    }
+  }
+};
+
+}  // namespace baton::detail

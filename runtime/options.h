@@ -1,0 +1,34 @@
+// How the runtime is set up. Plain values; see run.h for when they count.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+namespace baton {
+
+// What happens when all fibers are asleep and nothing can wake them any more. In each case a report
+// with every fiber's wait reason goes to stderr first.
+enum class deadlock_action {
+  report,  // and the process goes on (sleeping)
+  abort,   // SIGABRT
+  exit_2,  // exit code 2, without destructors, as a Go program does
+};
+
+struct options {
+  // Logical processors: how many fibers run at the same time. 0: $BATON_PROCS, else the CPUs that the
+  // affinity mask and the cgroup quotas allow.
+  int procs = 0;
+  // Threads at most; those that are blocked in system calls count.
+  int max_threads = 10'000;
+  // Usable bytes of a fiber's stack: address space, committed when touched.
+  std::size_t stack_size = 256 * 1024;
+  // A fiber that keeps its thread for so long, by computing or in a call that was not declared as
+  // blocking, loses its processor to others (but not its thread).
+  std::chrono::nanoseconds rescue_after = std::chrono::milliseconds(10);
+  bool rescue = true;
+  // SIGPIPE is ignored, so that writing to a closed connection is an error and not the end.
+  bool ignore_sigpipe = true;
+  deadlock_action on_deadlock = deadlock_action::report;
+};
+
+}  // namespace baton

@@ -1,0 +1,58 @@
+#include <baton/runtime/run.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
+
+namespace baton {
+
+namespace {
+
+sched::settings settings_of(const options& o) noexcept {
+  sched::settings s;
+  s.procs = o.procs;
+  s.max_threads = o.max_threads;
+  s.stack_size = o.stack_size;
+  s.rescue_after_ns = o.rescue_after.count();
+  s.rescue = o.rescue;
+  s.ignore_sigpipe = o.ignore_sigpipe;
+  s.on_deadlock = static_cast<int>(o.on_deadlock);
+  return s;
+}
+
+void start_with_defaults() noexcept {
+  if (!sched::is_running()) sched::start(settings_of({}));
+}
+
+}  // namespace
+
+namespace detail {
+
+void begin_run(const options& o) {
+  if (sched::current_fiber() != nullptr) {
+    sched::fatal("run() called from a fiber: it is for threads outside the runtime");
+  }
+  sched::start(settings_of(o));
+}
+
+run_scope::~run_scope() { sched::main_returned(); }
+
+}  // namespace detail
+
+int procs() noexcept {
+  start_with_defaults();
+  return sched::procs();
+}
+
+int set_procs(int n) noexcept {
+  start_with_defaults();
+  return n < 1 ? sched::procs() : sched::set_procs(n);
+}
+
+int set_max_threads(int n) noexcept {
+  start_with_defaults();
+  return sched::set_max_threads(n);
+}
+
+void dump_fibers(int fd) noexcept { sched::dump_fibers(fd); }
+
+}  // namespace baton

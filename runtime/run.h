@@ -1,0 +1,73 @@
+// Entering the runtime.
+//
+//   int main() {
+//     return baton::run([] {
+//       ...                      // a fiber
+//       return 0;
+//     });
+//   }
+#pragma once
+
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/options.h>
+
+#include <functional>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+namespace detail {
+
+void begin_run(const options& o);
+
+// At each return of run(), also by an exception.
+class run_scope {
+ public:
+  run_scope() noexcept = default;
+  run_scope(const run_scope&) = delete;
+  run_scope& operator=(const run_scope&) = delete;
+  ~run_scope();
+};
+
+}  // namespace detail
+
+// Runs main_function as a fiber named "main" and waits for it: returns what it returns (0 if that is
+// void), or throws what it throws. The calling thread does nothing but wait; it runs no fibers.
+//
+// The runtime is process-wide: it starts with the first call that needs it (this one, go, spawn) and
+// is never destroyed. Other fibers go on after run() has returned. run() can be called again, also by
+// several threads at once. The options count for the call that starts the runtime; of later ones only
+// `procs`, if it is not 0. exit(), or returning from ::main, stops every fiber at its next call into
+// the runtime, before static destructors run.
+//
+// Not from a fiber: that aborts. Throws std::bad_alloc if there is no memory for the fiber.
+template <class Main>
+int run(Main&& main_function, options o = {}) {
+  using result = std::invoke_result_t<Main>;
+  static_assert(std::is_void_v<result> || std::is_convertible_v<result, int>,
+                "the function given to run() returns void or what converts to int");
+  detail::begin_run(o);
+  const detail::run_scope scope;
+  // By reference: it outlives the fiber, and need be neither copied nor moved.
+  auto fiber = spawn({.name = "main"}, [&main_function]() -> result {
+    return std::invoke(std::forward<Main>(main_function));
+  });
+  if constexpr (std::is_void_v<result>) {
+    fiber.join();
+    return 0;
+  } else {
+    return static_cast<int>(fiber.join());
+  }
+}
+
+// The number of logical processors. set_procs and set_max_threads take effect while everything runs,
+// and return the former number; n < 1 changes nothing. From any thread; they never park the caller.
+[[nodiscard]] int procs() noexcept;
+int set_procs(int n) noexcept;
+int set_max_threads(int n) noexcept;
+
+// Writes a line per fiber to the descriptor: id, name, state, why it waits, who spawned it.
+void dump_fibers(int fd) noexcept;
+
+}  // namespace baton

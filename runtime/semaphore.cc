@@ -1,0 +1,127 @@
+// Permits and "somebody waits" are one word.
+//
+//   acquire   nobody waits and enough permits: CAS them away. Otherwise, under list_lock_, CAS waiting
+//             in, join the list, park; the permits are taken by who wakes us.
+//   release   nobody waits: CAS them in, and that is all. Otherwise, under list_lock_, give the permits
+//             of the word and ours to the first waiters, as far as they go. If waiters are left, what
+//             is left over stays in the word, out of reach of newcomers because waiting is set. If
+//             none is left, the word becomes (0, nobody), and the rest is added from the start again,
+//             after the unlock.
+//   time-out  under list_lock_ leave the list; then a release of nothing, since those behind may be
+//             content with what is there.
+//
+// waiting is set and cleared under list_lock_ only.
+//
+// Destruction: an acquire() that gets permits without the lock sees them in a word without waiting, and
+// permits come into such a word only by the last CAS of a release(). Those to whom permits were given
+// are readied after that CAS, and the list's unlock comes before it.
+#include <baton/runtime/semaphore.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/park.h>
+
+namespace baton {
+
+namespace mo = sched::platform::mo;
+
+struct semaphore::request : sched::waiter {
+  explicit request(std::int64_t permits) noexcept : wanted(permits) {}
+  const std::int64_t wanted;
+};
+
+semaphore::semaphore(std::ptrdiff_t permits) noexcept : word_(permits * one) {
+  if (permits < 0 || permits > max()) {
+    sched::fatal("semaphore: %td permits at the start are out of range", permits);
+  }
+}
+
+bool semaphore::try_acquire(std::ptrdiff_t n) noexcept {
+  if (n < 0) sched::fatal("semaphore: acquire of %td permits", n);
+  std::int64_t seen = word_.load(mo::relaxed);
+  do {
+    if (n == 0) return true;
+    if ((seen & waiting_bit) != 0 || seen >> 1 < n) return false;
+    // acquire: pairs with the release in release().
+  } while (!word_.compare_exchange_weak(seen, seen - n * one, mo::acquire, mo::relaxed));
+  return true;
+}
+
+bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noexcept {
+  for (;;) {
+    if (try_acquire(n)) {
+      sched::yield_if_due();
+      return true;
+    }
+    request r(n);
+    if (!enqueue(r)) continue;
+    if (r.wait(deadline_ns) != sched::waiter::timed_out) return true;
+    {
+      const sched::platform::lock_guard guard(list_lock_);
+      waiters_.remove(r);
+    }
+    release(0);
+    return false;
+  }
+}
+
+// False: there are enough permits now, and the request is not prepared and in no list.
+bool semaphore::enqueue(request& r) noexcept {
+  const sched::platform::lock_guard guard(list_lock_);
+  std::int64_t seen = word_.load(mo::relaxed);
+  do {
+    if ((seen & waiting_bit) != 0) break;
+    if (seen >> 1 >= r.wanted) return false;
+  } while (!word_.compare_exchange_weak(seen, seen | waiting_bit, mo::relaxed, mo::relaxed));
+  r.prepare(sched::wait_reason::semaphore);
+  waiters_.push_back(r);
+  return true;
+}
+
+void semaphore::release(std::ptrdiff_t n) noexcept {
+  if (n < 0) sched::fatal("semaphore: release of %td permits", n);
+  sched::waiter_list granted;
+  std::int64_t rest = n;
+  std::int64_t seen = word_.load(mo::relaxed);
+  for (;;) {
+    if (rest > max() - (seen >> 1)) sched::fatal("semaphore: more than max() permits");
+    if ((seen & waiting_bit) != 0) {
+      rest = grant(rest, granted);
+      if (rest == 0) break;
+      seen = word_.load(mo::relaxed);
+    } else if (rest == 0 ||
+               // release: pairs with the acquire in try_acquire().
+               word_.compare_exchange_weak(seen, seen + rest * one, mo::release, mo::relaxed)) {
+      break;
+    }
+  }
+  while (sched::waiter* const w = granted.pop_front()) sched::ready(w->who());
+}
+
+// Gives n more permits to those who wait. Returns how many are left over, for a word without waiters.
+std::int64_t semaphore::grant(std::int64_t n, sched::waiter_list& granted) noexcept {
+  const sched::platform::lock_guard guard(list_lock_);
+  // acquire: permits that came in before anybody waited; their givers' writes go on by ready() or by
+  // the CAS in release().
+  const std::int64_t seen = word_.load(mo::acquire);
+  if ((seen & waiting_bit) == 0) return n;
+  // Nobody else writes the word while waiting is set and we hold the lock.
+  std::int64_t pool = (seen >> 1) + n;
+  while (sched::waiter* const w = waiters_.front()) {
+    const std::int64_t wanted = static_cast<request*>(w)->wanted;
+    // One that is not open has timed out, and is on its way to take itself off.
+    if (wanted > pool && w->is_open()) break;
+    waiters_.remove(*w);
+    if (w->claim(sched::waiter::signalled)) {
+      pool -= wanted;
+      granted.push_back(*w);
+    }
+  }
+  if (waiters_.empty()) {
+    word_.store(0, mo::relaxed);
+    return pool;
+  }
+  word_.store(pool * one | waiting_bit, mo::relaxed);
+  return 0;
+}
+
+}  // namespace baton

@@ -1,0 +1,56 @@
+// Numbers about the runtime, for monitoring and for tests of what a program does to it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace baton {
+
+// A reading of the counters. Each one is exact; together they are not one moment's, because nothing
+// stops for the reading. Counts since the start unless said otherwise.
+struct runtime_stats {
+  // Fibers.
+  std::uint64_t fibers = 0;         // alive now
+  std::uint64_t fibers_parked = 0;  // of these, waiting for something now
+  std::uint64_t spawned = 0;
+  std::uint64_t switches = 0;       // of a thread from one fiber to another
+  std::uint64_t steals = 0;         // of runnable fibers by another processor
+  std::uint64_t slices_ended = 0;   // fibers told to let others run
+
+  // Threads and processors.
+  std::uint64_t threads = 0;        // of the runtime, now
+  std::uint64_t threads_idle = 0;   // of these, asleep for want of work
+  std::uint64_t threads_started = 0;
+  std::uint64_t thread_failures = 0;  // that could not be started
+  std::uint64_t procs = 0;          // now
+  std::uint64_t procs_idle = 0;     // now
+
+  // Calls that block, and how the processor got away from their thread: handed over at entry by a call
+  // that is known to block, by one that is not known yet, by one that said so; taken by the monitor
+  // from a declared call, or from one that was not declared.
+  std::uint64_t handoffs_predicted = 0;
+  std::uint64_t handoffs_unknown = 0;
+  std::uint64_t handoffs_hinted = 0;
+  std::uint64_t retakes = 0;
+  std::uint64_t rescues = 0;
+  std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
+
+  std::uint64_t polls = 0;          // of the network
+  std::uint64_t timers = 0;
+
+  // Memory for stacks, now.
+  std::uint64_t stacks = 0;
+  std::uint64_t stack_bytes = 0;    // address space
+  std::uint64_t stacks_unguarded = 0;
+
+  const char* guard = "";           // how stacks are guarded: "region", "mprotect", "none"
+  const char* barrier = "";         // what revoking a processor costs: "membarrier" or "fence"
+};
+
+// From any fiber or thread; never switches. Some microseconds.
+[[nodiscard]] runtime_stats stats() noexcept;
+
+// One `name value` per line.
+[[nodiscard]] std::string to_string(const runtime_stats& s);
+
+}  // namespace baton

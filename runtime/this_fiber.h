@@ -1,0 +1,39 @@
+// What a fiber can do about itself. On a plain thread (one that runs no fiber) these act on the
+// thread, or on nothing, as stated.
+#pragma once
+
+#include <baton/runtime/durations.h>
+#include <baton/runtime/fiber_id.h>
+#include <baton/sched/park.h>
+#include <baton/sched/spawn.h>
+#include <baton/sched/timer.h>
+
+#include <chrono>
+#include <string_view>
+
+namespace baton::this_fiber {
+
+// (S) Lets others run first. On a plain thread: std::this_thread::yield().
+inline void yield() noexcept { sched::yield(); }
+
+// (S) Sleeps at least so long; with a time that is over, yields. The fiber waits, not its thread.
+template <class Rep, class Period>
+void sleep_for(std::chrono::duration<Rep, Period> time) {
+  sched::sleep_until_ns(detail::deadline_after(time));
+}
+template <class Clock, class Duration>
+void sleep_until(std::chrono::time_point<Clock, Duration> until) {
+  sched::sleep_until_ns(detail::deadline_at(until));
+}
+
+// The id of the fiber that runs here; none on a plain thread.
+[[nodiscard]] inline fiber_id id() noexcept { return fiber_id(sched::current_fiber_id()); }
+
+// Names the fiber in dumps, traces and messages: the first 23 bytes of the text, copied. Does nothing
+// on a plain thread.
+inline void set_name(std::string_view name) noexcept { sched::set_current_fiber_name(name); }
+
+// Whether a fiber runs here. True also between enter_syscall() and exit_syscall().
+[[nodiscard]] inline bool on_fiber() noexcept { return sched::current_fiber() != nullptr; }
+
+}  // namespace baton::this_fiber

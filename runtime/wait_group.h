@@ -1,0 +1,66 @@
+// baton::wait_group: waits until a number of things are done.
+//
+//   wait_group all;
+//   for (...) { all.add(); go([&] { ...; all.done(); }); }
+//   all.wait();                                  // (S)
+//
+//   who waits in wait()      what is blocked
+//   a fiber                  the fiber only
+//   a plain thread           the thread
+//
+// add() belongs before what it counts is started: an add() that raises the counter from zero while
+// another fiber is in wait() may come too late for it. The group can be used again and again. It may
+// be destroyed as soon as wait() has returned: done() touches nothing of it after that. What was
+// written before done() is visible after the wait().
+#pragma once
+
+#include <baton/runtime/durations.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+
+#include <cstdint>
+
+namespace baton {
+
+class wait_group {
+ public:
+  constexpr wait_group() noexcept = default;
+  wait_group(const wait_group&) = delete;
+  wait_group& operator=(const wait_group&) = delete;
+
+  // Counts n more; n may be negative, as so many done(). Never switches. Aborts when the counter would
+  // be negative or above INT32_MAX.
+  void add(int n = 1) noexcept;
+
+  // Counts one less, and wakes those who wait when that makes zero. Never switches.
+  void done() noexcept { add(-1); }
+
+  // (S) Waits until the counter is zero.
+  void wait() noexcept { (void)wait_deadline(sched::platform::forever_ns); }
+
+  // (S) The same, for no longer than that. False: it passed first.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) {
+    return wait_deadline(detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) {
+    return wait_deadline(detail::deadline_at(when));
+  }
+
+ private:
+  static constexpr std::int64_t waiting_bit = 1;  // waiters_ is not empty; never with a counter of zero
+  static constexpr std::int64_t one = 2;          // the counter is the rest
+
+  bool wait_deadline(std::int64_t deadline_ns) noexcept;
+  bool enqueue(sched::waiter& w) noexcept;
+  void leave(sched::waiter& w) noexcept;
+  void release_waiters(std::int64_t n) noexcept;
+
+  sched::platform::atomic<std::int64_t> word_{0};
+  sched::platform::spin_lock list_lock_;
+  sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
+};
+
+}  // namespace baton

@@ -1,0 +1,207 @@
+#include <baton/runtime/file.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/syscall/status.h>
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using baton::file;
+
+class file_io : public testing::Test {
+ protected:
+  file_io() {
+    std::string pattern = testing::TempDir() + "baton_file_XXXXXX";
+    dir_ = ::mkdtemp(pattern.data());
+  }
+  ~file_io() override { std::filesystem::remove_all(dir_); }
+  [[nodiscard]] std::string path(const char* name) const { return dir_ + "/" + name; }
+
+  std::string dir_;
+};
+
+std::string text_of(std::size_t n) {
+  std::string s(n, '\0');
+  for (std::size_t i = 0; i < n; ++i) s[i] = static_cast<char>('a' + i % 23);
+  return s;
+}
+
+TEST_F(file_io, what_is_written_is_read) {
+  baton::run([&] {
+    for (const std::size_t n : {0u, 1u, 4095u, 4096u, 4097u, 3'000'000u}) {
+      const std::string text = text_of(n);
+      ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), text));
+      const auto back = baton::read_file(path("f"));
+      ASSERT_TRUE(back.ok()) << back.status();
+      EXPECT_TRUE(text == *back) << n;
+    }
+  });
+}
+
+TEST_F(file_io, works_on_plain_threads) {
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "plain"));
+  EXPECT_EQ("plain", baton::read_file(path("f")).value());
+}
+
+TEST_F(file_io, modes_count_for_new_files) {
+  const mode_t before = ::umask(0);
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "x", 0600));
+  ::umask(before);
+  auto f = file::open(path("f"));
+  ASSERT_TRUE(f.ok());
+  EXPECT_EQ(0600U, f->stat()->st_mode & 0777U);
+  EXPECT_EQ(1, f->stat()->st_size);
+  EXPECT_NE(0, ::fcntl(f->native_handle(), F_GETFD) & FD_CLOEXEC);
+}
+
+TEST_F(file_io, positions_and_offsets) {
+  baton::run([&] {
+    auto f = file::open(path("f"), O_RDWR | O_CREAT | O_TRUNC);
+    ASSERT_TRUE(f.ok());
+    EXPECT_EQ(6U, f->write("abcdef").value());
+    EXPECT_EQ(2U, f->write_at("XY", 2).value());
+    char buffer[4];
+    EXPECT_EQ(4U, f->read_at(buffer, 1).value());
+    EXPECT_EQ("bXYe", std::string(buffer, 4));
+    EXPECT_EQ(1U, f->read_at(buffer, 5).value());
+    EXPECT_EQ(0U, f->read_at(buffer, 6).value());
+    EXPECT_EQ(0U, f->read_at(buffer, 600).value());
+    EXPECT_EQ(EINVAL, baton::errno_of(f->read_at(buffer, -1).status()));
+    EXPECT_EQ(0U, f->read(buffer).value()) << "write() has moved the position to the end";
+    ASSERT_EQ(0, ::lseek(f->native_handle(), 0, SEEK_SET));
+    EXPECT_EQ(4U, f->read(buffer).value());
+    EXPECT_EQ("abXY", std::string(buffer, 4));
+    EXPECT_EQ(2U, f->read(buffer).value());
+    EXPECT_EQ(0U, f->read(buffer).value());
+    EXPECT_EQ(0U, f->write("").value());
+    EXPECT_EQ(absl::OkStatus(), f->sync());
+    EXPECT_EQ(absl::OkStatus(), f->close());
+    EXPECT_FALSE(f->is_open());
+    EXPECT_EQ(EBADF, baton::errno_of(f->close()));
+  });
+}
+
+TEST_F(file_io, errors_say_operation_path_and_errno) {
+  baton::run([&] {
+    const absl::Status s = baton::read_file("/no/such/file").status();
+    EXPECT_TRUE(absl::IsNotFound(s)) << s;
+    EXPECT_EQ(ENOENT, baton::errno_of(s));
+    EXPECT_NE(std::string::npos, s.ToString().find("open /no/such/file: No such file")) << s;
+
+    const absl::Status d = baton::read_file(dir_).status();
+    EXPECT_EQ(EISDIR, baton::errno_of(d)) << d;
+    EXPECT_NE(std::string::npos, d.ToString().find("read " + dir_)) << d;
+
+    EXPECT_EQ(EISDIR, baton::errno_of(baton::write_file(dir_, "x")));
+
+    auto f = file::open(path("f"), O_WRONLY | O_CREAT);
+    char c[1];
+    EXPECT_EQ(EBADF, baton::errno_of(f->read(c).status()));
+    file empty;
+    EXPECT_EQ(EBADF, baton::errno_of(empty.read(c).status()));
+    EXPECT_EQ(EBADF, baton::errno_of(empty.write("x").status()));
+    if (::access("/dev/full", W_OK) == 0) {
+      EXPECT_EQ(ENOSPC, baton::errno_of(baton::write_file("/dev/full", "x")));
+    }
+  });
+}
+
+TEST_F(file_io, files_of_unknown_size) {
+  baton::run([&] {
+    const auto status = baton::read_file("/proc/self/status");
+    ASSERT_TRUE(status.ok()) << status.status();
+    EXPECT_NE(std::string::npos, status->find("VmSize"));
+    // Several pages, in several reads.
+    const auto maps = baton::read_file("/proc/self/smaps");
+    ASSERT_TRUE(maps.ok()) << maps.status();
+    EXPECT_GT(maps->size(), 8192U);
+    EXPECT_EQ('\n', maps->back());
+    EXPECT_EQ("", baton::read_file("/dev/null").value());
+  });
+}
+
+TEST_F(file_io, a_sparse_file_larger_than_memory_is_an_error) {
+  baton::run([&] {
+    {
+      auto f = file::open(path("huge"), O_RDWR | O_CREAT);
+      ASSERT_TRUE(f.ok());
+      if (::ftruncate(f->native_handle(), off_t{1} << 42) != 0) GTEST_SKIP() << "no file so large here";
+    }
+    auto f = file::open(path("huge"));
+    ASSERT_TRUE(f.ok());
+    char c[8];
+    EXPECT_EQ(8U, f->read_at(c, (off_t{1} << 42) - 8).value());
+  });
+}
+
+TEST_F(file_io, handles_move_and_close) {
+  baton::run([&] {
+    auto f = file::open(path("f"), O_RDWR | O_CREAT).value();
+    const int fd = f.native_handle();
+    file g = std::move(f);
+    EXPECT_FALSE(f.is_open());
+    EXPECT_EQ(fd, g.native_handle());
+    EXPECT_EQ(path("f"), g.path());
+    g = file::open(path("f")).value();
+    EXPECT_EQ(fd == g.native_handle() ? 0 : -1, ::fcntl(fd, F_GETFD) < 0 ? -1 : 0);
+    g = file();
+    EXPECT_EQ(-1, ::fcntl(fd, F_GETFD));
+  });
+}
+
+TEST_F(file_io, a_pipe_parks_nobody_else) {
+  baton::run([&] {
+    int ends[2];
+    ASSERT_EQ(0, ::pipe2(ends, O_CLOEXEC));
+    file in = file::adopt(ends[0], "pipe");
+    file out = file::adopt(ends[1], "pipe");
+    auto reader = baton::spawn([&] {
+      char buffer[16];
+      return std::string(buffer, in.read(buffer).value());
+    });
+    baton::this_fiber::yield();
+    EXPECT_EQ(5U, out.write("hello").value());
+    EXPECT_EQ("hello", reader.join());
+    EXPECT_EQ(absl::OkStatus(), out.close());
+    char c[1];
+    EXPECT_EQ(0U, in.read(c).value());
+  });
+}
+
+TEST_F(file_io, many_fibers_read_one_file) {
+  baton::run([&] {
+    constexpr std::size_t block = 4096;
+    constexpr std::size_t blocks = 64;
+    const std::string text = text_of(block * blocks);
+    ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), text));
+    auto f = file::open(path("f")).value();
+    std::vector<baton::fiber<bool>> readers;
+    for (std::size_t i = 0; i < blocks; ++i) {
+      readers.push_back(baton::spawn([&, i] {
+        std::string buffer(block, '\0');
+        for (std::size_t round = 0; round < 50; ++round) {
+          const std::size_t at = (i + round) % blocks * block;
+          if (f.read_at(buffer, static_cast<off_t>(at)).value() != block) return false;
+          if (text.compare(at, block, buffer) != 0) return false;
+        }
+        return true;
+      }));
+    }
+    for (auto& r : readers) EXPECT_TRUE(r.join());
+  });
+}
+
+}  // namespace

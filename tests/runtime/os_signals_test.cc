@@ -1,0 +1,267 @@
+#include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/os_signals.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using baton::channel;
+using baton::channel_status;
+namespace os_signals = baton::os_signals;
+
+class os_signal : public testing::Test {
+ protected:
+  void SetUp() override {
+#if BATON_TSAN
+    GTEST_SKIP() << "ThreadSanitizer holds signals back while the thread sleeps on a futex";
+#endif
+  }
+};
+
+void send(int signal) { ASSERT_EQ(0, ::kill(::getpid(), signal)); }
+
+// Signals are delivered by way of a fiber; that a channel gets none is seen when another channel has
+// got a later one.
+class flush {
+ public:
+  flush() { os_signals::notify(all_, {SIGURG}); }
+  ~flush() { os_signals::stop(all_); }
+  void operator()() const {
+    send(SIGURG);
+    EXPECT_EQ(SIGURG, all_.receive());
+  }
+
+ private:
+  channel<int> all_;
+};
+
+TEST_F(os_signal, are_received) {
+  baton::run([] {
+    channel<int> c(4);
+    os_signals::notify(c, {SIGUSR1, SIGUSR2});
+    send(SIGUSR1);
+    EXPECT_EQ(SIGUSR1, c.receive());
+    send(SIGUSR2);
+    EXPECT_EQ(SIGUSR2, c.receive());
+    os_signals::stop(c);
+  });
+}
+
+TEST_F(os_signal, reach_a_plain_thread_that_waits) {
+  channel<int> c;
+  os_signals::notify(c, {SIGUSR1});
+  std::jthread sender([] { send(SIGUSR1); });
+  EXPECT_EQ(SIGUSR1, c.receive());
+  os_signals::stop(c);
+}
+
+TEST_F(os_signal, are_kept_until_received) {
+  baton::run([] {
+    // Nobody receives yet, and the channel has no room.
+    channel<int> c;
+    os_signals::notify(c, {SIGUSR1, SIGUSR2, SIGWINCH});
+    const flush all_handled;
+    send(SIGUSR1);
+    send(SIGUSR2);
+    send(SIGWINCH);
+    all_handled();
+    std::vector<int> got;
+    for (int i = 0; i < 3; ++i) got.push_back(c.receive().value());
+    std::sort(got.begin(), got.end());
+    EXPECT_EQ((std::vector<int>{SIGUSR1, SIGUSR2, SIGWINCH}), got);
+    os_signals::stop(c);
+  });
+}
+
+TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
+  baton::run([] {
+    channel<int> c;
+    os_signals::notify(c, {SIGUSR1});
+    const flush all_handled;
+    for (int i = 0; i < 1000; ++i) send(SIGUSR1);
+    all_handled();
+    int got = 0;
+    std::optional<int> s;
+    while (c.receive_for(s, got == 0 ? 10s : 200ms) == channel_status::ok) ++got;
+    EXPECT_GE(got, 1);
+    EXPECT_LE(got, 2) << "one on offer, one pending";
+    send(SIGUSR1);
+    EXPECT_EQ(SIGUSR1, c.receive());
+    os_signals::stop(c);
+  });
+}
+
+TEST_F(os_signal, every_one_that_is_received_before_the_next_counts) {
+  baton::run([] {
+    channel<int> c;
+    os_signals::notify(c, {SIGUSR1});
+    for (int i = 0; i < 1000; ++i) {
+      send(SIGUSR1);
+      ASSERT_EQ(SIGUSR1, c.receive());
+    }
+    os_signals::stop(c);
+  });
+}
+
+TEST_F(os_signal, go_to_every_channel_that_wants_them) {
+  baton::run([] {
+    std::vector<channel<int>> all;
+    for (int i = 0; i < 20; ++i) {
+      all.emplace_back(1);
+      os_signals::notify(all.back(), {SIGUSR1});
+    }
+    os_signals::notify(all.front(), {SIGUSR2});
+    send(SIGUSR1);
+    for (auto& c : all) EXPECT_EQ(SIGUSR1, c.receive());
+    send(SIGUSR2);
+    EXPECT_EQ(SIGUSR2, all.front().receive());
+    for (auto& c : all) os_signals::stop(c);
+  });
+}
+
+TEST_F(os_signal, stop_ends_it_for_that_channel) {
+  baton::run([] {
+    channel<int> stopped(1);
+    channel<int> other(1);
+    os_signals::notify(stopped, {SIGUSR1});
+    os_signals::notify(other, {SIGUSR1});
+    os_signals::stop(stopped);
+    const flush all_handled;
+    send(SIGUSR1);
+    EXPECT_EQ(SIGUSR1, other.receive());
+    all_handled();
+    std::optional<int> none;
+    EXPECT_EQ(channel_status::would_block, stopped.try_receive(none));
+    os_signals::stop(other);
+    os_signals::stop(other);
+  });
+}
+
+TEST_F(os_signal, a_channel_that_nobody_reads_holds_up_no_other) {
+  baton::run([] {
+    channel<int> silent;
+    channel<int> busy(1);
+    os_signals::notify(silent, {SIGUSR1});
+    os_signals::notify(busy, {SIGUSR1});
+    for (int i = 0; i < 10; ++i) {
+      send(SIGUSR1);
+      EXPECT_EQ(SIGUSR1, busy.receive());
+    }
+    os_signals::stop(silent);
+    os_signals::stop(busy);
+  });
+}
+
+TEST_F(os_signal, closing_the_channel_ends_it) {
+  baton::run([] {
+    channel<int> c;
+    channel<int> other(1);
+    os_signals::notify(c, {SIGUSR1});
+    os_signals::notify(other, {SIGUSR1});
+    c.close();
+    for (int i = 0; i < 3; ++i) {
+      send(SIGUSR1);
+      EXPECT_EQ(SIGUSR1, other.receive());
+    }
+    os_signals::stop(other);
+  });
+}
+
+void (*handler_of(int signal))(int) {
+  struct sigaction now;
+  ::sigaction(signal, nullptr, &now);
+  return now.sa_handler;
+}
+
+TEST_F(os_signal, ignore_and_reset) {
+  baton::run([] {
+    channel<int> c(1);
+    ASSERT_EQ(SIG_DFL, handler_of(SIGUSR2));
+    os_signals::notify(c, {SIGUSR2});
+    EXPECT_NE(SIG_DFL, handler_of(SIGUSR2));
+    os_signals::ignore({SIGUSR2});
+    EXPECT_EQ(SIG_IGN, handler_of(SIGUSR2));
+    send(SIGUSR2);  // it would end the process
+    const flush all_handled;
+    all_handled();
+    std::optional<int> none;
+    EXPECT_EQ(channel_status::would_block, c.try_receive(none));
+    os_signals::notify(c, {SIGUSR2});
+    send(SIGUSR2);
+    EXPECT_EQ(SIGUSR2, c.receive());
+    os_signals::reset({SIGUSR2});
+    EXPECT_EQ(SIG_DFL, handler_of(SIGUSR2));
+    os_signals::notify(c, {SIGUSR2});
+    os_signals::stop(c);
+    EXPECT_EQ(SIG_DFL, handler_of(SIGUSR2));
+  });
+}
+
+TEST_F(os_signal, sigpipe_is_ignored_again_after_stop) {
+  baton::run([] {
+    EXPECT_EQ(SIG_IGN, handler_of(SIGPIPE));
+    channel<int> c(1);
+    os_signals::notify(c, {SIGPIPE});
+    send(SIGPIPE);
+    EXPECT_EQ(SIGPIPE, c.receive());
+    os_signals::stop(c);
+    EXPECT_EQ(SIG_IGN, handler_of(SIGPIPE));
+  });
+}
+
+class os_signal_death : public os_signal {
+ protected:
+  os_signal_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
+  EXPECT_EXIT(baton::run([] {
+                channel<int> c(1);
+                os_signals::notify(c, {SIGTERM});
+                send(SIGTERM);
+                EXPECT_EQ(SIGTERM, c.receive());
+                os_signals::reset();
+                send(SIGTERM);
+                baton::event().wait();
+              }),
+              testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST_F(os_signal_death, a_number_that_is_no_signal_is_refused) {
+  EXPECT_DEATH(os_signals::notify(channel<int>(), {99}), "os_signals: 99 is no signal");
+}
+
+TEST_F(os_signal_death, waiting_for_a_signal_is_no_deadlock) {
+  EXPECT_EXIT(
+      {
+        std::thread([] {
+          ::usleep(100'000);
+          ::kill(::getpid(), SIGUSR1);
+        }).detach();
+        std::_Exit(baton::run(
+            [] {
+              channel<int> c;
+              os_signals::notify(c, {SIGUSR1});
+              return c.receive() == SIGUSR1 ? 0 : 1;
+            },
+            {.on_deadlock = baton::deadlock_action::abort}));
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
