@@ -15,6 +15,11 @@
 
 namespace baton::sched {
 
+struct machine;
+
+// See switch.h.
+using after_action = void (*)(machine* m, void* arg) noexcept;
+
 struct alignas(64) machine {
   // ---- this M's own lines ----
   baton_word baton;
@@ -24,6 +29,10 @@ struct alignas(64) machine {
   platform::atomic<fiber*> current{nullptr};  // null on the native context; others read it for reports
   exception_state* exceptions = nullptr;      // this thread's __cxa_get_globals()
   void* native = nullptr;                     // the native context while a fiber runs
+  // Of the switch that is under way: for the side that arrives.
+  void** save_to = nullptr;                   // where to store the context that was left
+  after_action action = nullptr;
+  void* action_arg = nullptr;
   bool spinning = false;                      // counted in scheduler::spinning
   std::uint32_t short_calls = 0;              // declared calls that were expected to be short
   bool polling = false;                       // is the one that sleeps in the poller

@@ -50,12 +50,12 @@ void requeue_global(machine*, void* arg) noexcept {
 }
 
 // Leaves the fiber's stack for whatever comes next; returns the M that it is on when it runs again.
-machine* switch_away(machine* m, fiber* from, after_action action) noexcept {
+inline machine* switch_away(machine* m, fiber* from, after_action action, void* arg) noexcept {
   processor* const p = m->my_p();
-  if (p != nullptr) {
-    if (fiber* const next = pick(m, p)) return switch_to(m, from, next, action, from);
+  if (__builtin_expect(p != nullptr, 1)) {
+    if (fiber* const next = pick(m, p)) return switch_to(m, from, next, action, arg);
   }
-  return switch_to_native(m, from, action, from);
+  return switch_to_native(m, from, action, arg);
 }
 
 // The slice is used up: the chain that hands on through runnext ends here. In a section.
@@ -136,7 +136,7 @@ void park(strand* self) noexcept {
   machine* m = f->on;  // the strand is the caller's: no need to ask the thread
   enter_runtime(m);
   if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
-  m = switch_away(m, f, commit_park);
+  m = switch_away(m, f, commit_park, f);
   leave_runtime(m);
 }
 
@@ -208,7 +208,7 @@ void yield_if_due() noexcept {
   enter_runtime(m);
   if ((m->baton.notice() & baton_word::slice_over) != 0 || m->my_p() == nullptr) {
     if ((m->baton.notice() & baton_word::slice_over) != 0) end_chain(m);
-    m = switch_away(m, self, requeue_global);
+    m = switch_away(m, self, requeue_global, self);
   }
   leave_runtime(m);
 }

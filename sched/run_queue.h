@@ -63,7 +63,14 @@ class run_queue {
   }
 
   // Puts f first; returns the fiber that was there, or null.
-  [[nodiscard]] fiber* exchange_next(fiber* f) noexcept { return next_.exchange(f, mo::acq_rel); }
+  [[nodiscard]] fiber* exchange_next(fiber* f) noexcept {
+    // Others only ever take it away: what the owner has seen empty stays empty until the owner fills it.
+    if (next_.load(mo::relaxed) == nullptr) {
+      next_.store(f, mo::release);  // pairs with take_next() of a thief
+      return nullptr;
+    }
+    return next_.exchange(f, mo::acq_rel);
+  }
   [[nodiscard]] fiber* take_next() noexcept {
     if (next_.load(mo::relaxed) == nullptr) return nullptr;
     return next_.exchange(nullptr, mo::acq_rel);  // acq_rel: a thief may take it as well

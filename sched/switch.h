@@ -1,16 +1,12 @@
 // Leaving one stack for another. Internal to sched/.
 //
-// A switch carries its after-action as data: a function and an argument that lie on the stack being
-// left and travel in fcontext's transfer pointer. Whoever arrives (a fiber that was parked, a new one's
+// A switch carries its after-action as data: a function and an argument, left in the machine, whose
+// address travels in fcontext's transfer pointer. Whoever arrives (a fiber that was parked, a new one's
 // trampoline, the M's native context) first stores the context that was left, and then runs the
 // after-action: only then may others see the fiber that left (queue it, commit its park, free it). The
 // after-action runs in the section of the arriving side, on the same thread; it never blocks, runs no
-// user code, and must not assume that the M has a P.
-//
-//   kind of arrival        finds out where it is from
-//   fiber resumed          the message (its former M may be another one)
-//   trampoline             the message
-//   native context         the message
+// user code, and must not assume that the M has a P. A fiber learns from the transfer pointer which M
+// it is on now: maybe another one than before.
 #pragma once
 
 #include <baton/sched/machine.h>
@@ -24,22 +20,22 @@ static_assert(BOOST_VERSION >= 107400 && BOOST_VERSION < 108800, "baton is writt
 
 namespace baton::sched {
 
-using after_action = void (*)(machine* m, void* arg) noexcept;
-
-struct switch_message {
-  machine* m;          // on which the switch happens
-  void** save_to;      // where the arriving side stores the context that was left
-  after_action action; // may be null
-  void* arg;
-};
-
 // The first thing that the arriving side does. Returns the M that it is on now.
 inline machine* arrive(boost::context::detail::transfer_t t) noexcept {
-  const switch_message message = *static_cast<switch_message*>(t.data);  // the action may free its stack
-  *message.save_to = t.fctx;
-  if (message.action != nullptr) message.action(message.m, message.arg);
-  return message.m;
+  auto* const m = static_cast<machine*>(t.data);
+  *m->save_to = t.fctx;
+  if (m->action != nullptr) m->action(m, m->action_arg);
+  return m;
 }
+
+namespace detail {
+// What the arriving side is told.
+inline void leave_word(machine* m, void** save_to, after_action action, void* arg) noexcept {
+  m->save_to = save_to;
+  m->action = action;
+  m->action_arg = arg;
+}
+}  // namespace detail
 
 // All three: in a section; the calling context goes on, later, when somebody switches to it, and the
 // return value is the M that it is on then.
@@ -51,10 +47,10 @@ inline machine* switch_to(machine* m, fiber* from, fiber* to, after_action actio
   *m->exceptions = to->exceptions;
   to->on = m;
   m->current.store(to, mo::relaxed);
-  switch_message message{m, &from->context, action, arg};
+  detail::leave_word(m, &from->context, action, arg);
   sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, to->stack.limit(), to->stack.size,
                           to->tsan_fiber);
-  const auto t = boost::context::detail::jump_fcontext(to->context, &message);
+  const auto t = boost::context::detail::jump_fcontext(to->context, m);
   sanitizer::finish_switch(from->asan_fake_stack);
   return arrive(t);
 }
@@ -65,9 +61,9 @@ inline machine* switch_to_native(machine* m, fiber* from, after_action action, v
   from->exceptions = *m->exceptions;
   *m->exceptions = exception_state{};
   m->current.store(nullptr, mo::relaxed);
-  switch_message message{m, &from->context, action, arg};
+  detail::leave_word(m, &from->context, action, arg);
   sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, m->stack_bottom, m->stack_size, m->tsan_fiber);
-  const auto t = boost::context::detail::jump_fcontext(m->native, &message);
+  const auto t = boost::context::detail::jump_fcontext(m->native, m);
   sanitizer::finish_switch(from->asan_fake_stack);
   return arrive(t);
 }
@@ -77,9 +73,9 @@ inline void switch_from_native(machine* m, fiber* to) noexcept {
   *m->exceptions = to->exceptions;
   to->on = m;
   m->current.store(to, mo::relaxed);
-  switch_message message{m, &m->native, nullptr, nullptr};
+  detail::leave_word(m, &m->native, nullptr, nullptr);
   sanitizer::start_switch(&m->asan_fake_stack, to->stack.limit(), to->stack.size, to->tsan_fiber);
-  const auto t = boost::context::detail::jump_fcontext(to->context, &message);
+  const auto t = boost::context::detail::jump_fcontext(to->context, m);
   sanitizer::finish_switch(m->asan_fake_stack);
   arrive(t);
 }
