@@ -37,7 +37,7 @@ namespace baton::sched {
 
 namespace {
 
-constexpr std::int64_t freeze_patience_ns = 50'000'000;
+constexpr std::int64_t freeze_patience_ns = 20'000'000;  // of CPU time
 
 std::once_flag started;
 std::mutex procs_mutex;
@@ -62,23 +62,37 @@ void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
   std::snprintf(buffer, size, "a fiber that has ended");
 }
 
+// Whether the M is on its way to its next call into the scheduler: it has the CPU, or waits for it, and
+// has not used more of it than a fiber between two calls would. (A blocked one would never get there.)
+class latecomer {
+ public:
+  explicit latecomer(machine* m) noexcept : m_(m), cpu_at_first_(platform::thread_cpu_ns(m->tid)) {}
+
+  [[nodiscard]] bool worth_waiting_for() const noexcept {
+    const place where = m_->baton.judge().where;
+    if (where == place::idle || where == place::syscall) return false;  // stopped, or stops when it returns
+    return platform::thread_is_runnable(m_->tid) &&
+           platform::thread_cpu_ns(m_->tid) - cpu_at_first_ < freeze_patience_ns;
+  }
+
+ private:
+  machine* m_;
+  std::int64_t cpu_at_first_;
+};
+
 void freeze() {
+  the_scheduler.ending.store(true, mo::seq_cst);
   machine* const mine = this_machine();
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
   }
   platform::heavy_barrier();  // whoever enters a section from here on sees it
-  // Those that are on their way there get a moment; user code that makes no call cannot be stopped.
-  const std::int64_t until = platform::now_ns() + freeze_patience_ns;
   for (std::uint32_t i = 0; i < n; ++i) {
     machine* const m = machine_at(i);
     if (m == nullptr || m == mine) continue;
-    for (;;) {
-      const place where = m->baton.judge().where;
-      if (where == place::idle || where == place::syscall || platform::now_ns() > until) break;
-      ::sched_yield();
-    }
+    const latecomer l(m);
+    while (l.worth_waiting_for()) ::sched_yield();
   }
 }
 

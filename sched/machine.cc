@@ -71,6 +71,7 @@ void run_machine(machine* m) noexcept {
 void machine_main(void* arg) {
   auto* const m = static_cast<machine*>(arg);
   the_machine = m;
+  if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // too late to be told
   m->tid = platform::thread_id();
   // The two words behind this pointer are the ABI's; see exception_state.
   m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
@@ -152,6 +153,10 @@ void want_thread() noexcept {
 void start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
   while (s.threads_wanted.load(mo::acquire) > 0) {
+    if (s.ending.load(mo::relaxed)) {
+      s.threads_wanted.store(0, mo::relaxed);
+      return;
+    }
     if (s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed)) {
       static bool said = false;
       if (!said) {

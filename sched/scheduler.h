@@ -58,6 +58,7 @@ struct scheduler {
   platform::atomic<int> procs_ever{0};     // the highest number that procs has had
   platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
   platform::atomic<bool> forked{false};    // this is the child of a fork
+  platform::atomic<bool> ending{false};    // exit() has been called: no M starts any more
   settings config;
 
   // ---- queues ----

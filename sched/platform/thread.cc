@@ -3,6 +3,10 @@
 #include <baton/sched/platform/thread.h>
 
 #include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <fcntl.h>
 #include <initializer_list>
 #include <new>
 #include <pthread.h>
@@ -58,6 +62,28 @@ int start_thread(void (*fn)(void*), void* arg, const char* name) noexcept {
 void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
 
 std::int32_t thread_id() noexcept { return static_cast<std::int32_t>(::syscall(SYS_gettid)); }
+
+std::int64_t thread_cpu_ns(std::int32_t tid) noexcept {
+  // The kernel's encoding of "the CPU clock of that thread" (what pthread_getcpuclockid computes).
+  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 6U);
+  timespec ts{};
+  if (::clock_gettime(clock, &ts) != 0) return 0;
+  return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
+}
+
+bool thread_is_runnable(std::int32_t tid) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  char text[256];
+  const ssize_t n = ::read(fd, text, sizeof text - 1);
+  ::close(fd);
+  if (n <= 0) return false;
+  text[n] = '\0';
+  const char* const name_end = std::strrchr(text, ')');  // "tid (name) S ..."
+  return name_end != nullptr && name_end[1] != '\0' && name_end[2] == 'R';
+}
 
 void thread_stack(void** bottom, std::size_t* size) noexcept {
   pthread_attr_t attr;

@@ -16,6 +16,11 @@ void set_precise_timers() noexcept;
 
 std::int32_t thread_id() noexcept;
 
+// CPU time that a thread of this process has used; 0 if it is gone.
+std::int64_t thread_cpu_ns(std::int32_t tid) noexcept;
+// Whether it runs or waits for a CPU, rather than sleeps in the kernel. Reads /proc.
+bool thread_is_runnable(std::int32_t tid) noexcept;
+
 // The calling thread's own stack (for the sanitizers).
 void thread_stack(void** bottom, std::size_t* size) noexcept;
 
