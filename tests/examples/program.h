@@ -1,0 +1,166 @@
+// The example programs as a user runs them: a process of their own, talked to over loopback by plain
+// blocking sockets.
+#pragma once
+
+#include <arpa/inet.h>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdexcept>
+#include <string>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+namespace baton_test {
+
+class program {
+ public:
+  // Starts it and waits for its line "listening on ADDRESS:PORT".
+  program(const std::string& name, std::vector<std::string> args) {
+    int out[2];
+    if (::pipe(out) != 0) throw std::runtime_error("pipe");
+    const std::string path = std::string(BATON_EXAMPLES_DIR) + "/" + name;
+    args.insert(args.begin(), path);
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(out[1], STDOUT_FILENO);
+      ::close(out[0]);
+      ::close(out[1]);
+      std::vector<char*> argv;
+      for (auto& a : args) argv.push_back(a.data());
+      argv.push_back(nullptr);
+      ::execv(path.c_str(), argv.data());
+      ::_exit(127);
+    }
+    ::close(out[1]);
+    out_ = out[0];
+    while (text_.find('\n') == std::string::npos && read_more()) {
+    }
+    const std::size_t colon = text_.rfind(':');
+    if (colon == std::string::npos) throw std::runtime_error(name + " did not start: " + text_);
+    port_ = std::atoi(text_.c_str() + colon + 1);
+  }
+  ~program() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+    }
+    ::close(out_);
+  }
+  program(const program&) = delete;
+  program& operator=(const program&) = delete;
+
+  [[nodiscard]] int port() const { return port_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void terminate() { ::kill(pid_, SIGTERM); }
+  // Its exit code, once it has ended; what it printed is in text().
+  int wait() {
+    while (read_more()) {
+    }
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  bool read_more() {
+    char buffer[1024];
+    const ssize_t n = ::read(out_, buffer, sizeof buffer);
+    if (n > 0) text_.append(buffer, static_cast<std::size_t>(n));
+    return n > 0;
+  }
+
+  pid_t pid_ = -1;
+  int out_ = -1;
+  int port_ = 0;
+  std::string text_;
+};
+
+class client {
+ public:
+  explicit client(int port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in a{};
+    a.sin_family = AF_INET;
+    a.sin_port = htons(static_cast<std::uint16_t>(port));
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    timeval patience{20, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (::connect(fd_, reinterpret_cast<sockaddr*>(&a), sizeof a) != 0) {
+      throw std::runtime_error(std::string("connect: ") + std::strerror(errno));
+    }
+  }
+  ~client() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  client(client&& other) noexcept : fd_(other.fd_), pending_(std::move(other.pending_)) { other.fd_ = -1; }
+  client& operator=(client&&) = delete;
+
+  void send(const std::string& text) {
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t n = ::send(fd_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
+      if (n <= 0) return;  // the server has closed; what it said is still to be read
+      done += static_cast<std::size_t>(n);
+    }
+  }
+  void half_close() { ::shutdown(fd_, SHUT_WR); }
+
+  struct response {
+    int status = 0;  // 0: the connection ended instead
+    std::string header, body;
+  };
+  response receive(bool head = false) {
+    response r;
+    std::size_t end;
+    while ((end = pending_.find("\r\n\r\n")) == std::string::npos) {
+      if (!more()) return r;
+    }
+    r.header = pending_.substr(0, end + 4);
+    pending_.erase(0, end + 4);
+    const std::size_t length_at = r.header.find("Content-Length: ");
+    const std::size_t length =
+        length_at == std::string::npos || head ? 0 : std::strtoul(r.header.c_str() + length_at + 16, nullptr, 10);
+    while (pending_.size() < length) {
+      if (!more()) return r;
+    }
+    r.body = pending_.substr(0, length);
+    pending_.erase(0, length);
+    r.status = std::atoi(r.header.c_str() + 9);
+    return r;
+  }
+  response get(const std::string& target) {
+    send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    return receive();
+  }
+  // Everything until the end of the stream.
+  std::string rest() {
+    while (more()) {
+    }
+    return std::move(pending_);
+  }
+  std::string receive_exactly(std::size_t n) {
+    while (pending_.size() < n && more()) {
+    }
+    std::string out = pending_.substr(0, n);
+    pending_.erase(0, n);
+    return out;
+  }
+
+ private:
+  bool more() {
+    char buffer[64 * 1024];
+    const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
+    if (n > 0) pending_.append(buffer, static_cast<std::size_t>(n));
+    return n > 0;
+  }
+
+  int fd_;
+  std::string pending_;
+};
+
+}  // namespace baton_test
