@@ -94,6 +94,8 @@ class baton_word {
 
   void tell(notice_bit b) noexcept { notice_.fetch_or(b, mo::relaxed); }
 
+  [[nodiscard]] place is_at() const noexcept { return static_cast<place>(where_.load(mo::acquire)); }
+
   struct visit {
     place where = place::runtime;
     std::uint64_t count = 0;

@@ -36,14 +36,24 @@ namespace baton::sched {
 
 namespace {
 
+void drain(processor* p) noexcept {
+  fiber_list left;
+  while (fiber* const f = p->queue.take_next()) left.push_back(f);
+  while (fiber* const f = p->queue.pop()) left.push_back(f);
+  if (!left.empty()) the_scheduler.global.push_all(static_cast<fiber_list&&>(left));
+}
+
 // ---- lists, under the lock ----
 
 void push_idle_p(scheduler& s, processor* p) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
   p->m.store(nullptr, mo::relaxed);
   p->idle.store(true, mo::relaxed);
   // A P beyond the present number of procs is retired: its timers are still looked after (idle is
-  // true), but nobody takes it.
-  if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) return;
+  // true), but nobody takes it, so it must not keep any fiber.
+  if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {
+    drain(p);
+    return;
+  }
   p->next_idle = s.idle_p_list;
   s.idle_p_list = p;
   s.idle_ps.fetch_add(1, mo::relaxed);
@@ -128,16 +138,6 @@ void start_m(processor* p, bool spinning) noexcept {
     return;
   }
   want_thread();
-}
-
-bool any_queue_has_work() noexcept {
-  scheduler& s = the_scheduler;
-  if (shared_work_waits()) return true;
-  const int n = s.procs.load(mo::relaxed);
-  for (int i = 0; i < n; ++i) {
-    if (!s.ps[i].queue.empty()) return true;
-  }
-  return false;
 }
 
 // ---- stealing ----
@@ -257,6 +257,16 @@ void sleep_polling(machine* m) noexcept {
 
 }  // namespace
 
+bool any_queue_has_work() noexcept {
+  scheduler& s = the_scheduler;
+  if (shared_work_waits()) return true;
+  const int n = s.procs.load(mo::relaxed);
+  for (int i = 0; i < n; ++i) {
+    if (!s.ps[i].queue.empty()) return true;
+  }
+  return false;
+}
+
 void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept {
   while (timer_node* const n = p->timers.pop_due(now)) {
     n->fn(n->arg, n->seq, out);
@@ -365,14 +375,10 @@ fiber* find_work(machine* m) noexcept {
   scheduler& s = the_scheduler;
   processor* p = m->my_p();
   if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
-    fiber_list left;
-    while (fiber* const f = p->queue.take_next()) left.push_back(f);
-    while (fiber* const f = p->queue.pop()) left.push_back(f);
     m->baton.give_away();
     m->p.store(nullptr, mo::relaxed);
     stop_spinning(m, false);
-    put_idle(p);
-    if (!left.empty()) make_runnable_all(nullptr, static_cast<fiber_list&&>(left));
+    put_idle(p);  // which drains it
     return nullptr;
   }
 
@@ -465,6 +471,7 @@ bool wait_for_p(machine* m) noexcept {
     platform::lock_guard guard(s.lock);
     if (s.idle_p_list != nullptr) return true;  // try again
     push_idle_m(s, m);
+    m->baton.leave(place::idle);
   }
   return sleep_idle(m);
 }

@@ -37,7 +37,8 @@ namespace baton::sched {
 
 namespace {
 
-constexpr std::int64_t freeze_patience_ns = 20'000'000;  // of CPU time
+constexpr std::int64_t freeze_patience_ns = 20'000'000;
+constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
 
 std::once_flag started;
 std::mutex procs_mutex;
@@ -62,25 +63,36 @@ void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
   std::snprintf(buffer, size, "a fiber that has ended");
 }
 
-// Whether the M is on its way to its next call into the scheduler: it has the CPU, or waits for it, and
-// has not used more of it than a fiber between two calls would. (A blocked one would never get there.)
+// An M that was told to stop, and how long it is worth waiting until it does.
 class latecomer {
  public:
   explicit latecomer(machine* m) noexcept : m_(m), cpu_at_first_(platform::thread_cpu_ns(m->tid)) {}
 
-  [[nodiscard]] bool worth_waiting_for() const noexcept {
+  [[nodiscard]] bool worth_waiting_for() noexcept {
     const place where = m_->baton.judge().where;
     if (where == place::idle || where == place::syscall) return false;  // stopped, or stops when it returns
-    return platform::thread_is_runnable(m_->tid) &&
-           platform::thread_cpu_ns(m_->tid) - cpu_at_first_ < freeze_patience_ns;
+    const std::int64_t now = platform::now_ns();
+    if (now - begun_ > freeze_at_most_ns) return false;
+    if (where == place::runtime) return true;  // a section ends soon, and then there is user code
+    // In user code. One that has the CPU, or waits for it, gets to its next call, if it does not compute
+    // for ever; one that sleeps in an undeclared call does not.
+    if (platform::thread_is_runnable(m_->tid)) {
+      asleep_since_ = 0;
+      return platform::thread_cpu_ns(m_->tid) - cpu_at_first_ < freeze_patience_ns;
+    }
+    if (asleep_since_ == 0) asleep_since_ = now;
+    return now - asleep_since_ < freeze_patience_ns;
   }
 
  private:
   machine* m_;
   std::int64_t cpu_at_first_;
+  std::int64_t begun_ = platform::now_ns();
+  std::int64_t asleep_since_ = 0;
 };
 
 void freeze() {
+  if (the_scheduler.ending.load(mo::relaxed)) return;  // registered several times, needed once
   the_scheduler.ending.store(true, mo::seq_cst);
   machine* const mine = this_machine();
   const std::uint32_t n = machine_count();
@@ -91,7 +103,7 @@ void freeze() {
   for (std::uint32_t i = 0; i < n; ++i) {
     machine* const m = machine_at(i);
     if (m == nullptr || m == mine) continue;
-    const latecomer l(m);
+    latecomer l(m);
     while (l.worth_waiting_for()) ::sched_yield();
   }
 }

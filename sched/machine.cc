@@ -72,6 +72,7 @@ void machine_main(void* arg) {
   auto* const m = static_cast<machine*>(arg);
   the_machine = m;
   if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // too late to be told
+  enter_runtime(m);
   m->tid = platform::thread_id();
   // The two words behind this pointer are the ABI's; see exception_state.
   m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
@@ -129,16 +130,16 @@ void detail::heed(machine* m) noexcept {
 namespace {
 
 // Threads that are of use: one to each P, one that sleeps in the poller, a spare one that takes over
-// when a call blocks, and those that cannot go on by themselves because their fiber sits in a call (or
-// in user code) without a P. Whoever is neither is on its way back, and takes an idle P when it is there.
+// when a call blocks, and those that have no P and are not waiting for one: their fibers sit in calls,
+// or are about to. Counting a few too many costs a thread that ends again; too few would leave a P idle
+// while work waits, until the monitor looks again.
 int useful_threads() noexcept {
   int blocked = 0;
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     const machine* const m = machine_at(i);
     if (m == nullptr || (m->baton.notice() & baton_word::no_p) == 0) continue;
-    const place where = m->baton.judge().where;
-    if (where == place::syscall || where == place::user) ++blocked;
+    if (m->baton.is_at() != place::idle) ++blocked;
   }
   return the_scheduler.procs.load(mo::relaxed) + 2 + blocked;
 }
@@ -175,6 +176,7 @@ void start_wanted_threads() noexcept {
     machine* const m = allocate_machine();
     int error = m == nullptr ? 12 : 0;
     if (error == 0) {
+      m->baton.leave(place::idle);  // until it runs
       s.threads.fetch_add(1, mo::relaxed);
       error = platform::start_thread(machine_main, m, "baton-m");
       if (error != 0) {

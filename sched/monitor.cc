@@ -124,7 +124,6 @@ class look {
       ++taken;
       seen[c.p->index].m = nullptr;
       the_scheduler.retakes.fetch_add(1, mo::relaxed);
-      if (c.p->index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed))) drain(c.p);
       hand_off(c.p);
     }
     return taken;
@@ -157,13 +156,6 @@ class look {
   bool outstanding_call = false;
 
  private:
-  static void drain(processor* p) noexcept {
-    fiber_list left;
-    while (fiber* const f = p->queue.take_next()) left.push_back(f);
-    while (fiber* const f = p->queue.pop()) left.push_back(f);
-    make_runnable_all(nullptr, static_cast<fiber_list&&>(left));
-  }
-
   std::int64_t now_;
   int count_ = 0;
   candidate candidates_[limits::procs_max];
@@ -196,7 +188,8 @@ void sleep_for(std::int64_t ns) noexcept {
 
 bool all_idle() noexcept {
   const scheduler& s = the_scheduler;
-  return s.idle_ps.load(mo::seq_cst) >= s.procs.load(mo::relaxed) && s.threads_wanted.load(mo::acquire) == 0;
+  return s.idle_ps.load(mo::seq_cst) >= s.procs.load(mo::relaxed) && s.threads_wanted.load(mo::acquire) == 0 &&
+         !any_queue_has_work();
 }
 
 void sleep_while_all_idle() noexcept {
@@ -224,6 +217,8 @@ void monitor_main(void*) {
       const int n = the_scheduler.procs_ever.load(mo::acquire);
       for (int i = 0; i < n; ++i) l.at(the_scheduler.ps[i]);
       taken = l.revoke();
+      // Work beside idle Ps: a thread could not be started, or its start was thought to be of no use.
+      if (!l.work_waiting) l.work_waiting = any_queue_has_work();
       if (l.busy > 0) l.look_at_the_network();
       l.finish();
       work_waiting = l.work_waiting;

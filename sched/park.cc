@@ -40,7 +40,11 @@ void requeue_local(machine* m, void* arg) noexcept {
     make_runnable(m, f);
     return;
   }
-  push_local(p, f);
+  if (__builtin_expect(goes_global(p), 0)) {
+    the_scheduler.global.push(f);
+  } else {
+    push_local(p, f);
+  }
   if (the_scheduler.procs.load(mo::relaxed) > 1) wake_for_work();
 }
 

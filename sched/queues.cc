@@ -3,6 +3,8 @@
 //   runnext      readied last by this P; goes first, and inherits the time slice
 //   ring         this P's queue, FIFO; thieves take half of it
 //   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
+//                While it holds any, yielding fibers and polled ones queue behind them: otherwise
+//                those that fit the ring would go round and round before the others
 //   returning    fibers that came back from a syscall and found no P
 //
 // The order of a pick:
@@ -31,7 +33,7 @@ void push_overflowing(processor* p, fiber* f) noexcept {
 
 void push_local_all(processor* p, fiber_list&& list) noexcept {
   while (!list.empty()) {
-    if (p->queue.ring_size() >= run_queue::slots / 2) {
+    if (goes_global(p)) {
       the_scheduler.global.push_all(static_cast<fiber_list&&>(list));
       return;
     }

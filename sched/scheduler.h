@@ -109,6 +109,11 @@ inline void push_local(processor* p, fiber* f) noexcept {       // to the tail; 
 inline void push_next(processor* p, fiber* f) noexcept {        // goes first
   if (fiber* const before = p->queue.exchange_next(f)) push_local(p, before);
 }
+// Whether fibers that wait their turn (they yielded, or were polled) belong at the end of the global
+// queue: when others are there already, or this ring is well filled.
+[[nodiscard]] inline bool goes_global(const processor* p) noexcept {
+  return !the_scheduler.global.empty() || p->queue.ring_size() >= run_queue::slots / 2;
+}
 void push_local_all(processor* p, fiber_list&& list) noexcept;
 [[nodiscard]] fiber* pick_slow(machine* m, processor* p) noexcept;
 // The next fiber to run, without looking further than this P and the shared queues. Null: none.
@@ -134,6 +139,7 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
 void make_runnable_all(machine* m, fiber_list&& list) noexcept;
 
 // ---- idle.cc ----
+[[nodiscard]] bool any_queue_has_work() noexcept;
 // After work was published: if a P is idle and nobody looks for work, makes somebody look. Contains
 // the fence between publishing and looking.
 void wake_for_work() noexcept;

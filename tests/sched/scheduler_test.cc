@@ -8,8 +8,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <numeric>
 #include <thread>
 
 namespace {
@@ -202,6 +202,29 @@ TEST(Fairness, TheGlobalQueueIsServedBesideLocalWork) {
   // From a plain thread: through the global queue.
   join(spawn_fiber([&] { stop.store(true); }));
   join(busy);
+}
+
+// Far more fibers than a run queue has slots, all yielding: each gets its turn, not only those that fit.
+TEST(Fairness, YieldingFibersTakeTurnsBeyondTheRing) {
+  const with_procs one(1);
+  constexpr std::size_t n = 2000;
+  constexpr int rounds = 40;
+  std::vector<int> turns(n, 0);
+  int least_at_first_end = -1;
+  on_fiber([&] {
+    std::vector<fiber*> fibers;
+    for (std::size_t i = 0; i < n; ++i) {
+      fibers.push_back(spawn_fiber([&, i] {
+        while (turns[i] < rounds) {
+          ++turns[i];
+          yield();
+        }
+        if (least_at_first_end < 0) least_at_first_end = *std::min_element(turns.begin(), turns.end());
+      }));
+    }
+    for (fiber* f : fibers) join(f);
+  });
+  EXPECT_GE(least_at_first_end, rounds / 2) << "when the first had all its turns";
 }
 
 // Two fibers that only end when both run at the same time: the second must be found by another P.

@@ -1,0 +1,103 @@
+// What declaring a system call costs (rows as pairs.h says).
+//
+//   enter_exit          enter_syscall + exit_syscall with nothing between; beside it the bare pair of
+//                       compare-and-swaps that a runtime pays which takes its P back with locked
+//                       instructions
+//   enter_exit_getpid   the same around getpid; beside it the bare getpid: extra_ns is the price
+//   blocking_short      blocking(f) with an f that does nothing, at a site that has learnt to be short;
+//                       beside it the compare-and-swap pair
+//   blocking_getpid     blocking(f) around getpid; beside it the bare getpid
+//   typed_getpid        sys::syscall<SYS_getpid>(); beside it the bare getpid
+#include "pairs.h"
+
+#include <baton/syscall/blocking.h>
+#include <baton/syscall/enter_exit.h>
+#include <baton/syscall/raw_syscall.h>
+#include <baton/syscall/syscall.h>
+
+#include <sys/syscall.h>
+#include <atomic>
+#include <cstdint>
+
+namespace {
+
+constexpr std::int64_t plain_ops = 50'000;
+constexpr std::int64_t kernel_ops = 2'000;  // short blocks: the kernel's own time drifts
+
+// Runs f `ops` times; returns the seconds.
+template <class F>
+double timed(std::int64_t ops, F f) {
+  const auto begin = bench::clock_type::now();
+  for (std::int64_t i = 0; i < ops; ++i) f();
+  return bench::seconds_since(begin);
+}
+
+// Two locked instructions on a line that nobody else touches: taken and given back.
+double compare_and_swap_pairs() {
+  std::atomic<std::uint32_t> word{0};
+  return timed(plain_ops, [&word] {
+    std::uint32_t expected = 0;
+    if (!word.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) std::abort();
+    expected = 1;
+    if (!word.compare_exchange_strong(expected, 0, std::memory_order_release, std::memory_order_relaxed)) std::abort();
+    benchmark::DoNotOptimize(word);
+  });
+}
+
+void trap_getpid() { benchmark::DoNotOptimize(baton::sys::raw_syscall(SYS_getpid).value()); }
+
+double bare_getpid() { return timed(kernel_ops, trap_getpid); }
+
+void enter_exit(benchmark::State& state) {
+  bench::run_pairs(
+      state, static_cast<int>(state.range(0)), plain_ops,
+      [] {
+        return timed(plain_ops, [] {
+          baton::enter_syscall();
+          baton::exit_syscall();
+        });
+      },
+      compare_and_swap_pairs);
+}
+
+void enter_exit_getpid(benchmark::State& state) {
+  bench::run_pairs(
+      state, static_cast<int>(state.range(0)), kernel_ops,
+      [] {
+        return timed(kernel_ops, [] {
+          baton::enter_syscall();
+          trap_getpid();
+          baton::exit_syscall();
+        });
+      },
+      bare_getpid);
+}
+
+void blocking_short(benchmark::State& state) {
+  bench::run_pairs(
+      state, static_cast<int>(state.range(0)), plain_ops,
+      [] { return timed(plain_ops, [] { baton::blocking([] { benchmark::ClobberMemory(); }); }); },
+      compare_and_swap_pairs);
+}
+
+void blocking_getpid(benchmark::State& state) {
+  bench::run_pairs(
+      state, static_cast<int>(state.range(0)), kernel_ops,
+      [] { return timed(kernel_ops, [] { baton::blocking([] { trap_getpid(); }); }); }, bare_getpid);
+}
+
+void typed_getpid(benchmark::State& state) {
+  bench::run_pairs(
+      state, static_cast<int>(state.range(0)), kernel_ops,
+      [] { return timed(kernel_ops, [] { benchmark::DoNotOptimize(baton::sys::syscall<SYS_getpid>().value()); }); },
+      bare_getpid);
+}
+
+// The argument is the number of Ps.
+BENCHMARK(enter_exit)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+BENCHMARK(enter_exit_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+BENCHMARK(blocking_short)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+BENCHMARK(blocking_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+BENCHMARK(typed_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+
+}  // namespace
