@@ -1,14 +1,14 @@
 // Text and sockaddr forms of addresses. Nothing here looks a name up.
 #include <baton/netpoll/address.h>
 
-#include <algorithm>
 #include <arpa/inet.h>
-#include <charconv>
-#include <cstddef>
-#include <cstring>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/un.h>
+#include <algorithm>
+#include <charconv>
+#include <cstddef>
+#include <cstring>
 
 namespace baton::net {
 
@@ -134,8 +134,7 @@ address address::from_sockaddr(const sockaddr* sa, socklen_t size) {
 socklen_t address::to_sockaddr(sockaddr_storage& out) const noexcept {
   std::memset(&out, 0, sizeof out);
   switch (family_) {
-    case family::none:
-      return 0;
+    case family::none: return 0;
     case family::ipv4: {
       sockaddr_in in{};
       in.sin_family = AF_INET;
@@ -170,10 +169,8 @@ socklen_t address::to_sockaddr(sockaddr_storage& out) const noexcept {
 std::string address::to_string() const {
   char text[INET6_ADDRSTRLEN] = {};
   switch (family_) {
-    case family::none:
-      return {};
-    case family::local:
-      return path_;
+    case family::none: return {};
+    case family::local: return path_;
     case family::ipv4:
       ::inet_ntop(AF_INET, ip_.data(), text, sizeof text);
       return std::string(text) + ":" + std::to_string(port_);
@@ -204,7 +201,8 @@ address address::with_port(int port) const {
 std::size_t address::hash() const noexcept {
   const std::string_view ip(reinterpret_cast<const char*>(ip_.data()), ip_.size());
   const std::hash<std::string_view> h;
-  return h(ip) ^ (h(path_) * 31) ^ (static_cast<std::size_t>(port_) << 16) ^ (static_cast<std::size_t>(family_) << 40) ^ scope_;
+  return h(ip) ^ (h(path_) * 31) ^ (static_cast<std::size_t>(port_) << 16) ^ (static_cast<std::size_t>(family_) << 40) ^
+         scope_;
 }
 
 }  // namespace baton::net

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <absl/status/statusor.h>
+#include <sys/socket.h>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
-#include <sys/socket.h>
 
 namespace baton::net {
 
@@ -38,7 +38,7 @@ class address {
 
   [[nodiscard]] family kind() const noexcept { return family_; }
   [[nodiscard]] bool is_ip() const noexcept { return family_ == family::ipv4 || family_ == family::ipv6; }
-  [[nodiscard]] bool is_wildcard() const noexcept;       // 0.0.0.0 or ::
+  [[nodiscard]] bool is_wildcard() const noexcept;           // 0.0.0.0 or ::
   [[nodiscard]] int port() const noexcept { return port_; }  // 0 for Unix sockets
   [[nodiscard]] address with_port(int port) const;
   // The path, or "@name"; empty for IP addresses.
@@ -53,8 +53,8 @@ class address {
  private:
   family family_ = family::none;
   std::uint16_t port_ = 0;
-  std::uint32_t scope_ = 0;              // interface of a link-local IPv6 address
-  std::array<unsigned char, 16> ip_{};   // network order; IPv4 in the first four
+  std::uint32_t scope_ = 0;             // interface of a link-local IPv6 address
+  std::array<unsigned char, 16> ip_{};  // network order; IPv4 in the first four
   std::string path_;
 };
 

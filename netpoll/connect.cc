@@ -16,10 +16,10 @@
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/owned_fd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace baton::net {

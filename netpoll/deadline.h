@@ -52,7 +52,8 @@ template <class Clock, class Duration>
     const std::int64_t clock_now = saturated_ns(Clock::now().time_since_epoch());
     if (since_epoch == sched::platform::forever_ns) return since_epoch;
     std::int64_t left = 0;
-    if (__builtin_sub_overflow(since_epoch, clock_now, &left)) return since_epoch > clock_now ? sched::platform::forever_ns : 0;
+    if (__builtin_sub_overflow(since_epoch, clock_now, &left))
+      return since_epoch > clock_now ? sched::platform::forever_ns : 0;
     return saturated_sum(sched::platform::now_ns(), left);
   }
 }

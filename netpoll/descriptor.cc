@@ -136,12 +136,9 @@ void descriptor::close_number() noexcept {
 
 absl::Status descriptor::status_of(const io_result& r, const char* operation, const std::string& object) const {
   switch (r.failure) {
-    case poll_failure::none:
-      break;
-    case poll_failure::closed:
-      return absl::CancelledError(describe(operation, object, "closed"));
-    case poll_failure::expired:
-      return absl::DeadlineExceededError(describe(operation, object, "deadline exceeded"));
+    case poll_failure::none: break;
+    case poll_failure::closed: return absl::CancelledError(describe(operation, object, "closed"));
+    case poll_failure::expired: return absl::DeadlineExceededError(describe(operation, object, "deadline exceeded"));
     case poll_failure::cancelled: {
       std::shared_ptr<cancellation> context;
       {

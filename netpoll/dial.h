@@ -10,9 +10,9 @@
 namespace baton::net {
 
 struct dial_options {
-  time_limit timeout = {};    // for all of it: look-up and every address
-  context_option ctx = {};    // a baton::context: ends the attempt with its error
-  std::string local = {};     // the address to connect from, "10.0.0.1:0"
+  time_limit timeout = {};  // for all of it: look-up and every address
+  context_option ctx = {};  // a baton::context: ends the attempt with its error
+  std::string local = {};   // the address to connect from, "10.0.0.1:0"
 };
 
 // (S) Connects to "host:port"; the host may be a name, an IPv4 address, an IPv6 address in brackets, or

@@ -22,16 +22,16 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/lock.h>
 
-#include <cerrno>
-#include <climits>
-#include <cstdint>
-#include <ctime>
-#include <new>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <ctime>
+#include <new>
 
 namespace baton::net {
 

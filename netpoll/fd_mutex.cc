@@ -58,7 +58,8 @@ fd_mutex::locked fd_mutex::lock_slow(side s) noexcept {
   std::uint64_t old = word_.load(mo::relaxed);
   for (;;) {
     if ((old & closed_bit) != 0) return holds_reference ? locked::closed_held : locked::closed;
-    if (!holds_reference && references(old) == count_max) sched::fatal("too many concurrent operations on a descriptor");
+    if (!holds_reference && references(old) == count_max)
+      sched::fatal("too many concurrent operations on a descriptor");
     const std::uint64_t with_reference = old + (holds_reference ? 0 : reference_one);
     if ((old & lock_bit(s)) == 0) {
       // acquire: as in lock().

@@ -46,14 +46,14 @@ class ticket_queue {
 class fd_mutex {
  public:
   enum class side : std::uint8_t { read, write };
-  enum class [[nodiscard]] locked : std::uint8_t {
-    yes,          // the lock and its reference are the caller's, until unlock()
-    closed,       // nothing was taken
-    closed_held,  // closed while queueing: there is no lock, but a reference, until release()
+  enum class [[nodiscard]] locked : std::uint8_t{
+      yes,          // the lock and its reference are the caller's, until unlock()
+      closed,       // nothing was taken
+      closed_held,  // closed while queueing: there is no lock, but a reference, until release()
   };
-  enum class [[nodiscard]] released : std::uint8_t {
-    in_use,  // nothing to do
-    last,    // closed, and this was the last reference: close the number, then call drained()
+  enum class [[nodiscard]] released : std::uint8_t{
+      in_use,  // nothing to do
+      last,    // closed, and this was the last reference: close the number, then call drained()
   };
 
   fd_mutex() noexcept = default;

@@ -33,7 +33,8 @@ namespace baton::net {
 namespace {
 
 constexpr std::uint32_t chunk_size = 64;
-constexpr std::uint32_t chunks_max = 1u << 16;  // 4 million descriptors, the kernel's own usual limit (nr_open) is 1 million
+constexpr std::uint32_t chunks_max =
+    1u << 16;  // 4 million descriptors, the kernel's own usual limit (nr_open) is 1 million
 
 }  // namespace
 
@@ -130,13 +131,9 @@ void poll_descriptor::wait(poll_side side, sched::wait_reason why) noexcept {
   sched::strand* const self = sched::current_strand();
   sched::prepare_park(self, why);
   switch (s.arm(self)) {
-    case poll_slot::armed::was_ready:
-      sched::cancel_park(self);
-      return;
-    case poll_slot::armed::busy:
-      sched::fatal("two strands wait for the same side of a descriptor");
-    case poll_slot::armed::waiting:
-      break;
+    case poll_slot::armed::was_ready: sched::cancel_park(self); return;
+    case poll_slot::armed::busy: sched::fatal("two strands wait for the same side of a descriptor");
+    case poll_slot::armed::waiting: break;
   }
   // seq_cst: the strand's half of the Dekker pair; pairs with raise().
   if ((flags_.load(mo::seq_cst) & failures_of(side)) != 0 && s.withdraw(self)) {

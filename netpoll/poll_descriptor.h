@@ -74,7 +74,7 @@ class alignas(64) poll_descriptor {
   enum flag : std::uint32_t { closing = 1, read_expired = 2, write_expired = 4, cancelled_flag = 8, hangup = 16 };
 
   struct deadline {
-    std::uint64_t seq = 0;                      // of the deadline in force
+    std::uint64_t seq = 0;  // of the deadline in force
     std::int64_t when_ns = sched::platform::forever_ns;
     sched::timer_handle timer;
   };

@@ -39,10 +39,10 @@ namespace mo = sched::platform::mo;
 
 class poll_slot {
  public:
-  enum class [[nodiscard]] armed : std::uint8_t {
-    waiting,   // published: park(), unless withdraw() succeeds first
-    was_ready, // an edge came and is now used up: cancel_park() and try the call
-    busy,      // another strand waits here: the caller does not hold the side's lock
+  enum class [[nodiscard]] armed : std::uint8_t{
+      waiting,    // published: park(), unless withdraw() succeeds first
+      was_ready,  // an edge came and is now used up: cancel_park() and try the call
+      busy,       // another strand waits here: the caller does not hold the side's lock
   };
 
   [[nodiscard]] armed arm(sched::strand* self) noexcept {

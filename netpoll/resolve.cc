@@ -6,11 +6,11 @@
 #include <baton/netpoll/error_text.h>
 #include <baton/syscall/blocking.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <algorithm>
+#include <cerrno>
 
 namespace baton::net {
 
@@ -19,20 +19,15 @@ namespace {
 absl::Status lookup_error(int code, int error, const std::string& host) {
   const std::string text = describe("resolve", host, ::gai_strerror(code));
   switch (code) {
-    case EAI_SYSTEM:
-      return errno_status(error, "resolve", host);
+    case EAI_SYSTEM: return errno_status(error, "resolve", host);
     case EAI_NONAME:
     case EAI_NODATA:
     case EAI_ADDRFAMILY:
-    case EAI_SERVICE:
-      return absl::NotFoundError(text);
+    case EAI_SERVICE: return absl::NotFoundError(text);
     case EAI_AGAIN:
-    case EAI_FAIL:
-      return absl::UnavailableError(text);
-    case EAI_MEMORY:
-      return absl::ResourceExhaustedError(text);
-    default:
-      return absl::InvalidArgumentError(text);
+    case EAI_FAIL: return absl::UnavailableError(text);
+    case EAI_MEMORY: return absl::ResourceExhaustedError(text);
+    default: return absl::InvalidArgumentError(text);
   }
 }
 
@@ -56,8 +51,8 @@ absl::StatusOr<std::vector<address>> look_up(const std::string& host, const std:
   hints.ai_family = family == address::family::ipv4 ? AF_INET : family == address::family::ipv6 ? AF_INET6 : AF_UNSPEC;
   lookup found;
   blocking(will_block, [&] {
-    found.code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.empty() ? nullptr : service.c_str(), &hints,
-                               &found.list);
+    found.code = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), service.empty() ? nullptr : service.c_str(),
+                               &hints, &found.list);
     found.error = errno;
   });
   if (found.code != 0) return lookup_error(found.code, found.error, host.empty() ? service : host);
@@ -79,7 +74,8 @@ bool fits(const address& a, address::family wanted) noexcept {
 absl::StatusOr<std::vector<address>> resolve(const std::string& host, resolve_options options) {
   if (host.empty()) return absl::InvalidArgumentError(describe("resolve", "", "no host"));
   if (absl::StatusOr<address> number = address::from_ip(host, options.port); number.ok()) {
-    if (!fits(*number, options.family)) return absl::NotFoundError(describe("resolve", host, "not of the family asked for"));
+    if (!fits(*number, options.family))
+      return absl::NotFoundError(describe("resolve", host, "not of the family asked for"));
     return std::vector<address>{*std::move(number)};
   }
   if (options.port < 0 || options.port > 65535) {

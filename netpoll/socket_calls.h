@@ -6,9 +6,9 @@
 #include <baton/netpoll/address.h>
 #include <baton/syscall/raw_syscall.h>
 
-#include <cstddef>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <cstddef>
 
 namespace baton::net::calls {
 

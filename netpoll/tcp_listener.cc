@@ -10,10 +10,10 @@
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/owned_fd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <algorithm>
+#include <cerrno>
 #include <utility>
 #include <vector>
 
@@ -42,10 +42,8 @@ bool concerns_one_connection(long answer) noexcept {
     case EHOSTDOWN:
     case ENONET:
     case EHOSTUNREACH:
-    case ENETUNREACH:
-      return true;
-    default:
-      return false;
+    case ENETUNREACH: return true;
+    default: return false;
   }
 }
 
@@ -76,7 +74,9 @@ absl::StatusOr<tcp_listener> tcp_listener::bind(const std::string& text, listen_
 }
 
 absl::StatusOr<tcp_listener> tcp_listener::bind_to(const address& where, const listen_options& options) {
-  const auto failed = [&where](long answer) { return errno_status(static_cast<int>(-answer), "listen", where.to_string()); };
+  const auto failed = [&where](long answer) {
+    return errno_status(static_cast<int>(-answer), "listen", where.to_string());
+  };
   const int family = where.kind() == address::family::ipv6 ? AF_INET6 : AF_INET;
   const long number = calls::open_socket(family, SOCK_STREAM);
   if (number < 0) return failed(number);
@@ -121,9 +121,8 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
     result.error = static_cast<int>(-n);
     return io_step::done;
   };
-  const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, step, [&](const io_result& bad) {
-    error = io.status_of(bad, "accept", state_->name());
-  });
+  const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, step,
+                                  [&](const io_result& bad) { error = io.status_of(bad, "accept", state_->name()); });
   if (!r.ok()) return error;
 
   const int fd = static_cast<int>(r.count);

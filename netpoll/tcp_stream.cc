@@ -5,13 +5,13 @@
 #include <baton/netpoll/tcp_state.h>
 #include <baton/syscall/syscall.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/uio.h>
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/uio.h>
 #include <utility>
 
 namespace baton::net {

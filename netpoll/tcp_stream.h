@@ -19,12 +19,12 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <sys/types.h>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <sys/types.h>
 
 namespace baton::net {
 
@@ -53,7 +53,9 @@ class tcp_stream {
   // scheduler. The kernel knows no MSG_NOSIGNAL for this call: it relies on options::ignore_sigpipe.
   absl::StatusOr<std::size_t> send_file(int file, off_t offset, std::size_t size);
   template <class File>
-  requires requires(const File& f) { { f.native_handle() } -> std::convertible_to<int>; }
+  requires requires(const File& f) {
+    { f.native_handle() } -> std::convertible_to<int>;
+  }
   absl::StatusOr<std::size_t> send_file(const File& file, off_t offset, std::size_t size) {
     return send_file(static_cast<int>(file.native_handle()), offset, size);
   }

@@ -122,14 +122,10 @@ void ready_all(sched::waiter* chain) noexcept {
 
 }  // namespace
 
-context_state::context_state(std::shared_ptr<context_state> parent,
-                             std::int64_t deadline_ns) noexcept
-    : parent_(std::move(parent)),
-      root_(parent_ != nullptr ? parent_->root_ : this),
-      deadline_ns_(deadline_ns) {}
+context_state::context_state(std::shared_ptr<context_state> parent, std::int64_t deadline_ns) noexcept
+    : parent_(std::move(parent)), root_(parent_ != nullptr ? parent_->root_ : this), deadline_ns_(deadline_ns) {}
 
-std::shared_ptr<context_state> context_state::make(std::shared_ptr<context_state> parent,
-                                                   std::int64_t deadline_ns) {
+std::shared_ptr<context_state> context_state::make(std::shared_ptr<context_state> parent, std::int64_t deadline_ns) {
   const std::int64_t inherited = parent != nullptr ? parent->deadline_ns_ : platform::forever_ns;
   const bool earlier = deadline_ns < inherited;
   auto s = std::make_shared<context_state>(std::move(parent), earlier ? deadline_ns : inherited);
@@ -174,13 +170,11 @@ absl::Status context_state::error() const {
   const context_state* const source = source_.load(platform::mo::acquire);
   if (source == nullptr) return absl::OkStatus();
   // A deadline's callback cannot make a status: it leaves cause_ ok.
-  return source->cause_.ok() ? absl::DeadlineExceededError("context deadline exceeded")
-                             : source->cause_;
+  return source->cause_.ok() ? absl::DeadlineExceededError("context deadline exceeded") : source->cause_;
 }
 
 // The next of a walk, parents before children; null after the last.
-context_state* context_state::next_in_tree(context_state* s, const context_state* top,
-                                           bool skip_children) noexcept {
+context_state* context_state::next_in_tree(context_state* s, const context_state* top, bool skip_children) noexcept {
   if (!skip_children && s->first_child_ != nullptr) return s->first_child_;
   while (s != top) {
     if (s->next_sibling_ != nullptr) return s->next_sibling_;
@@ -332,18 +326,14 @@ void context_state::notify_subscribers() noexcept {
 
 bool context::is_done() const noexcept { return state_ != nullptr && state_->is_done(); }
 
-absl::Status context::error() const {
-  return state_ == nullptr ? absl::OkStatus() : state_->error();
-}
+absl::Status context::error() const { return state_ == nullptr ? absl::OkStatus() : state_->error(); }
 
 std::optional<context::time_point> context::deadline() const noexcept {
   if (state_ == nullptr || state_->deadline_ns() == sched::platform::forever_ns) return {};
   return time_point(std::chrono::nanoseconds(state_->deadline_ns()));
 }
 
-void context::wait_done() const {
-  static_cast<void>(wait_done_until_ns(sched::platform::forever_ns));
-}
+void context::wait_done() const { static_cast<void>(wait_done_until_ns(sched::platform::forever_ns)); }
 
 bool context::wait_done_until_ns(std::int64_t deadline_ns) const {
   if (state_ != nullptr) {

@@ -67,16 +67,12 @@ class context {
   [[nodiscard]] std::shared_ptr<net::cancellation> as_cancellation() const;
 
   // Whether both are the same context.
-  friend bool operator==(const context& a, const context& b) noexcept {
-    return a.state_ == b.state_;
-  }
+  friend bool operator==(const context& a, const context& b) noexcept { return a.state_ == b.state_; }
 
  private:
   friend class cancellable_context;
-  friend cancellable_context detail::derive_context(const context& parent,
-                                                    std::int64_t deadline_ns);
-  explicit context(std::shared_ptr<detail::context_state> state) noexcept
-      : state_(std::move(state)) {}
+  friend cancellable_context detail::derive_context(const context& parent, std::int64_t deadline_ns);
+  explicit context(std::shared_ptr<detail::context_state> state) noexcept : state_(std::move(state)) {}
   bool wait_done_until_ns(std::int64_t deadline_ns) const;
 
   std::shared_ptr<detail::context_state> state_;
@@ -92,8 +88,7 @@ class cancellable_context : public context {
   void cancel(absl::Status cause = absl::CancelledError()) const;
 
  private:
-  friend cancellable_context detail::derive_context(const context& parent,
-                                                    std::int64_t deadline_ns);
+  friend cancellable_context detail::derive_context(const context& parent, std::int64_t deadline_ns);
   using context::context;
 };
 
@@ -104,8 +99,7 @@ class cancellable_context : public context {
 // As with_cancel(), and done with DEADLINE_EXCEEDED after that time, unless the parent's deadline is
 // earlier anyway. A deadline that has passed makes it done from the start.
 template <class Rep, class Period>
-[[nodiscard]] cancellable_context with_timeout(const context& parent,
-                                               std::chrono::duration<Rep, Period> timeout) {
+[[nodiscard]] cancellable_context with_timeout(const context& parent, std::chrono::duration<Rep, Period> timeout) {
   return detail::derive_context(parent, detail::deadline_after(timeout));
 }
 template <class Clock, class Duration>

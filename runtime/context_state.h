@@ -16,8 +16,7 @@
 namespace baton::detail {
 
 // See context.cc for who holds what, and the lock.
-class context_state final : public net::cancellation,
-                            public std::enable_shared_from_this<context_state> {
+class context_state final : public net::cancellation, public std::enable_shared_from_this<context_state> {
  public:
   // Null parent: below the background.
   [[nodiscard]] static std::shared_ptr<context_state> make(std::shared_ptr<context_state> parent,
@@ -46,30 +45,29 @@ class context_state final : public net::cancellation,
   struct work;
   static void on_timer(void* self, std::uint64_t seq, sched::fiber_list& readied) noexcept;
   static void take_work(context_state* s, work& todo) noexcept;
-  static context_state* next_in_tree(context_state* s, const context_state* top,
-                                     bool skip_children) noexcept;
+  static context_state* next_in_tree(context_state* s, const context_state* top, bool skip_children) noexcept;
   void finish_tree(work& todo) noexcept;
   void link_to_parent() noexcept;
 
   const std::shared_ptr<context_state> parent_;
-  context_state* const root_;         // of the tree, perhaps this; its lock_ guards the whole tree
-  const std::int64_t deadline_ns_;          // the earliest on the way to the root; forever_ns: none
-  sched::platform::spin_lock lock_;   // used in the root only
-  sched::timer_handle timer_;         // written before anybody else knows this context
+  context_state* const root_;        // of the tree, perhaps this; its lock_ guards the whole tree
+  const std::int64_t deadline_ns_;   // the earliest on the way to the root; forever_ns: none
+  sched::platform::spin_lock lock_;  // used in the root only
+  sched::timer_handle timer_;        // written before anybody else knows this context
 
   // Null while not done; then the context with the cause: this one or one above, which is kept alive
   // by parent_. Written once, under the lock.
   sched::platform::atomic<const context_state*> source_{nullptr};
-  absl::Status cause_;                // of a source; written before source_
+  absl::Status cause_;  // of a source; written before source_
 
   // Guarded by root_->lock_.
   context_state* first_child_ = nullptr;
   context_state* next_sibling_ = nullptr;
   context_state* prev_sibling_ = nullptr;
   sched::waiter_list waiters_;
-  node* subscribers_ = nullptr;       // a node's data is this while it is linked here
-  const node* notifying_ = nullptr;   // the subscriber that is being called
-  bool somebody_waits_ = false;       // in unsubscribe, for the end of that call
+  node* subscribers_ = nullptr;      // a node's data is this while it is linked here
+  const node* notifying_ = nullptr;  // the subscriber that is being called
+  bool somebody_waits_ = false;      // in unsubscribe, for the end of that call
   sched::platform::atomic<std::uint32_t> calls_ended_{0};
 
   // While notify_subscribers() is still to come: keeps this alive, and links it to the next.

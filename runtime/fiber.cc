@@ -29,8 +29,8 @@ void log_unfetched_exception(sched::fiber* f, std::exception_ptr& e) noexcept {
   describe_exception(e, what, sizeof what);
   const auto id = static_cast<unsigned long long>(sched::id_of(f));
   if (f->name[0] != '\0') {
-    sched::warn("fiber %llu \"%.*s\": an exception nobody fetched: %s", id,
-                static_cast<int>(sizeof f->name), f->name, what);
+    sched::warn("fiber %llu \"%.*s\": an exception nobody fetched: %s", id, static_cast<int>(sizeof f->name), f->name,
+                what);
   } else {
     sched::warn("fiber %llu: an exception nobody fetched: %s", id, what);
   }

@@ -51,9 +51,8 @@ class closure {
   template <class... Given>
   explicit closure(std::in_place_t, Given&&... given) : parts_(std::forward<Given>(given)...) {}
   result operator()() {
-    return std::apply(
-        [](F& f, Args&... args) -> result { return std::invoke(std::move(f), std::move(args)...); },
-        parts_);
+    return std::apply([](F& f, Args&... args) -> result { return std::invoke(std::move(f), std::move(args)...); },
+                      parts_);
   }
 
  private:
@@ -77,7 +76,7 @@ using closure_for = closure<std::decay_t<F>, std::decay_t<Args>...>;
 
 template <class F, class... Args>
 concept startable = std::is_constructible_v<std::decay_t<F>, F> &&
-                    (std::is_constructible_v<std::decay_t<Args>, Args> && ...) &&
+                    (std::is_constructible_v<std::decay_t<Args>, Args>&&...) &&
                     std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>;
 
 template <class F>
@@ -104,9 +103,9 @@ class launch_guard {
 
 template <class C>
 sched::prepared_fiber prepare(const attributes& a) {
-  const sched::prepared_fiber p =
-      sched::prepare_fiber({a.name, a.stack_size}, sizeof(C), alignof(C));
-  if (p.f == nullptr) [[unlikely]] throw_no_memory();
+  const sched::prepared_fiber p = sched::prepare_fiber({a.name, a.stack_size}, sizeof(C), alignof(C));
+  if (p.f == nullptr) [[unlikely]]
+    throw_no_memory();
   return p;
 }
 
@@ -158,12 +157,10 @@ sched::fiber* start_joinable(const attributes& a, F&& f, Args&&... args) {
 // Runs f(args...) as a fiber that nobody waits for. What it returns is dropped. An exception that
 // escapes it is reported on stderr, with the fiber's id and name, and std::terminate()s the process.
 template <class F, class... Args>
-  requires detail::no_attributes<F> && detail::startable<F, Args...>
-void go(F&& f, Args&&... args) {
-  detail::start_detached({}, std::forward<F>(f), std::forward<Args>(args)...);
-}
+requires detail::no_attributes<F> && detail::startable<F, Args...>
+void go(F&& f, Args&&... args) { detail::start_detached({}, std::forward<F>(f), std::forward<Args>(args)...); }
 template <class F, class... Args>
-  requires detail::startable<F, Args...>
+requires detail::startable<F, Args...>
 void go(attributes a, F&& f, Args&&... args) {
   detail::start_detached(a, std::forward<F>(f), std::forward<Args>(args)...);
 }
@@ -195,7 +192,8 @@ class [[nodiscard]] fiber {
   // (S) Waits for the fiber's end; returns its result, or rethrows its exception. Misuse: a second
   // join, a join after detach() or of an empty handle, a fiber that joins itself.
   T join() {
-    if (f_ == nullptr) [[unlikely]] detail::not_joinable("join");
+    if (f_ == nullptr) [[unlikely]]
+      detail::not_joinable("join");
     sched::join_fiber(f_);
     return detail::fiber_result<T>::take(std::exchange(f_, nullptr));
   }
@@ -206,7 +204,8 @@ class [[nodiscard]] fiber {
   // Lets the fiber run on without anybody waiting for it; its result is dropped where it ends, and an
   // exception reported. Never switches. Misuse: a handle that is not joinable.
   void detach() noexcept {
-    if (f_ == nullptr) [[unlikely]] detail::not_joinable("detach");
+    if (f_ == nullptr) [[unlikely]]
+      detail::not_joinable("detach");
     sched::fiber* const f = std::exchange(f_, nullptr);
     sched::set_result_dropper(f, &detail::fiber_result<T>::drop);
     if (!sched::detach_fiber(f)) return;
@@ -215,20 +214,17 @@ class [[nodiscard]] fiber {
   }
 
   // Of the fiber; none after join or detach.
-  [[nodiscard]] fiber_id id() const noexcept {
-    return f_ == nullptr ? fiber_id() : fiber_id(sched::id_of(f_));
-  }
+  [[nodiscard]] fiber_id id() const noexcept { return f_ == nullptr ? fiber_id() : fiber_id(sched::id_of(f_)); }
 
   friend void swap(fiber& a, fiber& b) noexcept { std::swap(a.f_, b.f_); }
 
  private:
   template <class F, class... Args>
-    requires detail::no_attributes<F> && detail::startable<F, Args...>
+  requires detail::no_attributes<F> && detail::startable<F, Args...>
   friend fiber<typename detail::closure_for<F, Args...>::result> spawn(F&& f, Args&&... args);
   template <class F, class... Args>
-    requires detail::startable<F, Args...>
-  friend fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a, F&& f,
-                                                                       Args&&... args);
+  requires detail::startable<F, Args...>
+  friend fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a, F&& f, Args&&... args);
 
   explicit fiber(sched::fiber* f) noexcept : f_(f) {}
 
@@ -245,16 +241,15 @@ class [[nodiscard]] fiber {
 
 // Runs f(args...) as a fiber and returns the handle through which its result is fetched.
 template <class F, class... Args>
-  requires detail::no_attributes<F> && detail::startable<F, Args...>
-fiber<typename detail::closure_for<F, Args...>::result> spawn(F&& f, Args&&... args) {
+requires detail::no_attributes<F> && detail::startable<F, Args...>
+    fiber<typename detail::closure_for<F, Args...>::result> spawn(F&& f, Args&&... args) {
   using result = typename detail::closure_for<F, Args...>::result;
-  return fiber<result>(
-      detail::start_joinable({}, std::forward<F>(f), std::forward<Args>(args)...));
+  return fiber<result>(detail::start_joinable({}, std::forward<F>(f), std::forward<Args>(args)...));
 }
 template <class F, class... Args>
-  requires detail::startable<F, Args...>
-fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a, F&& f,
-                                                              Args&&... args) {
+requires detail::startable<F, Args...> fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a,
+                                                                                                     F&& f,
+                                                                                                     Args&&... args) {
   using result = typename detail::closure_for<F, Args...>::result;
   return fiber<result>(detail::start_joinable(a, std::forward<F>(f), std::forward<Args>(args)...));
 }

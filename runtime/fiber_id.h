@@ -41,7 +41,5 @@ std::ostream& operator<<(std::ostream& out, fiber_id id);
 
 template <>
 struct std::hash<baton::fiber_id> {
-  std::size_t operator()(baton::fiber_id id) const noexcept {
-    return std::hash<std::uint64_t>{}(id.value());
-  }
+  std::size_t operator()(baton::fiber_id id) const noexcept { return std::hash<std::uint64_t>{}(id.value()); }
 };

@@ -31,8 +31,7 @@ struct nothing {};
 template <class T>
 using stored_result =
     std::conditional_t<std::is_void_v<T>, nothing,
-                       std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*,
-                                          std::remove_cv_t<T>>>;
+                       std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, std::remove_cv_t<T>>>;
 
 template <class T>
 class outcome {
@@ -71,9 +70,7 @@ class outcome {
     }
   }
 
-  [[nodiscard]] std::exception_ptr* exception() noexcept {
-    return what_ == holds::exception ? &exception_ : nullptr;
-  }
+  [[nodiscard]] std::exception_ptr* exception() noexcept { return what_ == holds::exception ? &exception_ : nullptr; }
   // The value is moved out of; what is left dies with the outcome.
   T take_value() {
     if constexpr (std::is_void_v<T>) {

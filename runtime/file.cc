@@ -68,8 +68,7 @@ bool file::read_cached(bytes buffer, off_t offset, std::size_t& count) {
   // relaxed: see operator=.
   if (!try_cache_.load(platform::mo::relaxed)) return false;
   const ::iovec one = as_iovec(buffer);
-  const sys::result<long> n =
-      sys::raw_syscall(SYS_preadv2, fd_, &one, 1, offset, 0, RWF_NOWAIT);
+  const sys::result<long> n = sys::raw_syscall(SYS_preadv2, fd_, &one, 1, offset, 0, RWF_NOWAIT);
   if (n) {
     count = static_cast<std::size_t>(*n);
     return true;
@@ -149,8 +148,7 @@ absl::StatusOr<std::string> read_file(const std::string& path) try {
   std::string text(first_size(f->stat()), '\0');
   std::size_t length = 0;
   for (;;) {
-    const absl::StatusOr<std::size_t> n =
-        f->read(bytes(text.data() + length, text.size() - length));
+    const absl::StatusOr<std::size_t> n = f->read(bytes(text.data() + length, text.size() - length));
     if (!n.ok()) return n.status();
     if (*n == 0) break;
     length += *n;

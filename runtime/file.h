@@ -44,8 +44,7 @@ class file {
   ~file();
 
   // (S) As open(2); O_CLOEXEC is added. `mode` is for O_CREAT.
-  [[nodiscard]] static absl::StatusOr<file> open(const std::string& path, int flags = O_RDONLY,
-                                                 mode_t mode = 0644);
+  [[nodiscard]] static absl::StatusOr<file> open(const std::string& path, int flags = O_RDONLY, mode_t mode = 0644);
   // Takes over an open descriptor; `name` stands for the path in messages.
   [[nodiscard]] static file adopt(int fd, std::string name);
 

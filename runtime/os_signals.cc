@@ -126,8 +126,7 @@ class hub {
 
   // Under the lock, all of these.
   list::iterator find(const channel<int>& to) {
-    return std::find_if(all_.begin(), all_.end(),
-                        [&](const subscription_ptr& s) { return s->to == to; });
+    return std::find_if(all_.begin(), all_.end(), [&](const subscription_ptr& s) { return s->to == to; });
   }
   [[nodiscard]] signal_set wanted_by_any() const {
     signal_set all = 0;
@@ -176,8 +175,7 @@ class hub {
       return;
     }
     try {
-      go({.name = "os signals"},
-         [this, kept = std::move(events)]() mutable { listen(*kept); });
+      go({.name = "os signals"}, [this, kept = std::move(events)]() mutable { listen(*kept); });
     } catch (...) {
       wake_fd.store(-1, platform::mo::relaxed);
       throw;
@@ -247,7 +245,7 @@ class hub {
         sent = s->to.send_for(signal, look_up_every);
         if (sent != channel_status::timeout) break;
         const platform::lock_guard hold(lock_);
-        s->pending &= ~bit_of(signal);             // it is here, undelivered
+        s->pending &= ~bit_of(signal);                 // it is here, undelivered
         if ((s->wanted & bit_of(signal)) == 0) break;  // stopped
       }
       if (sent == channel_status::closed) stop(s->to);
@@ -277,9 +275,7 @@ signal_set set_of(std::initializer_list<int> signals) {
 
 }  // namespace
 
-void notify(channel<int> to, std::initializer_list<int> signals) {
-  hub::get().notify(to, set_of(signals));
-}
+void notify(channel<int> to, std::initializer_list<int> signals) { hub::get().notify(to, set_of(signals)); }
 void stop(channel<int> to) { hub::get().stop(to); }
 void ignore(std::initializer_list<int> signals) { hub::get().ignore(set_of(signals)); }
 void reset(std::initializer_list<int> signals) {

@@ -50,9 +50,8 @@ int run(Main&& main_function, options o = {}) {
   detail::begin_run(o);
   const detail::run_scope scope;
   // By reference: it outlives the fiber, and need be neither copied nor moved.
-  auto fiber = spawn({.name = "main"}, [&main_function]() -> result {
-    return std::invoke(std::forward<Main>(main_function));
-  });
+  auto fiber =
+      spawn({.name = "main"}, [&main_function]() -> result { return std::invoke(std::forward<Main>(main_function)); });
   if constexpr (std::is_void_v<result>) {
     fiber.join();
     return 0;

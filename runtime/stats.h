@@ -13,17 +13,17 @@ struct runtime_stats {
   std::uint64_t fibers = 0;         // alive now
   std::uint64_t fibers_parked = 0;  // of these, waiting for something now
   std::uint64_t spawned = 0;
-  std::uint64_t switches = 0;       // of a thread from one fiber to another
-  std::uint64_t steals = 0;         // of runnable fibers by another processor
-  std::uint64_t slices_ended = 0;   // fibers told to let others run
+  std::uint64_t switches = 0;      // of a thread from one fiber to another
+  std::uint64_t steals = 0;        // of runnable fibers by another processor
+  std::uint64_t slices_ended = 0;  // fibers told to let others run
 
   // Threads and processors.
-  std::uint64_t threads = 0;        // of the runtime, now
-  std::uint64_t threads_idle = 0;   // of these, asleep for want of work
+  std::uint64_t threads = 0;       // of the runtime, now
+  std::uint64_t threads_idle = 0;  // of these, asleep for want of work
   std::uint64_t threads_started = 0;
   std::uint64_t thread_failures = 0;  // that could not be started
-  std::uint64_t procs = 0;          // now
-  std::uint64_t procs_idle = 0;     // now
+  std::uint64_t procs = 0;            // now
+  std::uint64_t procs_idle = 0;       // now
 
   // Calls that block, and how the processor got away from their thread: handed over at entry by a call
   // that is known to block, by one that is not known yet, by one that said so; taken by the monitor
@@ -35,16 +35,16 @@ struct runtime_stats {
   std::uint64_t rescues = 0;
   std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
 
-  std::uint64_t polls = 0;          // of the network
+  std::uint64_t polls = 0;  // of the network
   std::uint64_t timers = 0;
 
   // Memory for stacks, now.
   std::uint64_t stacks = 0;
-  std::uint64_t stack_bytes = 0;    // address space
+  std::uint64_t stack_bytes = 0;  // address space
   std::uint64_t stacks_unguarded = 0;
 
-  const char* guard = "";           // how stacks are guarded: "region", "mprotect", "none"
-  const char* barrier = "";         // what revoking a processor costs: "membarrier" or "fence"
+  const char* guard = "";    // how stacks are guarded: "region", "mprotect", "none"
+  const char* barrier = "";  // what revoking a processor costs: "membarrier" or "fence"
 };
 
 // From any fiber or thread; never switches. Some microseconds.

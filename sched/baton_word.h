@@ -47,11 +47,11 @@ enum class place : std::uint32_t {
 class baton_word {
  public:
   enum notice_bit : std::uint32_t {
-    asked = 1,    // a revoker wants the P
-    no_p = 2,     // this M has none
+    asked = 1,       // a revoker wants the P
+    no_p = 2,        // this M has none
     slice_over = 4,  // the time slice is used up
-    dead = 8,     // this is the child of a fork: nothing of the runtime works
-    frozen = 16,  // the process is ending: stop here
+    dead = 8,        // this is the child of a fork: nothing of the runtime works
+    frozen = 16,     // the process is ending: stop here
   };
 
   // ---- the M that owns this object ----

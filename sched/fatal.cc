@@ -4,10 +4,10 @@
 #include <baton/sched/machine.h>
 #include <baton/sched/platform/thread.h>
 
+#include <unistd.h>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
-#include <unistd.h>
 
 namespace baton::sched {
 

@@ -42,17 +42,17 @@ struct alignas(64) fiber : strand {
   void* context = nullptr;               // where it was left (an fcontext_t); meaningful while it does not run
   fiber* next = nullptr;                 // link of whatever queue or free list holds it
   exception_state exceptions;
-  std::uint32_t syscall_depth = 0;       // enter_syscall minus exit_syscall
-  std::uint32_t index = 0;               // in the slab
-  machine* on = nullptr;                 // the M that runs it; meaningful while it runs
+  std::uint32_t syscall_depth = 0;  // enter_syscall minus exit_syscall
+  std::uint32_t index = 0;          // in the slab
+  machine* on = nullptr;            // the M that runs it; meaningful while it runs
   fiber_entry entry = nullptr;
 
   // ---- second line: birth and end ----
   void* closure = nullptr;
   platform::atomic<std::uintptr_t> join{join_running};
   std::uint64_t id = 0;
-  std::uint64_t spawner = 0;             // id of the fiber that spawned it; 0: a plain thread
-  void* locals = nullptr;                // for the runtime layer: fiber-local values
+  std::uint64_t spawner = 0;  // id of the fiber that spawned it; 0: a plain thread
+  void* locals = nullptr;     // for the runtime layer: fiber-local values
   char name[limits::fiber_name_max] = {};
 
   // ---- third line ----

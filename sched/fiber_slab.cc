@@ -4,8 +4,8 @@
 
 #include <baton/sched/platform/lock.h>
 
-#include <new>
 #include <sys/mman.h>
+#include <new>
 
 namespace baton::sched {
 

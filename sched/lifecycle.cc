@@ -21,17 +21,17 @@
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
-#include <baton/sched/stack_pool.h>
 #include <baton/sched/stack_overflow.h>
+#include <baton/sched/stack_pool.h>
 
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
-#include <pthread.h>
-#include <sched.h>
-#include <unistd.h>
 
 namespace baton::sched {
 
@@ -191,11 +191,11 @@ __attribute__((no_sanitize("thread"))) void dump_fibers(int fd) noexcept {
     if (!f->in_use.load(mo::relaxed)) continue;
     const char* state = "runnable";
     if (f->word.peek() == park_word::parked) state = "waits for";
-    const int length = std::snprintf(line, sizeof line, "fiber %llu \"%.*s\" %s %s%s spawned by %llu\n",
-                                     static_cast<unsigned long long>(f->id), static_cast<int>(limits::fiber_name_max),
-                                     f->name, state, f->word.peek() == park_word::parked ? name_of(f->reason) : "",
-                                     f->syscall_depth > 0 ? " in a declared call" : "",
-                                     static_cast<unsigned long long>(f->spawner));
+    const int length =
+        std::snprintf(line, sizeof line, "fiber %llu \"%.*s\" %s %s%s spawned by %llu\n",
+                      static_cast<unsigned long long>(f->id), static_cast<int>(limits::fiber_name_max), f->name, state,
+                      f->word.peek() == park_word::parked ? name_of(f->reason) : "",
+                      f->syscall_depth > 0 ? " in a declared call" : "", static_cast<unsigned long long>(f->spawner));
     if (length > 0 && ::write(fd, line, std::min(static_cast<std::size_t>(length), sizeof line - 1)) < 0) return;
   }
 }

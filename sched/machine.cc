@@ -17,8 +17,8 @@
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/switch.h>
 
-#include <cstring>
 #include <cxxabi.h>
+#include <cstring>
 #include <new>
 
 namespace baton::sched {
@@ -162,9 +162,10 @@ void start_wanted_threads() noexcept {
       static bool said = false;
       if (!said) {
         said = true;
-        warn("all %d threads that max_threads allows are in use, and most of them blocked; work waits until one "
-             "comes back",
-             s.max_threads.load(mo::relaxed));
+        warn(
+            "all %d threads that max_threads allows are in use, and most of them blocked; work waits until one "
+            "comes back",
+            s.max_threads.load(mo::relaxed));
       }
       s.threads_wanted.store(0, mo::relaxed);  // the monitor asks again while work waits
       return;

@@ -30,13 +30,13 @@ struct alignas(64) machine {
   exception_state* exceptions = nullptr;      // this thread's __cxa_get_globals()
   void* native = nullptr;                     // the native context while a fiber runs
   // Of the switch that is under way: for the side that arrives.
-  void** save_to = nullptr;                   // where to store the context that was left
+  void** save_to = nullptr;  // where to store the context that was left
   after_action action = nullptr;
   void* action_arg = nullptr;
-  bool spinning = false;                      // counted in scheduler::spinning
-  std::uint32_t short_calls = 0;              // declared calls that were expected to be short
-  bool polling = false;                       // is the one that sleeps in the poller
-  bool queued_idle = false;                   // went to the idle list, and has not been woken yet
+  bool spinning = false;          // counted in scheduler::spinning
+  std::uint32_t short_calls = 0;  // declared calls that were expected to be short
+  bool polling = false;           // is the one that sleeps in the poller
+  bool queued_idle = false;       // went to the idle list, and has not been woken yet
   std::int32_t tid = 0;
   std::uint32_t index = 0;
 

@@ -44,10 +44,10 @@ struct observation {
   bool slice_told = false;
 };
 
-platform::atomic<std::uint32_t> bell{0};      // rung to end the monitor's sleep
-platform::atomic<bool> asleep{false};         // in the sleep without end, or about to be
-platform::atomic<bool> call_watched{false};   // a call of unknown length has begun
-platform::spin_lock revoker;                  // never taken by an M
+platform::atomic<std::uint32_t> bell{0};     // rung to end the monitor's sleep
+platform::atomic<bool> asleep{false};        // in the sleep without end, or about to be
+platform::atomic<bool> call_watched{false};  // a call of unknown length has begun
+platform::spin_lock revoker;                 // never taken by an M
 observation seen[limits::procs_max];
 
 bool somebody_serves() noexcept {

@@ -19,8 +19,8 @@
 #include <baton/sched/timer.h>
 #include <baton/sched/waiter.h>
 
-#include <new>
 #include <sched.h>
+#include <new>
 
 namespace baton::sched {
 
@@ -105,12 +105,9 @@ void wake_thread(strand* who) noexcept {
 // True: the fiber has to be queued by the caller.
 bool wake_fiber(fiber* f) noexcept {
   switch (f->word.ready()) {
-    case park_word::woke::from_parked:
-      return true;
-    case park_word::woke::before_the_switch:
-      return false;
-    case park_word::woke::twice:
-      break;
+    case park_word::woke::from_parked: return true;
+    case park_word::woke::before_the_switch: return false;
+    case park_word::woke::twice: break;
   }
   fatal("fiber %llu \"%s\" was readied twice for one wait", static_cast<unsigned long long>(f->id), f->name);
 }

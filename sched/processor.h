@@ -23,14 +23,14 @@ struct alignas(64) processor {
   // - countdown. `chained` counts those that took runnext: while picks - chained stands still, one fiber,
   // or one chain of them, has had this P, and the monitor notices.
   alignas(64) platform::atomic<std::uint32_t> countdown{1};
-  bool served_returning = false;      // the last pick took one from the `returning` queue
+  bool served_returning = false;  // the last pick took one from the `returning` queue
   counter slow_picks, chained;
   std::uint64_t next_look_ticks = 0;  // when to look at timers and the network next
   std::uint64_t random = 0;           // xorshift state of the stealing order
   // Free fibers, linked through fiber::next; those of the default class keep a stack.
   fiber* free_fibers = nullptr;
   std::uint32_t free_fiber_count = 0;
-  std::uint64_t next_id = 0;          // of fibers spawned here: a block of ids at a time
+  std::uint64_t next_id = 0;  // of fibers spawned here: a block of ids at a time
   std::uint64_t last_id = 0;
   counter spawns, steals;
 

@@ -55,10 +55,10 @@ struct scheduler {
   // ---- read often, written seldom ----
   platform::atomic<bool> running{false};
   platform::atomic<int> procs{0};
-  platform::atomic<int> procs_ever{0};     // the highest number that procs has had
+  platform::atomic<int> procs_ever{0};        // the highest number that procs has had
   platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
-  platform::atomic<bool> forked{false};    // this is the child of a fork
-  platform::atomic<bool> ending{false};    // exit() has been called: no M starts any more
+  platform::atomic<bool> forked{false};       // this is the child of a fork
+  platform::atomic<bool> ending{false};       // exit() has been called: no M starts any more
   settings config;
 
   // ---- queues ----
@@ -68,8 +68,8 @@ struct scheduler {
   // ---- the idle protocol (idle.cc) ----
   alignas(64) platform::atomic<int> idle_ps{0};
   platform::atomic<int> spinning{0};
-  platform::atomic<bool> polling{false};            // somebody is, or is about to be, in the blocking poll
-  platform::atomic<std::int64_t> poll_until{0};     // until when; 0: not known yet
+  platform::atomic<bool> polling{false};         // somebody is, or is about to be, in the blocking poll
+  platform::atomic<std::int64_t> poll_until{0};  // until when; 0: not known yet
   platform::atomic<std::uint64_t> last_poll_ticks{0};
   platform::atomic<bool> someone_polls_now{false};  // a poll(0) is under way: others need not
   alignas(64) platform::spin_lock lock;
@@ -84,8 +84,8 @@ struct scheduler {
   platform::atomic<int> max_threads{limits::threads_max};
 
   // ---- counters that several threads write; none on a hot path ----
-  platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0},
-      polls{0}, poll_events{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
+  platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0}, polls{0},
+      poll_events{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
   platform::atomic<std::uint64_t> next_id{1};
 
   // limits::procs_max of them, made at start and never freed; null before.
@@ -103,10 +103,10 @@ inline constexpr scheduler& the_scheduler = the_scheduler_storage.value;
 
 // ---- queues (queues.cc); all in a section, with P p ----
 void push_overflowing(processor* p, fiber* f) noexcept;
-inline void push_local(processor* p, fiber* f) noexcept {       // to the tail; overflow goes global
+inline void push_local(processor* p, fiber* f) noexcept {  // to the tail; overflow goes global
   if (__builtin_expect(!p->queue.push(f), 0)) push_overflowing(p, f);
 }
-inline void push_next(processor* p, fiber* f) noexcept {        // goes first
+inline void push_next(processor* p, fiber* f) noexcept {  // goes first
   if (fiber* const before = p->queue.exchange_next(f)) push_local(p, before);
 }
 // Whether fibers that wait their turn (they yielded, or were polled) belong at the end of the global
@@ -128,6 +128,15 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
     if (fiber* const f = p->queue.pop()) return f;
   }
   return pick_slow(m, p);
+}
+// Whether the running fiber may hand on directly to one that it has readied; counts as a pick of
+// runnext. False when it is time for a slow pick.
+[[nodiscard]] inline bool chain_goes_on(processor* p) noexcept {
+  const std::uint32_t left = p->countdown.load(mo::relaxed) - 1;
+  if (static_cast<std::int32_t>(left) <= 0 || !the_scheduler.returning.empty()) return false;
+  p->countdown.store(left, mo::relaxed);
+  p->chained.add();
+  return true;
 }
 // Is there anything that could run on a P?
 [[nodiscard]] bool work_waits(const processor* p) noexcept;
@@ -183,8 +192,8 @@ void install_first_poller() noexcept;
 
 // ---- monitor.cc ----
 void start_monitor() noexcept;
-void wake_monitor() noexcept;          // to start a thread
-void monitor_note_busy() noexcept;     // a P was taken off the idle list: ends the monitor's long sleep
-void monitor_watch_call() noexcept;    // a call of unknown length has begun and kept its P
+void wake_monitor() noexcept;        // to start a thread
+void monitor_note_busy() noexcept;   // a P was taken off the idle list: ends the monitor's long sleep
+void monitor_watch_call() noexcept;  // a call of unknown length has begun and kept its P
 
 }  // namespace baton::sched

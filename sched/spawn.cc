@@ -16,6 +16,7 @@
 //   running -> detached   the owner of the handle: the fiber drops its result itself
 //   closing -> detached   the owner of the handle (release_fiber), which has dropped the result
 //   *       -> ended      retire, by exchange: what was there tells whether to ready a joiner or to free
+//   strand  -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it
 //
 // Initial stack pointers are coloured: the closure and the first frames of different fibers start at
 // different cache lines of their top page.
@@ -70,15 +71,27 @@ void free_entry(processor* p, fiber* f) noexcept {
   p->free_fiber_count = limits::fiber_cache / 2;
 }
 
-// After-action of a fiber's last switch.
-void retire(machine* m, void* arg) noexcept {
-  auto* const f = static_cast<fiber*>(arg);
-  processor* const p = m->my_p();
+void give_stack_back(processor* p, fiber* f) noexcept {
   sanitizer::destroy_tsan_fiber(f->tsan_fiber);
   f->tsan_fiber = nullptr;
   const stack s = f->stack;
   f->stack = {};
   give_stack_back(p, s);
+}
+
+// After-actions of a fiber's last switch.
+
+// To its joiner, which was readied before: by the time it runs, this is done.
+void retire_to_joiner(machine* m, void* arg) noexcept {
+  auto* const f = static_cast<fiber*>(arg);
+  give_stack_back(m->my_p(), f);
+  f->join.store(join_ended, mo::release);  // nobody else writes it any more
+}
+
+void retire(machine* m, void* arg) noexcept {
+  auto* const f = static_cast<fiber*>(arg);
+  processor* const p = m->my_p();
+  give_stack_back(p, f);
   // acq_rel: release for the joiner (the entry is free to be reused), acquire for a strand put there.
   const std::uintptr_t before = f->join.exchange(join_ended, mo::acq_rel);
   if (before == join_detached) {
@@ -96,8 +109,18 @@ void retire(machine* m, void* arg) noexcept {
       f->drop_result != nullptr) {
     f->drop_result(f);
   }
-  machine* const m = enter_runtime();
+  machine* const m = f->on;
+  enter_runtime(m);
   processor* const p = m->my_p();
+  if (p != nullptr && state >= join_states) {
+    // If the joiner is parked it goes next, as it would through runnext, without the detour of being
+    // queued by the after-action when the next fiber has been picked. Only we can ready it.
+    auto* const joiner = reinterpret_cast<strand*>(state);
+    if (joiner->what == strand::kind::fiber && joiner->word.peek() == park_word::parked && chain_goes_on(p)) {
+      static_cast<void>(joiner->word.ready());
+      switch_to(m, f, static_cast<fiber*>(joiner), retire_to_joiner, f, true);
+    }
+  }
   fiber* const next = p != nullptr ? pick(m, p) : nullptr;
   if (next != nullptr) {
     switch_to(m, f, next, retire, f, true);
@@ -200,8 +223,8 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   auto sp = reinterpret_cast<std::uintptr_t>(s.top) - std::uintptr_t{f->colour} * 64;
   sp = (sp - closure_size) & ~(std::max<std::uintptr_t>(closure_align, 64) - 1);
   f->closure = reinterpret_cast<void*>(sp);
-  f->context = boost::context::detail::make_fcontext(f->closure, s.size - static_cast<std::size_t>(s.top - static_cast<std::byte*>(f->closure)),
-                                                     trampoline);
+  f->context = boost::context::detail::make_fcontext(
+      f->closure, s.size - static_cast<std::size_t>(s.top - static_cast<std::byte*>(f->closure)), trampoline);
   return {f, f->closure};
 }
 

@@ -18,8 +18,8 @@ namespace baton::sched {
 struct fiber;
 
 struct fiber_attributes {
-  std::string_view name = {};    // copied; at most limits::fiber_name_max bytes of it
-  std::size_t stack_size = 0;    // usable bytes; 0: the runtime's default
+  std::string_view name = {};  // copied; at most limits::fiber_name_max bytes of it
+  std::size_t stack_size = 0;  // usable bytes; 0: the runtime's default
 };
 
 struct prepared_fiber {
@@ -36,9 +36,9 @@ void discard_fiber(fiber* f) noexcept;
 void launch(fiber* f, fiber_entry entry, bool joinable) noexcept;
 
 // Joinable fibers: exactly one of join_fiber (then release_fiber) and detach_fiber is called.
-void join_fiber(fiber* f) noexcept;             // (S) waits until the fiber has ended and left its stack
+void join_fiber(fiber* f) noexcept;                       // (S) waits until the fiber has ended and left its stack
 [[nodiscard]] bool fiber_ended(const fiber* f) noexcept;  // an acquire load: true: join_fiber returns at once
-void release_fiber(fiber* f) noexcept;          // after join_fiber: the result slot has been emptied
+void release_fiber(fiber* f) noexcept;                    // after join_fiber: the result slot has been emptied
 // Never switches. If the fiber has ended already, its result must be dropped by the caller first:
 // returns true in that case, and the caller drops it and calls release_fiber. False: the fiber will
 // drop its own result (see result_dropper).
@@ -57,7 +57,7 @@ void set_result_dropper(fiber* f, result_dropper drop) noexcept;
 
 // The fiber that runs here, also inside a syscall scope; null on a thread that runs none.
 [[nodiscard]] fiber* current_fiber() noexcept;
-[[nodiscard]] std::uint64_t current_fiber_id() noexcept;   // 0: none
+[[nodiscard]] std::uint64_t current_fiber_id() noexcept;  // 0: none
 void set_current_fiber_name(std::string_view name) noexcept;
 
 }  // namespace baton::sched

@@ -48,8 +48,7 @@ inline machine* switch_to(machine* m, fiber* from, fiber* to, after_action actio
   to->on = m;
   m->current.store(to, mo::relaxed);
   detail::leave_word(m, &from->context, action, arg);
-  sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, to->stack.limit(), to->stack.size,
-                          to->tsan_fiber);
+  sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, to->stack.limit(), to->stack.size, to->tsan_fiber);
   const auto t = boost::context::detail::jump_fcontext(to->context, m);
   sanitizer::finish_switch(from->asan_fake_stack);
   return arrive(t);

@@ -13,8 +13,8 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/scheduler.h>
 
-#include <new>
 #include <sched.h>
+#include <new>
 
 namespace baton::sched {
 

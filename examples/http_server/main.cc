@@ -1,18 +1,25 @@
 // An HTTP/1.1 server with a fiber for each connection: keep-alive, pipelining, files, and a route that
-// blocks its thread, beside which the others run on. See routes.h for what it serves.
+// blocks its thread, beside which the others run on.
+//
+//   routes       what it serves
+//   connection   reads requests, one after another
+//   output       collects and sends responses
+//   server       listens, and stops gracefully
+#include "../descriptor_limit.h"
 #include "server.h"
 
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <string_view>
-#include <sys/resource.h>
 
 namespace {
 
 constexpr const char* usage =
-    "http_server [--port N] [--procs N] [--root DIR] [--header-timeout-ms N] [--drain-timeout-ms N]\n"
-    "  --port 0 lets the kernel choose; the address is printed\n";
+    "http_server [--port N] [--procs N] [--root DIR] [--header-timeout-ms N] [--idle-timeout-ms N]\n"
+    "            [--write-timeout-ms N] [--drain-timeout-ms N]\n"
+    "  --port 0 lets the kernel choose; the address is printed.\n"
+    "  SIGTERM or SIGINT drains. Exit code 0: every request was answered; 1: some took longer than that.\n";
 
 bool number(const char* text, long low, long high, long* value) {
   const char* const end = text + std::strlen(text);
@@ -20,21 +27,10 @@ bool number(const char* text, long low, long high, long* value) {
   return error == std::errc() && stop == end && *value >= low && *value <= high;
 }
 
-// As many descriptors as we are allowed: each connection is one.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const rlimit wanted{65'536, limit.rlim_max < 65'536 ? 65'536 : limit.rlim_max};
-  if (limit.rlim_cur >= wanted.rlim_cur || ::setrlimit(RLIMIT_NOFILE, &wanted) == 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  std::fprintf(stderr, "http_server: at most %llu descriptors (the hard limit cannot be raised)\n",
-               static_cast<unsigned long long>(limit.rlim_cur));
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
+  constexpr long hour_ms = 3'600'000;
   http_server::settings settings;
   baton::options options;
   for (int i = 1; i < argc; i += 2) {
@@ -47,15 +43,21 @@ int main(int argc, char** argv) {
       options.procs = static_cast<int>(n);
     } else if (name == "--root" && *value != '\0') {
       settings.root = value;
-    } else if (name == "--header-timeout-ms" && number(value, 1, 3'600'000, &n)) {
+    } else if (name == "--header-timeout-ms" && number(value, 1, hour_ms, &n)) {
       settings.header_timeout = std::chrono::milliseconds(n);
-    } else if (name == "--drain-timeout-ms" && number(value, 0, 3'600'000, &n)) {
+    } else if (name == "--idle-timeout-ms" && number(value, 1, hour_ms, &n)) {
+      settings.idle_timeout = std::chrono::milliseconds(n);
+    } else if (name == "--write-timeout-ms" && number(value, 1, hour_ms, &n)) {
+      settings.write_timeout = std::chrono::milliseconds(n);
+    } else if (name == "--drain-timeout-ms" && number(value, 0, hour_ms, &n)) {
       settings.drain_timeout = std::chrono::milliseconds(n);
     } else {
       std::fprintf(stderr, "http_server: bad argument %s %s\n%s", argv[i], value, usage);
       return 2;
     }
   }
-  raise_descriptor_limit();
-  return baton::run([&] { return http_server::server(settings).run(); }, options);
+  examples::raise_descriptor_limit();
+  // Never destroyed: requests that outlast the drain timeout use it until the process ends.
+  static auto& server = *new http_server::server(settings);
+  return baton::run([] { return server.run(); }, options);
 }

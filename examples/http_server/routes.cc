@@ -2,22 +2,22 @@
 // root, by "..", by an absolute path or by a symbolic link, at any time.
 #include "routes.h"
 
+#include "output.h"
 #include "server.h"
 
-#include <charconv>
-#include <cerrno>
-#include <ctime>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <optional>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <cerrno>
+#include <charconv>
+#include <ctime>
+#include <optional>
 
 namespace http_server {
 
 namespace {
 
-constexpr off_t file_size_max = 64 << 20;
 constexpr int sleep_ms_max = 10'000;
 
 std::string_view reason(int status) {
@@ -35,22 +35,20 @@ std::string_view reason(int status) {
   }
 }
 
-void append_header(server& s, int status, std::string_view type, std::size_t length, bool keep_alive,
-                   std::string& out) {
-  char number[24];
-  const auto status_end = std::to_chars(number, number + sizeof number, status).ptr;
-  out.append("HTTP/1.1 ").append(number, status_end).append(" ").append(reason(status)).append("\r\n");
-  out.append(s.date_header());
-  if (status == 405) out.append("Allow: GET, HEAD\r\n");
-  if (!keep_alive) out.append("Connection: close\r\n");
-  const auto length_end = std::to_chars(number, number + sizeof number, length).ptr;
-  out.append("Content-Type: ").append(type).append("\r\nContent-Length: ").append(number, length_end);
-  out.append("\r\n\r\n");
+void append_header(const request& r, int status, std::string_view type, std::size_t length, output& out) {
+  out << "HTTP/1.1 " << static_cast<std::size_t>(status) << " " << reason(status) << "\r\n" << out.date();
+  if (status == 405) out << "Allow: GET, HEAD\r\n";
+  if (!r.keep_alive) {
+    out << "Connection: close\r\n";
+  } else if (r.http_1_0) {
+    out << "Connection: keep-alive\r\n";
+  }
+  out << "Content-Type: " << type << "\r\nContent-Length: " << length << "\r\n\r\n";
 }
 
-void append_text(server& s, const request& r, std::string_view text, std::string& out) {
-  append_header(s, 200, "text/plain", text.size(), r.keep_alive, out);
-  if (r.method != "HEAD") out.append(text);
+void respond_with_text(const request& r, int status, std::string_view text, output& out) {
+  append_header(r, status, "text/plain", text.size(), out);
+  if (r.method != "HEAD") out << text;
 }
 
 // The value of a parameter of the query, percent-decoded; nullopt: missing or badly encoded.
@@ -95,104 +93,104 @@ int status_of_errno(int error) {
   }
 }
 
-void file(server& s, const request& r, std::string& out) {
-  const auto path = parameter(r.target, "path");
-  if (!path || path->empty() || path->find('\0') != std::string::npos) {
-    append_error(s, 400, r.keep_alive, out);
-    return;
-  }
+// Opens a path below the root; else the status.
+std::variant<baton::file, int> open_below(int root, const std::string& path) {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a FIFO must not hold us
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  const auto fd = baton::sys::syscall<SYS_openat2>(s.root_directory(), path->c_str(), &how, sizeof how);
-  if (!fd) {
-    append_error(s, status_of_errno(fd.error()), r.keep_alive, out);
-    return;
-  }
-  const baton::sys::owned_fd file(static_cast<int>(*fd));
-  struct stat about {};
-  if (!baton::sys::fstat(file.get(), &about) || !S_ISREG(about.st_mode) || about.st_size > file_size_max) {
-    append_error(s, 403, r.keep_alive, out);
-    return;
-  }
-  const auto size = static_cast<std::size_t>(about.st_size);
-  const std::size_t before = out.size();
-  append_header(s, 200, "application/octet-stream", size, r.keep_alive, out);
+  const auto fd = baton::sys::syscall<SYS_openat2>(root, path.c_str(), &how, sizeof how);
+  if (!fd) return status_of_errno(fd.error());
+  return baton::file::adopt(static_cast<int>(*fd), path);
+}
+
+void serve_file(server& s, const request& r, output& out) {
+  const auto path = parameter(r.target, "path");
+  if (!path || path->empty() || path->find('\0') != std::string::npos) return respond_with_error(r, 400, out);
+  auto opened = open_below(s.root_directory(), *path);
+  if (const int* const status = std::get_if<int>(&opened)) return respond_with_error(r, *status, out);
+  auto& file = std::get<baton::file>(opened);
+  const auto about = file.stat();
+  if (!about.ok()) return respond_with_error(r, 500, out);
+  if (!S_ISREG(about->st_mode)) return respond_with_error(r, 403, out);
+
+  const auto size = static_cast<std::size_t>(about->st_size);
+  std::string& text = out.text();
+  const std::size_t before = text.size();
+  append_header(r, 200, "application/octet-stream", size, out);
   if (r.method == "HEAD") return;
-  std::size_t have = out.size();
-  out.resize(have + size);
+  if (size > output::long_text) {
+    out.send_file(file, size);
+    return;
+  }
+  const std::size_t body = text.size();
+  text.resize(body + size);
   for (std::size_t done = 0; done < size;) {
-    const auto n = baton::sys::pread(file.get(), baton::bytes(out.data() + have, size - done), static_cast<off_t>(done));
-    if (!n || *n == 0) {  // it became shorter, or cannot be read
-      out.resize(before);
-      append_error(s, 500, r.keep_alive, out);
-      return;
+    const auto n = file.read_at(baton::bytes(text.data() + body + done, size - done), static_cast<off_t>(done));
+    if (!n.ok() || *n == 0) {  // cannot be read, or has become shorter
+      text.resize(before);
+      return respond_with_error(r, 500, out);
     }
     done += *n;
-    have += *n;
   }
 }
 
-void sleep(server& s, const request& r, std::string& out) {
+void sleep(server& s, const request& r, output& out) {
   const auto text = parameter(r.target, "ms");
   int ms = -1;
   if (text) {
-    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ms);
-    if (error != std::errc() || end != text->data() + text->size()) ms = -1;
+    const char* const end = text->data() + text->size();
+    const auto [stop, error] = std::from_chars(text->data(), end, ms);
+    if (error != std::errc() || stop != end) ms = -1;
   }
-  if (ms < 0 || ms > sleep_ms_max) {
-    append_error(s, 400, r.keep_alive, out);
-    return;
-  }
+  if (ms < 0 || ms > sleep_ms_max) return respond_with_error(r, 400, out);
+  out.flush();  // responses that are ready need not wait for this one
   // Blocks the thread, as many a library does; the P goes to another thread meanwhile.
   baton::blocking([ms] {
     timespec left{ms / 1000, ms % 1000 * 1'000'000L};
     while (::nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
   });
-  s.sleeps.fetch_add(1, std::memory_order_relaxed);
-  append_text(s, r, "slept\n", out);
+  s.count().sleeps.fetch_add(1, std::memory_order_relaxed);
+  respond_with_text(r, 200, "slept\n", out);
 }
 
-void statistics(server& s, const request& r, std::string& out) {
+void statistics(server& s, const request& r, output& out) {
   std::string text = baton::to_string(baton::stats());
   if (!text.empty() && text.back() != '\n') text.push_back('\n');
-  text += "requests " + std::to_string(s.requests.load()) + "\n";
-  text += "sleeps " + std::to_string(s.sleeps.load()) + "\n";
-  text += "refused " + std::to_string(s.refused.load()) + "\n";
-  text += "connections " + std::to_string(s.connections.load()) + "\n";
-  append_text(s, r, text, out);
+  const auto line = [&text](const char* name, const std::atomic<std::uint64_t>& value) {
+    text.append(name).append(" ").append(std::to_string(value.load(std::memory_order_relaxed))).append("\n");
+  };
+  line("requests", s.count().requests);
+  line("sleeps", s.count().sleeps);
+  line("refused", s.count().refused);
+  line("connections", s.count().connections);
+  respond_with_text(r, 200, text, out);
 }
 
-std::string_view path_of(const request& r) { return r.target.substr(0, r.target.find('?')); }
+// Of "/p?q" and of "http://host/p?q", which servers must take as well.
+std::string_view path_of(std::string_view target) {
+  constexpr std::string_view scheme = "http://";
+  if (target.starts_with(scheme)) {
+    const std::size_t slash = target.find('/', scheme.size());
+    target = slash == std::string_view::npos ? "/" : target.substr(slash);
+  }
+  return target.substr(0, target.find('?'));
+}
 
 }  // namespace
 
-bool may_take_long(const request& r) { return path_of(r) == "/sleep"; }
-
-void respond(server& s, const request& r, std::string& out) {
-  if (r.method != "GET" && r.method != "HEAD") {
-    append_error(s, 405, r.keep_alive, out);
-    return;
-  }
-  const std::string_view path = path_of(r);
-  if (path == "/") {
-    append_text(s, r, "Hello from a fiber\n", out);
-  } else if (path == "/file") {
-    file(s, r, out);
-  } else if (path == "/sleep") {
-    sleep(s, r, out);
-  } else if (path == "/stats") {
-    statistics(s, r, out);
-  } else {
-    append_error(s, 404, r.keep_alive, out);
-  }
+void respond(server& s, const request& r, output& out) {
+  if (r.method != "GET" && r.method != "HEAD") return respond_with_error(r, 405, out);
+  const std::string_view path = path_of(r.target);
+  if (path == "/") return respond_with_text(r, 200, "Hello from a fiber\n", out);
+  if (path == "/file") return serve_file(s, r, out);
+  if (path == "/sleep") return sleep(s, r, out);
+  if (path == "/stats") return statistics(s, r, out);
+  respond_with_error(r, 404, out);
 }
 
-void append_error(server& s, int status, bool keep_alive, std::string& out) {
-  const std::string_view why = reason(status);
-  append_header(s, status, "text/plain", why.size() + 1, keep_alive, out);
-  out.append(why).append("\n");
+void respond_with_error(const request& r, int status, output& out) {
+  respond_with_text(r, status, std::string(reason(status)) + "\n", out);
 }
 
 }  // namespace http_server

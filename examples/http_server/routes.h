@@ -7,25 +7,24 @@
 //   GET /stats          the runtime's counters and the server's, a "name value" line each
 #pragma once
 
-#include <string>
 #include <string_view>
 
 namespace http_server {
 
+class output;
 class server;
 
 struct request {
   std::string_view method;
   std::string_view target;
-  bool keep_alive;
+  bool keep_alive = false;
+  bool http_1_0 = false;
 };
 
-// Whether responses that are ready should be sent before this one is worked on.
-[[nodiscard]] bool may_take_long(const request& r);
+// (S) Answers: header and body.
+void respond(server& s, const request& r, output& out);
 
-// (S) Appends the whole response, header and body.
-void respond(server& s, const request& r, std::string& out);
-
-void append_error(server& s, int status, bool keep_alive, std::string& out);
+// A short text that says what the status means. An empty request is one that could not be read.
+void respond_with_error(const request& r, int status, output& out);
 
 }  // namespace http_server

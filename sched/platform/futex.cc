@@ -3,10 +3,10 @@
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/futex.h>
 
-#include <cerrno>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <cerrno>
 
 namespace baton::sched::platform {
 

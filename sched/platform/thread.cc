@@ -2,18 +2,18 @@
 // the application's own threads; only the synchronous ones are left open, for the overflow report.
 #include <baton/sched/platform/thread.h>
 
-#include <csignal>
-#include <cstdio>
-#include <cstring>
-#include <ctime>
 #include <fcntl.h>
-#include <initializer_list>
-#include <new>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <initializer_list>
+#include <new>
 
 namespace baton::sched::platform {
 

@@ -3,16 +3,16 @@
 #pragma once
 
 #include <arpa/inet.h>
-#include <csignal>
-#include <cstdlib>
-#include <cstring>
 #include <netinet/in.h>
 #include <poll.h>
-#include <stdexcept>
-#include <string>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace baton_test {

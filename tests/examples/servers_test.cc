@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
 #include <filesystem>
 #include <fstream>
-#include <sys/resource.h>
 #include <thread>
 
 namespace {
@@ -176,8 +176,8 @@ TEST(EchoServer, TenThousandConnectionsOnFewThreads) {
     for (auto& c : clients) c.send("ping");
     for (auto& c : clients) ASSERT_EQ(c.receive_exactly(4), "ping");
   }
-  const auto threads = std::distance(
-      std::filesystem::directory_iterator("/proc/" + std::to_string(server.pid()) + "/task"), {});
+  const auto threads =
+      std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(server.pid()) + "/task"), {});
   EXPECT_LT(threads, 10);
 }
 

@@ -22,9 +22,9 @@ TEST(Address, ParsesAndFormats) {
 }
 
 TEST(Address, RefusesWhatIsNone) {
-  for (const char* text : {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:8o", "::1:80",
-                           "[::1]", "[::1]80", "[::1:80", "localhost:80", "1.2.3:80", "1.2.3.4.5:80", "127.0.0.1: 80",
-                           "[fe80::1%no-such-interface]:80"}) {
+  for (const char* text :
+       {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:8o", "::1:80", "[::1]", "[::1]80",
+        "[::1:80", "localhost:80", "1.2.3:80", "1.2.3.4.5:80", "127.0.0.1: 80", "[fe80::1%no-such-interface]:80"}) {
     EXPECT_EQ(address::parse(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
   EXPECT_FALSE(address::parse("/" + std::string(200, 'x')).ok());

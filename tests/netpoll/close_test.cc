@@ -2,12 +2,12 @@
 
 #include <baton/syscall/blocking.h>
 
-#include <atomic>
 #include <fcntl.h>
+#include <unistd.h>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace baton::net::test {

@@ -3,10 +3,10 @@
 #include <baton/syscall/blocking.h>
 
 #include <fcntl.h>
-#include <string>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <string>
 #include <vector>
 
 namespace baton::net::test {
@@ -77,7 +77,8 @@ TEST(Dial, TimesOut) {
 TEST(Dial, ByName) {
   run([] {
     tcp_listener l = listen();
-    tcp_stream client = must(dial("localhost:" + std::to_string(l.local_address().port()), {.timeout = std::chrono::hours::max()}));
+    tcp_stream client =
+        must(dial("localhost:" + std::to_string(l.local_address().port()), {.timeout = std::chrono::hours::max()}));
     tcp_stream server = must(l.accept());
     must(client.write("x"));
     char one;

@@ -80,9 +80,7 @@ TEST(PollSlot, StressNoEdgeIsLost) {
       sched::strand* const self = sched::current_strand();
       sched::prepare_park(self, sched::wait_reason::descriptor_read);
       switch (s.arm(self)) {
-        case armed::was_ready:
-          sched::cancel_park(self);
-          break;
+        case armed::was_ready: sched::cancel_park(self); break;
         case armed::waiting:
           if ((now & 7) == 0 && s.withdraw(self)) {
             sched::cancel_park(self);
@@ -90,8 +88,7 @@ TEST(PollSlot, StressNoEdgeIsLost) {
             sched::park(self);
           }
           break;
-        case armed::busy:
-          FAIL();
+        case armed::busy: FAIL();
       }
     }
     done = true;

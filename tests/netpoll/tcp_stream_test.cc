@@ -3,12 +3,12 @@
 #include <baton/runtime/wait_group.h>
 #include <baton/syscall/blocking.h>
 
+#include <sys/socket.h>
+#include <unistd.h>
 #include <atomic>
 #include <cstdlib>
 #include <numeric>
-#include <sys/socket.h>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace baton::net::test {
@@ -172,7 +172,8 @@ TEST(TcpStream, WriteV) {
     std::string expected;
     for (int i = 0; i < 100; ++i) {
       const std::size_t begin = static_cast<std::size_t>(i) * 7001;
-      const std::string_view piece = i % 10 == 3 ? std::string_view() : std::string_view(big).substr(begin, 1 + begin % 20000);
+      const std::string_view piece =
+          i % 10 == 3 ? std::string_view() : std::string_view(big).substr(begin, 1 + begin % 20000);
       pieces.emplace_back(piece);
       expected += piece;
     }

@@ -57,8 +57,7 @@ bool current_is(int fiber, int round, int depth) {
 // Switches while the stack is unwound through it.
 class switching_destructor {
  public:
-  switching_destructor(int seed, int uncaught, int& mistakes)
-      : seed_(seed), uncaught_(uncaught), mistakes_(mistakes) {}
+  switching_destructor(int seed, int uncaught, int& mistakes) : seed_(seed), uncaught_(uncaught), mistakes_(mistakes) {}
   ~switching_destructor() {
     if (std::uncaught_exceptions() != uncaught_) ++mistakes_;
     give_way(seed_);
@@ -147,9 +146,7 @@ TEST(exceptions, a_new_fiber_has_none) {
     try {
       throw std::runtime_error("the parent's");
     } catch (const std::runtime_error&) {
-      auto child = baton::spawn([] {
-        return std::current_exception() == nullptr && std::uncaught_exceptions() == 0;
-      });
+      auto child = baton::spawn([] { return std::current_exception() == nullptr && std::uncaught_exceptions() == 0; });
       EXPECT_TRUE(child.join());
       EXPECT_NE(nullptr, std::current_exception());
     }

@@ -147,9 +147,8 @@ TEST(fiber, closures_may_be_over_aligned_and_large) {
   baton::run([] {
     aligned a{};
     a.bytes[255] = 'z';
-    EXPECT_TRUE(baton::spawn([a] {
-                  return reinterpret_cast<std::uintptr_t>(&a) % 256 == 0 && a.bytes[255] == 'z';
-                }).join());
+    EXPECT_TRUE(
+        baton::spawn([a] { return reinterpret_cast<std::uintptr_t>(&a) % 256 == 0 && a.bytes[255] == 'z'; }).join());
     std::array<char, 100'000> big{};
     big.back() = 'b';
     EXPECT_EQ('b', baton::spawn([big] { return big.back(); }).join());
@@ -160,7 +159,9 @@ TEST(fiber, every_result_is_destroyed_once) {
   baton::run([] {
     const int before = counted::alive;
     EXPECT_EQ(4, baton::spawn([] { return counted(4); }).join().value);
-    { auto dropped = baton::spawn([] { return counted(5); }); }
+    {
+      auto dropped = baton::spawn([] { return counted(5); });
+    }
     {
       auto moved_to = baton::spawn([] { return counted(6); });
       moved_to = baton::spawn([] { return counted(7); });
@@ -346,8 +347,7 @@ TEST(fiber, attributes_name_and_size) {
       return n == 0 ? frame[0] : self(self, n - 1) + 1;
     };
     // 2 MiB of frames do not fit the default.
-    auto f = baton::spawn({.name = "deep", .stack_size = 8u << 20},
-                          [&] { return deep(deep, 2000); });
+    auto f = baton::spawn({.name = "deep", .stack_size = 8u << 20}, [&] { return deep(deep, 2000); });
     EXPECT_EQ(2000, f.join());
     baton::event done;
     baton::go({.name = "named"}, [&] { done.set(); });
@@ -391,7 +391,9 @@ std::string stderr_of(const std::function<void()>& f) {
 TEST(fiber, an_exception_nobody_fetched_is_reported_once) {
   const std::string said = stderr_of([] {
     baton::run([] {
-      { auto f = baton::spawn({.name = "lost"}, [] { throw std::runtime_error("by destructor"); }); }
+      {
+        auto f = baton::spawn({.name = "lost"}, [] { throw std::runtime_error("by destructor"); });
+      }
       auto g = baton::spawn([] { throw std::runtime_error("by assignment"); });
       g = {};
       auto fetched = baton::spawn([] { throw std::runtime_error("fetched"); });
@@ -469,8 +471,7 @@ void use_up_the_address_space() {
       if (statm == nullptr || std::fscanf(statm, "%ld", &pages) != 1) std::_Exit(10);
       std::fclose(statm);
     }
-    const rlim_t limit =
-        static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (300u << 20);
+    const rlim_t limit = static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (300u << 20);
     const rlimit as{limit, limit};
     if (::setrlimit(RLIMIT_AS, &as) != 0) std::_Exit(11);
 

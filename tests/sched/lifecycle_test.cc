@@ -7,12 +7,12 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
 
 namespace {
 
@@ -164,7 +164,8 @@ TEST(MemoryDeathTest, ARefusedStackIsAnAnswerAndTheProcessLivesOn) {
           for (;;) {
             const prepared_fiber p = prepare_fiber({{}, 8 << 20}, 1, 1);
             if (p.f == nullptr) break;
-            launch(p.f, [](fiber*, void*) noexcept {}, true);
+            launch(
+                p.f, [](fiber*, void*) noexcept {}, true);
             fibers.push_back(p.f);
             if (fibers.size() == 100'000) std::_Exit(1);
           }

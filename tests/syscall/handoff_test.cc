@@ -10,12 +10,12 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
 #include <atomic>
 #include <cerrno>
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <vector>
 
 namespace {
@@ -70,9 +70,7 @@ TEST(EnterSyscall, NestsInTheFiber) {
     fiber* const other = spawn_fiber([&] { p.put(); });
     {
       const baton::syscall_scope outer;
-      {
-        const baton::syscall_scope inner;
-      }
+      { const baton::syscall_scope inner; }
       p.get();  // still declared
     }
     join(other);
@@ -135,8 +133,7 @@ TEST(Blocking, HandsThePOverAtEntryWhenWorkWaits) {
     join(other);
   });
   const counters after = read_counters();
-  EXPECT_EQ(after.handoffs_unknown + after.handoffs_predicted,
-            before.handoffs_unknown + before.handoffs_predicted + 1);
+  EXPECT_EQ(after.handoffs_unknown + after.handoffs_predicted, before.handoffs_unknown + before.handoffs_predicted + 1);
 }
 
 TEST(Blocking, AHintHandsOverWithoutLearning) {

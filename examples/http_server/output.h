@@ -1,0 +1,61 @@
+// What a connection sends. Text is collected, so that responses that are ready together leave in one write.
+#pragma once
+
+#include <baton/baton.h>
+
+#include <chrono>
+#include <cstddef>
+#include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace http_server {
+
+// For one fiber. Once something could not be sent, nothing more is, and failed() says so.
+class output {
+ public:
+  // A write fails when the peer has taken nothing for about that long.
+  output(baton::net::tcp_stream& stream, std::chrono::milliseconds patience) : stream_(stream), patience_(patience) {}
+
+  output& operator<<(std::string_view text) {
+    text_.append(text);
+    return *this;
+  }
+  output& operator<<(std::size_t number);
+
+  // "Date: ...\r\n"
+  [[nodiscard]] std::string_view date();
+
+  // What is not sent yet; may be written to.
+  [[nodiscard]] std::string& text() { return text_; }
+
+  // (S) Sends the text. False: failed.
+  bool flush();
+  // (S) The same if it has become long, so that pipelined requests cannot make it grow without limit.
+  bool flush_if_long() { return text_.size() < long_text || flush(); }
+  // (S) Sends the text, then the file's first `size` bytes, which are not copied through the process. False:
+  // failed, perhaps halfway (as when the file has become shorter): all that is left is to close.
+  bool send_file(const baton::file& file, std::size_t size);
+
+  [[nodiscard]] bool failed() const { return failed_; }
+
+  static constexpr std::size_t long_text = 64 * 1024;
+
+ private:
+  using clock = std::chrono::steady_clock;
+
+  void renew_deadline();
+
+  baton::net::tcp_stream& stream_;
+  std::chrono::milliseconds patience_;
+  std::optional<clock::time_point> renewed_;  // the write deadline
+  std::string text_;
+  bool failed_ = false;
+
+  std::time_t date_of_ = -1;
+  std::size_t date_size_ = 0;
+  char date_[64];
+};
+
+}  // namespace http_server
