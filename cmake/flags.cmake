@@ -14,7 +14,8 @@ set(baton_public_flags)
 set(baton_public_link_flags)
 
 if(BATON_SANITIZE STREQUAL "address")
-  set(baton_sanitize_flags -fsanitize=address,undefined)
+  # vptr: where descriptors run out (which tests provoke) its look at an object fails, and it cries wolf.
+  set(baton_sanitize_flags -fsanitize=address,undefined -fno-sanitize=vptr)
 elseif(BATON_SANITIZE MATCHES "^(thread|undefined)$")
   set(baton_sanitize_flags -fsanitize=${BATON_SANITIZE})
 elseif(BATON_SANITIZE STREQUAL "")

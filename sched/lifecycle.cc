@@ -66,7 +66,8 @@ void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
 // An M that was told to stop, and how long it is worth waiting until it does.
 class latecomer {
  public:
-  explicit latecomer(machine* m) noexcept : m_(m), cpu_at_first_(platform::thread_cpu_ns(m->tid)) {}
+  explicit latecomer(machine* m) noexcept
+      : m_(m), tid_(m->tid.load(mo::relaxed)), cpu_at_first_(platform::thread_cpu_ns(tid_)) {}
 
   [[nodiscard]] bool worth_waiting_for() noexcept {
     const place where = m_->baton.judge().where;
@@ -76,9 +77,9 @@ class latecomer {
     if (where == place::runtime) return true;  // a section ends soon, and then there is user code
     // In user code. One that has the CPU, or waits for it, gets to its next call, if it does not compute
     // for ever; one that sleeps in an undeclared call does not.
-    if (platform::thread_is_runnable(m_->tid)) {
+    if (platform::thread_is_runnable(tid_)) {
       asleep_since_ = 0;
-      return platform::thread_cpu_ns(m_->tid) - cpu_at_first_ < freeze_patience_ns;
+      return platform::thread_cpu_ns(tid_) - cpu_at_first_ < freeze_patience_ns;
     }
     if (asleep_since_ == 0) asleep_since_ = now;
     return now - asleep_since_ < freeze_patience_ns;
@@ -86,6 +87,7 @@ class latecomer {
 
  private:
   machine* m_;
+  std::int32_t tid_;
   std::int64_t cpu_at_first_;
   std::int64_t begun_ = platform::now_ns();
   std::int64_t asleep_since_ = 0;

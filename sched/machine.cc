@@ -73,7 +73,7 @@ void machine_main(void* arg) {
   the_machine = m;
   if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // too late to be told
   enter_runtime(m);
-  m->tid = platform::thread_id();
+  m->tid.store(platform::thread_id(), mo::relaxed);
   // The two words behind this pointer are the ABI's; see exception_state.
   m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
   m->tsan_fiber = sanitizer::current_tsan_fiber();

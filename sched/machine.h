@@ -33,11 +33,11 @@ struct alignas(64) machine {
   void** save_to = nullptr;  // where to store the context that was left
   after_action action = nullptr;
   void* action_arg = nullptr;
-  bool spinning = false;          // counted in scheduler::spinning
-  std::uint32_t short_calls = 0;  // declared calls that were expected to be short
-  bool polling = false;           // is the one that sleeps in the poller
-  bool queued_idle = false;       // went to the idle list, and has not been woken yet
-  std::int32_t tid = 0;
+  bool spinning = false;                  // counted in scheduler::spinning
+  std::uint32_t short_calls = 0;          // declared calls that were expected to be short
+  bool polling = false;                   // is the one that sleeps in the poller
+  bool queued_idle = false;               // went to the idle list, and has not been woken yet
+  platform::atomic<std::int32_t> tid{0};  // of the thread, once it runs
   std::uint32_t index = 0;
 
   // ---- how an idle M is woken: a binary semaphore, and what it was woken with ----

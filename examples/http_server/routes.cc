@@ -9,10 +9,14 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <ctime>
 #include <optional>
+#include <string>
 
 namespace http_server {
 
@@ -93,22 +97,20 @@ int status_of_errno(int error) {
   }
 }
 
-// Opens a path below the root; else the status.
-std::variant<baton::file, int> open_below(int root, const std::string& path) {
+// (S) Opens a path below the root.
+baton::sys::result<long> open_below(int root, const std::string& path) {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a FIFO must not hold us
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  const auto fd = baton::sys::syscall<SYS_openat2>(root, path.c_str(), &how, sizeof how);
-  if (!fd) return status_of_errno(fd.error());
-  return baton::file::adopt(static_cast<int>(*fd), path);
+  return baton::sys::syscall<SYS_openat2>(root, path.c_str(), &how, sizeof how);
 }
 
 void serve_file(server& s, const request& r, output& out) {
   const auto path = parameter(r.target, "path");
   if (!path || path->empty() || path->find('\0') != std::string::npos) return respond_with_error(r, 400, out);
-  auto opened = open_below(s.root_directory(), *path);
-  if (const int* const status = std::get_if<int>(&opened)) return respond_with_error(r, *status, out);
-  auto& file = std::get<baton::file>(opened);
+  const auto fd = open_below(s.root_directory(), *path);
+  if (!fd) return respond_with_error(r, status_of_errno(fd.error()), out);
+  auto file = baton::file::adopt(static_cast<int>(*fd), *path);
   const auto about = file.stat();
   if (!about.ok()) return respond_with_error(r, 500, out);
   if (!S_ISREG(about->st_mode)) return respond_with_error(r, 403, out);
