@@ -14,9 +14,14 @@ inline constexpr int procs_max = 256;
 // kernel does. options.max_threads may lower it; the table of Ms has this size plus some room.
 inline constexpr int threads_max = 10'000;
 
-// Slots of a P's run queue (a power of two): long enough that overflow to the global queue is rare,
-// short enough to stay within a few cache lines' worth of prefetch when half of it is stolen.
-inline constexpr std::uint32_t run_queue_slots = 256;
+// Slots of a P's run queue (a power of two). Go and Tokio have 256; with 1,000 fibers that yield on two
+// Ps, most of them would then pass through the global queue's lock at every turn: 128 ns a switch
+// against 22.
+inline constexpr std::uint32_t run_queue_slots = 2048;
+
+// Fibers that an overflowing run queue gives to the global queue at a time: their array lies on a
+// fiber's stack.
+inline constexpr std::uint32_t run_queue_batch = 128;
 
 // Every so-many-th pick is a slow one, which reads the cycle counter (about 9 ns) and looks around.
 inline constexpr std::uint32_t clock_every = 16;

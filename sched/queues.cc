@@ -23,10 +23,10 @@ namespace baton::sched {
 
 void push_overflowing(processor* p, fiber* f) noexcept {
   while (!p->queue.push(f)) {
-    fiber_list half = p->queue.take_half();
-    if (half.empty()) continue;  // a thief was faster: there is room now
-    half.push_back(f);
-    the_scheduler.global.push_all(static_cast<fiber_list&&>(half));
+    fiber_list batch = p->queue.take_batch();
+    if (batch.empty()) continue;  // a thief was faster: there is room now
+    batch.push_back(f);
+    the_scheduler.global.push_all(static_cast<fiber_list&&>(batch));
     return;
   }
 }

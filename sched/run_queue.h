@@ -19,6 +19,8 @@
 #include <baton/sched/limits.h>
 #include <baton/sched/platform/atomic.h>
 
+#include <algorithm>
+
 namespace baton::sched {
 
 namespace mo = platform::mo;
@@ -39,13 +41,13 @@ class run_queue {
     return true;
   }
 
-  // Takes half of a full ring off, in order, for the global queue. May yield nothing when a thief was
+  // Takes a batch off a full ring, in order, for the global queue. May yield nothing when a thief was
   // faster; then there is room.
-  [[nodiscard]] fiber_list take_half() noexcept {
+  [[nodiscard]] fiber_list take_batch() noexcept {
     fiber_list out;
     std::uint32_t head = head_.load(mo::acquire);
-    const std::uint32_t n = (tail_.load(mo::relaxed) - head) / 2;
-    fiber* batch[slots / 2];
+    const std::uint32_t n = std::min((tail_.load(mo::relaxed) - head) / 2, limits::run_queue_batch);
+    fiber* batch[limits::run_queue_batch];
     for (std::uint32_t i = 0; i < n; ++i) batch[i] = ring_[(head + i) % slots].load(mo::relaxed);
     if (n == 0 || !head_.compare_exchange_strong(head, head + n, mo::acq_rel, mo::relaxed)) return out;
     for (std::uint32_t i = 0; i < n; ++i) out.push_back(batch[i]);
