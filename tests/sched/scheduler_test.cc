@@ -51,8 +51,12 @@ TEST(Spawn, FibersStartInOrderOnOneP) {
     for (int i = 0; i < 5; ++i) fibers.push_back(spawn_fiber([&, i] { order.push_back(i); }));
     for (fiber* f : fibers) join(f);
   });
-  // The last one goes first (its data are warm), the others in the order of their birth.
-  EXPECT_EQ(order, (std::vector<int>{4, 0, 1, 2, 3}));
+  // The last one goes first, because its data are warm; on every 16th pick, when the ring comes before
+  // runnext, second. The others run in the order of their birth.
+  ASSERT_EQ(order.size(), 5U);
+  EXPECT_TRUE(order[0] == 4 || order[1] == 4) << order[0] << ", " << order[1];
+  order.erase(std::find(order.begin(), order.end(), 4));
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 3}));
 }
 
 TEST(Spawn, OverflowOfTheRunQueueLosesNobody) {
