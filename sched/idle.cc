@@ -158,22 +158,26 @@ fiber* steal(processor* p) noexcept {
     const auto start = static_cast<std::uint32_t>(next_random(p) % n);
     for (std::uint32_t k = 0; k < n; ++k) {
       processor& victim = s.ps[(start + k) % n];
-      if (&victim == p || victim.idle.load(mo::relaxed)) continue;
+      if (&victim == p) continue;
+      // An idle one may have work: it was put on the list because there was no M for it. Who wakes then
+      // takes the P on top of the list, which need not be that one.
+      const bool idle = victim.idle.load(mo::relaxed);
       if (victim.queue.ring_size() > 0) {
         if (fiber* const f = victim.queue.steal_into(p->queue)) {
           p->steals.add();
           return f;
         }
       }
-      if (pass == 3 && victim.queue.has_next()) {
+      if (!victim.queue.has_next() || (pass < 3 && !idle)) continue;
+      if (!idle) {
         // Its owner is most likely about to run it; only if that is not so within some microseconds
         // is it worth dragging it to another cache.
         const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(3'000);
         while (victim.queue.has_next() && platform::ticks() < until) platform::cpu_relax();
-        if (fiber* const f = victim.queue.steal_next()) {
-          p->steals.add();
-          return f;
-        }
+      }
+      if (fiber* const f = victim.queue.steal_next()) {
+        p->steals.add();
+        return f;
       }
     }
   }
