@@ -84,7 +84,9 @@ class program {
 
 class client {
  public:
-  explicit client(int port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // receive_buffer: of the kernel, in bytes; 0: as it likes.
+  explicit client(int port, int receive_buffer = 0) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     sockaddr_in a{};
     a.sin_family = AF_INET;
     a.sin_port = htons(static_cast<std::uint16_t>(port));
@@ -98,7 +100,10 @@ class client {
   ~client() {
     if (fd_ >= 0) ::close(fd_);
   }
-  client(client&& other) noexcept : fd_(other.fd_), pending_(std::move(other.pending_)) { other.fd_ = -1; }
+  client(client&& other) noexcept
+      : fd_(other.fd_), ended_in_order_(other.ended_in_order_), pending_(std::move(other.pending_)) {
+    other.fd_ = -1;
+  }
   client& operator=(client&&) = delete;
 
   void send(const std::string& text) {
@@ -108,6 +113,8 @@ class client {
       done += static_cast<std::size_t>(n);
     }
   }
+  // Whether the stream ended in order (true), or was reset.
+  [[nodiscard]] bool ended_in_order() const { return ended_in_order_; }
   void half_close() { ::shutdown(fd_, SHUT_WR); }
 
   struct response {
@@ -156,10 +163,12 @@ class client {
     char buffer[64 * 1024];
     const ssize_t n = ::recv(fd_, buffer, sizeof buffer, 0);
     if (n > 0) pending_.append(buffer, static_cast<std::size_t>(n));
+    if (n == 0) ended_in_order_ = true;
     return n > 0;
   }
 
   int fd_;
+  bool ended_in_order_ = false;
   std::string pending_;
 };
 

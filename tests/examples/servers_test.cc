@@ -4,9 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <sys/resource.h>
+#include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -29,8 +35,12 @@ class HttpServer : public testing::Test {
     std::filesystem::create_symlink("sub/big.bin", root_ / "way-in");
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
-  std::vector<std::string> arguments(const std::string& header_timeout = "20000") {
-    return {"--port", "0", "--procs", procs(), "--root", root_.string(), "--header-timeout-ms", header_timeout};
+  // The timeouts are long unless a test is about one: then `more` sets it.
+  std::vector<std::string> arguments(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> all = {"--port", "0", "--procs", procs(), "--root", root_.string(), "--header-timeout-ms",
+                                    "20000"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
   }
   std::filesystem::path root_;
 };
@@ -108,7 +118,7 @@ TEST_F(HttpServer, RefusesBadInputWithTheRightStatus) {
 }
 
 TEST_F(HttpServer, EndsHalfOpenPeers) {
-  program server("http_server", arguments("200"));
+  program server("http_server", arguments({"--header-timeout-ms", "200"}));
   client silent(server.port());
   EXPECT_EQ(silent.rest(), "") << "closed without a word";
   client half(server.port());
@@ -118,6 +128,83 @@ TEST_F(HttpServer, EndsHalfOpenPeers) {
   client gone(server.port());
   gone.half_close();
   EXPECT_EQ(gone.rest(), "");
+  client cut(server.port());
+  cut.send("GET / HTTP/1.1\r\nHost:");
+  cut.half_close();
+  EXPECT_EQ(cut.receive().status, 400);
+}
+
+// The refusal must not be lost to a reset because much of the request is still unread.
+TEST_F(HttpServer, RefusalsReachAPeerThatStillSends) {
+  program server("http_server", arguments());
+  for (int i = 0; i < 10; ++i) {
+    client c(server.port());
+    c.send("GET / HTTP/1.1\r\nX: " + std::string(200'000, 'a'));
+    ASSERT_EQ(c.receive().status, 431) << i;
+    c.rest();
+    ASSERT_TRUE(c.ended_in_order()) << i;
+  }
+}
+
+TEST_F(HttpServer, ReadsAndForgetsBodies) {
+  program server("http_server", arguments());
+  client c(server.port());
+  c.send("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 500000\r\n\r\n" + std::string(500'000, 'b'));
+  EXPECT_EQ(c.receive().status, 200);
+  c.send("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+  EXPECT_EQ(c.receive().status, 200);
+  EXPECT_EQ(c.get("/").status, 200) << "the body was not taken for a request";
+}
+
+TEST_F(HttpServer, AnswersHeadWithoutABodyAlsoWhenItIsAnError) {
+  program server("http_server", arguments());
+  client c(server.port());
+  c.send("HEAD /nothing-here HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(c.receive(true).status, 404);
+  EXPECT_EQ(c.get("/").body, "Hello from a fiber\n");
+}
+
+TEST_F(HttpServer, ConfirmsKeepAliveToOldClientsAndTakesAbsoluteTargets) {
+  program server("http_server", arguments());
+  client c(server.port());
+  c.send("GET http://x/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  const auto r = c.receive();
+  EXPECT_EQ(r.status, 200);
+  EXPECT_NE(r.header.find("Connection: keep-alive\r\n"), std::string::npos) << r.header;
+  EXPECT_EQ(c.get("/").status, 200);
+}
+
+// Idle means since the last request, not since the first.
+TEST_F(HttpServer, KeepsAConnectionThatIsUsedAndEndsOneThatIsNot) {
+  program server("http_server", arguments({"--idle-timeout-ms", "400"}));
+  client c(server.port());
+  const auto begin = std::chrono::steady_clock::now();
+  while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(1200)) {
+    ASSERT_EQ(c.get("/").status, 200);
+  }
+  EXPECT_EQ(c.rest(), "");
+  EXPECT_TRUE(c.ended_in_order());
+}
+
+// The server may not collect what a peer asks for and does not read.
+TEST_F(HttpServer, PeerThatDoesNotReadCostsLittleAndIsEnded) {
+  program server("http_server", arguments({"--write-timeout-ms", "500"}));
+  client greedy(server.port(), 4096);
+  std::string all;
+  for (int i = 0; i < 300; ++i) all += "GET /file?path=sub/big.bin HTTP/1.1\r\nHost: x\r\n\r\n";
+  greedy.send(all);
+  client other(server.port());
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (other.get("/stats").body.find("\nconnections 1\n") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "the write timeout did not end it";
+  }
+  std::ifstream status("/proc/" + std::to_string(server.pid()) + "/status");
+  long peak_kb = 0;
+  for (std::string line; std::getline(status, line);) std::sscanf(line.c_str(), "VmHWM: %ld", &peak_kb);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(peak_kb, 64 * 1024) << "of 300 MB asked for";
+#endif
+  EXPECT_GT(peak_kb, 0);
 }
 
 TEST_F(HttpServer, OthersRunWhileAThreadIsBlocked) {
@@ -150,6 +237,68 @@ TEST_F(HttpServer, DrainsOnSigterm) {
   EXPECT_NE(server.text().find("drained"), std::string::npos) << server.text();
 }
 
+// What uses the server while it stops must not outlive it; many stops, because it takes bad luck.
+TEST_F(HttpServer, StopsCleanlyUnderLoad) {
+  for (int round = 0; round < 20; ++round) {
+    program server("http_server", arguments());
+    std::vector<std::thread> peers;
+    for (int i = 0; i < 8; ++i) {
+      peers.emplace_back([&server, i] {
+        try {
+          client c(server.port());
+          while (c.get(i % 2 == 0 ? "/" : "/sleep?ms=1").status == 200) {
+          }
+        } catch (const std::runtime_error&) {  // it had stopped already
+        }
+      });
+    }
+    client c(server.port());
+    ASSERT_EQ(c.get("/").status, 200);
+    server.terminate();
+    ASSERT_EQ(server.wait(), 0) << round;
+    for (auto& t : peers) t.join();
+  }
+}
+
+TEST_F(HttpServer, DrainTimeoutCutsWhatTakesTooLong) {
+  program server("http_server", arguments({"--drain-timeout-ms", "100"}));
+  client sleeper(server.port());
+  client other(server.port());
+  sleeper.send("GET /sleep?ms=10000 HTTP/1.1\r\nHost: x\r\n\r\n");
+  for (int ours = 1;; ++ours) {
+    const std::string stats = other.get("/stats").body;
+    if (stats.find("\nrequests " + std::to_string(ours + 1) + "\n") != std::string::npos) break;
+    ASSERT_NE(stats.find("\nrequests " + std::to_string(ours) + "\n"), std::string::npos) << stats;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  server.terminate();
+  EXPECT_EQ(server.wait(), 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_NE(server.text().find("1 connections cut off"), std::string::npos) << server.text();
+}
+
+// Every line is a name and a value, and the counters of handoffs are there.
+TEST_F(HttpServer, StatsParse) {
+  program server("http_server", arguments());
+  client c(server.port());
+  ASSERT_EQ(c.get("/sleep?ms=20").status, 200);
+  std::istringstream lines(c.get("/stats").body);
+  std::map<std::string, std::string> values;
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t space = line.find(' ');
+    ASSERT_NE(space, std::string::npos) << line;
+    ASSERT_LT(space + 1, line.size()) << line;
+    values[line.substr(0, space)] = line.substr(space + 1);
+  }
+  for (const char* name : {"handoffs_predicted", "handoffs_unknown", "handoffs_hinted", "retakes", "steals", "polls"}) {
+    ASSERT_EQ(values.count(name), 1U) << name;
+    EXPECT_EQ(values[name].find_first_not_of("0123456789"), std::string::npos) << name << " " << values[name];
+  }
+  EXPECT_EQ(values["sleeps"], "1");
+  EXPECT_EQ(values["requests"], "2");
+  EXPECT_EQ(values["procs"], procs());
+}
+
 TEST(EchoServer, EchoesAndStops) {
   program server("echo_server", {"127.0.0.1:0"});
   client c(server.port());
@@ -161,24 +310,60 @@ TEST(EchoServer, EchoesAndStops) {
   EXPECT_EQ(server.wait(), 0);
 }
 
-TEST(EchoServer, TenThousandConnectionsOnFewThreads) {
+// Raises the limit of descriptors, for us and the programs we start. Returns 10,000, or as many
+// connections as it allows.
+std::size_t many_connections() {
+  constexpr std::size_t wanted = 10'000;
+  constexpr rlim_t needed = wanted + 200;
   rlimit limit{};
-  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 100;
   limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);  // the server inherits it
-  const std::size_t n = std::min<std::size_t>(10'000, limit.rlim_max - 200);
-  if (n < 10'000) std::printf("only %zu connections: the hard limit of descriptors allows no more\n", n);
-  ::setenv("BATON_PROCS", "2", 1);
-  program server("echo_server", {"127.0.0.1:0"});
-  std::vector<client> clients;
-  for (std::size_t i = 0; i < n; ++i) clients.emplace_back(server.port());
-  for (int round = 0; round < 2; ++round) {
-    for (auto& c : clients) c.send("ping");
-    for (auto& c : clients) ASSERT_EQ(c.receive_exactly(4), "ping");
+  if (limit.rlim_max < needed) {
+    const rlimit raised{needed, needed};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return wanted;
+    std::printf("only %llu descriptors: the hard limit cannot be raised\n",
+                static_cast<unsigned long long>(limit.rlim_max));
   }
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_max >= needed ? wanted : static_cast<std::size_t>(limit.rlim_max) - 200;
+}
+
+template <class Exchange>
+void hold_many_connections(const program& server, Exchange exchange) {
+  const std::size_t n = many_connections();
+  std::vector<client> clients;
+  clients.reserve(n);
+  for (std::size_t i = 0; i < n; ++i) clients.emplace_back(server.port());
+  for (int round = 0; round < 2; ++round) exchange(clients);
   const auto threads =
       std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(server.pid()) + "/task"), {});
   EXPECT_LT(threads, 10);
+}
+
+TEST(EchoServer, TenThousandConnectionsOnFewThreads) {
+  many_connections();  // the server inherits the limit
+  const std::string before = procs();
+  ::setenv("BATON_PROCS", "2", 1);
+  program server("echo_server", {"127.0.0.1:0"});
+  ::setenv("BATON_PROCS", before.c_str(), 1);
+  hold_many_connections(server, [](std::vector<client>& clients) {
+    for (auto& c : clients) c.send("ping");
+    for (auto& c : clients) ASSERT_EQ(c.receive_exactly(4), "ping");
+  });
+  server.terminate();
+  EXPECT_EQ(server.wait(), 0);
+}
+
+TEST_F(HttpServer, TenThousandConnectionsOnFewThreads) {
+  many_connections();
+  program server("http_server",
+                 {"--port", "0", "--procs", "2", "--root", root_.string(), "--header-timeout-ms", "60000"});
+  hold_many_connections(server, [](std::vector<client>& clients) {
+    for (auto& c : clients) c.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (auto& c : clients) ASSERT_EQ(c.receive().status, 200);
+  });
+  server.terminate();
+  EXPECT_EQ(server.wait(), 0);
 }
 
 }  // namespace
