@@ -23,6 +23,7 @@
 #include <baton/syscall/enter_exit.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
+#include <baton/syscall/pinning.h>
 #include <baton/syscall/processes.h>
 #include <baton/syscall/raw_syscall.h>
 #include <baton/syscall/result.h>

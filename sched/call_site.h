@@ -1,45 +1,93 @@
 // What is known of one place in the program that makes calls which may block: whether it pays to hand
-// the P over at once. Internal to the syscall layer's use of the scheduler.
+// the P over at once. The syscall layer asks and teaches; statistics and dumps read.
 //
 // A saturating score: a call that took long raises it by two, a short one lowers it by one. From
-// `threshold` on the site is expected to block. It starts there (unknown: better hand over in vain once
-// than keep everybody waiting once). The score is written only when it changes: sites are shared.
+// `threshold` on the site is expected to block. Each `blocking` closure and each typed call is a static
+// site of its own, and hands over in vain once rather than keep everybody waiting once (unknown). Bare
+// enter_syscall is known by its return address; there an unknown site keeps its P: the pair is for those
+// who count nanoseconds, and the monitor is there for the first time.
 //
 // Which calls are timed (two reads of the cycle counter): all that handed over, and one in 64 of those
-// that did not. A call whose P the monitor had to take counts as a long one.
+// that did not. A call whose P the monitor had to take counts as a long one. The score is written only
+// when it changes, and the history only when a call was timed or taken: sites are shared.
 #pragma once
 
 #include <baton/sched/limits.h>
 #include <baton/sched/platform/atomic.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace baton::sched {
 
-class call_site {
+class alignas(64) call_site {
  public:
   enum class verdict : std::uint8_t { unknown, blocks, is_short };
 
+  // name: a literal; what the site is called in reports.
+  constexpr explicit call_site(const char* name) noexcept : name_(name) {}
+  // Of the system call with this number.
+  constexpr explicit call_site(long system_call) noexcept : system_call_(system_call) {}
+  // For the table of return addresses.
   constexpr call_site() noexcept = default;
+  call_site(const call_site&) = delete;
+  call_site& operator=(const call_site&) = delete;
 
+  [[nodiscard]] bool blocks() const noexcept {
+    const std::uint32_t s = score_.load(platform::mo::relaxed);
+    return s >= threshold && s != never_seen;
+  }
   [[nodiscard]] verdict expect() const noexcept {
     const std::uint32_t s = score_.load(platform::mo::relaxed);
     if (s == never_seen) return verdict::unknown;
     return s >= threshold ? verdict::blocks : verdict::is_short;
   }
-  void learn(bool was_long) noexcept {
-    const std::uint32_t s = score_.load(platform::mo::relaxed);
-    const std::uint32_t base = s == never_seen ? threshold : s;
-    const std::uint32_t next = was_long ? (base + 2 > top ? top : base + 2) : (base > 0 ? base - 1 : 0);
-    // relaxed: a hint; a lost update costs one vain or one missed hand-over.
-    if (next != s) score_.store(next, platform::mo::relaxed);
-  }
+  // After a call that was timed, or (retaken) whose P the monitor took.
+  void learn(bool was_long, bool handed_over, bool retaken) noexcept;
+
+  // The site of a bare enter_syscall that returns to `address`.
+  [[nodiscard]] static call_site& at(void* address) noexcept;
+
+  struct history {
+    const char* name = nullptr;  // null: see the others
+    const void* address = nullptr;
+    long system_call = -1;
+    verdict expected = verdict::unknown;
+    std::uint64_t handed_over = 0;  // calls that gave their P away at entry
+    std::uint64_t retaken = 0;      // calls whose P the monitor took
+    std::uint64_t timed_long = 0;   // of the calls that were timed, or retaken
+    std::uint64_t timed_short = 0;
+  };
+  // Calls visit(history, arg) for each site that has learnt anything, the latest first.
+  static void for_each(void (*visit)(const history& h, void* arg), void* arg);
 
  private:
   static constexpr std::uint32_t threshold = 4;
   static constexpr std::uint32_t top = 7;
   static constexpr std::uint32_t never_seen = 255;
+
+  [[nodiscard]] static call_site& find(void* address) noexcept;
+
+  platform::atomic<void*> address_{nullptr};
   platform::atomic<std::uint32_t> score_{never_seen};
+  platform::atomic<bool> listed_{false};
+  const char* name_ = nullptr;
+  long system_call_ = -1;
+  call_site* next_ = nullptr;  // of the list of those that have learnt; never taken off
+  platform::atomic<std::uint32_t> handed_over_{0}, retaken_{0}, timed_long_{0}, timed_short_{0};
 };
+
+// The table of return addresses: 1,024 places, in each of which a program declares calls by hand. What
+// does not fit shares one site.
+inline constexpr std::size_t call_site_places = 1024;
+extern call_site call_site_table[call_site_places];
+
+inline call_site& call_site::at(void* address) noexcept {
+  const auto bits = reinterpret_cast<std::uintptr_t>(address);
+  call_site& s = call_site_table[(bits ^ bits >> 10) % call_site_places];
+  // relaxed: an address is written once, and says nothing of what else there is.
+  if (__builtin_expect(s.address_.load(platform::mo::relaxed) == address, 1)) return s;
+  return find(address);
+}
 
 }  // namespace baton::sched

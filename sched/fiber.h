@@ -43,7 +43,7 @@ struct alignas(64) fiber : strand {
   fiber* next = nullptr;                 // link of whatever queue or free list holds it
   exception_state exceptions;
   std::uint32_t syscall_depth = 0;  // enter_syscall minus exit_syscall
-  std::uint32_t index = 0;          // in the slab
+  bool in_place = false;            // stays on its thread while it waits: see thread_lock.cc
   machine* on = nullptr;            // the M that runs it; meaningful while it runs
   fiber_entry entry = nullptr;
 
@@ -58,6 +58,8 @@ struct alignas(64) fiber : strand {
   // ---- third line ----
   alignas(16) std::byte result[result_slot_size];
   result_dropper drop_result = nullptr;
+  std::uint32_t index = 0;         // in the slab
+  std::uint32_t thread_locks = 0;  // lock_os_thread minus unlock_os_thread
 
   // ---- fourth line: the stack, and the sanitizers' ideas of this fiber ----
   alignas(64) struct stack stack;

@@ -1,5 +1,9 @@
 // How a P leaves an M whose fiber is in a declared call, and how the fiber gets going again.
 //
+// The fast path, of a site that is expected to be short: a load of the site's score and the baton's plain
+// stores. begin_ and end_ are out of line and read the thread-local themselves, so a call pays for two
+// function calls and nothing else; they never switch between that and its use.
+//
 // Leaving, at entry (the call is expected to block):
 //   1. enter a section; 2. give_away: notice gets no_p, so no revoker looks at this M any more;
 //   3. hand_off: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
@@ -12,24 +16,32 @@
 //   3. none: the fiber leaves for the native context, and the after-action queues it in `returning`
 //      (not before: another M could run it while it is still on its stack); then the M sleeps. Busy Ps
 //      look at `returning` at every second pick, so the fiber runs again within microseconds.
+//      A pinned call's fiber, or one that is locked to its thread, queues there without leaving.
 #include <baton/sched/handoff.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/platform/clock.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
+#include <baton/sched/this_machine.h>
+#include <baton/sched/thread_lock.h>
 
 namespace baton::sched {
 
 namespace {
+
+// Long is what a hand-over costs everybody together.
+constexpr std::int64_t long_call_ns = 20'000;
+// Of the short ones, one in so many is timed.
+constexpr std::uint32_t time_every = 64;
 
 void queue_returning(machine*, void* arg) noexcept {
   the_scheduler.returning.push(static_cast<fiber*>(arg));
   wake_for_work();
 }
 
-}  // namespace
-
-bool begin_call(machine* m, handoff_cause cause) noexcept {
+// Hands the P over if that is worth it: `unknown` only if work waits, the others always.
+bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
   scheduler& s = the_scheduler;
   enter_runtime(m);
   processor* const p = m->my_p();
@@ -49,6 +61,100 @@ bool begin_call(machine* m, handoff_cause cause) noexcept {
   return gives;
 }
 
+void begin_timed(machine* m, handoff_cause cause) noexcept {
+  m->call_began = platform::ticks();
+  m->call_handed_over = leave_at_entry(m, cause);
+}
+
+// Of a site that keeps its P.
+inline void begin_kept(machine* m) noexcept {
+  m->call_began = 0;
+  if (__builtin_expect(++m->short_calls % time_every == 0, 0)) {
+    m->call_began = platform::ticks();
+    m->call_handed_over = false;
+  }
+  m->baton.begin_syscall();
+}
+
+// The P is gone, or was asked for, or the call was timed.
+__attribute__((noinline)) void end_slow(machine* m, bool notice, stay where) noexcept {
+  call_site* const site = m->call;
+  const bool timed = m->call_began != 0;
+  const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
+  const bool handed_over = timed && m->call_handed_over;
+  bool lost = false;
+  if (notice) {
+    enter_runtime(m);
+    fiber* const self = m->my_fiber();
+    lost = m->my_p() == nullptr;
+    if (lost && !take_idle_p(m)) {
+      the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
+      if (where == stay::here || self->in_place) {
+        return_in_place(m, self);
+      } else {
+        m = switch_to_native(m, self, queue_returning, self);
+      }
+    }
+    leave_runtime(m);
+  }
+  if (site == nullptr) return;
+  const bool retaken = lost && !handed_over;
+  if (timed || retaken) {
+    site->learn(retaken || took >= platform::ticks_of_ns(long_call_ns), handed_over, retaken);
+  }
+}
+
+}  // namespace
+
+__attribute__((noinline)) void begin_call(call_site& site) noexcept {
+  machine* const m = the_machine;
+  if (m == nullptr || m->my_fiber()->syscall_depth++ != 0) return;
+  m->call = &site;
+  switch (site.expect()) {
+    case call_site::verdict::is_short: begin_kept(m); break;
+    case call_site::verdict::blocks: begin_timed(m, handoff_cause::predicted); break;
+    case call_site::verdict::unknown: begin_timed(m, handoff_cause::unknown); break;
+  }
+}
+
+__attribute__((noinline)) void begin_call_at(void* address) noexcept {
+  machine* const m = the_machine;
+  if (m == nullptr || m->my_fiber()->syscall_depth++ != 0) return;
+  call_site& site = call_site::at(address);
+  m->call = &site;
+  if (__builtin_expect(site.blocks(), 0)) {
+    begin_timed(m, handoff_cause::predicted);
+  } else {
+    begin_kept(m);
+  }
+}
+
+__attribute__((noinline)) void begin_blocking_call() noexcept {
+  machine* const m = the_machine;
+  if (m == nullptr || m->my_fiber()->syscall_depth++ != 0) return;
+  m->call = nullptr;
+  m->call_began = 0;
+  leave_at_entry(m, handoff_cause::hinted);
+}
+
+__attribute__((noinline)) void begin_short_call() noexcept {
+  machine* const m = the_machine;
+  if (m == nullptr || m->my_fiber()->syscall_depth++ != 0) return;
+  m->call = nullptr;
+  m->call_began = 0;
+  m->baton.begin_syscall();
+}
+
+__attribute__((noinline)) void end_call(stay where) noexcept {
+  machine* const m = the_machine;
+  if (m == nullptr) return;
+  fiber* const f = m->my_fiber();
+  if (__builtin_expect(f->syscall_depth == 0, 0)) fatal("exit_syscall without enter_syscall");
+  if (--f->syscall_depth != 0) return;
+  const bool notice = !m->baton.end_syscall();
+  if (__builtin_expect(notice || m->call_began != 0, 0)) end_slow(m, notice, where);
+}
+
 void hand_over_within_call(machine* m) noexcept {
   enter_runtime(m);
   if (processor* const p = m->my_p()) {
@@ -59,19 +165,5 @@ void hand_over_within_call(machine* m) noexcept {
   }
   m->baton.begin_syscall();
 }
-
-bool end_call_slow() noexcept {
-  machine* m = enter_runtime();
-  fiber* const self = m->my_fiber();
-  const bool lost = m->my_p() == nullptr;
-  if (lost && !take_idle_p(m)) {
-    the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
-    m = switch_to_native(m, self, queue_returning, self);
-  }
-  leave_runtime(m);
-  return lost;
-}
-
-void exit_without_enter() noexcept { fatal("exit_syscall without enter_syscall"); }
 
 }  // namespace baton::sched

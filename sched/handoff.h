@@ -1,5 +1,5 @@
 // The scheduler's side of declared calls: handing the P over at entry, and coming back without one.
-// The fast paths (a few plain stores) are inline in syscall/enter_exit.h and syscall/blocking.h.
+// syscall/enter_exit.h and syscall/blocking.h are what users see.
 #pragma once
 
 #include <baton/sched/call_site.h>
@@ -9,19 +9,24 @@ namespace baton::sched {
 
 enum class handoff_cause : std::uint8_t { predicted, unknown, hinted };
 
-// At the beginning of a declared call, in user state; the fiber's syscall_depth has been raised. Hands
-// the P to another M if that is worth it: `unknown` only if work waits, the others always. Leaves the M
-// in place::syscall. Returns whether the P is gone.
-bool begin_call(machine* m, handoff_cause cause) noexcept;
+// All begin_: in user state; they raise the fiber's depth, and do no more if that was not 0. None of them
+// switches. Off fibers they do nothing.
+//
+// A site known to block hands the P over at entry; an unknown one if work waits; a short one keeps it.
+void begin_call(call_site& site) noexcept;
+// Hands the P over, whatever waits.
+void begin_blocking_call() noexcept;
+// Keeps it, and learns nothing.
+void begin_short_call() noexcept;
+// A bare enter_syscall that returns to `address`: as begin_call(), but an unknown site keeps the P.
+void begin_call_at(void* address) noexcept;
+
+// (S) The end of any of them. `here`: on the same thread. Aborts if nothing began.
+enum class stay : std::uint8_t { anywhere, here };
+void end_call(stay where) noexcept;
 
 // Within a declared call, when the thread is about to sleep on something of the runtime's own: that the
 // call blocks is certain now.
 void hand_over_within_call(machine* m) noexcept;
-
-// At the end, when end_syscall() found a notice; the depth has been lowered. (S) Returns with a P, on
-// whatever M the fiber is then. Returns whether the P had been lost.
-bool end_call_slow() noexcept;
-
-[[noreturn]] void exit_without_enter() noexcept;
 
 }  // namespace baton::sched

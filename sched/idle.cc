@@ -95,19 +95,42 @@ machine* pop_idle_m(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock)
 
 // ---- handing a P to an M ----
 
-// The M is off the idle list, or is the caller itself.
-void hand_to(machine* m, processor* p, bool spinning) noexcept {
-  m->handed = p;
-  m->handed_spinning = spinning;
-  m->wake_word.store(1, mo::release);  // pairs with the acquire in sleep_idle()
-  platform::futex_wake(&m->wake_word, 1);
-}
+// machine::wake_word while the M waits for a P:
+//   none      nobody has come yet
+//   handed    a P lies in machine::handed
+//   asleep    as none, and the M is on the futex, or about to be: only then a waker needs a system call
+enum wake_state : std::uint32_t { none = 0, handed = 1, asleep = 2 };
 
 void adopt(machine* m, processor* p) noexcept {
   m->p.store(p, mo::relaxed);
   p->m.store(m, mo::release);
   m->baton.regain();
   monitor_note_busy();
+}
+
+// False: nobody came before the deadline; the word still says asleep.
+bool await_hand(machine* m, std::int64_t deadline_ns) noexcept {
+  std::uint32_t expected = none;
+  // acquire, everywhere here: pairs with the release in hand_p().
+  m->wake_word.compare_exchange_strong(expected, asleep, mo::acquire, mo::acquire);
+  while (m->wake_word.load(mo::acquire) != handed) {
+    if (!platform::futex_wait(m->wake_word, asleep, deadline_ns)) return m->wake_word.load(mo::acquire) == handed;
+  }
+  return true;
+}
+
+// Spins for a P that is likely to come soon.
+void spin_for_hand(const machine* m) noexcept {
+  const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_for_hand_ns);
+  while (m->wake_word.load(mo::relaxed) != handed && platform::ticks() < until) platform::cpu_relax();
+}
+
+// What was handed is the M's; begins a section.
+void accept_hand(machine* m) noexcept {
+  m->wake_word.store(none, mo::relaxed);
+  enter_runtime(m);  // the process may be ending
+  adopt(m, m->handed);
+  m->handed = nullptr;
 }
 
 // Gives p to an idle M; if there is none, p becomes idle and a thread is wanted, which will take it.
@@ -126,7 +149,7 @@ void start_m(processor* p, bool spinning) noexcept {
     }
   }
   if (m != nullptr) {
-    hand_to(m, p, spinning);
+    hand_p(m, p, spinning);
     // The next hand-off should find a thread: starting one takes far longer than waking one.
     if (spare_wanted && !s.polling.load(mo::relaxed) && s.threads_wanted.load(mo::relaxed) == 0) want_thread();
     return;
@@ -217,24 +240,23 @@ std::int64_t earliest_idle_timer() noexcept {
 // On its futex. False: it slept for its whole allowance and is off the list: it should end.
 bool sleep_idle(machine* m) noexcept {
   scheduler& s = the_scheduler;
-  const std::int64_t give_up = platform::now_ns() + limits::idle_thread_ends_after_ns;
+  if (m->expects_p) spin_for_hand(m);
+  m->expects_p = false;
+  const std::int64_t give_up = platform::now_ns() + s.idle_thread_ends_after_ns.load(mo::relaxed);
   bool surplus = true;
-  while (m->wake_word.load(mo::acquire) == 0) {
-    if (platform::futex_wait(m->wake_word, 0, surplus ? give_up : platform::forever_ns)) continue;
+  while (!await_hand(m, surplus ? give_up : platform::forever_ns)) {
     platform::lock_guard guard(s.lock);
     if (!m->on_idle_list) continue;  // a P is being handed over right now
     surplus = s.threads.load(mo::relaxed) > s.procs.load(mo::relaxed) + limits::idle_threads_spare;
     if (!surplus) continue;
     unlink_idle_m(s, m);
     m->queued_idle = false;
+    m->wake_word.store(none, mo::relaxed);
     return false;
   }
-  m->wake_word.store(0, mo::relaxed);
   m->queued_idle = false;
-  enter_runtime(m);  // the process may be ending
   m->spinning = m->handed_spinning;
-  if (m->handed != nullptr) adopt(m, m->handed);
-  m->handed = nullptr;
+  accept_hand(m);
   return true;
 }
 
@@ -269,6 +291,34 @@ bool any_queue_has_work() noexcept {
     if (!s.ps[i].queue.empty()) return true;
   }
   return false;
+}
+
+void hand_p(machine* m, processor* p, bool spinning) noexcept {
+  m->handed = p;
+  m->handed_spinning = spinning;
+  // release: pairs with the acquire in await_hand().
+  if (m->wake_word.exchange(handed, mo::release) == asleep) platform::futex_wake(&m->wake_word, 1);
+}
+
+void await_p(machine* m) noexcept {
+  spin_for_hand(m);
+  static_cast<void>(await_hand(m, platform::forever_ns));
+  accept_hand(m);
+}
+
+processor* grab_idle_p() noexcept {
+  scheduler& s = the_scheduler;
+  if (s.idle_ps.load(mo::relaxed) == 0) return nullptr;
+  platform::lock_guard guard(s.lock);
+  return pop_idle_p(s);
+}
+
+void pass_p_on(machine* m, processor* p, machine* to) noexcept {
+  stop_spinning(m, true);
+  m->baton.give_away();
+  m->p.store(nullptr, mo::relaxed);
+  m->expects_p = true;
+  hand_p(to, p, false);
 }
 
 void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept {
@@ -394,6 +444,7 @@ fiber* find_work(machine* m) noexcept {
     if (!p->queue.empty()) wake_for_work();
     return f;
   }
+  if (m->my_p() == nullptr) return nullptr;  // it went to a fiber in place
 
   poller* const source = s.source.load(mo::acquire);
   const bool alone = s.procs.load(mo::relaxed) == 1;
@@ -421,14 +472,9 @@ fiber* find_work(machine* m) noexcept {
       }
       const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_ns);
       do {
-        if (fiber* f = s.returning.empty() ? nullptr : s.returning.pop(); f != nullptr) {
-          stop_spinning(m, true);
-          return f;
-        }
-        fiber* f = s.global.empty() ? nullptr : pick(m, p);
-        if (f == nullptr) {
-          f = steal(p);
-        }
+        fiber* f = shared_work_waits() ? pick(m, p) : nullptr;
+        if (m->my_p() == nullptr) return nullptr;
+        if (f == nullptr) f = steal(p);
         if (f != nullptr) {
           stop_spinning(m, true);
           return f;

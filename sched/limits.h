@@ -66,6 +66,10 @@ inline constexpr int monitor_fast_looks_per_s = 100;
 // An M that finds nothing looks around this long before it sleeps.
 inline constexpr std::int64_t spin_ns = 10'000;
 
+// A fiber in place, and the M that gave it its P, look this long for the next one before they sleep:
+// two that take turns across threads then need no system call. About what a futex wake takes.
+inline constexpr std::int64_t spin_for_hand_ns = 5'000;
+
 // Idle Ms end after this, down to procs + idle_threads_spare.
 inline constexpr std::int64_t idle_thread_ends_after_ns = 30'000'000'000;
 inline constexpr int idle_threads_spare = 2;

@@ -16,6 +16,7 @@
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/switch.h>
+#include <baton/sched/this_machine.h>
 
 #include <cxxabi.h>
 #include <cstring>
@@ -23,9 +24,10 @@
 
 namespace baton::sched {
 
+constinit thread_local machine* the_machine = nullptr;
+
 namespace {
 
-thread_local machine* the_machine = nullptr;
 thread_local strand thread_strand{strand::kind::plain_thread};
 
 platform::spin_lock table_lock;
@@ -64,6 +66,14 @@ void run_machine(machine* m) noexcept {
       if (!wait_for_p(m)) return;
     } else if (fiber* const f = find_work(m)) {
       switch_from_native(m, f);
+      if (__builtin_expect(m->doomed, 0)) {
+        if (processor* const p = m->my_p()) {
+          m->baton.give_away();
+          m->p.store(nullptr, mo::relaxed);
+          hand_off(p);
+        }
+        return;
+      }
     }
   }
 }
@@ -73,6 +83,8 @@ void machine_main(void* arg) {
   the_machine = m;
   if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // too late to be told
   enter_runtime(m);
+  m->doomed = false;
+  m->expects_p = false;
   m->tid.store(platform::thread_id(), mo::relaxed);
   // The two words behind this pointer are the ABI's; see exception_state.
   m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());

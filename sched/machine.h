@@ -16,6 +16,7 @@
 namespace baton::sched {
 
 struct machine;
+class call_site;
 
 // See switch.h.
 using after_action = void (*)(machine* m, void* arg) noexcept;
@@ -34,13 +35,19 @@ struct alignas(64) machine {
   after_action action = nullptr;
   void* action_arg = nullptr;
   bool spinning = false;                  // counted in scheduler::spinning
-  std::uint32_t short_calls = 0;          // declared calls that were expected to be short
+  // The declared call that its fiber is inside of (handoff.cc).
+  call_site* call = nullptr;      // who learns from it; null: nobody
+  std::uint64_t call_began = 0;   // ticks; 0: not timed
+  bool call_handed_over = false;  // at entry; meaningful if timed
+  std::uint32_t short_calls = 0;  // that kept their P
   bool polling = false;                   // is the one that sleeps in the poller
   bool queued_idle = false;               // went to the idle list, and has not been woken yet
+  bool expects_p = false;                 // gave its P to a fiber in place: another comes soon, perhaps
+  bool doomed = false;                    // its thread ends: a fiber ended while it was locked to it
   platform::atomic<std::int32_t> tid{0};  // of the thread, once it runs
   std::uint32_t index = 0;
 
-  // ---- how an idle M is woken: a binary semaphore, and what it was woken with ----
+  // ---- how an M that waits is given a P: a binary semaphore, and what came with it ----
   alignas(64) platform::atomic<std::uint32_t> wake_word{0};
   processor* handed = nullptr;  // written before wake_word, read after it
   bool handed_spinning = false;

@@ -16,6 +16,7 @@
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
+#include <baton/sched/thread_lock.h>
 #include <baton/sched/timer.h>
 #include <baton/sched/waiter.h>
 
@@ -135,6 +136,10 @@ void park(strand* self) noexcept {
   auto* const f = static_cast<fiber*>(self);
   if (f->word.woken_already()) return;
   machine* m = f->on;  // the strand is the caller's: no need to ask the thread
+  if (__builtin_expect(f->in_place, 0)) {
+    park_in_place(m, f);
+    return;
+  }
   enter_runtime(m);
   if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
   m = switch_away(m, f, commit_park, f);
@@ -172,7 +177,12 @@ void ready_into(strand* who, fiber_list& list) noexcept {
     return;
   }
   auto* const f = static_cast<fiber*>(who);
-  if (wake_fiber(f)) list.push_back(f);
+  if (!wake_fiber(f)) return;
+  if (__builtin_expect(f->in_place, 0)) {
+    ready_in_place(f);
+  } else {
+    list.push_back(f);
+  }
 }
 
 void yield() noexcept {
@@ -188,12 +198,16 @@ void yield() noexcept {
   }
   enter_runtime(m);
   processor* const p = m->my_p();
-  if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others
+  if (__builtin_expect(self->in_place, 0)) {
+    yield_in_place(m, self);
+  } else if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others
     m = switch_to_native(m, self, requeue_global, self);
   } else {
     if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
     if (fiber* const next = pick(m, p)) {
       m = switch_to(m, self, next, requeue_local, self);
+    } else if (__builtin_expect(m->my_p() == nullptr, 0)) {  // it went to a fiber in place
+      m = switch_to_native(m, self, requeue_global, self);
     }
   }
   leave_runtime(m);
@@ -207,7 +221,9 @@ void yield_if_due() noexcept {
   fiber* const self = m->my_fiber();
   if (self->syscall_depth != 0) return;
   enter_runtime(m);
-  if ((m->baton.notice() & baton_word::slice_over) != 0 || m->my_p() == nullptr) {
+  if (__builtin_expect(self->in_place, 0)) {
+    yield_in_place(m, self);
+  } else if ((m->baton.notice() & baton_word::slice_over) != 0 || m->my_p() == nullptr) {
     if ((m->baton.notice() & baton_word::slice_over) != 0) end_chain(m);
     m = switch_away(m, self, requeue_global, self);
   }

@@ -5,7 +5,8 @@
 //   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
 //                While it holds any, yielding fibers and polled ones queue behind them: otherwise
 //                those that fit the ring would go round and round before the others
-//   returning    fibers that came back from a syscall and found no P
+//   returning    fibers that came back from a syscall and found no P, and fibers that wait for one in
+//                place, on their own thread (thread_lock.cc): whose turn it is gets the picker's P
 //
 // The order of a pick:
 //   1. every 64th pick: the global queue first, so that local work cannot starve it;
@@ -45,15 +46,30 @@ bool work_waits(const processor* p) noexcept { return !p->queue.empty() || share
 
 namespace {
 
-fiber* take_global_batch(processor* p) noexcept {
+// f's turn has come. If it waits in place it gets our P, and we go without.
+fiber* turn_of(machine* m, processor* p, fiber* f) noexcept {
+  if (__builtin_expect(f->in_place, 0)) {
+    pass_p_on(m, p, f->on);
+    return nullptr;
+  }
+  return f;
+}
+
+fiber* take_global_batch(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
   const std::size_t size = s.global.size();
   if (size == 0) return nullptr;
   const auto share = size / static_cast<std::size_t>(std::max(1, s.procs.load(mo::relaxed))) + 1;
   fiber_list batch = s.global.pop_some(std::min<std::size_t>({share, size, run_queue::slots / 2}));
   fiber* const f = batch.pop_front();
-  while (!batch.empty()) push_local(p, batch.pop_front());
-  return f;
+  while (fiber* const other = batch.pop_front()) {
+    if (__builtin_expect(other->in_place, 0)) {
+      s.returning.push(other);  // it may not go to the ring, where thieves take from
+    } else {
+      push_local(p, other);
+    }
+  }
+  return f != nullptr ? turn_of(m, p, f) : nullptr;
 }
 
 // A busy P's look around: due timers, and the network when nobody has polled for a while.
@@ -85,7 +101,7 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     p->slow_picks.add();
     look_around(m, p);
     if (p->slow_picks.read() % limits::global_queue_every_slow == 0) {
-      if (fiber* const f = s.global.pop()) return f;
+      if (fiber* const f = s.global.pop()) return turn_of(m, p, f);
     }
     // A chain of fibers that ready each other would keep the ring waiting for its whole time slice.
     if (fiber* const f = p->queue.pop()) return f;
@@ -93,7 +109,7 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
   if (!p->served_returning) {
     if (fiber* const f = s.returning.pop()) {
       p->served_returning = true;
-      return f;
+      return turn_of(m, p, f);
     }
   }
   p->served_returning = false;
@@ -102,8 +118,8 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     return f;
   }
   if (fiber* const f = p->queue.pop()) return f;
-  if (fiber* const f = s.returning.pop()) return f;
-  return take_global_batch(p);
+  if (fiber* const f = s.returning.pop()) return turn_of(m, p, f);
+  return take_global_batch(m, p);
 }
 
 void make_runnable_all(machine* m, fiber_list&& list) noexcept {

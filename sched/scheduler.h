@@ -82,6 +82,7 @@ struct scheduler {
   platform::atomic<int> threads_idle{0};
   platform::atomic<int> threads_wanted{0};  // the monitor starts them
   platform::atomic<int> max_threads{limits::threads_max};
+  platform::atomic<std::int64_t> idle_thread_ends_after_ns{limits::idle_thread_ends_after_ns};
 
   // ---- counters that several threads write; none on a hot path ----
   platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0}, polls{0},
@@ -116,7 +117,8 @@ inline void push_next(processor* p, fiber* f) noexcept {  // goes first
 }
 void push_local_all(processor* p, fiber_list&& list) noexcept;
 [[nodiscard]] fiber* pick_slow(machine* m, processor* p) noexcept;
-// The next fiber to run, without looking further than this P and the shared queues. Null: none.
+// The next fiber to run, without looking further than this P and the shared queues. Null: none; or the
+// turn was that of a fiber in place, which got the P: then m has none any more.
 [[nodiscard]] inline fiber* pick(machine* m, processor* p) noexcept {
   const std::uint32_t left = p->countdown.load(mo::relaxed) - 1;
   p->countdown.store(left, mo::relaxed);
@@ -169,8 +171,26 @@ void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
 // If the sleeper in the poller would sleep past `when`, wakes it.
 void break_poll_before(std::int64_t when) noexcept;
 
+// Hands p, which nobody owns, to an M that waits for one and is on no list. spinning: it begins as a
+// spinner, already counted.
+void hand_p(machine* to, processor* p, bool spinning) noexcept;
+// Hands m's own P, in a section, to an M that waits; m has none afterwards.
+void pass_p_on(machine* m, processor* p, machine* to) noexcept;
+// Waits, without a P and outside a section, until one is handed to m; returns in a section.
+void await_p(machine* m) noexcept;
+// An idle P that from now on belongs to the caller; null: none, at a glance.
+[[nodiscard]] processor* grab_idle_p() noexcept;
+
+// ---- thread_lock.cc: fibers that stay on their thread while they wait ----
+// f has been readied, and nobody else has a hold on it.
+void ready_in_place(fiber* f) noexcept;
+
 // Makes a fiber runnable that nobody else has a hold on. m: the calling M, in a section, or null.
 inline void make_runnable(machine* m, fiber* f) noexcept {
+  if (__builtin_expect(f->in_place, 0)) {
+    ready_in_place(f);
+    return;
+  }
   processor* const p = m != nullptr ? m->my_p() : nullptr;
   if (__builtin_expect(p != nullptr, 1)) {
     push_next(p, f);

@@ -104,6 +104,7 @@ void retire(machine* m, void* arg) noexcept {
 }
 
 [[noreturn]] void end_fiber(fiber* f) noexcept {
+  if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   std::uintptr_t state = join_running;
   if (!f->join.compare_exchange_strong(state, join_closing, mo::acq_rel, mo::acquire) && state == join_detached &&
       f->drop_result != nullptr) {
@@ -116,10 +117,15 @@ void retire(machine* m, void* arg) noexcept {
     // If the joiner is parked it goes next, as it would through runnext, without the detour of being
     // queued by the after-action when the next fiber has been picked. Only we can ready it.
     auto* const joiner = reinterpret_cast<strand*>(state);
-    if (joiner->what == strand::kind::fiber && joiner->word.peek() == park_word::parked && chain_goes_on(p)) {
+    if (joiner->what == strand::kind::fiber && joiner->word.peek() == park_word::parked &&
+        !static_cast<fiber*>(joiner)->in_place && f->thread_locks == 0 && chain_goes_on(p)) {
       static_cast<void>(joiner->word.ready());
       switch_to(m, f, static_cast<fiber*>(joiner), retire_to_joiner, f, true);
     }
+  }
+  if (__builtin_expect(f->thread_locks != 0, 0)) {
+    m->doomed = true;
+    switch_to_native(m, f, retire, f, true);
   }
   fiber* const next = p != nullptr ? pick(m, p) : nullptr;
   if (next != nullptr) {
@@ -211,6 +217,8 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->reason = wait_reason::none;
   f->exceptions = {};
   f->syscall_depth = 0;
+  f->in_place = false;
+  f->thread_locks = 0;
   f->drop_result = nullptr;
   f->locals = nullptr;
   f->in_use.store(true, mo::relaxed);

@@ -5,12 +5,13 @@
 // Each call site (each closure type) is remembered: one that has turned out to block hands the thread's
 // P to another thread *before* the call, so the other fibers run on within microseconds; one that has
 // turned out to be short keeps it and costs a few nanoseconds; the monitor catches what was mispredicted.
+// How a site learns: sched/call_site.h.
+//
+// Where a library's thread-locals matter after the call (OpenSSL's error queue, a connection that belongs
+// to its thread): pinned_blocking and lock_os_thread, in pinning.h.
 #pragma once
 
-#include <baton/sched/call_site.h>
 #include <baton/sched/handoff.h>
-#include <baton/sched/machine.h>
-#include <baton/syscall/enter_exit.h>
 
 #include <cerrno>
 #include <type_traits>
@@ -25,31 +26,25 @@ inline constexpr wont_block_t wont_block{};
 
 namespace detail {
 
+template <class F>
+constexpr const char* name_of_closure() noexcept {
+  return __PRETTY_FUNCTION__;
+}
+
 // One per closure type. Sites of one template share nothing between its instantiations.
 template <class F>
-inline constinit sched::call_site site_of{};
+inline constinit sched::call_site site_of{name_of_closure<F>()};
 
-// The declared call as an object; out of line, so that a call site is small.
+// The declared call as an object.
+template <sched::stay Where = sched::stay::anywhere>
 class [[nodiscard]] call_scope {
  public:
-  explicit call_scope(sched::call_site& site) noexcept;  // predicted
-  explicit call_scope(will_block_t) noexcept;            // hinted
-  explicit call_scope(wont_block_t) noexcept { enter_syscall(); }
-  ~call_scope() {
-    if (site_ == nullptr) {
-      exit_syscall();
-    } else {
-      finish_and_learn();
-    }
-  }
+  explicit call_scope(sched::call_site& site) noexcept { sched::begin_call(site); }
+  explicit call_scope(will_block_t) noexcept { sched::begin_blocking_call(); }
+  explicit call_scope(wont_block_t) noexcept { sched::begin_short_call(); }
+  ~call_scope() { sched::end_call(Where); }
   call_scope(const call_scope&) = delete;
   call_scope& operator=(const call_scope&) = delete;
-
- private:
-  void finish_and_learn() noexcept;
-
-  sched::call_site* site_ = nullptr;  // null: nothing to learn
-  std::uint64_t began_ = 0;           // ticks; 0: not timed
 };
 
 }  // namespace detail
@@ -59,14 +54,14 @@ class [[nodiscard]] call_scope {
 // another declared call, or off fibers, it just calls f.
 template <class F>
 decltype(auto) blocking(F&& f) {
-  const detail::call_scope scope(detail::site_of<std::remove_cvref_t<F>>);
+  const detail::call_scope<> scope(detail::site_of<std::remove_cvref_t<F>>);
   return std::forward<F>(f)();
 }
 
 // (S) As above for a call that is known to block: the P is handed over at entry, always.
 template <class F>
 decltype(auto) blocking(F&& f, will_block_t) {
-  const detail::call_scope scope(will_block);
+  const detail::call_scope<> scope(will_block);
   return std::forward<F>(f)();
 }
 template <class F>
@@ -77,7 +72,7 @@ decltype(auto) blocking(will_block_t, F&& f) {
 // (S) As above for a call that is known to be short: the P is never handed over at entry.
 template <class F>
 decltype(auto) blocking(F&& f, wont_block_t) {
-  const detail::call_scope scope(wont_block);
+  const detail::call_scope<> scope(wont_block);
   return std::forward<F>(f)();
 }
 template <class F>
@@ -88,7 +83,7 @@ decltype(auto) blocking(wont_block_t, F&& f) {
 // (S) As blocking(f); returns the pair of f's result and errno as f left it.
 template <class F>
 auto blocking_errno(F&& f) {
-  const detail::call_scope scope(detail::site_of<std::remove_cvref_t<F>>);
+  const detail::call_scope<> scope(detail::site_of<std::remove_cvref_t<F>>);
   auto result = std::forward<F>(f)();
   const int error = errno;  // before the scope ends: afterwards it is another thread's, perhaps
   return std::pair{std::move(result), error};

@@ -2,8 +2,7 @@
 //
 //   blocking_call<Nr, T>(args...)   (S) direct_call.h's call<Nr, T> inside blocking()
 //
-// Nr is part of the closure's type, so each system call is a call site of its own, which learns. EINTR
-// is retried inside the declared call.
+// Each system call is a call site of its own, which learns. EINTR is retried inside the declared call.
 #pragma once
 
 #include <baton/syscall/blocking.h>
@@ -11,9 +10,13 @@
 
 namespace baton::sys::detail {
 
+template <long Nr>
+inline constinit sched::call_site site_of_system_call{Nr};
+
 template <long Nr, class T, on_eintr OnEintr = on_eintr::retry, syscall_argument... Args>
 result<T> blocking_call(Args... args) noexcept {
-  return blocking([=]() noexcept { return call<Nr, T, OnEintr>(args...); });
+  const baton::detail::call_scope<> scope(site_of_system_call<Nr>);
+  return call<Nr, T, OnEintr>(args...);
 }
 
 }  // namespace baton::sys::detail

@@ -1,0 +1,96 @@
+// Fibers in place: those that keep their thread while they wait, because they are locked to it
+// (lock_os_thread) or return from a pinned call. Such a fiber never leaves its stack: what waits is the
+// thread, on its machine's wake word, and what moves is the P.
+//
+//   waiting      the M gives its P away like one whose call blocks, and sleeps in await_p()
+//   readied      ready_in_place(): an idle P is handed to the fiber's M at once. There is none: the fiber
+//                queues in `returning`, where the P is meant that its turn brings, not the thread:
+//   its turn     whoever picks it passes his own P on to the fiber's M (pass_p_on), and goes idle
+//
+// So run queues never hold a fiber in place, thieves never see one, and the paths of ordinary fibers
+// pay for them with one predictable branch in ready() and park().
+//
+// Exactly once: a fiber in place is in at most one queue, or with the one who readied it, so its M is
+// handed at most one P for each wait. It may be handed one while it still is about to give its own away
+// (the word of a park says parked before): it then finds the other at once.
+//
+// Both sides spin a little before they sleep, the fiber's M and the one that passed its P on: they are
+// likely to change places again at once, and a futex wake costs more than all the rest.
+//
+// A fiber that ends while locked takes its thread with it, as in Go: who locked it had reasons
+// (namespaces, credentials) not to let others run there.
+#include <baton/sched/thread_lock.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/fiber.h>
+#include <baton/sched/scheduler.h>
+
+namespace baton::sched {
+
+namespace {
+
+// In a section; ends it. The P, if there is one, goes to others, and the thread waits for another.
+void give_p_and_wait(machine* m) noexcept {
+  if (processor* const p = m->my_p()) {
+    m->baton.give_away();
+    m->p.store(nullptr, mo::relaxed);
+    hand_off(p);
+  }
+  m->baton.leave(place::syscall);  // for the others it is a thread that sleeps without a P
+  await_p(m);
+}
+
+}  // namespace
+
+void lock_thread() noexcept {
+  machine* const m = this_machine();
+  if (m == nullptr) return;
+  fiber* const f = m->my_fiber();
+  ++f->thread_locks;
+  f->in_place = true;
+}
+
+void unlock_thread() noexcept {
+  machine* const m = this_machine();
+  if (m == nullptr) return;
+  fiber* const f = m->my_fiber();
+  if (f->thread_locks == 0) fatal("unlock_os_thread without lock_os_thread");
+  if (--f->thread_locks == 0) f->in_place = false;
+}
+
+void park_in_place(machine* m, fiber* f) noexcept {
+  if (!f->word.commit()) return;  // woken already
+  enter_runtime(m);
+  m->baton.clear(baton_word::slice_over);
+  give_p_and_wait(m);
+  leave_runtime(m);
+}
+
+void yield_in_place(machine* m, fiber* f) noexcept {
+  m->baton.clear(baton_word::slice_over);
+  processor* const p = m->my_p();
+  if (p != nullptr && !work_waits(p)) return;
+  the_scheduler.global.push(f);
+  wake_for_work();
+  give_p_and_wait(m);
+}
+
+void return_in_place(machine* m, fiber* f) noexcept {
+  if (take_idle_p(m)) return;
+  f->in_place = true;
+  the_scheduler.returning.push(f);
+  wake_for_work();
+  give_p_and_wait(m);
+  f->in_place = f->thread_locks != 0;
+}
+
+void ready_in_place(fiber* f) noexcept {
+  if (processor* const p = grab_idle_p()) {
+    hand_p(f->on, p, false);
+    return;
+  }
+  the_scheduler.returning.push(f);
+  wake_for_work();  // also if a P has become idle meanwhile
+}
+
+}  // namespace baton::sched
