@@ -62,12 +62,15 @@ class baton_word {
     platform::light_barrier();  // pairs with the revoker's heavy_barrier()
     return __builtin_expect(notice_.load(mo::relaxed) == 0, 1);
   }
-  void leave(place to) noexcept {
-    visits_.store(visits_.load(mo::relaxed) + 1, mo::relaxed);
+  // Returns the number of the visit that begins.
+  std::uint64_t leave(place to) noexcept {
+    const std::uint64_t n = visits_.load(mo::relaxed) + 1;
+    visits_.store(n, mo::relaxed);
     // release: pairs with judge()'s acquire; a revoker that takes the P sees all we did to it.
     where_.store(static_cast<std::uint32_t>(to), mo::release);
+    return n;
   }
-  void begin_syscall() noexcept { leave(place::syscall); }
+  std::uint64_t begin_syscall() noexcept { return leave(place::syscall); }
   [[nodiscard]] bool end_syscall() noexcept {
     where_.store(static_cast<std::uint32_t>(place::user), mo::relaxed);
     platform::light_barrier();  // pairs with the revoker's heavy_barrier()

@@ -18,8 +18,9 @@ void begin_call(call_site& site) noexcept;
 void begin_blocking_call() noexcept;
 // Keeps it, and learns nothing.
 void begin_short_call() noexcept;
-// A bare enter_syscall that returns to `address`: as begin_call(), but an unknown site keeps the P.
-void begin_call_at(void* address) noexcept;
+// A bare enter_syscall, whose site is the place that this function returns to: as begin_call(), but an
+// unknown site keeps the P.
+void begin_call_here() noexcept;
 
 // (S) The end of any of them. `here`: on the same thread. Aborts if nothing began.
 enum class stay : std::uint8_t { anywhere, here };

@@ -37,9 +37,8 @@ struct alignas(64) machine {
   bool spinning = false;                  // counted in scheduler::spinning
   // The declared call that its fiber is inside of (handoff.cc).
   call_site* call = nullptr;      // who learns from it; null: nobody
-  std::uint64_t call_began = 0;   // ticks; 0: not timed
+  std::uint64_t call_began = 0;   // ticks; 0: not timed, or no call
   bool call_handed_over = false;  // at entry; meaningful if timed
-  std::uint32_t short_calls = 0;  // that kept their P
   bool polling = false;                   // is the one that sleeps in the poller
   bool queued_idle = false;               // went to the idle list, and has not been woken yet
   bool expects_p = false;                 // gave its P to a fiber in place: another comes soon, perhaps

@@ -16,16 +16,18 @@
 // do nothing. Prefer blocking(f) (blocking.h), which cannot be left unbalanced.
 #pragma once
 
+#include <baton/sched/handoff.h>
+
 namespace baton {
 
 // Never switches, never blocks. What it says takes effect at once: from here on the monitor may give
 // this thread's P to another one.
-void enter_syscall() noexcept;
+__attribute__((always_inline)) inline void enter_syscall() noexcept { sched::begin_call_here(); }
 
 // (S) The fiber goes on when it has a P again, maybe on another thread: what was read from
 // thread-locals before (errno among them) belongs to another thread then. Without a matching
 // enter_syscall it aborts, naming the fiber; so does a fiber that ends without it.
-void exit_syscall() noexcept;
+inline void exit_syscall() noexcept { sched::end_call(sched::stay::anywhere); }
 
 // The pair as an object.
 class [[nodiscard]] syscall_scope {
