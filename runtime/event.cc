@@ -89,8 +89,13 @@ void event::set() noexcept {
   }
   if (seen == 0 || seen == is_set_value) return;
 
+  auto* const youngest = reinterpret_cast<node*>(seen);
+  if (youngest->next == nullptr) {
+    youngest->wake();
+    return;
+  }
   node* oldest = nullptr;
-  for (node* n = reinterpret_cast<node*>(seen); n != nullptr;) {
+  for (node* n = youngest; n != nullptr;) {
     node* const older = n->next;
     n->next = oldest;
     oldest = n;

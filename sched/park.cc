@@ -16,6 +16,7 @@
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
+#include <baton/sched/this_machine.h>
 #include <baton/sched/thread_lock.h>
 #include <baton/sched/timer.h>
 #include <baton/sched/waiter.h>
@@ -105,7 +106,9 @@ void wake_thread(strand* who) noexcept {
 
 // True: the fiber has to be queued by the caller.
 bool wake_fiber(fiber* f) noexcept {
-  switch (f->word.ready()) {
+  const park_word::woke w = f->word.ready();
+  if (__builtin_expect(w == park_word::woke::from_parked, 1)) return true;
+  switch (w) {
     case park_word::woke::from_parked: return true;
     case park_word::woke::before_the_switch: return false;
     case park_word::woke::twice: break;
@@ -115,8 +118,8 @@ bool wake_fiber(fiber* f) noexcept {
 
 }  // namespace
 
-strand* current_strand() noexcept {
-  machine* const m = this_machine();
+__attribute__((noinline)) strand* current_strand() noexcept {
+  machine* const m = the_machine;
   if (m == nullptr) return this_thread_strand();
   fiber* const f = m->my_fiber();
   // Inside a declared syscall the fiber's thread counts as a plain thread: it cannot be left there.
@@ -160,15 +163,21 @@ bool park_thread_until(strand* self, std::int64_t deadline_ns) noexcept {
   return true;
 }
 
-void ready(strand* who) noexcept {
-  if (who->what == strand::kind::plain_thread) {
+__attribute__((noinline)) void ready(strand* who) noexcept {
+  if (__builtin_expect(who->what == strand::kind::plain_thread, 0)) {
     wake_thread(who);
     return;
   }
   auto* const f = static_cast<fiber*>(who);
   if (!wake_fiber(f)) return;
-  const runtime_section section;
-  make_runnable(section.m(), f);
+  machine* const m = the_machine;
+  if (__builtin_expect(m == nullptr, 0)) {
+    make_runnable(nullptr, f);
+    return;
+  }
+  enter_runtime(m);
+  make_runnable(m, f);
+  leave_runtime(m);
 }
 
 void ready_into(strand* who, fiber_list& list) noexcept {
