@@ -18,8 +18,11 @@ struct options {
   // Logical processors: how many fibers run at the same time. 0: $BATON_PROCS, else the CPUs that the
   // affinity mask and the cgroup quotas allow.
   int procs = 0;
-  // Threads at most; those that are blocked in system calls count.
+  // Threads at most; those that are blocked in system calls count. At the limit, and when the system
+  // refuses a thread, nothing fails: runnable fibers wait until a thread comes back. Said once on stderr.
   int max_threads = 10'000;
+  // A thread that has had nothing to do for so long ends; procs and two more stay.
+  std::chrono::nanoseconds idle_threads_end_after = std::chrono::seconds(30);
   // Usable bytes of a fiber's stack: address space, committed when touched.
   std::size_t stack_size = 256 * 1024;
   // A fiber that keeps its thread for so long, by computing or in a call that was not declared as

@@ -11,6 +11,7 @@ sched::settings settings_of(const options& o) noexcept {
   sched::settings s;
   s.procs = o.procs;
   s.max_threads = o.max_threads;
+  s.idle_thread_ends_after_ns = o.idle_threads_end_after.count();
   s.stack_size = o.stack_size;
   s.rescue_after_ns = o.rescue_after.count();
   s.rescue = o.rescue;

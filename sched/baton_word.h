@@ -7,7 +7,7 @@
 //   begin_syscall  visits++; where := syscall                   (release)
 //   end_syscall    where := user; light barrier; notice == 0 ? go on : slow path
 //
-// A revoker's side (the monitor, shutdown; one at a time, under a mutex that Ms never take):
+// A revoker's side (the monitor; one at a time):
 //   1. judge   read visits, then where (user or syscall), then visits again: the visit v
 //   2. ask     compare-and-swap notice: + asked
 //   3.         one heavy barrier for all that were asked

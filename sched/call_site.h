@@ -9,7 +9,8 @@
 //
 // Which calls are timed (two reads of the cycle counter): all that handed over, and one in 64 of those
 // that did not. A call whose P the monitor had to take counts as a long one. The score is written only
-// when it changes, and the history only when a call was timed or taken: sites are shared.
+// when it changes, and the history only when a call was timed or taken: sites are shared. A site lives
+// for ever (it is listed for the statistics).
 #pragma once
 
 #include <baton/sched/limits.h>

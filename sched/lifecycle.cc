@@ -121,6 +121,7 @@ void start_once(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   sched.config = s;
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
+  sched.idle_thread_ends_after_ns.store(s.idle_thread_ends_after_ns, mo::relaxed);
   platform::init_clock();
   // Refused by the kernel or, to see what that costs, by the environment.
   platform::init_barriers(std::getenv("BATON_NO_MEMBARRIER") != nullptr);
@@ -231,6 +232,7 @@ counters read_counters() noexcept {
   c.handoffs_unknown = s.handoffs_unknown.load(mo::relaxed);
   c.handoffs_hinted = s.handoffs_hinted.load(mo::relaxed);
   c.retakes = s.retakes.load(mo::relaxed);
+  c.rescues = s.rescues.load(mo::relaxed);
   c.returned_slow = s.returned_slow.load(mo::relaxed);
   c.slices_ended = s.slices_ended.load(mo::relaxed);
   c.polls = s.polls.load(mo::relaxed);

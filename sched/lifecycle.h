@@ -10,6 +10,7 @@ namespace baton::sched {
 struct settings {
   int procs = 0;  // 0: $BATON_PROCS, else the CPUs that the affinity mask allows
   int max_threads = 10'000;
+  std::int64_t idle_thread_ends_after_ns = 30'000'000'000;
   std::size_t stack_size = 256 * 1024;
   std::int64_t rescue_after_ns = 10'000'000;
   bool rescue = true;

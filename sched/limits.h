@@ -57,6 +57,15 @@ inline constexpr std::int64_t timer_overdue_ns = 1'000'000;
 inline constexpr std::int64_t retake_after_ns = 20'000;
 inline constexpr std::int64_t retake_at_the_latest_ns = 10'000'000;
 
+// Rescues (rescue.cc): so many at once, then one each.
+inline constexpr int rescues_at_once = 64;
+inline constexpr std::int64_t rescue_every_ns = 1'000'000;
+
+// How late a look of the monitor may be and still count in full; and from where on nothing before it
+// counts: the process was stopped, or throttled.
+inline constexpr std::int64_t look_late_ns = 5'000'000;
+inline constexpr std::int64_t look_lost_ns = 20'000'000;
+
 // The monitor's pace (see monitor.cc), and how many fast looks it has per second.
 inline constexpr std::int64_t monitor_fast_ns = 20'000;
 inline constexpr std::int64_t monitor_work_waits_ns = 1'000'000;
@@ -70,8 +79,7 @@ inline constexpr std::int64_t spin_ns = 10'000;
 // two that take turns across threads then need no system call. About what a futex wake takes.
 inline constexpr std::int64_t spin_for_hand_ns = 5'000;
 
-// Idle Ms end after this, down to procs + idle_threads_spare.
-inline constexpr std::int64_t idle_thread_ends_after_ns = 30'000'000'000;
+// Ms that have been idle for long end (option idle_threads_end_after), down to procs and so many more.
 inline constexpr int idle_threads_spare = 2;
 
 }  // namespace baton::sched::limits

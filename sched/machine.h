@@ -34,11 +34,11 @@ struct alignas(64) machine {
   void** save_to = nullptr;  // where to store the context that was left
   after_action action = nullptr;
   void* action_arg = nullptr;
-  bool spinning = false;                  // counted in scheduler::spinning
+  bool spinning = false;  // counted in scheduler::spinning
   // The declared call that its fiber is inside of (handoff.cc).
-  call_site* call = nullptr;      // who learns from it; null: nobody
-  std::uint64_t call_began = 0;   // ticks; 0: not timed, or no call
-  bool call_handed_over = false;  // at entry; meaningful if timed
+  call_site* call = nullptr;              // who learns from it; null: nobody
+  std::uint64_t call_began = 0;           // ticks; 0: not timed, or no call
+  bool call_handed_over = false;          // at entry; meaningful if timed
   bool polling = false;                   // is the one that sleeps in the poller
   bool queued_idle = false;               // went to the idle list, and has not been woken yet
   bool expects_p = false;                 // gave its P to a fiber in place: another comes soon, perhaps

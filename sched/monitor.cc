@@ -5,6 +5,8 @@
 // What it does at each look, P by P (only busy ones):
 //   visit in syscall    the same visit on two looks, at least 20 us old, and work waits that nobody idle
 //                       or spinning serves; or 10 ms old and work waits: retake
+//   visit in user code  10 ms old (option rescue_after), and work waits that nobody idle or spinning
+//                       serves: rescue, with a report (rescue.cc says when not)
 //   same slice          one fiber or runnext chain for 10 ms while others wait: tell `slice_over`, heeded at
 //                       the M's next call that may switch
 //   timers              more than 1 ms overdue: run them, their fibers go to the global queue
@@ -13,7 +15,7 @@
 // backstop for a thread that could not be started); start the threads that are wanted.
 //
 // Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
-// monitor is the only revoker besides set_procs and shutdown, which take the same mutex.
+// monitor is the only revoker: set_procs leaves the Ps that must go to it.
 //
 // Its pace follows need, because each of its wakes costs some microseconds of CPU:
 //   20 us     while a call that was not expected to be short is under way and work waits, or after a
@@ -22,13 +24,16 @@
 //   5 ms      while some P is busy
 //   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
 //             "publish, fence, look": asleep := true; heavy barrier; look; sleep.
+//
+// The age of a visit in user code is counted in looks: each adds the time since the last one, but not
+// much more than that was meant to be. What began between two looks is taken to have begun half way.
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/rescue.h>
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
-#include <mutex>
 
 namespace baton::sched {
 
@@ -39,6 +44,7 @@ struct observation {
   machine* m = nullptr;
   baton_word::visit visit;
   std::int64_t visit_since = 0;
+  std::int64_t visit_age = 0;  // in looks that came on time
   std::uint64_t slice = 0;
   std::int64_t slice_since = 0;
   bool slice_told = false;
@@ -47,7 +53,6 @@ struct observation {
 platform::atomic<std::uint32_t> bell{0};     // rung to end the monitor's sleep
 platform::atomic<bool> asleep{false};        // in the sleep without end, or about to be
 platform::atomic<bool> call_watched{false};  // a call of unknown length has begun
-platform::spin_lock revoker;                 // never taken by an M
 observation seen[limits::procs_max];
 
 bool somebody_serves() noexcept {
@@ -59,11 +64,26 @@ struct candidate {
   processor* p;
   machine* m;
   baton_word::visit visit;
+  rescue_policy::verdict rescue;  // none: a declared call, or a retired P
+  std::int64_t age;
 };
 
 class look {
  public:
-  explicit look(std::int64_t now) noexcept : now_(now) {}
+  void rescue_after(std::int64_t ns) noexcept {
+    rescues_.set_after(ns);
+    rescue_ = true;
+  }
+
+  // passed: since the last look, as far as it counts. lost: nothing before counts.
+  void begin(std::int64_t now, std::int64_t passed, bool lost) noexcept {
+    now_ = now;
+    passed_ = passed;
+    if (lost) rescues_.forget();
+    busy = 0;
+    work_waiting = outstanding_call = false;
+    count_ = rescued_ = 0;
+  }
 
   void at(processor& p) noexcept {
     observation& o = seen[p.index];
@@ -82,6 +102,9 @@ class look {
     if (o.m != m || !(o.visit == v)) {
       o.visit = v;
       o.visit_since = now_;
+      o.visit_age = passed_ / 2;
+    } else {
+      o.visit_age += passed_;
     }
     const std::uint64_t slice = p.picks() - p.chained.read();
     if (o.m != m || o.slice != slice) {
@@ -98,10 +121,13 @@ class look {
       if (waits) outstanding_call = true;
       if (!first_sight && (retired || (waits && age >= limits::retake_after_ns &&
                                        (!somebody_serves() || age >= limits::retake_at_the_latest_ns)))) {
-        candidates_[count_++] = {&p, m, v};
+        candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, age};
       }
     } else if (v.where == place::user && retired) {
-      candidates_[count_++] = {&p, m, v};
+      candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, age};
+    } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
+      const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
+      if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, o.visit_age};
     }
     if (waits && !o.slice_told && now_ - o.slice_since >= limits::time_slice_ns) {
       o.slice_told = true;
@@ -123,7 +149,13 @@ class look {
       if (!c.m->baton.take(c.visit)) continue;
       ++taken;
       seen[c.p->index].m = nullptr;
-      the_scheduler.retakes.fetch_add(1, mo::relaxed);
+      if (c.rescue == rescue_policy::verdict::none) {
+        the_scheduler.retakes.fetch_add(1, mo::relaxed);
+      } else {
+        the_scheduler.rescues.fetch_add(1, mo::relaxed);
+        rescues_.taken(*c.m, c.visit, c.rescue);
+        candidates_[rescued_++] = c;  // for the reports; never beyond i
+      }
       hand_off(c.p);
     }
     return taken;
@@ -151,12 +183,19 @@ class look {
     }
   }
 
+  // After all else: it reads /proc, and looks up symbols.
+  void report() noexcept {}
+
   int busy = 0;
   bool work_waiting = false;
   bool outstanding_call = false;
 
  private:
-  std::int64_t now_;
+  std::int64_t now_ = 0;
+  std::int64_t passed_ = 0;
+  bool rescue_ = false;
+  rescue_policy rescues_;
+  int rescued_ = 0;
   int count_ = 0;
   candidate candidates_[limits::procs_max];
   fiber_list readied_;
@@ -180,64 +219,79 @@ class fast_budget {
   int left_ = 0;
 };
 
-void sleep_for(std::int64_t ns) noexcept {
-  const std::uint32_t before = bell.load(mo::acquire);
-  if (the_scheduler.threads_wanted.load(mo::acquire) > 0) return;
-  platform::futex_wait(bell, before, platform::now_ns() + ns);
-}
-
 bool all_idle() noexcept {
   const scheduler& s = the_scheduler;
   return s.idle_ps.load(mo::seq_cst) >= s.procs.load(mo::relaxed) && s.threads_wanted.load(mo::acquire) == 0 &&
          !any_queue_has_work();
 }
 
-void sleep_while_all_idle() noexcept {
-  const std::uint32_t before = bell.load(mo::acquire);
-  asleep.store(true, mo::seq_cst);
-  platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
-  if (all_idle()) platform::futex_wait(bell, before, platform::forever_ns);
-  asleep.store(false, mo::seq_cst);
-}
-
-void monitor_main(void*) {
-  platform::set_precise_timers();
-  fast_budget budget;
-  bool was_fast = false;
-  for (;;) {
-    start_wanted_threads();
-    int taken = 0;
-    bool work_waiting;
-    bool call;
-    int busy;
-    {
-      const platform::lock_guard guard(revoker);
-      static look* const storage = static_cast<look*>(::operator new(sizeof(look)));
-      look& l = *new (storage) look(platform::now_ns());
+// The thread's loop.
+class monitor {
+ public:
+  [[noreturn]] void run() noexcept {
+    platform::set_precise_timers();
+    if (the_scheduler.config.rescue) look_.rescue_after(the_scheduler.config.rescue_after_ns);
+    for (;;) {
+      start_wanted_threads();
+      const std::int64_t now = platform::now_ns();
+      const std::int64_t passed = now - last_look_;
+      last_look_ = now;
+      look_.begin(now, std::min(passed, meant_ + limits::look_late_ns), passed > meant_ + limits::look_lost_ns);
       const int n = the_scheduler.procs_ever.load(mo::acquire);
-      for (int i = 0; i < n; ++i) l.at(the_scheduler.ps[i]);
-      taken = l.revoke();
+      for (int i = 0; i < n; ++i) look_.at(the_scheduler.ps[i]);
+      const int taken = look_.revoke();
       // Work beside idle Ps: a thread could not be started, or its start was thought to be of no use.
-      if (!l.work_waiting) l.work_waiting = any_queue_has_work();
-      if (l.busy > 0) l.look_at_the_network();
-      l.finish();
-      work_waiting = l.work_waiting;
-      call = l.outstanding_call;
-      busy = l.busy;
+      if (!look_.work_waiting) look_.work_waiting = any_queue_has_work();
+      if (look_.busy > 0) look_.look_at_the_network();
+      look_.finish();
+      look_.report();
+      sleep(taken);
     }
+  }
+
+ private:
+  void sleep(int taken) noexcept {
     const bool watched = call_watched.exchange(false, mo::relaxed);
-    const bool want_fast = taken > 0 || (call && work_waiting) || (watched && !was_fast);
-    was_fast = want_fast;
-    if (want_fast && budget.take(platform::now_ns())) {
+    const bool want_fast = taken > 0 || (look_.outstanding_call && look_.work_waiting) || (watched && !was_fast_);
+    was_fast_ = want_fast;
+    if (want_fast && budget_.take(platform::now_ns())) {
       sleep_for(limits::monitor_fast_ns);
-    } else if (work_waiting) {
+    } else if (look_.work_waiting) {
       sleep_for(limits::monitor_work_waits_ns);
-    } else if (busy > 0) {
+    } else if (look_.busy > 0) {
       sleep_for(limits::monitor_busy_ns);
     } else {
       sleep_while_all_idle();
     }
   }
+
+  void sleep_for(std::int64_t ns) noexcept {
+    meant_ = ns;
+    const std::uint32_t before = bell.load(mo::acquire);
+    if (the_scheduler.threads_wanted.load(mo::acquire) > 0) return;
+    platform::futex_wait(bell, before, platform::now_ns() + ns);
+  }
+
+  void sleep_while_all_idle() noexcept {
+    const std::uint32_t before = bell.load(mo::acquire);
+    asleep.store(true, mo::seq_cst);
+    platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
+    if (all_idle()) platform::futex_wait(bell, before, platform::forever_ns);
+    asleep.store(false, mo::seq_cst);
+    meant_ = 0;
+    last_look_ = platform::now_ns();  // what there is to see began just now
+  }
+
+  look look_;
+  fast_budget budget_;
+  bool was_fast_ = false;
+  std::int64_t last_look_ = platform::now_ns();
+  std::int64_t meant_ = 0;  // to sleep, before this look
+};
+
+void monitor_main(void*) {
+  static monitor the_monitor;  // too large for a stack, and never destroyed before its thread ends
+  the_monitor.run();
 }
 
 }  // namespace

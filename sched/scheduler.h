@@ -1,6 +1,6 @@
 // What all Ps share, and the decisions about who runs what. Internal to sched/.
 //
-// Lock order, outermost first: revoker mutex (monitor.cc) > scheduler::lock > timer heap, depot, slab.
+// Lock order, outermost first: scheduler::lock > timer heap, depot, slab.
 #pragma once
 
 #include <baton/sched/fiber_list.h>
@@ -82,11 +82,11 @@ struct scheduler {
   platform::atomic<int> threads_idle{0};
   platform::atomic<int> threads_wanted{0};  // the monitor starts them
   platform::atomic<int> max_threads{limits::threads_max};
-  platform::atomic<std::int64_t> idle_thread_ends_after_ns{limits::idle_thread_ends_after_ns};
+  platform::atomic<std::int64_t> idle_thread_ends_after_ns{0};
 
   // ---- counters that several threads write; none on a hot path ----
-  platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0}, polls{0},
-      poll_events{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
+  platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0},
+      rescues{0}, polls{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
   platform::atomic<std::uint64_t> next_id{1};
 
   // limits::procs_max of them, made at start and never freed; null before.

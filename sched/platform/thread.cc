@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <initializer_list>
@@ -71,16 +72,33 @@ std::int64_t thread_cpu_ns(std::int32_t tid) noexcept {
   return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
 }
 
-bool thread_is_runnable(std::int32_t tid) noexcept {
+namespace {
+
+// The beginning of /proc/self/task/<tid>/<name>; false if it cannot be read.
+bool read_task_file(std::int32_t tid, const char* name, char (&text)[256]) noexcept {
   char path[64];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
   const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
-  char text[256];
   const ssize_t n = ::read(fd, text, sizeof text - 1);
   ::close(fd);
   if (n <= 0) return false;
   text[n] = '\0';
+  return true;
+}
+
+}  // namespace
+
+std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept {
+  char text[256];
+  if (!read_task_file(tid, "schedstat", text)) return 0;
+  const char* const delay = std::strchr(text, ' ');  // "on the CPU, waiting for it, time slices"
+  return delay != nullptr ? std::strtoll(delay, nullptr, 10) : 0;
+}
+
+bool thread_is_runnable(std::int32_t tid) noexcept {
+  char text[256];
+  if (!read_task_file(tid, "stat", text)) return false;
   const char* const name_end = std::strrchr(text, ')');  // "tid (name) S ..."
   return name_end != nullptr && name_end[1] != '\0' && name_end[2] == 'R';
 }

@@ -18,6 +18,8 @@ std::int32_t thread_id() noexcept;
 
 // CPU time that a thread of this process has used; 0 if it is gone.
 std::int64_t thread_cpu_ns(std::int32_t tid) noexcept;
+// How long it has waited for a CPU, altogether; 0 if the kernel does not say. Reads /proc.
+std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept;
 // Whether it runs or waits for a CPU, rather than sleeps in the kernel. Reads /proc.
 bool thread_is_runnable(std::int32_t tid) noexcept;
 

@@ -1,0 +1,85 @@
+// When a visit in user code is worth a rescue.
+//
+// A fiber that blocks its thread, or computes, without a word to the scheduler keeps its P from the
+// others. The monitor may take the P from user code by the same protocol as from a declared call
+// (baton_word.h: user code touches no P); the fiber finds out at its next call. What must not happen is
+// that Ps are taken for nothing, because each rescue puts one more thread on the CPUs:
+//
+//   age        only looks that came on time count (monitor.cc), so after SIGSTOP, in a debugger, or in a
+//              cgroup that is throttled nobody looks old
+//   blocked    over the last part of the visit the thread has neither used CPU nor waited for one: its P
+//              is of no use to it. Always relieved
+//   starved    it waits for a CPU most of the time: another thread would wait there too. Left alone, up to
+//              ten times as long
+//   computing  relieved, so that others get their share of the CPU; at most as many at a time as there
+//              are Ps, or a program that computes all the time would get ever more threads
+//   rate       of all together: some at once, then one a millisecond
+//
+// The thread's CPU clock and its run delay are read for the suspect alone, twice: in the middle of the
+// allowance and at its end. Neither read takes the lock of the process's memory map, on which a thread
+// that faults might sleep.
+#include <baton/sched/rescue.h>
+
+#include <baton/sched/platform/thread.h>
+
+#include <algorithm>
+
+namespace baton::sched {
+
+rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, const baton_word::visit& v,
+                                            std::int64_t age_ns, std::int64_t now_ns, int procs) noexcept {
+  if (age_ns < after_ns_ / 2) return verdict::none;
+  sample& s = samples_[p];
+  const std::int32_t tid = m.tid.load(mo::relaxed);
+  if (s.m != &m || s.visit != v.count) {
+    s = {&m, v.count, now_ns, platform::thread_cpu_ns(tid), platform::thread_run_delay_ns(tid)};
+    return verdict::none;
+  }
+  if (age_ns < after_ns_) return verdict::none;
+  const std::int64_t window = std::max<std::int64_t>(1, now_ns - s.at_ns);
+  const std::int64_t cpu = platform::thread_cpu_ns(tid) - s.cpu_ns;
+  const std::int64_t delay = platform::thread_run_delay_ns(tid) - s.delay_ns;
+  if (10 * cpu < window && 10 * delay < window) return within_rate(now_ns) ? verdict::blocked : verdict::none;
+  if (2 * delay > window && age_ns < 10 * after_ns_) return verdict::none;
+  return room_for_a_hog(procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
+}
+
+void rescue_policy::taken(const machine& m, const baton_word::visit& v, verdict why) noexcept {
+  if (why != verdict::computing) return;
+  for (hog& h : hogs_) {
+    if (h.m != nullptr) continue;
+    h = {&m, v.count};
+    return;
+  }
+}
+
+void rescue_policy::forget() noexcept {
+  for (sample& s : samples_) s.m = nullptr;
+}
+
+bool rescue_policy::room_for_a_hog(int procs) noexcept {
+  int at_it = 0;
+  for (hog& h : hogs_) {
+    if (h.m == nullptr) continue;
+    const baton_word::visit now = h.m->baton.judge();
+    if (now.count == h.visit && now.where == place::user) {
+      ++at_it;
+    } else {
+      h.m = nullptr;  // it has come to a call meanwhile
+    }
+  }
+  return at_it < std::min(procs, limits::procs_max);
+}
+
+bool rescue_policy::within_rate(std::int64_t now_ns) noexcept {
+  const std::int64_t earned = (now_ns - tokens_since_ns_) / limits::rescue_every_ns;
+  if (earned > 0) {
+    tokens_ = static_cast<int>(std::min<std::int64_t>(limits::rescues_at_once, tokens_ + earned));
+    tokens_since_ns_ = now_ns;
+  }
+  if (tokens_ == 0) return false;
+  --tokens_;
+  return true;
+}
+
+}  // namespace baton::sched

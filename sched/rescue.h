@@ -1,0 +1,47 @@
+// Which Ms lose their P although they have not said that they block. Used by the monitor alone.
+#pragma once
+
+#include <baton/sched/limits.h>
+#include <baton/sched/machine.h>
+
+#include <cstdint>
+
+namespace baton::sched {
+
+class rescue_policy {
+ public:
+  enum class verdict : std::uint8_t { none, blocked, computing };
+
+  // How old a visit must be.
+  void set_after(std::int64_t ns) noexcept { after_ns_ = ns; }
+
+  // m has been at visit v in user code for age_ns, counted in looks that came on time, has P number p,
+  // and work waits. procs: how many Ps there are.
+  [[nodiscard]] verdict judge(const machine& m, std::uint32_t p, const baton_word::visit& v, std::int64_t age_ns,
+                              std::int64_t now_ns, int procs) noexcept;
+  // The P was taken.
+  void taken(const machine& m, const baton_word::visit& v, verdict why) noexcept;
+  // This look came so late that nothing is known of the time before it: the process was stopped, perhaps.
+  void forget() noexcept;
+
+ private:
+  struct sample {
+    const machine* m = nullptr;
+    std::uint64_t visit = 0;
+    std::int64_t at_ns = 0, cpu_ns = 0, delay_ns = 0;
+  };
+  struct hog {
+    const machine* m = nullptr;
+    std::uint64_t visit = 0;
+  };
+  [[nodiscard]] bool room_for_a_hog(int procs) noexcept;
+  [[nodiscard]] bool within_rate(std::int64_t now_ns) noexcept;
+
+  std::int64_t after_ns_ = 0;
+  sample samples_[limits::procs_max] = {};
+  hog hogs_[limits::procs_max] = {};  // of those that compute without their P
+  std::int64_t tokens_since_ns_ = 0;
+  int tokens_ = limits::rescues_at_once;
+};
+
+}  // namespace baton::sched

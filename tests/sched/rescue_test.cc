@@ -1,0 +1,247 @@
+// Fibers that block their thread, or compute, without a word: the others go on. What the others do is
+// what ends the blocking, so where no P is taken these tests hang.
+#include "on_fiber.h"
+
+#include <baton/sched/counters.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/thread.h>
+
+#include <gtest/gtest.h>
+
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace baton::sched;
+using baton_test::flag;
+using baton_test::join;
+using baton_test::on_fiber;
+using baton_test::spawn_fiber;
+using baton_test::with_procs;
+
+struct pipe_pair {
+  pipe_pair() {
+    if (::pipe(fds) != 0) std::abort();
+  }
+  ~pipe_pair() {
+    ::close(fds[0]);
+    ::close(fds[1]);
+  }
+  int fds[2];
+};
+
+TEST(Rescue, AnUndeclaredReadIsRelievedAndGoesOnWhereItWas) {
+  for (const int n : {1, 2, 8}) {
+    const with_procs set(n);
+    const std::uint64_t before = read_counters().rescues;
+    std::vector<fiber*> fibers;
+    std::vector<pipe_pair> pipes(static_cast<std::size_t>(n) + 2);
+    for (auto& p : pipes) {
+      fibers.push_back(spawn_fiber([&p] {
+        const auto thread = platform::thread_id();
+        char c = 0;
+        EXPECT_EQ(::read(p.fds[0], &c, 1), 1);
+        EXPECT_EQ(platform::thread_id(), thread) << "only the P moves, never the fiber";
+        yield();
+      }));
+    }
+    fiber* const writer = spawn_fiber([&] {
+      for (auto& p : pipes) EXPECT_EQ(::write(p.fds[1], "x", 1), 1);
+    });
+    for (fiber* f : fibers) join(f);
+    join(writer);
+    EXPECT_GT(read_counters().rescues, before);
+  }
+}
+
+TEST(Rescue, PollAndFlockAreNotInterruptedByIt) {
+  const with_procs one(1);
+  on_fiber([] {
+    pipe_pair p;
+    std::FILE* const a = std::tmpfile();
+    ASSERT_NE(a, nullptr);
+    const std::string path = "/proc/self/fd/" + std::to_string(::fileno(a));
+    std::FILE* const b = std::fopen(path.c_str(), "r");
+    ASSERT_NE(b, nullptr);
+    ASSERT_EQ(::flock(::fileno(a), LOCK_EX), 0);
+    fiber* const other = spawn_fiber([&] {
+      EXPECT_EQ(::write(p.fds[1], "x", 1), 1);
+      EXPECT_EQ(::flock(::fileno(a), LOCK_UN), 0);
+    });
+    EXPECT_EQ(::flock(::fileno(b), LOCK_EX), 0) << errno;
+    pollfd what{p.fds[0], POLLIN, 0};
+    EXPECT_EQ(::poll(&what, 1, -1), 1) << errno;
+    join(other);
+    std::fclose(a);
+    std::fclose(b);
+  });
+}
+
+TEST(Rescue, AFiberThatComputesSharesTheCpu) {
+  for (const int n : {1, 2, 8}) {
+    const with_procs set(n);
+    std::atomic<bool> stop{false};
+    fiber* const hog = spawn_fiber([&] {
+      while (!stop.load(std::memory_order_relaxed)) {
+      }
+    });
+    fiber* const other = spawn_fiber([&] {
+      for (int i = 0; i < 100; ++i) yield();
+      stop = true;
+    });
+    join(hog);
+    join(other);
+  }
+}
+
+// The P may go at any moment, also while user code holds a lock of its own.
+TEST(Rescue, HoldingALock) {
+  const with_procs one(1);
+  std::mutex m;
+  pipe_pair p;
+  std::atomic<int> got{0};
+  fiber* const holder = spawn_fiber([&] {
+    const std::lock_guard guard(m);
+    char c = 0;
+    EXPECT_EQ(::read(p.fds[0], &c, 1), 1);
+    got.fetch_add(1);
+  });
+  std::vector<fiber*> others;
+  for (int i = 0; i < 3; ++i) {
+    others.push_back(spawn_fiber([&] {
+      const std::lock_guard guard(m);  // blocks its thread, too, and is relieved, too
+      got.fetch_add(1);
+    }));
+  }
+  fiber* const writer = spawn_fiber([&] { EXPECT_EQ(::write(p.fds[1], "x", 1), 1); });
+  join(holder);
+  for (fiber* f : others) join(f);
+  join(writer);
+  EXPECT_EQ(got.load(), 4);
+}
+
+TEST(Rescue, InADestructorANoexceptFunctionAndACatchBlock) {
+  const with_procs one(1);
+  pipe_pair p;
+  const auto block = [&]() noexcept {
+    char c = 0;
+    EXPECT_EQ(::read(p.fds[0], &c, 1), 1);
+    yield();  // and now it may be on another thread
+  };
+  fiber* const f = spawn_fiber([&] {
+    struct blocks_at_the_end {
+      const decltype(block)& b;
+      ~blocks_at_the_end() { b(); }
+    };
+    try {
+      const blocks_at_the_end guard{block};
+      throw 7;  // the destructor runs while the exception is on its way
+    } catch (int x) {
+      block();
+      EXPECT_EQ(x, 7);
+      try {
+        throw;
+      } catch (int y) {
+        EXPECT_EQ(y, 7);
+      }
+    }
+    EXPECT_EQ(std::uncaught_exceptions(), 0);
+  });
+  fiber* const writer = spawn_fiber([&] { EXPECT_EQ(::write(p.fds[1], "xx", 2), 2); });
+  join(f);
+  join(writer);
+}
+
+int slow_to_build() {
+  std::atomic<bool> ran{false};
+  fiber* const f = spawn_fiber([&] { ran = true; });
+  while (!ran) ::usleep(100);  // undeclared
+  join(f);
+  return 42;
+}
+
+TEST(Rescue, InAStaticInitialiser) {
+  const with_procs one(1);
+  fiber* const first = spawn_fiber([] {
+    static const int value = slow_to_build();
+    EXPECT_EQ(value, 42);
+  });
+  join(first);
+}
+
+class RescueDeathTest : public testing::Test {
+ protected:
+  RescueDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
+};
+
+TEST_F(RescueDeathTest, CanBeSwitchedOff) {
+  EXPECT_EXIT(
+      {
+        settings s;
+        s.procs = 1;
+        s.rescue = false;
+        start(s);
+        std::atomic<int> turns{0};
+        std::atomic<bool> done{false};
+        fiber* const other = spawn_fiber([&] {
+          for (; !done; yield()) turns.fetch_add(1);
+        });
+        on_fiber([&] {
+          while (turns == 0) yield();
+          const int before = turns;
+          ::usleep(100'000);
+          if (turns != before) std::_Exit(1);  // somebody ran
+          done = true;
+        });
+        join(other);
+        std::_Exit(read_counters().rescues == 0 ? 0 : 2);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+// A process that was stopped looks, on waking, as if everybody had been in one call for that long.
+int stopped_and_continued() {
+  settings s;
+  s.procs = 2;
+  start(s);
+  std::atomic<bool> done{false};
+  std::vector<fiber*> fibers;
+  for (int i = 0; i < 8; ++i) {
+    fibers.push_back(spawn_fiber([&] {
+      while (!done) yield();
+    }));
+  }
+  for (int i = 0; i < 5; ++i) ::raise(SIGSTOP);
+  done = true;
+  for (fiber* f : fibers) join(f);
+  return read_counters().rescues == 0 ? 0 : 3;
+}
+
+TEST_F(RescueDeathTest, StoppedAndContinuedProcessesAreNotRescued) {
+  EXPECT_EXIT(
+      {
+        const pid_t child = ::fork();  // before the runtime has started
+        if (child == 0) std::_Exit(stopped_and_continued());
+        int status = 0;
+        while (::waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status)) {
+          ::usleep(100'000);
+          ::kill(child, SIGCONT);
+        }
+        std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : 4);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+}  // namespace

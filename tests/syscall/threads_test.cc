@@ -1,0 +1,118 @@
+// How many threads there are, and what happens when there cannot be more.
+#include "../sched/on_fiber.h"
+
+#include <baton/sched/counters.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/syscall/blocking.h>
+
+#include <gtest/gtest.h>
+
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace baton::sched;
+using baton_test::join;
+using baton_test::on_fiber;
+using baton_test::spawn_fiber;
+using baton_test::with_procs;
+
+// Fibers that each block their thread some times; returns how many calls came back.
+int block_a_hundred_times() {
+  std::atomic<int> back{0};
+  std::vector<fiber*> fibers;
+  for (int i = 0; i < 100; ++i) {
+    fibers.push_back(spawn_fiber([&] {
+      baton::blocking([] { ::usleep(2000); }, baton::will_block);
+      back.fetch_add(1);
+    }));
+  }
+  for (fiber* f : fibers) join(f);
+  return back.load();
+}
+
+class ThreadsDeathTest : public testing::Test {
+ protected:
+  ThreadsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
+};
+
+TEST_F(ThreadsDeathTest, AtTheLimitWorkWaitsAndGoesOn) {
+  EXPECT_EXIT(
+      {
+        settings s;
+        s.procs = 2;
+        s.max_threads = 8;
+        start(s);
+        const int back = block_a_hundred_times();
+        const bool few = read_counters().threads <= 8;
+        on_fiber([] { yield(); });
+        std::_Exit(back == 100 && few ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "all 8 threads that max_threads allows are in use");
+}
+
+// From here on no thread can be started in this process.
+void refuse_threads() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog filter{sizeof program / sizeof program[0], program};
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) != 0) {
+    std::fputs("no seccomp here; cannot start a thread\n", stderr);
+    std::_Exit(0);
+  }
+}
+
+#if !defined(__SANITIZE_THREAD__)  // its own background thread must not be refused
+TEST_F(ThreadsDeathTest, RefusedThreadsAreWarnedOfOnceAndNothingIsLost) {
+  EXPECT_EXIT(
+      {
+        settings s;
+        s.procs = 2;
+        start(s);
+        on_fiber([] {});
+        while (read_counters().threads < 2) std::this_thread::yield();
+        refuse_threads();
+        const int back = block_a_hundred_times();
+        on_fiber([] { yield(); });
+        std::_Exit(back == 100 && read_counters().thread_failures > 0 ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "cannot start a thread");
+}
+#endif
+
+TEST_F(ThreadsDeathTest, IdleOnesEnd) {
+  EXPECT_EXIT(
+      {
+        settings s;
+        s.procs = 2;
+        s.idle_thread_ends_after_ns = 20'000'000;
+        start(s);
+        block_a_hundred_times();
+        const auto many = read_counters().threads_started;
+        // procs, and two to spare
+        while (read_counters().threads > 4) std::this_thread::yield();
+        on_fiber([] { yield(); });
+        std::_Exit(many > 4 ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
