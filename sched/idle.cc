@@ -163,50 +163,6 @@ void start_m(processor* p, bool spinning) noexcept {
   want_thread();
 }
 
-// ---- stealing ----
-
-std::uint64_t next_random(processor* p) noexcept {
-  std::uint64_t x = p->random != 0 ? p->random : 0x9E3779B97F4A7C15U * (p->index + 1U);
-  x ^= x << 13;
-  x ^= x >> 7;
-  x ^= x << 17;
-  return p->random = x;
-}
-
-fiber* steal(processor* p) noexcept {
-  scheduler& s = the_scheduler;
-  const auto n = static_cast<std::uint32_t>(s.procs.load(mo::relaxed));
-  if (n < 2) return nullptr;
-  for (int pass = 0; pass < 4; ++pass) {
-    const auto start = static_cast<std::uint32_t>(next_random(p) % n);
-    for (std::uint32_t k = 0; k < n; ++k) {
-      processor& victim = s.ps[(start + k) % n];
-      if (&victim == p) continue;
-      // An idle one may have work: it was put on the list because there was no M for it. Who wakes then
-      // takes the P on top of the list, which need not be that one.
-      const bool idle = victim.idle.load(mo::relaxed);
-      if (victim.queue.ring_size() > 0) {
-        if (fiber* const f = victim.queue.steal_into(p->queue)) {
-          p->steals.add();
-          return f;
-        }
-      }
-      if (!victim.queue.has_next() || (pass < 3 && !idle)) continue;
-      if (!idle) {
-        // Its owner is most likely about to run it; only if that is not so within some microseconds
-        // is it worth dragging it to another cache.
-        const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(3'000);
-        while (victim.queue.has_next() && platform::ticks() < until) platform::cpu_relax();
-      }
-      if (fiber* const f = victim.queue.steal_next()) {
-        p->steals.add();
-        return f;
-      }
-    }
-  }
-  return nullptr;
-}
-
 void stop_spinning(machine* m, bool found) noexcept {
   if (!m->spinning) return;
   m->spinning = false;

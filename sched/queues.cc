@@ -16,6 +16,9 @@
 // Every 16th pick takes from the ring before runnext, so that two fibers that ready each other for ever
 // do not keep the ring waiting for a whole time slice, as they do in Go. It also looks at the cycle
 // counter, and every so often then at timers and the network, so a P that is never idle serves them too.
+//
+// Stealing takes half of a ring, in an order that is random but visits all; runnext only on the last of
+// four passes, and only if its owner does not run it within some microseconds.
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
@@ -45,6 +48,14 @@ void push_local_all(processor* p, fiber_list&& list) noexcept {
 bool work_waits(const processor* p) noexcept { return !p->queue.empty() || shared_work_waits(); }
 
 namespace {
+
+std::uint64_t next_random(processor* p) noexcept {
+  std::uint64_t x = p->random != 0 ? p->random : 0x9E3779B97F4A7C15U * (p->index + 1U);
+  x ^= x << 13;
+  x ^= x >> 7;
+  x ^= x << 17;
+  return p->random = x;
+}
 
 // f's turn has come. If it waits in place it gets our P, and we go without.
 fiber* turn_of(machine* m, processor* p, fiber* f) noexcept {
@@ -120,6 +131,40 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
   if (fiber* const f = p->queue.pop()) return f;
   if (fiber* const f = s.returning.pop()) return turn_of(m, p, f);
   return take_global_batch(m, p);
+}
+
+fiber* steal(processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  const auto n = static_cast<std::uint32_t>(s.procs.load(mo::relaxed));
+  if (n < 2) return nullptr;
+  for (int pass = 0; pass < 4; ++pass) {
+    const auto start = static_cast<std::uint32_t>(next_random(p) % n);
+    for (std::uint32_t k = 0; k < n; ++k) {
+      processor& victim = s.ps[(start + k) % n];
+      if (&victim == p) continue;
+      // An idle one may have work: it was put on the list because there was no M for it. Who wakes then
+      // takes the P on top of the list, which need not be that one.
+      const bool idle = victim.idle.load(mo::relaxed);
+      if (victim.queue.ring_size() > 0) {
+        if (fiber* const f = victim.queue.steal_into(p->queue)) {
+          p->steals.add();
+          return f;
+        }
+      }
+      if (!victim.queue.has_next() || (pass < 3 && !idle)) continue;
+      if (!idle) {
+        // Its owner is most likely about to run it; only if that is not so within some microseconds
+        // is it worth dragging it to another cache.
+        const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(3'000);
+        while (victim.queue.has_next() && platform::ticks() < until) platform::cpu_relax();
+      }
+      if (fiber* const f = victim.queue.steal_next()) {
+        p->steals.add();
+        return f;
+      }
+    }
+  }
+  return nullptr;
 }
 
 void make_runnable_all(machine* m, fiber_list&& list) noexcept {

@@ -131,6 +131,8 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
   }
   return pick_slow(m, p);
 }
+// Takes work from the other Ps, for p, which has none. Null: there is none at a glance.
+[[nodiscard]] fiber* steal(processor* p) noexcept;
 // Whether the running fiber may hand on directly to one that it has readied; counts as a pick of
 // runnext. False when it is time for a slow pick.
 [[nodiscard]] inline bool chain_goes_on(processor* p) noexcept {
