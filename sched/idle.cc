@@ -151,7 +151,7 @@ void start_m(processor* p, bool spinning) noexcept {
   if (m != nullptr) {
     hand_p(m, p, spinning);
     // The next hand-off should find a thread: starting one takes far longer than waking one.
-    if (spare_wanted && !s.polling.load(mo::relaxed) && s.threads_wanted.load(mo::relaxed) == 0) want_thread();
+    if (spare_wanted && !s.polling.load(mo::relaxed) && !s.threads_wanted.load(mo::relaxed)) want_thread();
     return;
   }
   if (spinning) s.spinning.fetch_sub(1, mo::relaxed);

@@ -142,7 +142,7 @@ void start_once(const settings& s) noexcept {
   std::atexit(freeze);
   sched.running.store(true, mo::release);
   start_monitor();
-  for (int i = 0; i < std::min(n + 1, 4); ++i) want_thread();
+  want_thread();
 }
 
 }  // namespace

@@ -79,6 +79,10 @@ inline constexpr std::int64_t spin_ns = 10'000;
 // two that take turns across threads then need no system call. About what a futex wake takes.
 inline constexpr std::int64_t spin_for_hand_ns = 5'000;
 
+// Spare Ms at most, where many block; and how many the monitor starts before it looks around again.
+inline constexpr int threads_spare_max = 64;
+inline constexpr int threads_started_at_once = 16;
+
 // Ms that have been idle for long end (option idle_threads_end_after), down to procs and so many more.
 inline constexpr int idle_threads_spare = 2;
 

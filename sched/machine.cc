@@ -19,6 +19,8 @@
 #include <baton/sched/this_machine.h>
 
 #include <cxxabi.h>
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <new>
 
@@ -89,7 +91,7 @@ void machine_main(void* arg) {
   // The two words behind this pointer are the ABI's; see exception_state.
   m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
   m->tsan_fiber = sanitizer::current_tsan_fiber();
-  platform::thread_stack(&m->stack_bottom, &m->stack_size);
+  if (sanitizer::wants_stack_bounds) platform::thread_stack(&m->stack_bottom, &m->stack_size);
   {
     const alternate_stack signal_stack;
     run_machine(m);
@@ -141,11 +143,8 @@ void detail::heed(machine* m) noexcept {
 
 namespace {
 
-// Threads that are of use: one to each P, one that sleeps in the poller, a spare one that takes over
-// when a call blocks, and those that have no P and are not waiting for one: their fibers sit in calls,
-// or are about to. Counting a few too many costs a thread that ends again; too few would leave a P idle
-// while work waits, until the monitor looks again.
-int useful_threads() noexcept {
+// Ms that have no P and are not waiting for one: their fibers sit in calls, or are about to.
+int blocked_machines() noexcept {
   int blocked = 0;
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -153,23 +152,61 @@ int useful_threads() noexcept {
     if (m == nullptr || (m->baton.notice() & baton_word::no_p) == 0) continue;
     if (m->baton.is_at() != place::idle) ++blocked;
   }
-  return the_scheduler.procs.load(mo::relaxed) + 2 + blocked;
+  return blocked;
+}
+
+// Up to how many threads a wish for one may start. Of use are: one to each P, one that sleeps in the
+// poller, a spare one that takes over when a call blocks, and the blocked ones. Where many block, more
+// will: then more are started at a time, and kept to spare, because a P whose call finds no idle thread
+// waits for one to be started, ten times as long as for one to be woken. A few too many end again.
+int threads_to_have() noexcept {
+  const scheduler& s = the_scheduler;
+  const int blocked = blocked_machines();
+  const int spare = std::min(blocked / 4, limits::threads_spare_max);
+  return std::min(s.procs.load(mo::relaxed) + 2 + blocked + spare, s.threads.load(mo::relaxed) + 1 + spare);
 }
 
 }  // namespace
 
 void want_thread() noexcept {
-  the_scheduler.threads_wanted.fetch_add(1, mo::release);
-  wake_monitor();
+  // release: what the wanter did before is counted by threads_to_have(). Who finds it set need not wake:
+  // the monitor looks at it before it sleeps.
+  if (!the_scheduler.threads_wanted.exchange(true, mo::acq_rel)) wake_monitor();
 }
+
+namespace {
+
+// 0, or an errno.
+int start_machine() noexcept {
+  scheduler& s = the_scheduler;
+  machine* const m = allocate_machine();
+  if (m == nullptr) return ENOMEM;
+  m->baton.leave(place::idle);  // until it runs
+  s.threads.fetch_add(1, mo::relaxed);
+  const int error = platform::start_thread(machine_main, m, "baton-m");
+  if (error != 0) {
+    s.threads.fetch_sub(1, mo::relaxed);
+    free_machine(m);
+    return error;
+  }
+  s.threads_started.fetch_add(1, mo::relaxed);
+  return 0;
+}
+
+}  // namespace
 
 void start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
-  while (s.threads_wanted.load(mo::acquire) > 0) {
-    if (s.ending.load(mo::relaxed)) {
-      s.threads_wanted.store(0, mo::relaxed);
+  // A wish that comes from here on is seen at the next look: the flag is cleared before we count.
+  if (!s.threads_wanted.load(mo::relaxed) || !s.threads_wanted.exchange(false, mo::acq_rel)) return;
+  const int enough = threads_to_have();
+  for (int started = 0; s.threads.load(mo::relaxed) < enough; ++started) {
+    if (s.ending.load(mo::relaxed)) return;
+    if (started == limits::threads_started_at_once) {
+      s.threads_wanted.store(true, mo::relaxed);  // the rest after a look around
       return;
     }
+    // When there cannot be more, the monitor asks again while work waits.
     if (s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed)) {
       static bool said = false;
       if (!said) {
@@ -179,36 +216,17 @@ void start_wanted_threads() noexcept {
             "comes back",
             s.max_threads.load(mo::relaxed));
       }
-      s.threads_wanted.store(0, mo::relaxed);  // the monitor asks again while work waits
       return;
     }
-    if (s.threads.load(mo::relaxed) >= useful_threads()) {
-      s.threads_wanted.store(0, mo::relaxed);
-      return;
-    }
-    machine* const m = allocate_machine();
-    int error = m == nullptr ? 12 : 0;
-    if (error == 0) {
-      m->baton.leave(place::idle);  // until it runs
-      s.threads.fetch_add(1, mo::relaxed);
-      error = platform::start_thread(machine_main, m, "baton-m");
-      if (error != 0) {
-        s.threads.fetch_sub(1, mo::relaxed);
-        free_machine(m);
-      }
-    }
-    if (error != 0) {
+    if (const int error = start_machine(); error != 0) {
       s.thread_failures.fetch_add(1, mo::relaxed);
       static bool said = false;
       if (!said) {
         said = true;
         warn("cannot start a thread (%s); work waits until one comes back or can be started", std::strerror(error));
       }
-      s.threads_wanted.store(0, mo::relaxed);
       return;
     }
-    s.threads_started.fetch_add(1, mo::relaxed);
-    s.threads_wanted.fetch_sub(1, mo::relaxed);
   }
 }
 

@@ -221,7 +221,7 @@ class fast_budget {
 
 bool all_idle() noexcept {
   const scheduler& s = the_scheduler;
-  return s.idle_ps.load(mo::seq_cst) >= s.procs.load(mo::relaxed) && s.threads_wanted.load(mo::acquire) == 0 &&
+  return s.idle_ps.load(mo::seq_cst) >= s.procs.load(mo::relaxed) && !s.threads_wanted.load(mo::acquire) &&
          !any_queue_has_work();
 }
 
@@ -268,7 +268,7 @@ class monitor {
   void sleep_for(std::int64_t ns) noexcept {
     meant_ = ns;
     const std::uint32_t before = bell.load(mo::acquire);
-    if (the_scheduler.threads_wanted.load(mo::acquire) > 0) return;
+    if (the_scheduler.threads_wanted.load(mo::acquire)) return;
     platform::futex_wait(bell, before, platform::now_ns() + ns);
   }
 

@@ -7,8 +7,9 @@
 //
 //   age        only looks that came on time count (monitor.cc), so after SIGSTOP, in a debugger, or in a
 //              cgroup that is throttled nobody looks old
-//   blocked    over the last part of the visit the thread has neither used CPU nor waited for one: its P
-//              is of no use to it. Always relieved
+//   blocked    over the last part of the visit the thread has neither used CPU nor waited for one, and it
+//              does not wait for one now (the run delay counts a wait only when it is over): its P is of
+//              no use to it. Always relieved
 //   starved    it waits for a CPU most of the time: another thread would wait there too. Left alone, up to
 //              ten times as long
 //   computing  relieved, so that others get their share of the CPU; at most as many at a time as there
@@ -16,8 +17,8 @@
 //   rate       of all together: some at once, then one a millisecond
 //
 // The thread's CPU clock and its run delay are read for the suspect alone, twice: in the middle of the
-// allowance and at its end. Neither read takes the lock of the process's memory map, on which a thread
-// that faults might sleep.
+// allowance and at its end; its state once. None of this takes the lock of the process's memory map, on
+// which a thread that faults might sleep.
 #include <baton/sched/rescue.h>
 
 #include <baton/sched/platform/thread.h>
@@ -39,8 +40,11 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
   const std::int64_t window = std::max<std::int64_t>(1, now_ns - s.at_ns);
   const std::int64_t cpu = platform::thread_cpu_ns(tid) - s.cpu_ns;
   const std::int64_t delay = platform::thread_run_delay_ns(tid) - s.delay_ns;
-  if (10 * cpu < window && 10 * delay < window) return within_rate(now_ns) ? verdict::blocked : verdict::none;
-  if (2 * delay > window && age_ns < 10 * after_ns_) return verdict::none;
+  const bool idle = 10 * cpu < window;
+  if (idle && 10 * delay < window && !platform::thread_is_runnable(tid)) {
+    return within_rate(now_ns) ? verdict::blocked : verdict::none;
+  }
+  if ((idle || 2 * delay > window) && age_ns < 10 * after_ns_) return verdict::none;
   return room_for_a_hog(procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
 

@@ -25,6 +25,9 @@ void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 
 namespace baton::sched::sanitizer {
 
+// Whether start_switch() has to be told the bounds of native stacks.
+inline constexpr bool wants_stack_bounds = BATON_ASAN != 0;
+
 inline void start_switch([[maybe_unused]] void** keep_fake_stack, [[maybe_unused]] const void* target_bottom,
                          [[maybe_unused]] std::size_t target_size, [[maybe_unused]] void* target_tsan) noexcept {
 #if BATON_ASAN
