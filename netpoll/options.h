@@ -2,7 +2,7 @@
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
-#include <baton/netpoll/deadline.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/clock.h>
 
 #include <chrono>
@@ -18,12 +18,12 @@ class time_limit {
   constexpr time_limit() noexcept = default;
   template <class Rep, class Period>
   constexpr time_limit(std::chrono::duration<Rep, Period> d) noexcept  // NOLINT(google-explicit-constructor)
-      : ns_(saturated_ns(d)) {}
+      : ns_(detail::saturated_ns(d)) {}
 
   // The point in time that lies this far ahead.
   [[nodiscard]] std::int64_t deadline_ns() const noexcept {
     if (ns_ == sched::platform::forever_ns) return ns_;
-    return saturated_sum(sched::platform::now_ns(), ns_);
+    return detail::deadline_after_ns(ns_);
   }
   [[nodiscard]] constexpr std::int64_t ns() const noexcept { return ns_; }
 

@@ -114,7 +114,7 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
     if (n == -EAGAIN) return io_step::again;
     if (concerns_one_connection(n)) return io_step::more;
     if (is_shortage(n)) {
-      io.pause(poll_side::read, saturated_sum(sched::platform::now_ns(), pause_ns));
+      io.pause(poll_side::read, detail::deadline_after_ns(pause_ns));
       pause_ns = std::min(pause_ns * 2, pause_max_ns);
       return io_step::more;
     }

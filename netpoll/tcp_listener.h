@@ -45,7 +45,7 @@ class tcp_listener {
   // Never switch; as tcp_stream's, for accept().
   template <class Clock, class Duration>
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadline_ns(deadline_ns_of(when));
+    set_deadline_ns(detail::deadline_at(when));
   }
   template <cancellation_source Context>
   void set_context(const Context& c) {

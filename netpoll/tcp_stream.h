@@ -65,17 +65,17 @@ class tcp_stream {
   // away. Any clock; rounded up, saturating. May throw std::bad_alloc.
   template <class Clock, class Duration>
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    const std::int64_t ns = deadline_ns_of(when);
+    const std::int64_t ns = detail::deadline_at(when);
     set_deadline_ns(poll_side::read, ns);
     set_deadline_ns(poll_side::write, ns);
   }
   template <class Clock, class Duration>
   void set_read_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadline_ns(poll_side::read, deadline_ns_of(when));
+    set_deadline_ns(poll_side::read, detail::deadline_at(when));
   }
   template <class Clock, class Duration>
   void set_write_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadline_ns(poll_side::write, deadline_ns_of(when));
+    set_deadline_ns(poll_side::write, detail::deadline_at(when));
   }
 
   // Never switches. Once the context is done blocked and later calls fail with its error, until another
@@ -97,7 +97,7 @@ class tcp_stream {
   // Probes an idle connection this often (whole seconds, rounded up); zero or less: never.
   template <class Rep, class Period>
   absl::Status set_keep_alive(std::chrono::duration<Rep, Period> every) {
-    return set_keep_alive_ns(saturated_ns(every));
+    return set_keep_alive_ns(detail::saturated_ns(every));
   }
 
   // As they were when the connection was made; also after close(). Naming nothing when not open.

@@ -19,7 +19,7 @@
 #pragma once
 
 #include <baton/runtime/channel_core.h>
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 
 #include <cstddef>
 #include <iterator>

@@ -9,7 +9,7 @@
 // May be destroyed when everybody who waits has been notified, even if not all have come back.
 #pragma once
 
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 #include <baton/runtime/mutex.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>

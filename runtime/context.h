@@ -8,7 +8,7 @@
 // called from any fiber or thread at any time. Nothing here switches but the waits, which are marked.
 #pragma once
 
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 
 #include <absl/status/status.h>
 

@@ -10,7 +10,7 @@
 // has returned, also while the set() that ended it has not.
 #pragma once
 
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 

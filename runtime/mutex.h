@@ -14,7 +14,7 @@
 // it, also by whoever could lock and unlock it meanwhile.
 #pragma once
 
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>

@@ -9,7 +9,7 @@
 // got its permits. May be destroyed as soon as the last acquire() has returned.
 #pragma once
 
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>

@@ -2,7 +2,7 @@
 // thread, or on nothing, as stated.
 #pragma once
 
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 #include <baton/runtime/fiber_id.h>
 #include <baton/sched/park.h>
 #include <baton/sched/spawn.h>

@@ -1,6 +1,5 @@
 #include "net_test_support.h"
 
-#include <baton/netpoll/deadline.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/blocking.h>
 
@@ -11,24 +10,6 @@
 
 namespace baton::net::test {
 namespace {
-
-using sched::platform::forever_ns;
-
-TEST(Deadline, ConversionsRoundUpAndSaturate) {
-  EXPECT_EQ(saturated_ns(std::chrono::hours::max()), forever_ns);
-  EXPECT_EQ(saturated_ns(std::chrono::hours::min()), std::numeric_limits<std::int64_t>::min());
-  EXPECT_EQ(saturated_ns(std::chrono::duration<double, std::nano>(1.25)), 2);
-  EXPECT_EQ(saturated_ns(std::chrono::duration<std::int64_t, std::pico>(1)), 1);
-  EXPECT_EQ(saturated_ns(3us), 3000);
-  EXPECT_EQ(saturated_ns(std::chrono::duration<double>(std::numeric_limits<double>::quiet_NaN())), 0);
-  EXPECT_EQ(deadline_ns_of(clock::time_point::max()), forever_ns);
-  EXPECT_EQ(deadline_ns_of(std::chrono::system_clock::time_point::max()), forever_ns);
-  EXPECT_LT(deadline_ns_of(clock::time_point::min()), sched::platform::now_ns());
-  EXPECT_LT(deadline_ns_of(std::chrono::system_clock::time_point::min()), sched::platform::now_ns());
-  const std::int64_t in_an_hour = deadline_ns_of(std::chrono::system_clock::now() + 1h) - sched::platform::now_ns();
-  EXPECT_GT(in_an_hour, 3'500'000'000'000);
-  EXPECT_LT(in_an_hour, 3'700'000'000'000);
-}
 
 TEST(Deadline, EndsABlockedRead) {
   run([] {

@@ -118,16 +118,4 @@ TEST(nanosleep, nothing_and_less_return_at_once) {
   EXPECT_TRUE(sys::nanosleep(std::chrono::hours::min()));
 }
 
-TEST(nanosleep, spans_are_rounded_up_and_saturate) {
-  using sys::detail::ns_rounded_up;
-  static_assert(ns_rounded_up(1ms) == 1'000'000);
-  static_assert(ns_rounded_up(std::chrono::duration<long, std::pico>(1)) == 1);
-  static_assert(ns_rounded_up(std::chrono::duration<long, std::pico>(1001)) == 2);
-  static_assert(ns_rounded_up(std::chrono::duration<double>(0.5)) == 500'000'000);
-  static_assert(ns_rounded_up(std::chrono::hours::max()) == INT64_MAX);
-  static_assert(ns_rounded_up(std::chrono::nanoseconds::max()) == INT64_MAX);
-  static_assert(ns_rounded_up(std::chrono::duration<double>(1e300)) == INT64_MAX);
-  static_assert(ns_rounded_up(std::chrono::hours::min()) == 0);
-}
-
 }  // namespace

@@ -1,4 +1,4 @@
-#include <baton/runtime/durations.h>
+#include <baton/sched/durations.h>
 
 #include <gtest/gtest.h>
 
