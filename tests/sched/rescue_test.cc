@@ -10,6 +10,7 @@
 
 #include <poll.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <atomic>
@@ -18,6 +19,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -243,5 +245,73 @@ TEST_F(RescueDeathTest, StoppedAndContinuedProcessesAreNotRescued) {
       },
       testing::ExitedWithCode(0), "");
 }
+
+// Yielding fibers for a second, in a group that gets a fifth of a CPU: everybody stops for 80 ms at a time.
+int throttled() {
+  settings s;
+  s.procs = 2;
+  start(s);
+  std::atomic<bool> done{false};
+  std::vector<fiber*> fibers;
+  for (int i = 0; i < 8; ++i) {
+    fibers.push_back(spawn_fiber([&] {
+      while (!done) yield();
+    }));
+  }
+  ::sleep(1);
+  done = true;
+  for (fiber* f : fibers) join(f);
+  const auto rescues = read_counters().rescues;
+  if (rescues != 0) std::fprintf(stderr, "%llu rescues\n", static_cast<unsigned long long>(rescues));
+  return rescues == 0 ? 0 : 3;
+}
+
+bool write_to(const std::string& path, const std::string& text) {
+  std::FILE* const f = std::fopen(path.c_str(), "w");
+  if (f == nullptr) return false;
+  const bool good = std::fputs(text.c_str(), f) >= 0;
+  return std::fclose(f) == 0 && good;
+}
+
+TEST_F(RescueDeathTest, ThrottledGroupsAreNotRescued) {
+  const std::string v1 = "/sys/fs/cgroup/cpu/baton_test." + std::to_string(::getpid());
+  const std::string v2 = "/sys/fs/cgroup/baton_test." + std::to_string(::getpid());
+  std::string group;
+  if (::mkdir(v1.c_str(), 0755) == 0 && write_to(v1 + "/cpu.cfs_period_us", "100000") &&
+      write_to(v1 + "/cpu.cfs_quota_us", "20000")) {
+    group = v1;
+  } else if (::mkdir(v2.c_str(), 0755) == 0 && write_to(v2 + "/cpu.max", "20000 100000")) {
+    group = v2;
+  }
+  if (!group.empty()) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (!write_to(group + "/cgroup.procs", std::to_string(::getpid()))) ::_exit(9);
+      // A process of its own: it has never had a runtime.
+      const std::string self = "--gtest_filter=RescueDeathTest.DISABLED_Throttled";
+      ::execl("/proc/self/exe", "sched_test", self.c_str(), "--gtest_also_run_disabled_tests", "--gtest_brief=1",
+              nullptr);
+      ::_exit(9);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 9) {
+      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+      std::ifstream stat(group + "/cpu.stat");
+      long throttled_periods = 0;
+      for (std::string word; stat >> word;) {
+        if (word == "nr_throttled") stat >> throttled_periods;
+      }
+      EXPECT_GT(throttled_periods, 0);
+    } else {
+      group.clear();
+    }
+  }
+  ::rmdir(v1.c_str());
+  ::rmdir(v2.c_str());
+  if (group.empty()) GTEST_SKIP() << "no cgroup to be made here";
+}
+// What runs inside the group.
+TEST_F(RescueDeathTest, DISABLED_Throttled) { EXPECT_EQ(throttled(), 0); }
 
 }  // namespace
