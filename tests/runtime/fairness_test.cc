@@ -1,0 +1,125 @@
+// Fibers that always find what they wait for, or hand on to each other for ever, do not keep the rest from
+// running. What ends them is done by the rest, so where that fails these tests hang.
+#include <baton/baton.h>
+
+#include <gtest/gtest.h>
+
+#include <sys/socket.h>
+#include <atomic>
+#include <string>
+
+namespace {
+
+using baton::bytes;
+
+class on_one_p : public testing::Test {
+ protected:
+  on_one_p() : before_(baton::set_procs(1)) {}
+  ~on_one_p() override { baton::set_procs(before_); }
+
+ private:
+  int before_;
+};
+
+class Fairness : public on_one_p {};
+
+TEST_F(Fairness, AChannelThatIsNeverEmpty) {
+  baton::spawn([] {
+    std::atomic<bool> stop{false};
+    const baton::channel<int> c(1);
+    baton::go([&] { stop = true; });
+    while (!stop) {
+      ASSERT_TRUE(c.send(1));
+      ASSERT_TRUE(c.receive().has_value());
+    }
+  }).join();
+}
+
+TEST_F(Fairness, AnEventThatIsAlwaysSetAndALockThatIsAlwaysFree) {
+  baton::spawn([] {
+    std::atomic<int> stop{0};
+    baton::event e;
+    e.set();
+    baton::go([&] { ++stop; });
+    while (stop == 0) e.wait();
+    baton::mutex m;
+    baton::go([&] { ++stop; });
+    while (stop == 1) {
+      m.lock();
+      m.unlock();
+    }
+  }).join();
+}
+
+TEST_F(Fairness, ASocketThatIsAlwaysReady) {
+  baton::spawn([] {
+    auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
+    ASSERT_TRUE(listener.ok());
+    auto accepted = baton::spawn([&] { return listener->accept(); });
+    auto mine = baton::net::dial(listener->local_address().to_string());
+    ASSERT_TRUE(mine.ok());
+    auto other = accepted.join();
+    ASSERT_TRUE(other.ok());
+    std::atomic<bool> stop{false};
+    // There is always something to read: it is put back.
+    ASSERT_TRUE(other->write(std::string(64, 'x')).ok());
+    baton::go([&] { stop = true; });
+    char c = 0;
+    while (!stop) {
+      ASSERT_TRUE(mine->read(bytes(&c, 1)).ok());
+      ASSERT_TRUE(other->write(std::string(1, 'x')).ok());
+    }
+  }).join();
+}
+
+TEST_F(Fairness, TwoThatReadyEachOtherForEver) {
+  baton::spawn([] {
+    std::atomic<bool> stop{false};
+    baton::event ping;
+    baton::event pong;
+    auto second = baton::spawn([&] {
+      while (!stop) {
+        ping.wait();
+        ping.reset();
+        pong.set();
+      }
+    });
+    baton::go([&] {
+      // Further back than runnext: behind those that are queued.
+      for (int i = 0; i < 100; ++i) baton::this_fiber::yield();
+      stop = true;
+    });
+    while (!stop) {
+      ping.set();
+      pong.wait();
+      pong.reset();
+    }
+    ping.set();
+    second.join();
+  }).join();
+}
+
+// A fiber's P may be taken while it holds a lock that others wait for: they wait on, and get it.
+TEST_F(Fairness, TheHolderOfAMutexIsRescued) {
+  baton::spawn([] {
+    baton::mutex m;
+    std::atomic<bool> ran{false};
+    auto holder = baton::spawn([&] {
+      m.lock();
+      auto waiter = baton::spawn([&] {
+        m.lock();
+        EXPECT_TRUE(ran);
+        m.unlock();
+      });
+      auto other = baton::spawn([&] { ran = true; });
+      while (!ran) {
+      }  // undeclared, and without a call: until somebody else has had the P
+      m.unlock();
+      waiter.join();
+      other.join();
+    });
+    holder.join();
+  }).join();
+}
+
+}  // namespace
