@@ -9,8 +9,8 @@
 // May be destroyed when everybody who waits has been notified, even if not all have come back.
 #pragma once
 
-#include <baton/sched/durations.h>
 #include <baton/runtime/mutex.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>

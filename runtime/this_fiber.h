@@ -2,8 +2,8 @@
 // thread, or on nothing, as stated.
 #pragma once
 
-#include <baton/sched/durations.h>
 #include <baton/runtime/fiber_id.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/park.h>
 #include <baton/sched/spawn.h>
 #include <baton/sched/timer.h>

@@ -113,8 +113,9 @@ int run(const std::string& socket, int fibers) {
   const auto s = baton::stats();
   std::printf("%.2f s, %llu threads started; handed over: %llu predicted, %llu unknown; retaken %llu, rescued %llu\n",
               seconds, static_cast<unsigned long long>(s.threads_started),
-              static_cast<unsigned long long>(s.handoffs_predicted), static_cast<unsigned long long>(s.handoffs_unknown),
-              static_cast<unsigned long long>(s.retakes), static_cast<unsigned long long>(s.rescues));
+              static_cast<unsigned long long>(s.handoffs_predicted),
+              static_cast<unsigned long long>(s.handoffs_unknown), static_cast<unsigned long long>(s.retakes),
+              static_cast<unsigned long long>(s.rescues));
   return good && late.size() >= 10 ? 0 : 1;
 }
 

@@ -39,9 +39,9 @@ void queue::push(const std::string& value) {
 }
 
 std::optional<std::string> queue::pop(int seconds) {
-  const reply r = checked(connection_.get(), baton::blocking([&] {
-                            return redisCommand(connection_.get(), "BLPOP %s %d", name_.c_str(), seconds);
-                          }));
+  const reply r =
+      checked(connection_.get(),
+              baton::blocking([&] { return redisCommand(connection_.get(), "BLPOP %s %d", name_.c_str(), seconds); }));
   if (r->type != REDIS_REPLY_ARRAY || r->elements != 2) return std::nullopt;
   return std::string(r->element[1]->str, r->element[1]->len);
 }
