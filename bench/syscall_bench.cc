@@ -7,17 +7,23 @@
 //   blocking_short      blocking(f) with an f that does nothing, at a site that has learnt to be short;
 //                       beside it the compare-and-swap pair
 //   blocking_getpid     blocking(f) around getpid; beside it the bare getpid
+//   locked_trip         a fiber that is locked to its thread and one that is not take turns through two
+//                       events, per round trip: two hand-overs of the P between threads; beside it two
+//                       threads that take turns through std::atomic's wait and notify
 //   typed_getpid        sys::syscall<SYS_getpid>(); beside it the bare getpid
 #include "pairs.h"
 
+#include <baton/runtime/event.h>
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/enter_exit.h>
+#include <baton/syscall/pinning.h>
 #include <baton/syscall/raw_syscall.h>
 #include <baton/syscall/syscall.h>
 
 #include <sys/syscall.h>
 #include <atomic>
 #include <cstdint>
+#include <thread>
 
 namespace {
 
@@ -93,7 +99,53 @@ void typed_getpid(benchmark::State& state) {
       bare_getpid);
 }
 
+constexpr std::int64_t trips = 2'000;
+
+double locked_trips() {
+  baton::event there;
+  baton::event back;
+  auto other = baton::spawn([&] {
+    baton::lock_os_thread();
+    for (std::int64_t i = 0; i < trips; ++i) {
+      there.wait();
+      there.reset();
+      back.set();
+    }
+    baton::unlock_os_thread();
+  });
+  const double took = timed(trips, [&] {
+    there.set();
+    back.wait();
+    back.reset();
+  });
+  other.join();
+  return took;
+}
+
+double thread_trips() {
+  std::atomic<int> turn{0};
+  std::thread other([&] {
+    for (std::int64_t i = 0; i < trips; ++i) {
+      turn.wait(0);
+      turn.store(0);
+      turn.notify_one();
+    }
+  });
+  const double took = timed(trips, [&] {
+    turn.store(1);
+    turn.notify_one();
+    turn.wait(1);
+  });
+  baton::blocking([&] { other.join(); });
+  return took;
+}
+
+void locked_trip(benchmark::State& state) {
+  bench::run_pairs(state, static_cast<int>(state.range(0)), trips, locked_trips, thread_trips);
+}
+
 // The argument is the number of Ps.
+BENCHMARK(locked_trip)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
 BENCHMARK(enter_exit)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
 BENCHMARK(enter_exit_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
 BENCHMARK(blocking_short)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
