@@ -119,10 +119,27 @@ bool await_hand(machine* m, std::int64_t deadline_ns) noexcept {
   return true;
 }
 
-// Spins for a P that is likely to come soon.
+// Whether it pays to spin for a P: above 0 it has, of late. One for all: only if both sides spin do they
+// find each other awake. relaxed, and updates may be lost: a hint.
+platform::atomic<int> spin_luck{limits::spins_tried};
+
+// Spins for a P that is likely to come soon. Not where that has been in vain (there is no CPU to spare
+// for the one who would hand it over), but for some tries now and then.
 void spin_for_hand(const machine* m) noexcept {
+  const int luck = spin_luck.load(mo::relaxed);
+  if (luck <= 0) {
+    spin_luck.store(luck < 0 ? luck + 1 : limits::spins_tried, mo::relaxed);
+    return;
+  }
   const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_for_hand_ns);
-  while (m->wake_word.load(mo::relaxed) != handed && platform::ticks() < until) platform::cpu_relax();
+  do {
+    if (m->wake_word.load(mo::relaxed) == handed) {
+      spin_luck.store(std::min(luck + 1, 2 * limits::spins_tried), mo::relaxed);
+      return;
+    }
+    platform::cpu_relax();
+  } while (platform::ticks() < until);
+  spin_luck.store(luck > 1 ? luck - 1 : -limits::spins_left_out, mo::relaxed);
 }
 
 // What was handed is the M's; begins a section.

@@ -78,6 +78,9 @@ inline constexpr std::int64_t spin_ns = 10'000;
 // A fiber in place, and the M that gave it its P, look this long for the next one before they sleep:
 // two that take turns across threads then need no system call. About what a futex wake takes.
 inline constexpr std::int64_t spin_for_hand_ns = 5'000;
+// After so many of them in vain, so many are left out.
+inline constexpr int spins_tried = 8;
+inline constexpr int spins_left_out = 128;
 
 // Spare Ms at most, where many block; and how many the monitor starts before it looks around again.
 inline constexpr int threads_spare_max = 64;

@@ -26,11 +26,12 @@
 
 namespace baton::sched {
 
-constinit thread_local machine* the_machine = nullptr;
+constinit thread_local machine* the_machine __attribute__((tls_model("initial-exec"))) = nullptr;
 
 namespace {
 
-thread_local strand thread_strand{strand::kind::plain_thread};
+constinit thread_local strand thread_strand
+    __attribute__((tls_model("initial-exec"))){strand::kind::plain_thread};
 
 platform::spin_lock table_lock;
 machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle

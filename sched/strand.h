@@ -13,7 +13,7 @@ namespace baton::sched {
 struct strand {
   enum class kind : std::uint8_t { fiber, plain_thread };
 
-  explicit strand(kind k) noexcept : what(k) {}
+  constexpr explicit strand(kind k) noexcept : what(k) {}
 
   park_word word;
   const kind what;

@@ -1,0 +1,62 @@
+#include <baton/runtime/call_sites.h>
+
+#include <baton/sched/call_site.h>
+#include <baton/sched/rescue_report.h>
+#include <baton/sched/stack_trace.h>
+
+#include <cstdio>
+#include <span>
+#include <string_view>
+
+namespace baton {
+
+namespace {
+
+// "…name_of_closure() [with F = main()::<lambda()>]" (g++), "… [F = (lambda at a.cc:1:2)]" (clang).
+std::string closure_in(std::string_view text) {
+  const std::size_t begin = text.find("F = ");
+  if (begin == std::string_view::npos) return std::string(text);
+  text.remove_prefix(begin + 4);
+  if (!text.empty() && text.back() == ']') text.remove_suffix(1);
+  return std::string(text);
+}
+
+std::string place_of(const sched::call_site::history& h) {
+  char text[256];
+  if (h.system_call >= 0) {
+    const char* const name = sched::name_of_syscall(h.system_call);
+    std::snprintf(text, sizeof text, "%s (syscall %ld)", name != nullptr ? name : "a call", h.system_call);
+    return text;
+  }
+  if (h.name != nullptr) return closure_in(h.name);
+  if (!sched::name_of_frame(h.address, text)) std::snprintf(text, sizeof text, "%p", h.address);
+  return std::string("enter_syscall in ") + text;
+}
+
+}  // namespace
+
+std::vector<call_site_history> call_sites() {
+  std::vector<call_site_history> all;
+  sched::call_site::for_each(
+      [](const sched::call_site::history& h, void* out) {
+        call_site_history one;
+        one.place = place_of(h);
+        one.expected_to_block = h.expected == sched::call_site::verdict::blocks;
+        one.handed_over = h.handed_over;
+        one.retaken = h.retaken;
+        one.timed_long = h.timed_long;
+        one.timed_short = h.timed_short;
+        static_cast<std::vector<call_site_history>*>(out)->push_back(std::move(one));
+      },
+      &all);
+  return all;
+}
+
+std::string to_string(const call_site_history& h) {
+  std::string line = h.expected_to_block ? "blocks  " : "short   ";
+  line += "handed over " + std::to_string(h.handed_over) + ", retaken " + std::to_string(h.retaken) + ", timed " +
+          std::to_string(h.timed_long) + " long " + std::to_string(h.timed_short) + " short  " + h.place;
+  return line;
+}
+
+}  // namespace baton
