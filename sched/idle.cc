@@ -131,7 +131,9 @@ void spin_for_hand(const machine* m) noexcept {
     spin_luck.store(luck < 0 ? luck + 1 : limits::spins_tried, mo::relaxed);
     return;
   }
-  const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_for_hand_ns);
+  // A try begins with a partner who sleeps: it must outlast his waking.
+  const std::int64_t patience = luck > limits::spins_tried ? limits::spin_for_hand_ns : 4 * limits::spin_for_hand_ns;
+  const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(patience);
   do {
     if (m->wake_word.load(mo::relaxed) == handed) {
       spin_luck.store(std::min(luck + 1, 2 * limits::spins_tried), mo::relaxed);
@@ -167,8 +169,11 @@ void start_m(processor* p, bool spinning) noexcept {
   }
   if (m != nullptr) {
     hand_p(m, p, spinning);
-    // The next hand-off should find a thread: starting one takes far longer than waking one.
-    if (spare_wanted && !s.polling.load(mo::relaxed) && !s.threads_wanted.load(mo::relaxed)) want_thread();
+    // The next hand-off should find a thread: starting one takes far longer than waking one. That need not
+    // wake the monitor; it looks soon enough.
+    if (spare_wanted && !s.polling.load(mo::relaxed) && !s.spare_wanted.load(mo::relaxed)) {
+      s.spare_wanted.store(true, mo::relaxed);
+    }
     return;
   }
   if (spinning) s.spinning.fetch_sub(1, mo::relaxed);

@@ -199,7 +199,9 @@ int start_machine() noexcept {
 void start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
   // A wish that comes from here on is seen at the next look: the flag is cleared before we count.
-  if (!s.threads_wanted.load(mo::relaxed) || !s.threads_wanted.exchange(false, mo::acq_rel)) return;
+  const bool spare = s.spare_wanted.load(mo::relaxed) && s.spare_wanted.exchange(false, mo::acq_rel);
+  const bool now = s.threads_wanted.load(mo::relaxed) && s.threads_wanted.exchange(false, mo::acq_rel);
+  if (!spare && !now) return;
   const int enough = threads_to_have();
   for (int started = 0; s.threads.load(mo::relaxed) < enough; ++started) {
     if (s.ending.load(mo::relaxed)) return;

@@ -80,7 +80,8 @@ struct scheduler {
   // ---- threads ----
   platform::atomic<int> threads{0};
   platform::atomic<int> threads_idle{0};
-  platform::atomic<bool> threads_wanted{false};  // more of them; the monitor starts them
+  platform::atomic<bool> threads_wanted{false};  // more of them, now: work waits for a thread
+  platform::atomic<bool> spare_wanted{false};    // one more, when the monitor looks
   platform::atomic<int> max_threads{limits::threads_max};
   platform::atomic<std::int64_t> idle_thread_ends_after_ns{0};
 

@@ -213,8 +213,9 @@ TEST_F(RescueDeathTest, CanBeSwitchedOff) {
       testing::ExitedWithCode(0), "");
 }
 
-// A process that was stopped looks, on waking, as if everybody had been in one call for that long.
-int stopped_and_continued() {
+// Eight fibers on two Ps that yield while `meanwhile` runs. Exit code 0: nobody was rescued.
+template <class F>
+int yielding_while(F meanwhile) {
   settings s;
   s.procs = 2;
   start(s);
@@ -225,10 +226,19 @@ int stopped_and_continued() {
       while (!done) yield();
     }));
   }
-  for (int i = 0; i < 5; ++i) ::raise(SIGSTOP);
+  meanwhile();
   done = true;
   for (fiber* f : fibers) join(f);
-  return read_counters().rescues == 0 ? 0 : 3;
+  const auto rescues = read_counters().rescues;
+  if (rescues != 0) std::fprintf(stderr, "%llu rescues\n", static_cast<unsigned long long>(rescues));
+  return rescues == 0 ? 0 : 3;
+}
+
+// A process that was stopped looks, on waking, as if everybody had been in one call for that long.
+int stopped_and_continued() {
+  return yielding_while([] {
+    for (int i = 0; i < 5; ++i) ::raise(SIGSTOP);
+  });
 }
 
 TEST_F(RescueDeathTest, StoppedAndContinuedProcessesAreNotRescued) {
@@ -246,24 +256,9 @@ TEST_F(RescueDeathTest, StoppedAndContinuedProcessesAreNotRescued) {
       testing::ExitedWithCode(0), "");
 }
 
-// Yielding fibers for a second, in a group that gets a fifth of a CPU: everybody stops for 80 ms at a time.
+// In a group that gets a fifth of a CPU everybody stops for 80 ms at a time.
 int throttled() {
-  settings s;
-  s.procs = 2;
-  start(s);
-  std::atomic<bool> done{false};
-  std::vector<fiber*> fibers;
-  for (int i = 0; i < 8; ++i) {
-    fibers.push_back(spawn_fiber([&] {
-      while (!done) yield();
-    }));
-  }
-  ::sleep(1);
-  done = true;
-  for (fiber* f : fibers) join(f);
-  const auto rescues = read_counters().rescues;
-  if (rescues != 0) std::fprintf(stderr, "%llu rescues\n", static_cast<unsigned long long>(rescues));
-  return rescues == 0 ? 0 : 3;
+  return yielding_while([] { ::sleep(1); });
 }
 
 bool write_to(const std::string& path, const std::string& text) {
