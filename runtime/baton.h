@@ -1,16 +1,20 @@
 // All of baton but the adapter for Asio, which is <baton/netpoll/asio.h>.
 #pragma once
 
+#include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/select.h>
+#include <baton/runtime/selector.h>
 #include <baton/runtime/semaphore.h>
 #include <baton/runtime/stats.h>
 #include <baton/runtime/this_fiber.h>

@@ -1,7 +1,12 @@
 #include <baton/runtime/run.h>
 
+#include <baton/runtime/call_sites.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+
+#include <unistd.h>
+#include <new>
+#include <string>
 
 namespace baton {
 
@@ -54,6 +59,19 @@ int set_max_threads(int n) noexcept {
   return sched::set_max_threads(n);
 }
 
-void dump_fibers(int fd) noexcept { sched::dump_fibers(fd); }
+void dump_fibers(int fd) noexcept {
+  sched::dump_fibers(fd);
+  try {
+    std::string text;
+    for (const call_site_history& h : call_sites()) text += "call site: " + to_string(h) + '\n';
+    for (std::size_t done = 0; done < text.size();) {
+      const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
+      if (n <= 0) return;
+      done += static_cast<std::size_t>(n);
+    }
+  } catch (const std::bad_alloc&) {
+    // The fibers have been shown.
+  }
+}
 
 }  // namespace baton

@@ -66,7 +66,8 @@ int run(Main&& main_function, options o = {}) {
 int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;
 
-// Writes a line per fiber to the descriptor: id, name, state, why it waits, who spawned it.
+// Writes to the descriptor, for each fiber: id, name, state, why it waits, who spawned it, and the stack of one that
+// waits; then a line per call site (call_sites.h).
 void dump_fibers(int fd) noexcept;
 
 }  // namespace baton

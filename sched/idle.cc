@@ -27,7 +27,7 @@
 //
 // A spinning M holds a P. When it finds work it stops spinning and, if it was the last, wakes another
 // one, so that spinners multiply as long as there is work, one at a time.
-#include <baton/sched/platform/futex.h>
+#include <baton/sched/hand.h>
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
@@ -93,64 +93,7 @@ machine* pop_idle_m(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock)
   return m;
 }
 
-// ---- handing a P to an M ----
-
-// machine::wake_word while the M waits for a P:
-//   none      nobody has come yet
-//   handed    a P lies in machine::handed
-//   asleep    as none, and the M is on the futex, or about to be: only then a waker needs a system call
-enum wake_state : std::uint32_t { none = 0, handed = 1, asleep = 2 };
-
-void adopt(machine* m, processor* p) noexcept {
-  m->p.store(p, mo::relaxed);
-  p->m.store(m, mo::release);
-  m->baton.regain();
-  monitor_note_busy();
-}
-
-// False: nobody came before the deadline; the word still says asleep.
-bool await_hand(machine* m, std::int64_t deadline_ns) noexcept {
-  std::uint32_t expected = none;
-  // acquire, everywhere here: pairs with the release in hand_p().
-  m->wake_word.compare_exchange_strong(expected, asleep, mo::acquire, mo::acquire);
-  while (m->wake_word.load(mo::acquire) != handed) {
-    if (!platform::futex_wait(m->wake_word, asleep, deadline_ns)) return m->wake_word.load(mo::acquire) == handed;
-  }
-  return true;
-}
-
-// Whether it pays to spin for a P: above 0 it has, of late. One for all: only if both sides spin do they
-// find each other awake. relaxed, and updates may be lost: a hint.
-platform::atomic<int> spin_luck{limits::spins_tried};
-
-// Spins for a P that is likely to come soon. Not where that has been in vain (there is no CPU to spare
-// for the one who would hand it over), but for some tries now and then.
-void spin_for_hand(const machine* m) noexcept {
-  const int luck = spin_luck.load(mo::relaxed);
-  if (luck <= 0) {
-    spin_luck.store(luck < 0 ? luck + 1 : limits::spins_tried, mo::relaxed);
-    return;
-  }
-  // A try begins with a partner who sleeps: it must outlast his waking.
-  const std::int64_t patience = luck > limits::spins_tried ? limits::spin_for_hand_ns : 4 * limits::spin_for_hand_ns;
-  const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(patience);
-  do {
-    if (m->wake_word.load(mo::relaxed) == handed) {
-      spin_luck.store(std::min(luck + 1, 2 * limits::spins_tried), mo::relaxed);
-      return;
-    }
-    platform::cpu_relax();
-  } while (platform::ticks() < until);
-  spin_luck.store(luck > 1 ? luck - 1 : -limits::spins_left_out, mo::relaxed);
-}
-
-// What was handed is the M's; begins a section.
-void accept_hand(machine* m) noexcept {
-  m->wake_word.store(none, mo::relaxed);
-  enter_runtime(m);  // the process may be ending
-  adopt(m, m->handed);
-  m->handed = nullptr;
-}
+// ---- giving a P to somebody ----
 
 // Gives p to an idle M; if there is none, p becomes idle and a thread is wanted, which will take it.
 // spinning: the caller has counted a spinner for this.
@@ -229,7 +172,7 @@ bool sleep_idle(machine* m) noexcept {
     if (!surplus) continue;
     unlink_idle_m(s, m);
     m->queued_idle = false;
-    m->wake_word.store(none, mo::relaxed);
+    leave_hand(m);
     return false;
   }
   m->queued_idle = false;
@@ -269,19 +212,6 @@ bool any_queue_has_work() noexcept {
     if (!s.ps[i].queue.empty()) return true;
   }
   return false;
-}
-
-void hand_p(machine* m, processor* p, bool spinning) noexcept {
-  m->handed = p;
-  m->handed_spinning = spinning;
-  // release: pairs with the acquire in await_hand().
-  if (m->wake_word.exchange(handed, mo::release) == asleep) platform::futex_wake(&m->wake_word, 1);
-}
-
-void await_p(machine* m) noexcept {
-  spin_for_hand(m);
-  static_cast<void>(await_hand(m, platform::forever_ns));
-  accept_hand(m);
 }
 
 processor* grab_idle_p() noexcept {

@@ -19,7 +19,9 @@
 #include <baton/sched/machine_table.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/cpus.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/stack_pool.h>
@@ -43,13 +45,19 @@ constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
 std::once_flag started;
 std::mutex procs_mutex;
 
+// The number of Ps follows the number of CPUs as long as nobody has said another. The watch belongs to
+// the thread that starts the runtime, and then to the monitor.
+constinit platform::cpu_watch cpus;
+platform::atomic<bool> procs_follow_cpus{false};
+
 int default_procs() noexcept {
   if (const char* const text = std::getenv("BATON_PROCS")) {
     const int n = std::atoi(text);
     if (n > 0) return n;
     warn("BATON_PROCS=%s is not a positive number; using the CPUs", text);
   }
-  return platform::allowed_cpus();
+  procs_follow_cpus.store(true, mo::relaxed);
+  return cpus.at(platform::now_ns());
 }
 
 void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
@@ -173,6 +181,7 @@ int set_procs(int n) noexcept {
   scheduler& s = the_scheduler;
   n = std::clamp(n, 1, limits::procs_max);
   const std::lock_guard guard(procs_mutex);
+  procs_follow_cpus.store(false, mo::relaxed);
   const int before = s.procs.load(mo::relaxed);
   if (n == before) return before;
   change_procs(n);
@@ -180,28 +189,20 @@ int set_procs(int n) noexcept {
   return before;
 }
 
+void follow_cpu_count(std::int64_t now) noexcept {
+  if (!procs_follow_cpus.load(mo::relaxed)) return;
+  const int n = std::min(cpus.at(now), limits::procs_max);
+  if (n == the_scheduler.procs.load(mo::relaxed)) return;
+  // Whoever holds the mutex is setting the number; the monitor does not wait to be told so.
+  const std::unique_lock lock(procs_mutex, std::try_to_lock);
+  if (lock.owns_lock() && procs_follow_cpus.load(mo::relaxed)) change_procs(n);
+}
+
 int set_max_threads(int n) noexcept {
   return the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
 }
 
 void main_returned() noexcept { std::atexit(freeze); }
-
-__attribute__((no_sanitize("thread"))) void dump_fibers(int fd) noexcept {
-  char line[256];
-  const std::uint32_t n = fiber_entries();
-  for (std::uint32_t i = 0; i < n; ++i) {
-    const fiber* const f = fiber_entry_at(i);
-    if (!f->in_use.load(mo::relaxed)) continue;
-    const char* state = "runnable";
-    if (f->word.peek() == park_word::parked) state = "waits for";
-    const int length =
-        std::snprintf(line, sizeof line, "fiber %llu \"%.*s\" %s %s%s spawned by %llu\n",
-                      static_cast<unsigned long long>(f->id), static_cast<int>(limits::fiber_name_max), f->name, state,
-                      f->word.peek() == park_word::parked ? name_of(f->reason) : "",
-                      f->syscall_depth > 0 ? " in a declared call" : "", static_cast<unsigned long long>(f->spawner));
-    if (length > 0 && ::write(fd, line, std::min(static_cast<std::size_t>(length), sizeof line - 1)) < 0) return;
-  }
-}
 
 counters read_counters() noexcept {
   const scheduler& s = the_scheduler;

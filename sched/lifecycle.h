@@ -8,7 +8,7 @@
 namespace baton::sched {
 
 struct settings {
-  int procs = 0;  // 0: $BATON_PROCS, else the CPUs that the affinity mask allows
+  int procs = 0;  // 0: $BATON_PROCS, else the CPUs that affinity and cgroup quotas allow, also when those change
   int max_threads = 10'000;
   std::int64_t idle_thread_ends_after_ns = 30'000'000'000;
   std::size_t stack_size = 256 * 1024;
@@ -25,10 +25,13 @@ void start(const settings& s) noexcept;
 // Changes the number of Ps while the runtime runs; returns the former number. Takes effect before it
 // returns for growth; a P that must go is taken from its M at that M's next chance.
 int set_procs(int n) noexcept;
+// The monitor's, with the time of CLOCK_MONOTONIC: if the number of Ps came from the CPUs, and those are
+// others now, changes it. Looks at most once a second.
+void follow_cpu_count(std::int64_t now_ns) noexcept;
 int set_max_threads(int n) noexcept;
 // Re-registers the exit handler, so that it runs before static destructors registered until now.
 void main_returned() noexcept;
-// One line per fiber: id, name, state, why it waits, who spawned it.
+// A line per fiber (id, name, state, why it waits, who spawned it) and, where it waits, its stack.
 void dump_fibers(int fd) noexcept;
 
 }  // namespace baton::sched

@@ -71,6 +71,7 @@ inline constexpr std::int64_t monitor_fast_ns = 20'000;
 inline constexpr std::int64_t monitor_work_waits_ns = 1'000'000;
 inline constexpr std::int64_t monitor_busy_ns = 5'000'000;
 inline constexpr int monitor_fast_looks_per_s = 100;
+inline constexpr int monitor_refunds_per_s = 300;
 
 // An M that finds nothing looks around this long before it sleeps.
 inline constexpr std::int64_t spin_ns = 10'000;

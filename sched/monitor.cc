@@ -12,14 +12,15 @@
 //   timers              more than 1 ms overdue: run them, their fibers go to the global queue
 //   retired P           (procs was lowered) taken from user code and calls alike
 // and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
-// backstop for a thread that could not be started); start the threads that are wanted.
+// backstop for a thread that could not be started); start the threads that are wanted; once a second, see
+// how many CPUs there are (lifecycle.cc).
 //
 // Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
 // monitor is the only revoker: set_procs leaves the Ps that must go to it.
 //
 // Its pace follows need, because each of its wakes costs some microseconds of CPU:
-//   20 us     while a call that was not expected to be short is under way and work waits, or after a
-//             retake; at most 100 such looks a second, a budget that success does not refill
+//   20 us     once, when a declared call is seen for the first time and work waits: the second look at it
+//             decides. From a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
 //   5 ms      while some P is busy
 //   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
@@ -31,6 +32,7 @@
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/rescue.h>
+#include <baton/sched/rescue_report.h>
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
@@ -81,8 +83,9 @@ class look {
     passed_ = passed;
     if (lost) rescues_.forget();
     busy = 0;
-    work_waiting = outstanding_call = false;
-    count_ = rescued_ = 0;
+    work_waiting = new_call = false;
+    oldest_ = 0;
+    count_ = described_ = 0;
   }
 
   void at(processor& p) noexcept {
@@ -99,7 +102,8 @@ class look {
     if (m == nullptr || m->my_p() != &p) return;
 
     const baton_word::visit v = m->baton.judge();
-    if (o.m != m || !(o.visit == v)) {
+    const bool new_visit = o.m != m || !(o.visit == v);
+    if (new_visit) {
       o.visit = v;
       o.visit_since = now_;
       o.visit_age = passed_ / 2;
@@ -118,7 +122,7 @@ class look {
     const std::int64_t age = now_ - o.visit_since;
     const bool retired = p.index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
     if (v.where == place::syscall) {
-      if (waits) outstanding_call = true;
+      if (waits && new_visit) new_call = true;
       if (!first_sight && (retired || (waits && age >= limits::retake_after_ns &&
                                        (!somebody_serves() || age >= limits::retake_at_the_latest_ns)))) {
         candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, age};
@@ -154,7 +158,10 @@ class look {
       } else {
         the_scheduler.rescues.fetch_add(1, mo::relaxed);
         rescues_.taken(*c.m, c.visit, c.rescue);
-        candidates_[rescued_++] = c;  // for the reports; never beyond i
+        if (described_ < reports_a_look) {
+          described_rescues_[described_++] =
+              describe_rescued(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
+        }
       }
       hand_off(c.p);
     }
@@ -183,40 +190,60 @@ class look {
     }
   }
 
+  // How long until the oldest visit in user code comes of age, and a little.
+  [[nodiscard]] std::int64_t next_rescue_in() const noexcept {
+    if (oldest_ == 0 || oldest_ >= rescues_.after()) return platform::forever_ns;
+    return rescues_.after() - oldest_ + 20'000;
+  }
+
   // After all else: it reads /proc, and looks up symbols.
-  void report() noexcept {}
+  void report() noexcept {
+    for (int i = 0; i < described_; ++i) static_cast<void>(reports_.report(described_rescues_[i], now_));
+  }
 
   int busy = 0;
   bool work_waiting = false;
-  bool outstanding_call = false;
+  bool new_call = false;  // a declared call was seen for the first time, while work waits for its P
 
  private:
   std::int64_t now_ = 0;
   std::int64_t passed_ = 0;
   bool rescue_ = false;
+  std::int64_t oldest_ = 0;  // of the visits in user code while work waits
   rescue_policy rescues_;
-  int rescued_ = 0;
+  static constexpr int reports_a_look = 4;  // one a second is written
+  int described_ = 0;
+  rescued described_rescues_[reports_a_look];
+  rescue_reports reports_;
   int count_ = 0;
   candidate candidates_[limits::procs_max];
   fiber_list readied_;
 };
 
-// Fast looks: a number per second, whatever they bring.
+// Fast looks: a number per second. One that brought something is given back, so that a program whose short
+// calls are seen at every look does not use up what it needs when one of them blocks.
 class fast_budget {
  public:
   bool take(std::int64_t now) noexcept {
     if (now - since_ >= 1'000'000'000) {
       since_ = now;
       left_ = limits::monitor_fast_looks_per_s;
+      refunds_ = limits::monitor_refunds_per_s;
     }
     if (left_ == 0) return false;
     --left_;
     return true;
   }
+  void refund() noexcept {
+    if (refunds_ == 0) return;
+    --refunds_;
+    ++left_;
+  }
 
  private:
   std::int64_t since_ = 0;
   int left_ = 0;
+  int refunds_ = 0;
 };
 
 bool all_idle() noexcept {
@@ -245,19 +272,21 @@ class monitor {
       if (look_.busy > 0) look_.look_at_the_network();
       look_.finish();
       look_.report();
+      if (look_.busy > 0) follow_cpu_count(now);
       sleep(taken);
     }
   }
 
  private:
   void sleep(int taken) noexcept {
-    const bool watched = call_watched.exchange(false, mo::relaxed);
-    const bool want_fast = taken > 0 || (look_.outstanding_call && look_.work_waiting) || (watched && !was_fast_);
-    was_fast_ = want_fast;
-    if (want_fast && budget_.take(platform::now_ns())) {
+    if (was_fast_ && taken > 0) budget_.refund();
+    // Seen, or said to have begun since the last look.
+    const bool call = call_watched.exchange(false, mo::relaxed) && look_.busy > 0;
+    was_fast_ = ((look_.new_call && look_.work_waiting) || (call && !was_fast_)) && budget_.take(platform::now_ns());
+    if (was_fast_) {
       sleep_for(limits::monitor_fast_ns);
     } else if (look_.work_waiting) {
-      sleep_for(limits::monitor_work_waits_ns);
+      sleep_for(std::min(limits::monitor_work_waits_ns, look_.next_rescue_in()));
     } else if (look_.busy > 0) {
       sleep_for(limits::monitor_busy_ns);
     } else {

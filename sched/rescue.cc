@@ -10,8 +10,8 @@
 //   blocked    over the last part of the visit the thread has neither used CPU nor waited for one, and it
 //              does not wait for one now (the run delay counts a wait only when it is over): its P is of
 //              no use to it. Always relieved
-//   starved    it waits for a CPU most of the time: another thread would wait there too. Left alone, up to
-//              ten times as long
+//   starved    it has waited for a CPU nearly all the time: another thread would wait there too. Left alone,
+//              up to ten times as long
 //   computing  relieved, so that others get their share of the CPU; at most as many at a time as there
 //              are Ps, or a program that computes all the time would get ever more threads
 //   rate       of all together: some at once, then one a millisecond
@@ -21,7 +21,7 @@
 // which a thread that faults might sleep.
 #include <baton/sched/rescue.h>
 
-#include <baton/sched/platform/thread.h>
+#include <baton/sched/platform/thread_state.h>
 
 #include <algorithm>
 
@@ -44,7 +44,7 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
   if (idle && 10 * delay < window && !platform::thread_is_runnable(tid)) {
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
-  if ((idle || 2 * delay > window) && age_ns < 10 * after_ns_) return verdict::none;
+  if (idle && age_ns < 10 * after_ns_) return verdict::none;
   return room_for_a_hog(procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
 

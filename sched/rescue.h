@@ -14,6 +14,7 @@ class rescue_policy {
 
   // How old a visit must be.
   void set_after(std::int64_t ns) noexcept { after_ns_ = ns; }
+  [[nodiscard]] std::int64_t after() const noexcept { return after_ns_; }
 
   // m has been at visit v in user code for age_ns, counted in looks that came on time, has P number p,
   // and work waits. procs: how many Ps there are.

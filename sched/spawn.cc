@@ -28,6 +28,7 @@
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_pool.h>
 #include <baton/sched/switch.h>
+#include <baton/sched/this_machine.h>
 
 #include <algorithm>
 #include <cstring>
@@ -104,12 +105,14 @@ void retire(machine* m, void* arg) noexcept {
 }
 
 [[noreturn]] void end_fiber(fiber* f) noexcept {
+  // What is the user's goes first: whoever finds `closing` may count on an end within microseconds. If
+  // the owner detaches the fiber meanwhile, its result is the user's as well, and may make new locals.
+  std::uintptr_t state = f->join.load(mo::acquire);
+  do {
+    if (state == join_detached && f->drop_result != nullptr) f->drop_result(f);
+    if (f->locals != nullptr) static_cast<fiber_locals*>(f->locals)->end(&f->locals);
+  } while (state == join_running && !f->join.compare_exchange_strong(state, join_closing, mo::acq_rel, mo::acquire));
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
-  std::uintptr_t state = join_running;
-  if (!f->join.compare_exchange_strong(state, join_closing, mo::acq_rel, mo::acquire) && state == join_detached &&
-      f->drop_result != nullptr) {
-    f->drop_result(f);
-  }
   machine* const m = f->on;
   enter_runtime(m);
   processor* const p = m->my_p();
@@ -301,6 +304,14 @@ std::uint64_t id_of(const fiber* f) noexcept { return f->id; }
 fiber* current_fiber() noexcept {
   machine* const m = this_machine();
   return m != nullptr ? m->my_fiber() : nullptr;
+}
+
+// Reads the thread-local itself: every access to a fiber_local comes through here.
+__attribute__((noinline)) void** current_fiber_locals() noexcept {
+  machine* const m = the_machine;
+  fiber* const f = m != nullptr ? m->my_fiber() : nullptr;
+  asm volatile("" ::: "memory");
+  return f != nullptr ? &f->locals : nullptr;
 }
 
 std::uint64_t current_fiber_id() noexcept {

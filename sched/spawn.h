@@ -48,6 +48,15 @@ void release_fiber(fiber* f) noexcept;                    // after join_fiber: t
 // joinable fiber. It outlives the stack.
 inline constexpr std::size_t result_slot_size = 48;
 [[nodiscard]] void* result_slot(fiber* f) noexcept;
+// What fiber::locals points to, if it is not null: values of the layer above that end with the fiber.
+// `end` is called on the fiber's own stack, in user state; the closure is gone by then, and the result of
+// a detached fiber; a join has not returned yet. It may switch, and leaves fiber::locals null.
+struct fiber_locals {
+  void (*end)(void** where) noexcept = nullptr;
+};
+// &fiber::locals of the fiber that runs here, also inside a syscall scope; null on a thread that runs none.
+[[nodiscard]] void** current_fiber_locals() noexcept;
+
 // Called (on the fiber's own stack, in user state) when the fiber ends and was detached meanwhile.
 // Null: nothing to drop.
 using result_dropper = void (*)(fiber* f) noexcept;

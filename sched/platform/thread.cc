@@ -2,17 +2,11 @@
 // the application's own threads; only the synchronous ones are left open, for the overflow report.
 #include <baton/sched/platform/thread.h>
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <ctime>
 #include <initializer_list>
 #include <new>
 
@@ -64,45 +58,6 @@ void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
 
 std::int32_t thread_id() noexcept { return static_cast<std::int32_t>(::syscall(SYS_gettid)); }
 
-std::int64_t thread_cpu_ns(std::int32_t tid) noexcept {
-  // The kernel's encoding of "the CPU clock of that thread" (what pthread_getcpuclockid computes).
-  const auto clock = static_cast<clockid_t>((~static_cast<unsigned>(tid) << 3) | 6U);
-  timespec ts{};
-  if (::clock_gettime(clock, &ts) != 0) return 0;
-  return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
-}
-
-namespace {
-
-// The beginning of /proc/self/task/<tid>/<name>; false if it cannot be read.
-bool read_task_file(std::int32_t tid, const char* name, char (&text)[256]) noexcept {
-  char path[64];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
-  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  const ssize_t n = ::read(fd, text, sizeof text - 1);
-  ::close(fd);
-  if (n <= 0) return false;
-  text[n] = '\0';
-  return true;
-}
-
-}  // namespace
-
-std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept {
-  char text[256];
-  if (!read_task_file(tid, "schedstat", text)) return 0;
-  const char* const delay = std::strchr(text, ' ');  // "on the CPU, waiting for it, time slices"
-  return delay != nullptr ? std::strtoll(delay, nullptr, 10) : 0;
-}
-
-bool thread_is_runnable(std::int32_t tid) noexcept {
-  char text[256];
-  if (!read_task_file(tid, "stat", text)) return false;
-  const char* const name_end = std::strrchr(text, ')');  // "tid (name) S ..."
-  return name_end != nullptr && name_end[1] != '\0' && name_end[2] == 'R';
-}
-
 void thread_stack(void** bottom, std::size_t* size) noexcept {
   pthread_attr_t attr;
   *bottom = nullptr;
@@ -110,14 +65,6 @@ void thread_stack(void** bottom, std::size_t* size) noexcept {
   if (::pthread_getattr_np(::pthread_self(), &attr) != 0) return;
   ::pthread_attr_getstack(&attr, bottom, size);
   ::pthread_attr_destroy(&attr);
-}
-
-int allowed_cpus() noexcept {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  const int n = CPU_COUNT(&set);
-  return n > 0 ? n : 1;
 }
 
 }  // namespace baton::sched::platform

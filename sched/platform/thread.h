@@ -1,6 +1,7 @@
 // Threads as the scheduler starts and tunes them.
 #pragma once
 
+
 #include <cstddef>
 #include <cstdint>
 
@@ -16,17 +17,7 @@ void set_precise_timers() noexcept;
 
 std::int32_t thread_id() noexcept;
 
-// CPU time that a thread of this process has used; 0 if it is gone.
-std::int64_t thread_cpu_ns(std::int32_t tid) noexcept;
-// How long it has waited for a CPU, altogether; 0 if the kernel does not say. Reads /proc.
-std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept;
-// Whether it runs or waits for a CPU, rather than sleeps in the kernel. Reads /proc.
-bool thread_is_runnable(std::int32_t tid) noexcept;
-
 // The calling thread's own stack (for the sanitizers).
 void thread_stack(void** bottom, std::size_t* size) noexcept;
-
-// CPUs that the affinity mask of the process allows; at least 1.
-int allowed_cpus() noexcept;
 
 }  // namespace baton::sched::platform

@@ -1,0 +1,124 @@
+// What every fiber does. Nobody is stopped for it: a fiber may run, end, and be another one while we
+// look, so each line is only likely. A trace is printed if the fiber was found at the same place before
+// and after its stack was read.
+//
+// A parked fiber's stack begins at its saved context. One that waits in place (thread_lock.cc), or is
+// in a declared call, has its thread blocked; /proc tells where.
+#include <baton/sched/lifecycle.h>
+
+#include <baton/sched/fiber_slab.h>
+#include <baton/sched/machine.h>
+#include <baton/sched/stack_trace.h>
+#include <baton/sched/wait_reason.h>
+
+#include <unistd.h>
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+namespace baton::sched {
+
+namespace {
+
+// So many frames fit the buffer, which lies on the caller's stack: maybe a fiber's smallest.
+constexpr std::size_t frames_max = 16;
+constexpr std::size_t text_max = 2048;
+
+// A trace costs up to a millisecond, and a million fibers wait in a few places.
+constexpr int traces_max = 1000;
+
+bool write_all(int fd, const char* text, std::size_t n) noexcept {
+  while (n > 0) {
+    const ssize_t written = ::write(fd, text, n);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text += written;
+    n -= static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+// What must be the same before and after.
+struct sight {
+  std::uint64_t id = 0;
+  bool in_use = false;
+  bool parked = false;
+  bool in_place = false;
+  bool in_call = false;
+  void* context = nullptr;
+  const machine* on = nullptr;
+  stack_bounds bounds;
+
+  bool operator==(const sight& o) const noexcept {
+    return id == o.id && in_use == o.in_use && parked == o.parked && in_place == o.in_place && in_call == o.in_call &&
+           context == o.context && on == o.on && bounds.low == o.bounds.low && bounds.high == o.bounds.high;
+  }
+};
+
+__attribute__((no_sanitize("thread"))) sight look_at(const fiber& f) noexcept {
+  sight s;
+  s.id = f.id;
+  s.in_use = f.in_use.load(mo::relaxed);
+  s.parked = f.word.peek() == park_word::parked;
+  s.in_place = f.in_place;
+  s.in_call = f.syscall_depth > 0;
+  s.context = f.context;
+  s.on = f.on;
+  s.bounds.high = reinterpret_cast<std::uintptr_t>(f.stack.top);
+  s.bounds.low = s.bounds.high - f.stack.size;
+  return s;
+}
+
+// Its frames, if it stays where it was.
+std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) noexcept {
+  std::size_t n = 0;
+  if (before.parked && !before.in_place) {
+    if (const auto from = context_of(f)) n = unwind(*from, before.bounds, frames);
+  } else if (before.on != nullptr && (before.parked || before.in_call)) {
+    const std::int32_t tid = before.on->tid.load(mo::relaxed);
+    const auto call = platform::thread_call(tid);
+    const auto from = context_of(call);
+    if (before.on->my_fiber() != &f || !from) return 0;
+    n = unwind(*from, before.bounds, frames);
+    const auto now = platform::thread_call(tid);
+    if (before.on->my_fiber() != &f || now.sp != call.sp || now.pc != call.pc) return 0;
+  }
+  return look_at(f) == before ? n : 0;
+}
+
+__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, char* text,
+                                                            std::size_t size) noexcept {
+  const int n = std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s spawned by %llu\n",
+                              static_cast<unsigned long long>(s.id), static_cast<int>(limits::fiber_name_max), f.name,
+                              s.parked ? "waits for " : "runnable", s.parked ? name_of(f.reason) : "",
+                              s.in_call ? " in a declared call" : "", static_cast<unsigned long long>(f.spawner));
+  return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
+}
+
+}  // namespace
+
+void dump_fibers(int fd) noexcept {
+  char text[text_max];
+  void* frames[frames_max];
+  int traces = 0;
+  const std::uint32_t n = fiber_entries();
+  for (std::uint32_t i = 0; i < n; ++i) {
+    const fiber& f = *fiber_entry_at(i);
+    const sight s = look_at(f);
+    if (!s.in_use) continue;
+    std::size_t length = describe(f, s, text, sizeof text);
+    if (traces < traces_max) {
+      if (const std::size_t count = trace(f, s, frames); count > 0) {
+        ++traces;
+        length += format({frames, count}, {text + length, sizeof text - length});
+      }
+    }
+    if (!write_all(fd, text, length)) return;
+  }
+  if (traces == traces_max) {
+    constexpr char more[] = "(no stacks beyond the first 1000)\n";
+    static_cast<void>(write_all(fd, more, sizeof more - 1));
+  }
+}
+
+}  // namespace baton::sched

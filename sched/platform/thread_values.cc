@@ -1,0 +1,79 @@
+// The pointer is found by a pthread key. Its end is registered as a thread_local's would be, because exit()
+// does not look at pthread keys; and the key has a destructor besides, for what is made when the
+// thread_locals are gone already, by the destructors of other keys.
+#include <baton/sched/platform/thread_values.h>
+
+#include <cxxabi.h>
+#include <pthread.h>
+#include <new>
+
+// The shared object that this code is in: it stays until its threads' destructors have run.
+extern "C" __attribute__((visibility("hidden"))) void* __dso_handle;
+
+namespace baton::sched::platform {
+
+namespace {
+
+struct thread_values {
+  void* pointer;
+  thread_values_end end;
+};
+
+// Null where it is not set; false: it cannot be.
+thread_values* get() noexcept;
+bool set(thread_values* v) noexcept;
+
+void end_now(thread_values* v) noexcept {
+  v->end(&v->pointer);
+  static_cast<void>(set(nullptr));
+  delete v;
+}
+
+void at_key_end(void* v) {
+  if (set(static_cast<thread_values*>(v))) end_now(static_cast<thread_values*>(v));  // it says null by now
+}
+
+// If the main thread calls pthread_exit, this comes at exit, after the key's destructor, and finds nothing.
+void at_thread_end(void*) {
+  if (thread_values* const v = get()) end_now(v);
+}
+
+struct key {
+  pthread_key_t value = 0;
+  bool exists = ::pthread_key_create(&value, &at_key_end) == 0;
+};
+
+const key& the_key() noexcept {
+  static const key k;
+  return k;
+}
+
+thread_values* get() noexcept {
+  const key& k = the_key();
+  return k.exists ? static_cast<thread_values*>(::pthread_getspecific(k.value)) : nullptr;
+}
+
+bool set(thread_values* v) noexcept {
+  const key& k = the_key();
+  return k.exists && ::pthread_setspecific(k.value, v) == 0;
+}
+
+}  // namespace
+
+void** values_of_thread() noexcept {
+  thread_values* const v = get();
+  return v != nullptr ? &v->pointer : nullptr;
+}
+
+void** make_values_of_thread(thread_values_end end) noexcept {
+  auto* const v = new (std::nothrow) thread_values{nullptr, end};
+  if (v == nullptr) return nullptr;
+  if (!set(v)) {
+    delete v;
+    return nullptr;
+  }
+  abi::__cxa_thread_atexit(&at_thread_end, nullptr, &__dso_handle);
+  return &v->pointer;
+}
+
+}  // namespace baton::sched::platform

@@ -1,0 +1,59 @@
+// Tells the user which fiber lost its P, and where: the call that should have been declared.
+//
+//   baton: fiber 17 "resolver" kept its P for 12 ms in undeclared nanosleep (syscall 35); P handed on. Wrap
+//   it in baton::blocking().
+//       #0 clock_nanosleep+0x63 (libc.so.6+0xcdff3)
+//       #1 vendor_sleep()+0x2d (program+0x11d2)
+//
+// For the monitor, after a rescue, never before: it reads /proc and symbol tables, which takes up to
+// some milliseconds the first time. It sends no signals, allocates nothing, takes no lock that the fiber
+// could hold, and does not write to a stderr that is full.
+#pragma once
+
+#include <baton/sched/limits.h>
+#include <baton/sched/machine.h>
+#include <baton/sched/stack_trace.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton::sched {
+
+struct rescued {
+  std::uint64_t fiber = 0;  // its id
+  char name[limits::fiber_name_max] = {};
+  std::uintptr_t entry = 0;  // what it runs: tells kinds of fibers apart
+  std::int32_t tid = 0;      // of the thread that it is on
+  std::int64_t age_ns = 0;   // how long it had been in user code
+  bool computing = false;    // rather than blocked
+  stack_bounds stack;
+};
+
+// Of the fiber that runs on m now; its fields may change while they are read. fiber is 0 if none runs.
+[[nodiscard]] rescued describe_rescued(const machine& m, bool computing, std::int64_t age_ns) noexcept;
+
+// One report a second at most, and one a minute of the same place (call and innermost frames; for one
+// that computes, whose place nobody knows: its entry). The next one says how many were left out.
+// For one thread.
+class rescue_reports {
+ public:
+  // One write(2). True: written; false: left out, and counted.
+  bool report(const rescued& r, std::int64_t now_ns, int fd = 2) noexcept;
+
+ private:
+  struct place {
+    std::uint64_t hash = 0;
+    std::int64_t at_ns = 0;
+  };
+  [[nodiscard]] bool seen_lately(std::uint64_t hash, std::int64_t now_ns) const noexcept;
+  void remember(std::uint64_t hash, std::int64_t now_ns) noexcept;
+
+  std::int64_t next_look_ns_ = 0;
+  std::uint64_t left_out_ = 0;
+  place places_[64] = {};
+};
+
+// "nanosleep"; null for a call that is not among the common ones that block.
+[[nodiscard]] const char* name_of_syscall(long number) noexcept;
+
+}  // namespace baton::sched
