@@ -1,6 +1,7 @@
 // The pointer is found by a pthread key. Its end is registered as a thread_local's would be, because exit()
-// does not look at pthread keys; and the key has a destructor besides, for what is made when the
-// thread_locals are gone already, by the destructors of other keys.
+// does not look at pthread keys, and because those of its users that were built before should still be
+// there. The key has a destructor besides, for what is made when the thread_locals are gone already, by the
+// destructors of other keys; glibc loses the 32 bytes of that registration, as it does for a thread_local.
 #include <baton/sched/platform/thread_values.h>
 
 #include <cxxabi.h>

@@ -5,6 +5,7 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/wait_group.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/syscall/blocking.h>
 
@@ -313,7 +314,8 @@ struct phoenix {
 };
 baton::fiber_local<phoenix> reborn;
 std::atomic<int> deaths{0};
-std::vector<phoenix*> last_seen;  // for leak checkers: the last one is leaked on purpose
+// For leak checkers: the last one is leaked on purpose, and this is never destroyed.
+std::vector<phoenix*>& last_seen = *new std::vector<phoenix*>;
 phoenix::~phoenix() {
   ++deaths;
   if (!flies) return;
@@ -417,6 +419,7 @@ TEST(fiber_local, thread_locals_may_use_it_at_their_end) {
   EXPECT_EQ("newer: value, value, older: value, value, ", ends.take());
 }
 
+#if !BATON_ASAN  // glibc loses 32 bytes here: see sched/platform/thread_values.cc
 TEST(fiber_local, pthread_keys_may_use_it_at_their_end) {
   static baton::fiber_local<teller> local(named("value "));
   pthread_key_t key;
@@ -425,6 +428,7 @@ TEST(fiber_local, pthread_keys_may_use_it_at_their_end) {
   ::pthread_key_delete(key);
   EXPECT_EQ("key with value value ", ends.take());
 }
+#endif
 
 TEST(fiber_localDeathTest, the_main_threads_ends_at_exit) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
