@@ -150,7 +150,6 @@ void start_once(const settings& s) noexcept {
   std::atexit(freeze);
   sched.running.store(true, mo::release);
   start_monitor();
-  want_thread();
 }
 
 }  // namespace

@@ -83,6 +83,9 @@ inline constexpr std::int64_t spin_for_hand_ns = 5'000;
 inline constexpr int spins_tried = 8;
 inline constexpr int spins_left_out = 128;
 
+// Ms that are started with the runtime: one for each P and one to poll, but not for a hundred Ps.
+inline constexpr int threads_first = 4;
+
 // Spare Ms at most, where many block; and how many the monitor starts before it looks around again.
 inline constexpr int threads_spare_max = 64;
 inline constexpr int threads_started_at_once = 16;

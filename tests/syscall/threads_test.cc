@@ -80,7 +80,6 @@ void refuse_threads() {
   }
 }
 
-#if !defined(__SANITIZE_THREAD__)  // its own background thread must not be refused
 TEST_F(ThreadsDeathTest, RefusedThreadsAreWarnedOfOnceAndNothingIsLost) {
   EXPECT_EXIT(
       {
@@ -96,7 +95,6 @@ TEST_F(ThreadsDeathTest, RefusedThreadsAreWarnedOfOnceAndNothingIsLost) {
       },
       testing::ExitedWithCode(0), "cannot start a thread");
 }
-#endif
 
 TEST_F(ThreadsDeathTest, IdleOnesEnd) {
   EXPECT_EXIT(
