@@ -90,6 +90,7 @@ class look {
 
   void at(processor& p) noexcept {
     observation& o = seen[p.index];
+    if (now_ - p.timers.earliest() > limits::timer_overdue_ns) run_due_timers(&p, now_, readied_);
     if (p.idle.load(mo::relaxed)) {
       o.m = nullptr;
       return;
@@ -97,11 +98,11 @@ class look {
     ++busy;
     const bool waits = work_waits(&p);
     if (waits) work_waiting = true;
-    if (now_ - p.timers.earliest() > limits::timer_overdue_ns) run_due_timers(&p, now_, readied_);
     machine* const m = p.m.load(mo::acquire);
-    if (m == nullptr || m->my_p() != &p) return;
-
+    if (m == nullptr) return;
+    // In this order: its P cannot change during a visit, so if it is p now, it is for all of v.
     const baton_word::visit v = m->baton.judge();
+    if (m->my_p() != &p) return;
     const bool new_visit = o.m != m || !(o.visit == v);
     if (new_visit) {
       o.visit = v;
