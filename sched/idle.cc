@@ -172,6 +172,7 @@ bool sleep_idle(machine* m) noexcept {
     unlink_idle_m(s, m);
     m->queued_idle = false;
     leave_hand(m);
+    s.threads.fetch_sub(1, mo::relaxed);  // here: the next one to give up has to count without us
     return false;
   }
   m->queued_idle = false;
@@ -198,6 +199,7 @@ void sleep_polling(machine* m) noexcept {
   m->polling = false;
   enter_runtime(m);  // the process may be ending
   static_cast<void>(take_idle_p(m));
+  run_all_due_timers(m->my_p(), readied);  // a retired P's are nobody else's
   if (!readied.empty()) make_runnable_all(m, static_cast<fiber_list&&>(readied));
 }
 
@@ -265,15 +267,11 @@ void wake_for_work() noexcept {
   {
     platform::lock_guard guard(s.lock);
     p = pop_idle_p(s);
+    // Under the lock: who publishes an idle P after this, and looks, must not rely on a spinner that
+    // never will be.
+    if (p == nullptr) s.spinning.fetch_sub(1, mo::seq_cst);
   }
-  if (p == nullptr) {
-    // Meanwhile others may have relied on us to look, and a P may have become idle: then it is ours to wake.
-    s.spinning.fetch_sub(1, mo::seq_cst);
-    platform::full_fence();
-    if (s.idle_ps.load(mo::relaxed) > 0 && any_queue_has_work()) wake_for_work();
-    return;
-  }
-  start_m(p, true);
+  if (p != nullptr) start_m(p, true);
 }
 
 bool take_idle_p(machine* m) noexcept {
@@ -293,21 +291,38 @@ bool take_idle_p(machine* m) noexcept {
   return true;
 }
 
+namespace {
+
+// Nobody sleeps in the poller, but somebody should: sends one there, by way of an idle P.
+void want_poller() noexcept {
+  scheduler& s = the_scheduler;
+  processor* p;
+  {
+    platform::lock_guard guard(s.lock);
+    if (!s.running.load(mo::relaxed) || s.polling.load(mo::relaxed)) return;
+    p = pop_idle_p(s);
+  }
+  if (p != nullptr) start_m(p, false);
+}
+
+}  // namespace
+
 void put_idle(processor* p) noexcept {
   scheduler& s = the_scheduler;
-  processor* polls = nullptr;
+  bool all;
   {
     platform::lock_guard guard(s.lock);
     push_idle_p(s, p);
-    // The last one, and nobody waits in the poller: somebody has to. (hand_off() looks without the lock,
-    // and two that hand off at once do not see each other.)
-    if (s.running.load(mo::relaxed) && !s.polling.load(mo::relaxed) &&
-        s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed)) {
-      polls = pop_idle_p(s);
-    }
+    all = s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed);
   }
-  if (polls != nullptr) start_m(polls, false);
-  break_poll_before(p->timers.earliest());
+  platform::full_fence();
+  // The last one, and nobody polls: somebody has to. hand_off() looks without the lock, and two that
+  // hand off at once do not see each other.
+  if (all && !s.polling.load(mo::relaxed)) {
+    want_poller();
+  } else {
+    break_poll_before(p->timers.earliest());
+  }
   // Whoever publishes an idle P looks at all queues afterwards.
   platform::full_fence();
   if (any_queue_has_work()) wake_for_work();
@@ -349,7 +364,10 @@ void break_poll_before(std::int64_t when) noexcept {
   scheduler& s = the_scheduler;
   if (when == platform::forever_ns) return;
   platform::full_fence();  // timer, then look; pairs with the fence in find_work()
-  if (!s.polling.load(mo::relaxed)) return;
+  if (!s.polling.load(mo::relaxed)) {
+    want_poller();
+    return;
+  }
   if (const std::int64_t until = s.poll_until.load(mo::relaxed); until != 0 && until <= when) return;
   wake_poller();
 }

@@ -210,7 +210,7 @@ inline void make_runnable(machine* m, fiber* f) noexcept {
 // ---- machine.cc ----
 // The monitor's job: the first few threads, and later those that are wanted.
 void start_first_threads() noexcept;
-void start_wanted_threads() noexcept;
+bool start_wanted_threads() noexcept;  // false: one was needed, and cannot be had now
 void want_thread() noexcept;
 
 // ---- poller.cc ----
