@@ -16,7 +16,7 @@ enum class deadlock_action {
 
 struct options {
   // Logical processors: how many fibers run at the same time. 0: $BATON_PROCS, else the CPUs that the
-  // affinity mask and the cgroup quotas allow.
+  // affinity mask and the cgroup quotas (of all groups above, too) allow, also when these change later.
   int procs = 0;
   // Threads at most; those that are blocked in system calls count. At the limit, and when the system
   // refuses a thread, nothing fails: runnable fibers wait until a thread comes back. Said once on stderr.

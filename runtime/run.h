@@ -61,7 +61,8 @@ int run(Main&& main_function, options o = {}) {
 }
 
 // The number of logical processors. set_procs and set_max_threads take effect while everything runs,
-// and return the former number; n < 1 changes nothing. From any thread; they never park the caller.
+// and return the former number; n < 1 changes nothing. After set_procs the number no longer follows what the
+// affinity mask and cgroups allow. From any thread; they never park the caller.
 [[nodiscard]] int procs() noexcept;
 int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;
