@@ -1,4 +1,4 @@
-// All of baton but the adapter for Asio, which is <baton/netpoll/asio.h>.
+// All of baton.
 #pragma once
 
 #include <baton/runtime/call_sites.h>

@@ -4,6 +4,7 @@
 #include <baton/sched/rescue_report.h>
 #include <baton/sched/stack_trace.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <span>
 #include <string_view>
@@ -28,9 +29,16 @@ std::string place_of(const sched::call_site::history& h) {
     std::snprintf(text, sizeof text, "%s (syscall %ld)", name != nullptr ? name : "a call", h.system_call);
     return text;
   }
-  if (h.name != nullptr) return closure_in(h.name);
-  if (!sched::name_of_frame(h.address, text)) std::snprintf(text, sizeof text, "%p", h.address);
-  return std::string("enter_syscall in ") + text;
+  std::string place = h.name != nullptr ? closure_in(h.name) : "enter_syscall";
+  if (h.address == nullptr) return place;
+  // Compilers call all lambdas of a function alike: the address tells them apart.
+  place += h.name != nullptr ? ", called in " : " in ";
+  void* const frame = const_cast<void*>(h.address);
+  const std::size_t n = sched::format({&frame, 1}, text);
+  std::string_view line(text, n);
+  line.remove_prefix(std::min(line.find("#0 ") == std::string_view::npos ? 0 : line.find("#0 ") + 3, line.size()));
+  while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
+  return place.append(line);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cxxabi.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <typeinfo>
 
 namespace baton::detail {
@@ -19,7 +20,10 @@ void describe_exception(const std::exception_ptr& e, char* buffer, std::size_t s
     std::snprintf(buffer, size, "%s", what != nullptr ? what : "(null)");
   } catch (...) {
     const std::type_info* const type = abi::__cxa_current_exception_type();
-    std::snprintf(buffer, size, "an object of type %s", type != nullptr ? type->name() : "unknown");
+    char* const readable = type != nullptr ? abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr) : nullptr;
+    const char* const name = readable != nullptr ? readable : type != nullptr ? type->name() : "unknown";
+    std::snprintf(buffer, size, "an object of type %s", name);
+    std::free(readable);
   }
 }
 

@@ -16,14 +16,18 @@ enum class deadlock_action {
 
 struct options {
   // Logical processors: how many fibers run at the same time. 0: $BATON_PROCS, else the CPUs that the
-  // affinity mask and the cgroup quotas (of all groups above, too) allow, also when these change later.
+  // affinity mask and the cgroup quotas (of all groups above, too) allow, also when these change later. At most
+  // 256; less than 0 counts as 0.
   int procs = 0;
   // Threads at most; those that are blocked in system calls count. At the limit, and when the system
-  // refuses a thread, nothing fails: runnable fibers wait until a thread comes back. Said once on stderr.
+  // refuses a thread, nothing fails: runnable fibers, timers and sockets wait until a thread comes back. Said
+  // once on stderr. 1 to 10,000; what is outside counts as the nearest.
   int max_threads = 10'000;
   // A thread that has had nothing to do for so long ends; procs and two more stay.
   std::chrono::nanoseconds idle_threads_end_after = std::chrono::seconds(30);
-  // Usable bytes of a fiber's stack: address space, committed when touched.
+  // Usable bytes of a fiber's stack: address space, committed when touched. Rounded up to one of the sizes there
+  // are. Beneath it lies a guard; a frame that is larger than that can step over it, unless it is compiled with
+  // -fstack-clash-protection.
   std::size_t stack_size = 256 * 1024;
   // A fiber that keeps its thread for so long, by computing or in a call that was not declared as
   // blocking, loses its processor to others (but not its thread).

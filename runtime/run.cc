@@ -56,7 +56,7 @@ int set_procs(int n) noexcept {
 
 int set_max_threads(int n) noexcept {
   start_with_defaults();
-  return sched::set_max_threads(n);
+  return n < 1 ? sched::max_threads() : sched::set_max_threads(n);
 }
 
 void dump_fibers(int fd) noexcept {

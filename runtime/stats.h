@@ -15,7 +15,7 @@ struct runtime_stats {
   std::uint64_t spawned = 0;
   std::uint64_t switches = 0;      // of a thread from one fiber to another
   std::uint64_t steals = 0;        // of runnable fibers by another processor
-  std::uint64_t slices_ended = 0;  // fibers told to let others run
+  std::uint64_t slices_ended = 0;  // fibers, or chains of them, that were told to let others run, and did
 
   // Threads and processors.
   std::uint64_t threads = 0;       // of the runtime, now
@@ -35,8 +35,8 @@ struct runtime_stats {
   std::uint64_t rescues = 0;
   std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
 
-  std::uint64_t polls = 0;  // of the network
-  std::uint64_t timers = 0;
+  std::uint64_t polls = 0;   // of the network
+  std::uint64_t timers = 0;  // set now
 
   // Memory for stacks, now.
   std::uint64_t stacks = 0;

@@ -25,15 +25,30 @@ call_site& call_site::find(void* address) noexcept {
   return others;
 }
 
-void call_site::learn(bool was_long, bool handed_over, bool retaken) noexcept {
+void call_site::learn(bool was_long, bool handed_over, const void* from) noexcept {
+  score(was_long);
+  if (handed_over) handed_over_.fetch_add(1, mo::relaxed);
+  // Of a closure: where its code is. relaxed: any of them will do.
+  if (name_ != nullptr && address_.load(mo::relaxed) == nullptr) address_.store(const_cast<void*>(from), mo::relaxed);
+  list();
+}
+
+void call_site::was_retaken() noexcept {
+  score(true);
+  retaken_.fetch_add(1, mo::relaxed);
+  list();
+}
+
+void call_site::score(bool was_long) noexcept {
   const std::uint32_t s = score_.load(mo::relaxed);
   const std::uint32_t base = s == never_seen ? threshold : s;
   const std::uint32_t next = was_long ? (base + 2 > top ? top : base + 2) : (base > 0 ? base - 1 : 0);
   // relaxed, here and below: hints and statistics; a lost update costs one vain or one missed hand-over.
   if (next != s) score_.store(next, mo::relaxed);
   (was_long ? timed_long_ : timed_short_).fetch_add(1, mo::relaxed);
-  if (handed_over) handed_over_.fetch_add(1, mo::relaxed);
-  if (retaken) retaken_.fetch_add(1, mo::relaxed);
+}
+
+void call_site::list() noexcept {
   if (listed_.load(mo::relaxed) || listed_.exchange(true, mo::relaxed)) return;
   next_ = learnt.load(mo::relaxed);
   while (!learnt.compare_exchange_weak(next_, this, mo::release, mo::relaxed)) {

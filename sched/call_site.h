@@ -8,7 +8,7 @@
 // who count nanoseconds, and the monitor is there for the first time.
 //
 // Which calls are timed (two reads of the cycle counter): all that handed over, and one in 64 of those
-// that did not. A call whose P the monitor had to take counts as a long one. The score is written only
+// that did not. A call whose P the monitor had to take counts as a long one, at once. The score is written only
 // when it changes, and the history only when a call was timed or taken: sites are shared. A site lives
 // for ever (it is listed for the statistics).
 #pragma once
@@ -43,15 +43,17 @@ class alignas(64) call_site {
     if (s == never_seen) return verdict::unknown;
     return s >= threshold ? verdict::blocks : verdict::is_short;
   }
-  // After a call that was timed, or (retaken) whose P the monitor took.
-  void learn(bool was_long, bool handed_over, bool retaken) noexcept;
+  // After a call that was timed. from: an address in the code that made it.
+  void learn(bool was_long, bool handed_over, const void* from) noexcept;
+  // By the monitor, which has just taken the P of a call that goes on: the next one should not wait for it, too.
+  void was_retaken() noexcept;
 
   // The site of a bare enter_syscall that returns to `address`.
   [[nodiscard]] static call_site& at(void* address) noexcept;
 
   struct history {
-    const char* name = nullptr;  // null: see the others
-    const void* address = nullptr;
+    const char* name = nullptr;     // null: see the others
+    const void* address = nullptr;  // the place of a bare enter_syscall; of a closure, in the code that called it
     long system_call = -1;
     verdict expected = verdict::unknown;
     std::uint64_t handed_over = 0;  // calls that gave their P away at entry
@@ -68,6 +70,8 @@ class alignas(64) call_site {
   static constexpr std::uint32_t never_seen = 255;
 
   [[nodiscard]] static call_site& find(void* address) noexcept;
+  void score(bool was_long) noexcept;
+  void list() noexcept;
 
   platform::atomic<void*> address_{nullptr};
   platform::atomic<std::uint32_t> score_{never_seen};

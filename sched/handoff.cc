@@ -32,8 +32,9 @@ namespace {
 
 // Long is what a hand-over costs everybody together.
 constexpr std::int64_t long_call_ns = 20'000;
-// Of the short ones, one in so many is timed.
-constexpr std::uint32_t time_every = 64;
+// Of the short ones, one in 64 is timed: by the number of the visit, spread so that it does not matter which
+// other visits the program makes in between (every second one, say).
+inline bool is_sampled(std::uint64_t visit) noexcept { return (visit * 0x9e37'79b9'7f4a'7c15U) >> 58 == 0; }
 
 void queue_returning(machine*, void* arg) noexcept {
   the_scheduler.returning.push(static_cast<fiber*>(arg));
@@ -68,7 +69,7 @@ void begin_timed(machine* m, handoff_cause cause) noexcept {
 
 // Of a site that keeps its P.
 inline void begin_kept(machine* m) noexcept {
-  if (__builtin_expect(m->baton.begin_syscall() % time_every == 0, 0)) {
+  if (__builtin_expect(is_sampled(m->baton.begin_syscall()), 0)) {
     m->call_began = platform::ticks();
     m->call_handed_over = false;
   }
@@ -87,8 +88,8 @@ inline bool outermost(machine* m) noexcept {
 }
 
 // The P is gone, or was asked for, or the call was timed.
-__attribute__((noinline)) void end_slow(machine* m, bool notice, stay where) noexcept {
-  call_site* const site = m->call;
+__attribute__((noinline)) void end_slow(machine* m, bool notice, stay where, const void* from) noexcept {
+  call_site* const site = m->call.load(mo::relaxed);
   const bool timed = m->call_began != 0;
   const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
   const bool handed_over = timed && m->call_handed_over;
@@ -108,11 +109,9 @@ __attribute__((noinline)) void end_slow(machine* m, bool notice, stay where) noe
     }
     leave_runtime(m);
   }
-  if (site == nullptr) return;
-  const bool retaken = lost && !handed_over;
-  if (timed || retaken) {
-    site->learn(retaken || took >= platform::ticks_of_ns(long_call_ns), handed_over, retaken);
-  }
+  // Of a call whose P was taken, the monitor has told the site at once.
+  if (site == nullptr || !timed || (lost && !handed_over)) return;
+  site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
 }
 
 }  // namespace
@@ -120,7 +119,7 @@ __attribute__((noinline)) void end_slow(machine* m, bool notice, stay where) noe
 __attribute__((noinline)) void begin_call(call_site& site) noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return;
-  m->call = &site;
+  m->call.store(&site, mo::relaxed);
   switch (site.expect()) {
     case call_site::verdict::is_short: begin_kept(m); break;
     case call_site::verdict::blocks: begin_timed(m, handoff_cause::predicted); break;
@@ -132,7 +131,7 @@ __attribute__((noinline)) void begin_call_here() noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return;
   call_site& site = call_site::at(__builtin_return_address(0));
-  m->call = &site;
+  m->call.store(&site, mo::relaxed);
   if (__builtin_expect(site.blocks(), 0)) {
     begin_timed(m, handoff_cause::predicted);
   } else {
@@ -143,14 +142,14 @@ __attribute__((noinline)) void begin_call_here() noexcept {
 __attribute__((noinline)) void begin_blocking_call() noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return;
-  m->call = nullptr;
+  m->call.store(nullptr, mo::relaxed);
   leave_at_entry(m, handoff_cause::hinted);
 }
 
-__attribute__((noinline)) void begin_short_call() noexcept {
+__attribute__((noinline)) void begin_short_call(call_site& site) noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return;
-  m->call = nullptr;
+  m->call.store(&site, mo::relaxed);
   m->baton.begin_syscall();
 }
 
@@ -165,7 +164,7 @@ __attribute__((noinline)) void end_call(stay where) noexcept {
   }
   f->syscall_depth = 0;
   const bool notice = !m->baton.end_syscall();
-  if (__builtin_expect(notice || m->call_began != 0, 0)) end_slow(m, notice, where);
+  if (__builtin_expect(notice || m->call_began != 0, 0)) end_slow(m, notice, where, __builtin_return_address(0));
 }
 
 void hand_over_within_call(machine* m) noexcept {

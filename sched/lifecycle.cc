@@ -203,6 +203,8 @@ void follow_cpu_count(std::int64_t now) noexcept {
   if (lock.owns_lock() && procs_follow_cpus.load(mo::relaxed)) change_procs(n);
 }
 
+int max_threads() noexcept { return the_scheduler.max_threads.load(mo::relaxed); }
+
 int set_max_threads(int n) noexcept {
   return the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
 }

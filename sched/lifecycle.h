@@ -28,6 +28,7 @@ int set_procs(int n) noexcept;
 // The monitor's, with the time of CLOCK_MONOTONIC: if the number of Ps came from the CPUs, and those are
 // others now, changes it. Looks at most once a second.
 void follow_cpu_count(std::int64_t now_ns) noexcept;
+[[nodiscard]] int max_threads() noexcept;
 int set_max_threads(int n) noexcept;
 // Re-registers the exit handler, so that it runs before static destructors registered until now.
 void main_returned() noexcept;

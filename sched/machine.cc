@@ -199,7 +199,8 @@ int start_machine() noexcept {
 }  // namespace
 
 void start_first_threads() noexcept {
-  const int n = std::min(the_scheduler.procs.load(mo::relaxed) + 1, limits::threads_first);
+  const scheduler& s = the_scheduler;
+  const int n = std::min({s.procs.load(mo::relaxed) + 1, limits::threads_first, s.max_threads.load(mo::relaxed)});
   for (int i = 0; i < n; ++i) {
     if (start_machine() != 0) want_thread();  // which says so, if it goes on
   }
@@ -224,8 +225,8 @@ bool start_wanted_threads() noexcept {
       if (!said) {
         said = true;
         warn(
-            "all %d threads that max_threads allows are in use, and most of them blocked; work waits until one "
-            "comes back",
+            "all %d threads that max_threads allows are in use, and most of them blocked; work, timers and sockets "
+            "wait until one comes back",
             s.max_threads.load(mo::relaxed));
       }
       return !now;

@@ -36,7 +36,8 @@ struct alignas(64) machine {
   void* action_arg = nullptr;
   bool spinning = false;  // counted in scheduler::spinning
   // The declared call that its fiber is inside of (handoff.cc).
-  call_site* call = nullptr;              // who learns from it; null: nobody
+  // Who learns from it; null: nobody. The monitor reads it, and knows by the visit whether it is this call's.
+  platform::atomic<call_site*> call{nullptr};
   std::uint64_t call_began = 0;           // ticks; 0: not timed, or no call
   bool call_handed_over = false;          // at entry; meaningful if timed
   bool polling = false;                   // is the one that sleeps in the poller

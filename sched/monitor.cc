@@ -28,6 +28,7 @@
 //
 // The age of a visit in user code is counted in looks: each adds the time since the last one, but not
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
+#include <baton/sched/call_site.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
@@ -67,6 +68,7 @@ struct candidate {
   machine* m;
   baton_word::visit visit;
   rescue_policy::verdict rescue;  // none: a declared call, or a retired P
+  call_site* site;                // of the declared call; may be null
   std::int64_t age;
 };
 
@@ -126,14 +128,17 @@ class look {
       if (waits && new_visit) new_call = true;
       if (!first_sight && (retired || (waits && age >= limits::retake_after_ns &&
                                        (!somebody_serves() || age >= limits::retake_at_the_latest_ns)))) {
-        candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, age};
+        // Written before the visit began, and not again before it ends: if the P can be taken, it is this call's
+        // (or, hardly ever, the next one's).
+        call_site* const site = retired ? nullptr : m->call.load(mo::relaxed);
+        candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, site, age};
       }
     } else if (v.where == place::user && retired) {
-      candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, age};
+      candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, nullptr, age};
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
       oldest_ = std::max(oldest_, o.visit_age);
       const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
-      if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, o.visit_age};
+      if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
     }
     if (waits && !o.slice_told && now_ - o.slice_since >= limits::time_slice_ns) {
       o.slice_told = true;
@@ -157,6 +162,7 @@ class look {
       seen[c.p->index].m = nullptr;
       if (c.rescue == rescue_policy::verdict::none) {
         the_scheduler.retakes.fetch_add(1, mo::relaxed);
+        if (c.site != nullptr) c.site->was_retaken();
       } else {
         the_scheduler.rescues.fetch_add(1, mo::relaxed);
         rescues_.taken(*c.m, c.visit, c.rescue);

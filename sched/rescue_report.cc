@@ -6,6 +6,8 @@
 // second. So there are at most ten looks a second; the other rescues are only counted.
 #include <baton/sched/rescue_report.h>
 
+#include <baton/sched/platform/lock.h>
+
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -192,7 +194,9 @@ void add_sentence(text& t, const rescued& r, const look& l) noexcept {
       add_call(t, l, "Now it is in ");
       t.add(":");
     } else {
-      t.add(" (Where is unknown: a thread that runs shows no address. perf does.)");
+      char entry[128];
+      if (name_of_frame(reinterpret_cast<const void*>(r.entry), entry)) t.add(" It began in %s.", entry);
+      t.add(" (Where it is now is unknown: a thread that runs shows no address. perf does.)");
     }
     return;
   }
@@ -204,6 +208,11 @@ void add_sentence(text& t, const rescued& r, const look& l) noexcept {
   }
   t.add("; P handed on. %s it in baton::blocking().",
         l.call.number == SYS_futex ? "Use baton's locks instead of the threads', or wrap" : "Wrap");
+}
+
+// Waits for a lock of the runtime's own, whose holder does not get a CPU: nothing that the user could change.
+bool waits_for_own_lock(const look& l) noexcept {
+  return std::any_of(l.frames, l.frames + std::min<std::size_t>(l.count, 4), platform::is_in_spin_lock);
 }
 
 bool takes_a_write(int fd) noexcept {
@@ -245,6 +254,7 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
   next_look_ns_ = now_ns + look_every_ns;
   look l;
   look_at(r, l);
+  if (waits_for_own_lock(l)) return false;
   const std::uint64_t hash = hash_of(r, l);
   if (seen_lately(hash, now_ns) || !takes_a_write(fd)) {
     ++left_out_;

@@ -41,7 +41,7 @@ class [[nodiscard]] call_scope {
  public:
   explicit call_scope(sched::call_site& site) noexcept { sched::begin_call(site); }
   explicit call_scope(will_block_t) noexcept { sched::begin_blocking_call(); }
-  explicit call_scope(wont_block_t) noexcept { sched::begin_short_call(); }
+  call_scope(sched::call_site& site, wont_block_t) noexcept { sched::begin_short_call(site); }
   ~call_scope() { sched::end_call(Where); }
   call_scope(const call_scope&) = delete;
   call_scope& operator=(const call_scope&) = delete;
@@ -69,10 +69,11 @@ decltype(auto) blocking(will_block_t, F&& f) {
   return blocking(std::forward<F>(f), will_block);
 }
 
-// (S) As above for a call that is known to be short: the P is never handed over at entry.
+// (S) As above for a call that is known to be short: the P is never handed over at entry. If it turns out
+// otherwise, call_sites() shows it: many of its calls are `retaken`.
 template <class F>
 decltype(auto) blocking(F&& f, wont_block_t) {
-  const detail::call_scope<> scope(wont_block);
+  const detail::call_scope<> scope(detail::site_of<std::remove_cvref_t<F>>, wont_block);
   return std::forward<F>(f)();
 }
 template <class F>

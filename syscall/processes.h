@@ -25,7 +25,7 @@ result<::rlimit> getrlimit(int resource) noexcept;
 result<void> setrlimit(int resource, const ::rlimit& limit) noexcept;
 
 // (S), not with WNOHANG. The child that changed state, as waitpid has it (pid -1: any); 0: none did, with
-// WNOHANG. `status` and `usage` may be null. A thread waits; process::wait() parks the fiber alone.
+// WNOHANG. `status` and `usage` may be null. A thread waits.
 result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage = nullptr) noexcept;
 
 }  // namespace baton::sys

@@ -40,6 +40,9 @@ class ABSL_LOCKABLE spin_lock {
   atomic<std::uint32_t> word_{0};
 };
 
+// Whether the address is in the code that waits for one: to tell, from a thread's stack, that it does.
+[[nodiscard]] bool is_in_spin_lock(const void* pc) noexcept;
+
 class ABSL_SCOPED_LOCKABLE lock_guard {
  public:
   explicit lock_guard(spin_lock& l) noexcept ABSL_EXCLUSIVE_LOCK_FUNCTION(l) : lock_(l) { lock_.lock(); }

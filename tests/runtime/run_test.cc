@@ -118,6 +118,7 @@ TEST(run, options_set_procs) {
 
 TEST(run, max_threads_is_live) {
   const int before = baton::set_max_threads(500);
+  EXPECT_EQ(500, baton::set_max_threads(0)) << "no number of threads: nothing changes";
   EXPECT_EQ(500, baton::set_max_threads(before));
 }
 

@@ -131,7 +131,7 @@ TEST(RescueReport, OfOneThatComputesSaysThatTheAddressIsUnknown) {
   EXPECT_TRUE(reports.report(s.who(), second, out.in()));
   const std::string text = out.text();
   EXPECT_TRUE(holds(text, "computed for 12 ms without a call that may switch; P handed on.")) << text;
-  EXPECT_TRUE(holds(text, "Where is unknown")) << text;
+  EXPECT_TRUE(holds(text, "Where it is now is unknown")) << text;
 }
 
 TEST(RescueReport, OfAThreadThatIsGone) {

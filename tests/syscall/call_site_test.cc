@@ -27,15 +27,15 @@ using baton_test::with_procs;
 TEST(CallSite, LearnsFastThatACallBlocksAndSlowlyThatItDoesNot) {
   static call_site s("test");  // a site that has learnt something is remembered for good
   EXPECT_EQ(s.expect(), call_site::verdict::unknown);
-  s.learn(false, true, false);
+  s.learn(false, true, nullptr);
   EXPECT_EQ(s.expect(), call_site::verdict::is_short);
-  s.learn(true, false, true);
+  s.was_retaken();
   EXPECT_EQ(s.expect(), call_site::verdict::blocks);
-  s.learn(true, true, false);
-  s.learn(false, true, false);
-  s.learn(false, true, false);
+  s.learn(true, true, nullptr);
+  s.learn(false, true, nullptr);
+  s.learn(false, true, nullptr);
   EXPECT_EQ(s.expect(), call_site::verdict::blocks) << "one that mostly blocks is not doubted after two short calls";
-  for (int i = 0; i < 8; ++i) s.learn(false, true, false);
+  for (int i = 0; i < 8; ++i) s.learn(false, true, nullptr);
   EXPECT_EQ(s.expect(), call_site::verdict::is_short);
 }
 

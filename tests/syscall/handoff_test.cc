@@ -179,7 +179,9 @@ TEST(Blocking, AShortSiteThatBlocksIsCaughtByTheMonitorAndLearnt) {
     pipe_pair p;
     const auto call = [&](bool blocks) {
       baton::blocking([&] {
-        if (blocks) p.get();
+        if (!blocks) return;
+        p.get();
+        ::usleep(100);  // long, however soon the other fiber came
       });
     };
     for (int i = 0; i < 200; ++i) call(false);

@@ -74,6 +74,19 @@ TEST_F(ThreadsDeathTest, AtTheLimitWorkWaitsAndGoesOn) {
       testing::ExitedWithCode(0), "all 8 threads that max_threads allows are in use");
 }
 
+TEST_F(ThreadsDeathTest, TheLimitHoldsFromTheStart) {
+  EXPECT_EXIT(
+      {
+        settings s;
+        s.procs = 2;
+        s.max_threads = 1;
+        start(s);
+        const int back = block_a_hundred_times();
+        std::_Exit(back == 100 && read_counters().threads == 1 ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "all 1 threads");
+}
+
 // From here on no thread can be started in this process.
 void refuse_threads() {
   sock_filter program[] = {
