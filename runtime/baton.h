@@ -13,6 +13,8 @@
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/select.h>
+#include <baton/runtime/selector.h>
 #include <baton/runtime/semaphore.h>
 #include <baton/runtime/stats.h>
 #include <baton/runtime/this_fiber.h>
