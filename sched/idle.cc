@@ -95,6 +95,17 @@ machine* pop_idle_m(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock)
 
 // ---- giving a P to somebody ----
 
+// Wakes whoever sleeps in the poller; in the one that is installed now, should another have just replaced it.
+void wake_poller() noexcept {
+  scheduler& s = the_scheduler;
+  for (poller* source = s.source.load(mo::seq_cst);;) {
+    source->wake();
+    poller* const now = s.source.load(mo::seq_cst);
+    if (now == source) return;
+    source = now;
+  }
+}
+
 // Gives p to an idle M; if there is none, p becomes idle and a thread is wanted, which will take it.
 // spinning: the caller has counted a spinner for this.
 void start_m(processor* p, bool spinning) noexcept {
@@ -122,7 +133,7 @@ void start_m(processor* p, bool spinning) noexcept {
   if (spinning) s.spinning.fetch_sub(1, mo::relaxed);
   if (s.polling.load(mo::seq_cst)) {
     // Somebody sleeps in the poller: it takes the P when it is woken, sooner than a new thread would.
-    s.source.load(mo::acquire)->wake();
+    wake_poller();
     return;
   }
   want_thread();
@@ -133,18 +144,6 @@ void stop_spinning(machine* m, bool found) noexcept {
   m->spinning = false;
   const int before = the_scheduler.spinning.fetch_sub(1, mo::seq_cst);
   if (found && before == 1) wake_for_work();
-}
-
-// Due timers of every idle P, whose owners are not there to run them, and of our own.
-void run_all_due_timers(processor* mine, fiber_list& out) noexcept {
-  scheduler& s = the_scheduler;
-  std::int64_t now = 0;
-  for (int i = 0; i < s.procs_ever.load(mo::acquire); ++i) {
-    processor& p = s.ps[i];
-    if (p.timers.size() == 0 || (&p != mine && !p.idle.load(mo::relaxed))) continue;
-    if (now == 0) now = platform::now_ns();
-    if (p.timers.earliest() <= now) run_due_timers(&p, now, out);
-  }
 }
 
 std::int64_t earliest_idle_timer() noexcept {
@@ -173,6 +172,7 @@ bool sleep_idle(machine* m) noexcept {
     unlink_idle_m(s, m);
     m->queued_idle = false;
     leave_hand(m);
+    s.threads.fetch_sub(1, mo::relaxed);  // here: the next one to give up has to count without us
     return false;
   }
   m->queued_idle = false;
@@ -199,6 +199,7 @@ void sleep_polling(machine* m) noexcept {
   m->polling = false;
   enter_runtime(m);  // the process may be ending
   static_cast<void>(take_idle_p(m));
+  run_all_due_timers(m->my_p(), readied);  // a retired P's are nobody else's
   if (!readied.empty()) make_runnable_all(m, static_cast<fiber_list&&>(readied));
 }
 
@@ -229,6 +230,17 @@ void pass_p_on(machine* m, processor* p, machine* to) noexcept {
   hand_p(to, p, false);
 }
 
+void run_all_due_timers(processor* mine, fiber_list& out) noexcept {
+  scheduler& s = the_scheduler;
+  std::int64_t now = 0;
+  for (int i = 0; i < s.procs_ever.load(mo::acquire); ++i) {
+    processor& p = s.ps[i];
+    if (p.timers.size() == 0 || (&p != mine && !p.idle.load(mo::relaxed))) continue;
+    if (now == 0) now = platform::now_ns();
+    if (p.timers.earliest() <= now) run_due_timers(&p, now, out);
+  }
+}
+
 void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept {
   while (timer_node* const n = p->timers.pop_due(now)) {
     n->fn(n->arg, n->seq, out);
@@ -248,19 +260,18 @@ void wake_for_work() noexcept {
   // sleeps on, and every descriptor that gets ready would then wake a thread that has no P.
   if (s.procs.load(mo::relaxed) == 1 && s.polling.load(mo::seq_cst)) {
     s.spinning.fetch_sub(1, mo::seq_cst);
-    s.source.load(mo::acquire)->wake();
+    wake_poller();
     return;
   }
   processor* p;
   {
     platform::lock_guard guard(s.lock);
     p = pop_idle_p(s);
+    // Under the lock: who publishes an idle P after this, and looks, must not rely on a spinner that
+    // never will be.
+    if (p == nullptr) s.spinning.fetch_sub(1, mo::seq_cst);
   }
-  if (p == nullptr) {
-    s.spinning.fetch_sub(1, mo::seq_cst);
-    return;
-  }
-  start_m(p, true);
+  if (p != nullptr) start_m(p, true);
 }
 
 bool take_idle_p(machine* m) noexcept {
@@ -280,13 +291,38 @@ bool take_idle_p(machine* m) noexcept {
   return true;
 }
 
+namespace {
+
+// Nobody sleeps in the poller, but somebody should: sends one there, by way of an idle P.
+void want_poller() noexcept {
+  scheduler& s = the_scheduler;
+  processor* p;
+  {
+    platform::lock_guard guard(s.lock);
+    if (!s.running.load(mo::relaxed) || s.polling.load(mo::relaxed)) return;
+    p = pop_idle_p(s);
+  }
+  if (p != nullptr) start_m(p, false);
+}
+
+}  // namespace
+
 void put_idle(processor* p) noexcept {
   scheduler& s = the_scheduler;
+  bool all;
   {
     platform::lock_guard guard(s.lock);
     push_idle_p(s, p);
+    all = s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed);
   }
-  break_poll_before(p->timers.earliest());
+  platform::full_fence();
+  // The last one, and nobody polls: somebody has to. hand_off() looks without the lock, and two that
+  // hand off at once do not see each other.
+  if (all && !s.polling.load(mo::relaxed)) {
+    want_poller();
+  } else {
+    break_poll_before(p->timers.earliest());
+  }
   // Whoever publishes an idle P looks at all queues afterwards.
   platform::full_fence();
   if (any_queue_has_work()) wake_for_work();
@@ -328,9 +364,12 @@ void break_poll_before(std::int64_t when) noexcept {
   scheduler& s = the_scheduler;
   if (when == platform::forever_ns) return;
   platform::full_fence();  // timer, then look; pairs with the fence in find_work()
-  if (!s.polling.load(mo::relaxed)) return;
+  if (!s.polling.load(mo::relaxed)) {
+    want_poller();
+    return;
+  }
   if (const std::int64_t until = s.poll_until.load(mo::relaxed); until != 0 && until <= when) return;
-  s.source.load(mo::acquire)->wake();
+  wake_poller();
 }
 
 fiber* find_work(machine* m) noexcept {

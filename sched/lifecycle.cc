@@ -105,6 +105,12 @@ void freeze() {
   if (the_scheduler.ending.load(mo::relaxed)) return;  // registered several times, needed once
   the_scheduler.ending.store(true, mo::seq_cst);
   machine* const mine = this_machine();
+  if (mine != nullptr) {
+    // exit() was called by a fiber. From here on its thread is a plain one: no other fiber runs on it, and
+    // whatever waits in a destructor waits as a thread.
+    mine->baton.leave(place::syscall);
+    set_this_machine(nullptr);
+  }
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);

@@ -30,8 +30,7 @@ constinit thread_local machine* the_machine __attribute__((tls_model("initial-ex
 
 namespace {
 
-constinit thread_local strand thread_strand
-    __attribute__((tls_model("initial-exec"))){strand::kind::plain_thread};
+constinit thread_local strand thread_strand __attribute__((tls_model("initial-exec"))){strand::kind::plain_thread};
 
 platform::spin_lock table_lock;
 machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle
@@ -75,6 +74,7 @@ void run_machine(machine* m) noexcept {
           m->p.store(nullptr, mo::relaxed);
           hand_off(p);
         }
+        the_scheduler.threads.fetch_sub(1, mo::relaxed);
         return;
       }
     }
@@ -100,7 +100,6 @@ void machine_main(void* arg) {
   // The M is at its end: it has no P, and no fiber will ever be on it.
   m->baton.leave(place::idle);
   the_machine = nullptr;
-  the_scheduler.threads.fetch_sub(1, mo::relaxed);
   free_machine(m);
 }
 
@@ -203,18 +202,18 @@ void start_first_threads() noexcept {
   }
 }
 
-void start_wanted_threads() noexcept {
+bool start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
   // A wish that comes from here on is seen at the next look: the flag is cleared before we count.
   const bool spare = s.spare_wanted.load(mo::relaxed) && s.spare_wanted.exchange(false, mo::acq_rel);
   const bool now = s.threads_wanted.load(mo::relaxed) && s.threads_wanted.exchange(false, mo::acq_rel);
-  if (!spare && !now) return;
+  if (!spare && !now) return true;
   const int enough = threads_to_have();
   for (int started = 0; s.threads.load(mo::relaxed) < enough; ++started) {
-    if (s.ending.load(mo::relaxed)) return;
+    if (s.ending.load(mo::relaxed)) return true;
     if (started == limits::threads_started_at_once) {
       s.threads_wanted.store(true, mo::relaxed);  // the rest after a look around
-      return;
+      return true;
     }
     // When there cannot be more, the monitor asks again while work waits.
     if (s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed)) {
@@ -226,7 +225,7 @@ void start_wanted_threads() noexcept {
             "comes back",
             s.max_threads.load(mo::relaxed));
       }
-      return;
+      return !now;
     }
     if (const int error = start_machine(); error != 0) {
       s.thread_failures.fetch_add(1, mo::relaxed);
@@ -235,9 +234,10 @@ void start_wanted_threads() noexcept {
         said = true;
         warn("cannot start a thread (%s); work waits until one comes back or can be started", std::strerror(error));
       }
-      return;
+      return !now;
     }
   }
+  return true;
 }
 
 }  // namespace baton::sched

@@ -90,6 +90,7 @@ class look {
 
   void at(processor& p) noexcept {
     observation& o = seen[p.index];
+    if (now_ - p.timers.earliest() > limits::timer_overdue_ns) run_due_timers(&p, now_, readied_);
     if (p.idle.load(mo::relaxed)) {
       o.m = nullptr;
       return;
@@ -97,11 +98,11 @@ class look {
     ++busy;
     const bool waits = work_waits(&p);
     if (waits) work_waiting = true;
-    if (now_ - p.timers.earliest() > limits::timer_overdue_ns) run_due_timers(&p, now_, readied_);
     machine* const m = p.m.load(mo::acquire);
-    if (m == nullptr || m->my_p() != &p) return;
-
+    if (m == nullptr) return;
+    // In this order: its P cannot change during a visit, so if it is p now, it is for all of v.
     const baton_word::visit v = m->baton.judge();
+    if (m->my_p() != &p) return;
     const bool new_visit = o.m != m || !(o.visit == v);
     if (new_visit) {
       o.visit = v;
@@ -260,7 +261,7 @@ class monitor {
     if (the_scheduler.config.rescue) look_.rescue_after(the_scheduler.config.rescue_after_ns);
     start_first_threads();
     for (;;) {
-      start_wanted_threads();
+      refused_ = !start_wanted_threads();
       const std::int64_t now = platform::now_ns();
       const std::int64_t passed = now - last_look_;
       last_look_ = now;
@@ -284,7 +285,11 @@ class monitor {
     // Seen, or said to have begun since the last look.
     const bool call = call_watched.exchange(false, mo::relaxed) && look_.busy > 0;
     was_fast_ = ((look_.new_call && look_.work_waiting) || (call && !was_fast_)) && budget_.take(platform::now_ns());
-    if (was_fast_) {
+    const scheduler& s = the_scheduler;
+    if (refused_ && s.idle_ps.load(mo::relaxed) > 0 && (look_.work_waiting || !s.polling.load(mo::relaxed))) {
+      the_scheduler.threads_wanted.store(true, mo::release);  // again, but not at once
+      sleep_for(limits::monitor_work_waits_ns);
+    } else if (was_fast_) {
       sleep_for(limits::monitor_fast_ns);
     } else if (look_.work_waiting) {
       sleep_for(std::min(limits::monitor_work_waits_ns, look_.next_rescue_in()));
@@ -298,7 +303,7 @@ class monitor {
   void sleep_for(std::int64_t ns) noexcept {
     meant_ = ns;
     const std::uint32_t before = bell.load(mo::acquire);
-    if (the_scheduler.threads_wanted.load(mo::acquire)) return;
+    if (!refused_ && the_scheduler.threads_wanted.load(mo::acquire)) return;
     platform::futex_wait(bell, before, platform::now_ns() + ns);
   }
 
@@ -315,6 +320,7 @@ class monitor {
   look look_;
   fast_budget budget_;
   bool was_fast_ = false;
+  bool refused_ = false;  // a thread is needed, and could not be started
   std::int64_t last_look_ = platform::now_ns();
   std::int64_t meant_ = 0;  // to sleep, before this look
 };

@@ -90,7 +90,7 @@ void look_around(machine* m, processor* p) noexcept {
   if (t < p->next_look_ticks) return;
   p->next_look_ticks = t + platform::ticks_of_ns(limits::poll_gap_busy_ns / 4);
   fiber_list readied;
-  if (p->timers.earliest() != platform::forever_ns) run_due_timers(p, platform::now_ns(), readied);
+  run_all_due_timers(p, readied);  // of idle Ps as well: nobody may be there who polls until the earliest
   poller* const source = s.source.load(mo::acquire);
   if (!s.polling.load(mo::relaxed) &&
       t - s.last_poll_ticks.load(mo::relaxed) > platform::ticks_of_ns(limits::poll_gap_busy_ns) &&

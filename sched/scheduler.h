@@ -169,6 +169,8 @@ void hand_off(processor* p) noexcept;
 void put_idle(processor* p) noexcept;
 // Rebuilds the idle list for another number of Ps; busy ones beyond it go when they are next seen.
 void change_procs(int n) noexcept;
+// Runs the due timers of p, and of every idle P (retired ones too), whose owners are not there to do it.
+void run_all_due_timers(processor* mine, fiber_list& out) noexcept;
 // Runs the due timers of p; returns whether any fiber was readied into `out`.
 void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
 // If the sleeper in the poller would sleep past `when`, wakes it.
@@ -208,7 +210,7 @@ inline void make_runnable(machine* m, fiber* f) noexcept {
 // ---- machine.cc ----
 // The monitor's job: the first few threads, and later those that are wanted.
 void start_first_threads() noexcept;
-void start_wanted_threads() noexcept;
+bool start_wanted_threads() noexcept;  // false: one was needed, and cannot be had now
 void want_thread() noexcept;
 
 // ---- poller.cc ----

@@ -34,7 +34,7 @@ TEST(Million, FibersParkAndAreAllWoken) {
 #endif
   // With one P and eight: some; with two: all, which takes seconds and 5 GB.
   const long room = available_memory() / 2 / 5;  // at 5 KiB each, half of it
-  const int n = baton::procs() == 2 ? static_cast<int>(std::min<long>(wanted, room)) : 20'000;
+  const int n = static_cast<int>(std::min<long>(baton::procs() == 2 ? wanted : std::min(wanted, 20'000), room));
   if (n < 20'000 && wanted > 20'000) GTEST_SKIP() << "too little memory";
   baton::event gate;
   std::atomic<int> waiting{0};

@@ -109,7 +109,7 @@ TEST(CallSite, TypedCallsAreSitesByNumber) {
   ASSERT_EQ(sleeps.size(), 1U);
   EXPECT_EQ(sleeps[0].expected, call_site::verdict::blocks);
   EXPECT_GE(sleeps[0].handed_over + sleeps[0].retaken, 1U);
-  EXPECT_GE(sleeps[0].timed_long, 3U);
+  EXPECT_GE(sleeps[0].timed_long, 1U);
 }
 
 TEST(CallSiteDeathTest, AFiberThatEndsInsideACallIsTold) {
