@@ -11,7 +11,7 @@ namespace baton {
 // One place: a closure given to blocking(), a system call made through sys::, a place that calls
 // enter_syscall(). Counts since the start.
 struct call_site_history {
-  std::string place;              // the closure's type, the system call, or the function and its offset
+  std::string place;               // the closure's type, the system call, or the function and its offset
   bool expected_to_block = false;  // now: the next call there hands its processor over before it begins
   std::uint64_t handed_over = 0;   // calls that did so
   std::uint64_t retaken = 0;       // calls whose processor the monitor took: they were expected to be short

@@ -155,6 +155,11 @@ std::int64_t earliest_idle_timer() noexcept {
   return when;
 }
 
+// No descriptor can become ready, and no timer of an idle P will: nobody need sleep in the poller.
+bool nothing_to_sleep_for() noexcept {
+  return installed_poller() == nullptr && earliest_idle_timer() == platform::forever_ns;
+}
+
 // ---- the sleeps; without a P ----
 
 // On its futex. False: it slept for its whole allowance and is off the list: it should end.
@@ -200,7 +205,12 @@ void sleep_polling(machine* m) noexcept {
   enter_runtime(m);  // the process may be ending
   static_cast<void>(take_idle_p(m));
   run_all_due_timers(m->my_p(), readied);  // a retired P's are nobody else's
-  if (!readied.empty()) make_runnable_all(m, static_cast<fiber_list&&>(readied));
+  if (readied.empty()) return;
+  if (processor* const p = m->my_p(); p != nullptr && nothing_to_sleep_for()) {
+    push_local_all(p, static_cast<fiber_list&&>(readied));  // find_work() comes next; if there is more, it wakes
+  } else {
+    make_runnable_all(m, static_cast<fiber_list&&>(readied));  // wakes somebody, who also sleeps here next
+  }
 }
 
 }  // namespace

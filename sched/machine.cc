@@ -85,7 +85,6 @@ void machine_main(void* arg) {
   auto* const m = static_cast<machine*>(arg);
   the_machine = m;
   if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // too late to be told
-  enter_runtime(m);
   m->doomed = false;
   m->expects_p = false;
   m->tid.store(platform::thread_id(), mo::relaxed);
@@ -95,6 +94,7 @@ void machine_main(void* arg) {
   if (sanitizer::wants_stack_bounds) platform::thread_stack(&m->stack_bottom, &m->stack_size);
   {
     const alternate_stack signal_stack;
+    enter_runtime(m);  // not before: what comes first may take long, and is not work (see blocked_machines)
     run_machine(m);
   }
   // The M is at its end: it has no P, and no fiber will ever be on it.
@@ -143,14 +143,17 @@ void detail::heed(machine* m) noexcept {
 
 namespace {
 
-// Ms that have no P and are not waiting for one: their fibers sit in calls, or are about to.
+// Ms whose fibers sit in calls without a P. Not those that are in the runtime without one: they come from
+// their start or go to sleep, and when the CPUs are busy each may be there for long; were they counted,
+// every thread that is slow to start would ask for another.
 int blocked_machines() noexcept {
   int blocked = 0;
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     const machine* const m = machine_at(i);
     if (m == nullptr || (m->baton.notice() & baton_word::no_p) == 0) continue;
-    if (m->baton.is_at() != place::idle) ++blocked;
+    const place where = m->baton.is_at();
+    if (where == place::syscall || where == place::user) ++blocked;
   }
   return blocked;
 }

@@ -131,6 +131,7 @@ class look {
     } else if (v.where == place::user && retired) {
       candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, age};
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
+      oldest_ = std::max(oldest_, o.visit_age);
       const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
       if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, o.visit_age};
     }

@@ -15,8 +15,9 @@
 //     and what the runtime counted during the measured calls
 //
 //   floor calls=C
-//     wake_us       the same without a runtime: a thread wakes another one by a futex and sleeps. What
-//                   a handoff to a sleeping thread cannot go below
+//     wake_us       the same without a runtime: two threads by turns compute, wake the other one by a futex
+//                   and block. What handing over to a sleeping thread takes on this machine; on a virtual
+//                   one it depends on whether its second CPU has halted
 #include "scenarios.h"
 #include "yielders.h"
 
@@ -146,26 +147,31 @@ void declared(const arguments& a, report& out) {
 }
 
 void floor(const arguments& a, report& out) {
-  std::atomic<std::uint32_t> word{0};
-  std::atomic<std::int64_t> woken{0};
   const int calls = a.number("calls", 10);
-  std::thread sleeper([&] {
+  const std::int64_t length = a.number("ms", 10) * ms;
+  std::array<std::atomic<std::uint32_t>, 2> turn{};
+  std::int64_t woken_by_ns = 0;  // guarded by whose turn it is
+  const auto take_turns = [&](std::size_t me) {
+    std::atomic<std::uint32_t>& mine = turn.at(me);
+    std::atomic<std::uint32_t>& other = turn.at(1 - me);
     for (int i = 0; i < calls; ++i) {
-      while (word.load() == 0) futex(word, FUTEX_WAIT, 0);
-      woken.store(now_ns());
-      word.store(0);
+      while (mine.load() == 0) futex(mine, FUTEX_WAIT, 0);
+      mine.store(0);
+      if (woken_by_ns != 0) out.add("wake_us", in_us(now_ns() - woken_by_ns));
+      // Computes for longer than the other one blocks: he sleeps when he is to be woken, as an idle M does.
+      const std::int64_t until = now_ns() + length + 4 * ms;
+      while (now_ns() < until) {
+      }
+      woken_by_ns = now_ns();
+      other.store(1);
+      futex(other, FUTEX_WAKE, 1);
+      block_ns(length);
     }
-  });
-  for (int i = 0; i < calls; ++i) {
-    block_ns(3 * ms);
-    const std::int64_t begin = now_ns();
-    word.store(1);
-    futex(word, FUTEX_WAKE, 1);
-    block_ns(a.number("ms", 10) * ms);
-    while (word.load() != 0) block_ns(50 * us);
-    out.add("wake_us", in_us(woken.load() - begin));
-  }
-  sleeper.join();
+  };
+  turn[0].store(1);
+  std::thread second([&] { take_turns(1); });
+  take_turns(0);
+  second.join();
 }
 
 }  // namespace handoff

@@ -1,7 +1,6 @@
 // Threads as the scheduler starts and tunes them.
 #pragma once
 
-
 #include <cstddef>
 #include <cstdint>
 

@@ -10,6 +10,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,6 +21,16 @@
 #include <cstdlib>
 #include <thread>
 #include <vector>
+
+namespace {
+std::atomic<bool> threads_start_slowly{false};
+}
+
+// In the place of libc's: every thread of the runtime calls it as it starts.
+extern "C" int sigaltstack(const stack_t* use, stack_t* was) noexcept {
+  if (threads_start_slowly.load()) ::usleep(5000);
+  return static_cast<int>(::syscall(SYS_sigaltstack, use, was));
+}
 
 namespace {
 
@@ -94,6 +105,25 @@ TEST_F(ThreadsDeathTest, RefusedThreadsAreWarnedOfOnceAndNothingIsLost) {
         std::_Exit(back == 100 && read_counters().thread_failures > 0 ? 0 : 1);
       },
       testing::ExitedWithCode(0), "cannot start a thread");
+}
+
+// On a busy machine a thread takes long to start. Meanwhile work goes on asking for one.
+TEST_F(ThreadsDeathTest, ThreadsThatAreSlowToStartDoNotAskForMore) {
+  EXPECT_EXIT(
+      {
+        threads_start_slowly = true;
+        settings s;
+        s.procs = 2;
+        start(s);
+        on_fiber([] {
+          const auto until = platform::now_ns() + 100'000'000;
+          while (platform::now_ns() < until) join(spawn_fiber([] { yield(); }));
+        });
+        const auto threads = read_counters().threads;
+        std::fprintf(stderr, "%lu threads\n", threads);
+        std::_Exit(threads <= 5 ? 0 : 1);  // two run, one polls, one to spare, one more at a time
+      },
+      testing::ExitedWithCode(0), "threads");
 }
 
 TEST_F(ThreadsDeathTest, IdleOnesEnd) {
