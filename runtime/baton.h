@@ -1,6 +1,7 @@
 // All of baton.
 #pragma once
 
+#include <baton/runtime/barrier.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
@@ -9,13 +10,22 @@
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
+#include <baton/runtime/latch.h>
 #include <baton/runtime/mutex.h>
+#include <baton/runtime/on_cancel.h>
+#include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/select.h>
+#include <baton/runtime/selector.h>
 #include <baton/runtime/semaphore.h>
+#include <baton/runtime/shared_mutex.h>
 #include <baton/runtime/stats.h>
+#include <baton/runtime/task_group.h>
 #include <baton/runtime/this_fiber.h>
+#include <baton/runtime/ticker.h>
+#include <baton/runtime/timer.h>
 #include <baton/runtime/wait_group.h>
 
 #include <baton/netpoll/net.h>

@@ -44,13 +44,21 @@ void node_queue::push_back(channel_node& n) noexcept {
   n.prev = tail_;
   n.next = nullptr;
   n.queued = true;
-  (tail_ != nullptr ? tail_->next : head_) = &n;
+  if (tail_ != nullptr) {
+    tail_->next = &n;
+  } else {
+    head_ = &n;
+  }
   tail_ = &n;
 }
 
 void node_queue::remove(channel_node& n) noexcept {
   if (!n.queued) return;
-  (n.prev != nullptr ? n.prev->next : head_) = n.next;
+  if (n.prev != nullptr) {
+    n.prev->next = n.next;
+  } else {
+    head_ = n.next;
+  }
   (n.next != nullptr ? n.next->prev : tail_) = n.prev;
   n.next = n.prev = nullptr;
   n.queued = false;
@@ -77,7 +85,7 @@ channel_core::channel_core(const element_type& type, std::size_t capacity) : typ
 }
 
 channel_core::~channel_core() {
-  for (; size_ > 0; --size_) {
+  for (std::size_t left = size_; left > 0; --left) {
     type_.destroy(slot(head_));
     if (++head_ == capacity_) head_ = 0;
   }
@@ -97,7 +105,7 @@ inline void channel_core::append(void* value) noexcept {
   std::size_t tail = head_ + size_;
   if (tail >= capacity_) tail -= capacity_;
   type_.store(slot(tail), value);
-  ++size_;
+  size_ = size_ + 1;
 }
 
 channel_status channel_core::attempt_send(void* value, transfer& t) noexcept {
@@ -118,7 +126,7 @@ channel_status channel_core::attempt_receive(void* out, transfer& t) noexcept {
   if (size_ > 0) {
     type_.take(out, slot(head_));
     if (++head_ == capacity_) head_ = 0;
-    --size_;
+    size_ = size_ - 1;
     if (channel_node* const sender = senders_.claim_front()) {
       append(sender->element);
       t.peer_ = sender;

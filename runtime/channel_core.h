@@ -4,10 +4,11 @@
 // Also what a select over several channels builds on. It locks all its channels, tries attempt_send()
 // or attempt_receive() on each, and if none succeeds puts a channel_node of its one waiter into each
 // with wait_to_send() / wait_to_receive(), unlocks, waits, and takes the nodes out again with
-// stop_waiting(). The node that was claimed says by its codes which case it was.
+// stop_waiting_to_send() / _receive(). The node that was claimed says by its codes which case it was.
 #pragma once
 
 #include <baton/sched/park.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
@@ -52,7 +53,20 @@ struct channel_node {
   std::uint32_t on_close = sched::waiter::closed;
 };
 
-// FIFO of nodes, guarded by the channel's lock.
+// A value that is written under the channel's lock, and may be read without it: as a hint. On the
+// machine it is a plain one.
+template <class T>
+class peekable {
+ public:
+  constexpr explicit peekable(T value) noexcept : value_(value) {}
+  operator T() const noexcept { return value_.load(sched::platform::mo::relaxed); }
+  void operator=(T value) noexcept { value_.store(value, sched::platform::mo::relaxed); }
+
+ private:
+  sched::platform::atomic<T> value_;
+};
+
+// FIFO of nodes, guarded by the channel's lock; empty() may be asked without it.
 class node_queue {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
@@ -65,7 +79,7 @@ class node_queue {
  private:
   channel_node* claim_front_slow() noexcept;
 
-  channel_node* head_ = nullptr;
+  peekable<channel_node*> head_{nullptr};
   channel_node* tail_ = nullptr;
 };
 
@@ -108,8 +122,15 @@ class ABSL_LOCKABLE channel_core {
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
-  // The parts, for select. ok, closed or would_block; after an ok, finish() the transfer without the
-  // lock.
+  // The parts, for select. Whether a send (a receive) now would find something to do: a hint, without
+  // the lock, which is old when it arrives.
+  [[nodiscard]] bool seems_ready_to_send() const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return closed_ || size_ != capacity_ || !receivers_.empty();
+  }
+  [[nodiscard]] bool seems_ready_to_receive() const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return size_ != 0 || !senders_.empty() || closed_;
+  }
+  // ok, closed or would_block; after an ok, finish() the transfer without the lock.
   void lock() const noexcept ABSL_EXCLUSIVE_LOCK_FUNCTION() { lock_.lock(); }
   void unlock() const noexcept ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
   channel_status attempt_send(void* value, transfer& t) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
@@ -133,9 +154,9 @@ class ABSL_LOCKABLE channel_core {
   const std::size_t capacity_;
   mutable sched::platform::spin_lock lock_;
   sched::platform::atomic<std::uint32_t> references_{1};
-  bool closed_ ABSL_GUARDED_BY(this) = false;
+  peekable<bool> closed_ ABSL_GUARDED_BY(this){false};
   std::size_t head_ ABSL_GUARDED_BY(this) = 0;  // index of the oldest element
-  std::size_t size_ ABSL_GUARDED_BY(this) = 0;
+  peekable<std::size_t> size_ ABSL_GUARDED_BY(this){0};
   node_queue senders_ ABSL_GUARDED_BY(this);
   node_queue receivers_ ABSL_GUARDED_BY(this);
 };

@@ -12,8 +12,8 @@
 //      context that is done has only done ones below it, so the walk skips it.
 //   2. After the lock: the claimed waiters are readied, then the subscribers called, one by one.
 //   A deadline does 1 in the timer's callback, which may neither allocate nor run anybody's code; it
-//   readies the waiters itself, and leaves the subscribers to one fiber of the process (the
-//   deadline_service), which is started by the first subscription that could need it.
+//   readies the waiters itself, and leaves the subscribers to the courier, which is started by the
+//   first subscription that could need it.
 //   Both survive the handle: what is chained holds itself through keep_alive_.
 //
 // The timer holds no reference. The destructor disarms it first, which waits for a callback that is
@@ -22,7 +22,6 @@
 #include <baton/runtime/context.h>
 
 #include <baton/runtime/context_state.h>
-#include <baton/runtime/fiber.h>
 #include <baton/sched/fiber_list.h>
 #include <baton/sched/platform/futex.h>
 
@@ -36,77 +35,7 @@ namespace platform = sched::platform;
 // What is left to do when the lock has been released.
 struct context_state::work {
   sched::waiter* waiters = nullptr;  // claimed, linked through next
-  context_state* states = nullptr;   // with subscribers, linked through next_to_notify_
-};
-
-// The fiber that calls the subscribers of contexts whose deadline has passed. Never destroyed.
-class deadline_service {
- public:
-  static deadline_service& get() {
-    static deadline_service* const one = new deadline_service;
-    return *one;
-  }
-
-  // Throws std::bad_alloc if the fiber cannot be had.
-  void start() {
-    if (started_.load(platform::mo::acquire)) return;
-    {
-      const platform::lock_guard hold(lock_);
-      if (started_.load(platform::mo::relaxed)) return;
-      started_.store(true, platform::mo::release);
-    }
-    try {
-      go({"context deadlines"}, [this] { serve(); });
-    } catch (...) {
-      started_.store(false, platform::mo::release);
-      throw;
-    }
-  }
-
-  // From a timer's callback: `states` is a chain of contexts that hold themselves.
-  void push(context_state* states, sched::fiber_list& readied) noexcept {
-    context_state* last = states;
-    while (last->next_to_notify_ != nullptr) last = last->next_to_notify_;
-    sched::strand* idle = nullptr;
-    {
-      const platform::lock_guard hold(lock_);
-      last->next_to_notify_ = states_;
-      states_ = states;
-      idle = std::exchange(idle_, nullptr);
-    }
-    if (idle != nullptr) sched::ready_into(idle, readied);
-  }
-
-  static void notify(context_state* states) noexcept {
-    while (states != nullptr) {
-      const std::shared_ptr<context_state> s = std::move(states->keep_alive_);
-      states = std::exchange(s->next_to_notify_, nullptr);
-      s->notify_subscribers();
-    }
-  }
-
- private:
-  void serve() noexcept {
-    for (;;) {
-      lock_.lock();
-      context_state* const states = std::exchange(states_, nullptr);
-      if (states != nullptr) {
-        lock_.unlock();
-        notify(states);
-        continue;
-      }
-      sched::strand* const self = sched::current_strand();
-      sched::prepare_park(self, sched::wait_reason::context);
-      idle_ = self;
-      lock_.unlock();
-      sched::park(self);
-    }
-  }
-
-  platform::spin_lock lock_;
-  platform::atomic<bool> started_{false};
-  context_state* states_ = nullptr;
-  sched::strand* idle_ = nullptr;  // the fiber, while it is parked
+  errand* states = nullptr;          // contexts with subscribers, linked through next_errand
 };
 
 namespace {
@@ -191,7 +120,7 @@ void context_state::take_work(context_state* s, work& todo) noexcept {
   if (s->subscribers_ == nullptr) return;
   s->keep_alive_ = s->weak_from_this().lock();
   if (s->keep_alive_ == nullptr) return;
-  s->next_to_notify_ = todo.states;
+  s->next_errand = todo.states;
   todo.states = s;
 }
 
@@ -220,7 +149,11 @@ void context_state::cancel(absl::Status cause) {
     finish_tree(todo);
   }
   ready_all(todo.waiters);
-  deadline_service::notify(todo.states);
+  while (todo.states != nullptr) {
+    errand* const e = todo.states;
+    todo.states = std::exchange(e->next_errand, nullptr);
+    e->run();
+  }
   if (timer_) sched::cancel_timer(timer_);
 }
 
@@ -238,7 +171,7 @@ void context_state::on_timer(void* self, std::uint64_t, sched::fiber_list& readi
     sched::waiter* const w = std::exchange(todo.waiters, todo.waiters->next);
     sched::ready_into(w->who(), readied);
   }
-  if (todo.states != nullptr) deadline_service::get().push(todo.states, readied);
+  if (todo.states != nullptr) courier::get().push(todo.states, readied);
 }
 
 bool context_state::wait(std::int64_t deadline_ns) {
@@ -262,7 +195,7 @@ bool context_state::wait(std::int64_t deadline_ns) {
 
 bool context_state::subscribe(node& n) {
   if (is_done()) return false;
-  if (deadline_ns_ != platform::forever_ns) deadline_service::get().start();
+  if (deadline_ns_ != platform::forever_ns) courier::get().start();
   const platform::lock_guard hold(root_->lock_);
   // relaxed: written under this lock.
   if (source_.load(platform::mo::relaxed) != nullptr) return false;
@@ -294,6 +227,11 @@ void context_state::unsubscribe(node& n) noexcept {
   while (calls_ended_.load(platform::mo::acquire) == seen) {
     platform::futex_wait(calls_ended_, seen, platform::forever_ns);
   }
+}
+
+void context_state::run() noexcept {
+  const std::shared_ptr<context_state> keep = std::move(keep_alive_);
+  notify_subscribers();
 }
 
 void context_state::notify_subscribers() noexcept {

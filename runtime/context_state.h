@@ -2,6 +2,7 @@
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
+#include <baton/runtime/courier.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/lock.h>
@@ -16,7 +17,9 @@
 namespace baton::detail {
 
 // See context.cc for who holds what, and the lock.
-class context_state final : public net::cancellation, public std::enable_shared_from_this<context_state> {
+class context_state final : public net::cancellation,
+                            public std::enable_shared_from_this<context_state>,
+                            private errand {
  public:
   // Null parent: below the background.
   [[nodiscard]] static std::shared_ptr<context_state> make(std::shared_ptr<context_state> parent,
@@ -38,11 +41,11 @@ class context_state final : public net::cancellation, public std::enable_shared_
   [[nodiscard]] bool subscribe(node& n) override;
   void unsubscribe(node& n) noexcept override;
 
-  // (S) Calls the subscribers' cancelled(), of a context that is done. By one caller only.
-  void notify_subscribers() noexcept;
-
  private:
   struct work;
+  // Calls the subscribers of a context that is done, and lets it go.
+  void run() noexcept override;
+  void notify_subscribers() noexcept;
   static void on_timer(void* self, std::uint64_t seq, sched::fiber_list& readied) noexcept;
   static void take_work(context_state* s, work& todo) noexcept;
   static context_state* next_in_tree(context_state* s, const context_state* top, bool skip_children) noexcept;
@@ -70,11 +73,8 @@ class context_state final : public net::cancellation, public std::enable_shared_
   bool somebody_waits_ = false;      // in unsubscribe, for the end of that call
   sched::platform::atomic<std::uint32_t> calls_ended_{0};
 
-  // While notify_subscribers() is still to come: keeps this alive, and links it to the next.
+  // While run() is still to come: keeps this alive.
   std::shared_ptr<context_state> keep_alive_;
-  context_state* next_to_notify_ = nullptr;
-
-  friend class deadline_service;
 };
 
 }  // namespace baton::detail

@@ -1,9 +1,11 @@
 // The scenarios; README.md in bench/ says what each one measures, main.cc how to call them.
 #pragma once
 
-#include "measure.h"
+#include "../scenario.h"
 
 namespace handoff {
+
+using namespace bench;
 
 void floor(const arguments& a, report& out);        // declared.cc
 void declared(const arguments& a, report& out);     // declared.cc

@@ -7,7 +7,7 @@
 // was taken from it, so what both touch is atomic.
 #pragma once
 
-#include "measure.h"
+#include "../scenario.h"
 
 #include <baton/baton.h>
 

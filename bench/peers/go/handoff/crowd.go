@@ -22,10 +22,10 @@ func percentInGaps(length int64) float64 {
 }
 
 func crowd(a arguments, out report) {
-	runtime.GOMAXPROCS(a.number("procs", 2))
-	fibers := a.number("fibers", 1000)
-	length := int64(a.number("ms", 100)) * ms
-	for round := 0; round < a.number("times", 3); round++ {
+	runtime.GOMAXPROCS(a.Number("procs", 2))
+	fibers := a.Number("fibers", 1000)
+	length := int64(a.Number("ms", 100)) * ms
+	for round := 0; round < a.Number("times", 3); round++ {
 		begin := now()
 		var all sync.WaitGroup
 		all.Add(fibers)
@@ -40,17 +40,17 @@ func crowd(a arguments, out report) {
 		if round == 0 {
 			name = "cold_ms"
 		}
-		out.add(name, inMs(now()-begin))
+		out.Add(name, inMs(now()-begin))
 	}
 }
 
 func blockers(a arguments, out report) {
-	procs := a.number("procs", 1)
+	procs := a.Number("procs", 1)
 	runtime.GOMAXPROCS(procs)
-	count := procs + a.number("extra", 2)
-	segment := int64(a.number("segment_ms", 500)) * ms
-	for i := 0; i < a.number("segments", 2); i++ {
-		out.add("without", percentInGaps(segment))
+	count := procs + a.Number("extra", 2)
+	segment := int64(a.Number("segment_ms", 500)) * ms
+	for i := 0; i < a.Number("segments", 2); i++ {
+		out.Add("without", percentInGaps(segment))
 		var stop atomic.Bool
 		var all sync.WaitGroup
 		all.Add(count)
@@ -62,7 +62,7 @@ func blockers(a arguments, out report) {
 				}
 			}()
 		}
-		out.add("with", percentInGaps(segment))
+		out.Add("with", percentInGaps(segment))
 		stop.Store(true)
 		all.Wait()
 	}

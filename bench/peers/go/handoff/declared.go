@@ -8,11 +8,11 @@ import (
 // syscall.Nanosleep, so there is due_us, and no return_us.
 func declared(a arguments, out report) {
 	runtime.GOMAXPROCS(1)
-	calls := a.number("calls", 10)
+	calls := a.Number("calls", 10)
 	const warmUp = 5
-	length := int64(a.number("ms", 10)) * ms
+	length := int64(a.Number("ms", 10)) * ms
 	first := &firstRun{}
-	others := startYielders(a.number("fibers", 100), first.turn)
+	others := startYielders(a.Number("fibers", 100), first.turn)
 	for i := 0; i < warmUp+calls; i++ {
 		pause()
 		l := length
@@ -26,8 +26,8 @@ func declared(a arguments, out report) {
 		if i < warmUp {
 			continue
 		}
-		out.add("first_us", inUs(latency))
-		out.add("due_us", inUs(back-begin-l))
+		out.Add("first_us", inUs(latency))
+		out.Add("due_us", inUs(back-begin-l))
 	}
 	others.stop()
 }

@@ -16,18 +16,18 @@ import (
 // Go's resolver parks the goroutine, and libc's is called through cgo, which declares the call.
 func undeclared(a arguments, out report) {
 	runtime.GOMAXPROCS(1)
-	milliseconds := a.number("ms", 100)
-	calls := a.number("calls", 10)
+	milliseconds := a.Number("ms", 100)
+	calls := a.Number("calls", 10)
 	const warmUp = 1
 	prepare := func() {}
 	occupy := func() {}
-	switch a.text("kind", "nanosleep") {
+	switch a.Text("kind", "nanosleep") {
 	case "nanosleep":
 		occupy = func() { blockRaw(int64(milliseconds) * ms) }
 	case "poll":
 		occupy = func() { pollRaw(milliseconds) }
 	case "flock":
-		l := newLock(a.text("lock", "handoff.lock"), a.text("holder", "baton_handoff"))
+		l := newLock(a.Text("lock", "handoff.lock"), a.Text("holder", "baton_handoff"))
 		prepare = func() { l.hold(milliseconds) }
 		occupy = l.lockAndUnlock
 	case "compute":
@@ -36,7 +36,7 @@ func undeclared(a arguments, out report) {
 		die("no such kind")
 	}
 	g := &gaps{}
-	others := startYielders(a.number("fibers", 100), g.turn)
+	others := startYielders(a.Number("fibers", 100), g.turn)
 	for i := 0; i < warmUp+calls; i++ {
 		aloneBegin, aloneTurns := now(), g.turns.Load()
 		for n := 0; n < 5; n++ {
@@ -53,9 +53,9 @@ func undeclared(a arguments, out report) {
 		if i < warmUp {
 			continue
 		}
-		out.add("stall_ms", inMs(stall))
-		out.add("took_ms", inMs(end-begin))
-		out.add("share", 100*rate/aloneRate)
+		out.Add("stall_ms", inMs(stall))
+		out.Add("took_ms", inMs(end-begin))
+		out.Add("share", 100*rate/aloneRate)
 	}
 	others.stop()
 }

@@ -44,10 +44,10 @@ func readCost(task string) (c threadCost) {
 
 func shortCalls(a arguments, out report) {
 	runtime.GOMAXPROCS(1)
-	length := time.Duration(a.number("ms", 1000)) * time.Millisecond
+	length := time.Duration(a.Number("ms", 1000)) * time.Millisecond
 	var stop atomic.Bool
 	var all sync.WaitGroup
-	fibers := a.number("fibers", 1)
+	fibers := a.Number("fibers", 1)
 	all.Add(fibers)
 	for i := 0; i < fibers; i++ {
 		go func() {
@@ -67,8 +67,8 @@ func shortCalls(a arguments, out report) {
 	time.Sleep(length)
 	after := readCost(sysmon)
 	passed := float64(now() - begin)
-	out.add("watcher_percent", 100*(after.cpuNs-before.cpuNs)/passed)
-	out.add("watcher_wakes", (after.sleeps-before.sleeps)*1e9/passed)
+	out.Add("watcher_percent", 100*(after.cpuNs-before.cpuNs)/passed)
+	out.Add("watcher_wakes", (after.sleeps-before.sleeps)*1e9/passed)
 	stop.Store(true)
 	all.Wait()
 }
@@ -84,6 +84,6 @@ func idle(a arguments, out report) {
 	runtime.GOMAXPROCS(2)
 	time.Sleep(200 * time.Millisecond)
 	before := processCPU()
-	time.Sleep(time.Duration(a.number("seconds", 3)) * time.Second)
-	out.add("cpu_ms", inMs(processCPU()-before))
+	time.Sleep(time.Duration(a.Number("seconds", 3)) * time.Second)
+	out.Add("cpu_ms", inMs(processCPU()-before))
 }

@@ -1,9 +1,11 @@
 // What every scenario needs: clocks, arguments of the form key=value, and raw values printed as JSON.
-// Nothing is averaged here: bench/handoff/run keeps what is printed and takes the percentiles.
+// Nothing is averaged here: who runs the program (bench/in_turns.py) keeps what
+// is printed and takes the percentiles.
 #pragma once
 
 #include <time.h>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-namespace handoff {
+namespace bench {
 
 inline constexpr std::int64_t us = 1'000;
 inline constexpr std::int64_t ms = 1'000'000;
@@ -32,7 +34,7 @@ inline void block_ns(std::int64_t ns) noexcept {
 }
 
 [[noreturn]] inline void die(const char* why) {
-  std::fprintf(stderr, "handoff: %s\n", why);
+  std::fprintf(stderr, "%s\n", why);
   std::exit(1);
 }
 
@@ -77,7 +79,29 @@ class report {
   std::map<std::string, std::vector<double>> values_;
 };
 
+struct scenario {
+  const char* name;
+  void (*run)(const arguments&, report&);
+};
+
+// A main(): PROGRAM SCENARIO [key=value ...] runs one scenario once and prints its raw values as a JSON object
+// of lists.
+template <std::size_t N>
+int run_scenario(const scenario (&scenarios)[N], int argc, char** argv) {
+  for (const scenario& s : scenarios) {
+    if (argc < 2 || std::string_view(argv[1]) != s.name) continue;
+    report out;
+    s.run(arguments(argc - 2, argv + 2), out);
+    out.print();
+    return 0;
+  }
+  std::fprintf(stderr, "usage: %s SCENARIO [key=value ...]; scenarios:", argv[0]);
+  for (const scenario& s : scenarios) std::fprintf(stderr, " %s", s.name);
+  std::fprintf(stderr, "\n");
+  return 2;
+}
+
 inline double in_us(std::int64_t ns) noexcept { return static_cast<double>(ns) / 1e3; }
 inline double in_ms(std::int64_t ns) noexcept { return static_cast<double>(ns) / 1e6; }
 
-}  // namespace handoff
+}  // namespace bench

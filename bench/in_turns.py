@@ -1,0 +1,273 @@
+"""Runs scenarios of several programs in turns, A B C, B C A, ..., a fresh process for each measurement, and makes a
+table of what they print (see scenario.h). bench/handoff/run and bench/concurrency/run say which, and what is wanted.
+
+Per measurement the exact percentiles of all values of a run; printed are the medians of these over the rounds,
+and as spread the least and the largest p50.
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+GO_SOURCES = HERE / "peers/go"
+PERCENTILES = ("p50", "p90", "p99", "max")
+PATIENCE_S = 120  # with one measurement
+
+
+class Measurement:
+    """One run of a scenario of baton's program, and of its peers'.
+
+    peers: those that have it, with the same arguments. instead: {peer: name of the measurement whose figures
+    count here, too}. why_not: what is printed for the others.
+    """
+
+    def __init__(self, name, scenario, peers=(), instead=None, why_not="", rounds=None, **arguments):
+        self.name, self.scenario, self.rounds = name, scenario, rounds
+        self.peers, self.instead, self.why_not = peers, instead or {}, why_not
+        self.words = [scenario] + [f"{key}={value}" for key, value in arguments.items()]
+
+
+class Row:
+    """A line of the table: `metric` of a measurement.
+
+    target: its text; met(figure): whether it is met, where figure(peer="baton", measurement=this one,
+    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown.
+    """
+
+    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1):
+        self.what, self.measurement, self.metric, self.unit = what, measurement, metric, unit
+        self.target, self.met, self.peers, self.digits = target, met, peers, digits
+
+
+def at_most(**limits):
+    """target and met of a Row: these percentiles of baton's are at most so much."""
+    return {"target": ", ".join(f"{p} <= {limit:g}" for p, limit in limits.items()),
+            "met": lambda figure: all(figure(percentile=p) <= limit for p, limit in limits.items())}
+
+
+def at_least(**limits):
+    return {"target": ", ".join(f"{p} >= {limit:g}" for p, limit in limits.items()),
+            "met": lambda figure: all(figure(percentile=p) >= limit for p, limit in limits.items())}
+
+
+# ---- running ----
+
+def build_go(package, out):
+    """(program, version) or (None, why)."""
+    go = shutil.which("go")
+    if go is None:
+        return None, "no Go here"
+    program = out / f"go_{package}"
+    environment = dict(os.environ, GOCACHE=str(out / "go-cache"), GOPATH=str(out / "go-path"), GOPROXY="off",
+                       GOTOOLCHAIN="local", GOWORK="off", GOFLAGS="", CGO_ENABLED="0")
+    done = subprocess.run([go, "build", "-o", str(program), f"./{package}"], cwd=GO_SOURCES, env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout)
+        return None, "Go does not build"
+    version = subprocess.run([go, "version"], env=environment, stdout=subprocess.PIPE, text=True).stdout.split()
+    return program, version[2] if len(version) > 2 else "go"
+
+
+def measure(program, words):
+    command = f"{program.name} {' '.join(words)}"
+    try:
+        done = subprocess.run([str(program)] + words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{command} hangs")
+    if done.returncode != 0:
+        sys.stderr.write(done.stderr)
+        sys.exit(f"{command} failed with {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def run_all(measurements, rounds, programs, extra_words, derive):
+    """{peer: {measurement: [values of each round]}}; programs: {peer: path, or None}."""
+    raw = {peer: {} for peer in programs}
+    for number in range(rounds):
+        for m in measurements:
+            if m.rounds is not None and number >= m.rounds:
+                continue
+            turns = [peer for peer, program in programs.items()
+                     if program is not None and (peer == "baton" or peer in m.peers)]
+            first = number % len(turns)
+            for peer in turns[first:] + turns[:first]:
+                words = m.words + extra_words.get(peer, [])
+                values = measure(programs[peer], words)
+                derive(values)
+                raw[peer].setdefault(m.name, []).append(values)
+        if sys.stderr.isatty():
+            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    return raw
+
+
+# ---- what comes out ----
+
+def percentiles(samples):
+    """Exact: the smallest sample that at least so many are not above."""
+    ordered = sorted(samples)
+    at = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {p: ordered[max(0, math.ceil(share * len(ordered)) - 1)] for p, share in at.items()}
+
+
+def summary(rounds, metric):
+    """Medians over the rounds of each percentile, and the spread of p50; None if nothing was measured."""
+    each = [percentiles(values[metric]) for values in rounds if values.get(metric)]
+    if not each:
+        return None
+    out = {p: statistics.median(e[p] for e in each) for p in PERCENTILES}
+    out["least"], out["largest"] = min(e["p50"] for e in each), max(e["p50"] for e in each)
+    out["samples"] = sum(len(values.get(metric, [])) for values in rounds)
+    return out
+
+
+def fill(rows, measurements, raw, missing):
+    """[heading or result]; a result is what is written as JSON. missing: {peer: why it is not there}."""
+    by_name = {m.name: m for m in measurements}
+    results = []
+    for row in rows:
+        if isinstance(row, str):
+            results.append(row)
+            continue
+        if row.measurement not in by_name:
+            continue
+        m = by_name[row.measurement]
+        figures, why_not = {}, {}
+        for peer in raw:
+            name = m.instead.get(peer, m.name)
+            shown = peer == "baton" or row.peers
+            figures[peer] = summary(raw[peer].get(name, []), row.metric) if shown else None
+            if figures[peer] is None:
+                absent = not row.peers or (peer not in m.peers and peer not in m.instead)
+                why_not[peer] = (m.why_not or "-") if absent else missing.get(peer, "-")
+
+        def figure(peer="baton", measurement=m.name, percentile="p50", metric=row.metric):
+            there = summary(raw[peer].get(measurement, []), metric) if peer in raw else None
+            return math.nan if there is None else there[percentile]
+
+        judged = row.met is not None and figures["baton"] is not None
+        results.append({"what": row.what, "measurement": m.name, "metric": row.metric, "unit": row.unit,
+                        "digits": row.digits, "figures": figures, "why_not": why_not, "target": row.target,
+                        "met": bool(row.met(figure)) if judged else None})
+    # A heading with nothing beneath it goes.
+    return [r for i, r in enumerate(results)
+            if not isinstance(r, str) or (i + 1 < len(results) and not isinstance(results[i + 1], str))]
+
+
+def number(value, digits):
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
+
+
+def print_table(results, peers, shown):
+    """peers: {peer: heading}; shown: which percentiles."""
+    head = ["", ""] + list(shown) + ["spread of p50"]
+    for heading in peers.values():
+        head += [f"{heading} {shown[0]}"] + list(shown[1:])
+    head += ["target", ""]
+    lines = [head]
+    for r in results:
+        if isinstance(r, str):
+            lines.append(r)
+            continue
+        digits, ours = r["digits"], r["figures"]["baton"]
+        line = ["  " + r["what"], r["unit"]]
+        if ours is None:
+            line += ["-"] * len(shown) + [""]
+        else:
+            line += [number(ours[p], digits) for p in shown]
+            line.append(f"{number(ours['least'], digits)} - {number(ours['largest'], digits)}")
+        for peer in peers:
+            theirs = r["figures"].get(peer)
+            if theirs is None:
+                line += [r["why_not"].get(peer, "-")] + [""] * (len(shown) - 1)
+            else:
+                line += [number(theirs[p], digits) for p in shown]
+        line += [r["target"], "" if r["met"] is None else "met" if r["met"] else "MISSED"]
+        lines.append(line)
+    widths = [max(len(line[i]) for line in lines if not isinstance(line, str)) for i in range(len(head))]
+    right = set(range(2, len(head) - 2))
+    for line in lines:
+        if isinstance(line, str):
+            print("\n" + line)
+        else:
+            print("  ".join(text.rjust(w) if i in right else text.ljust(w)
+                            for i, (text, w) in enumerate(zip(line, widths))).rstrip())
+
+
+def parse(description):
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--quick", action="store_true")
+    p.add_argument("--smoke", action="store_true")
+    p.add_argument("--only", default="", metavar="NAME")
+    p.add_argument("--rounds", type=int, default=None)
+    p.add_argument("--bin", type=pathlib.Path, default=None,
+                   help="directory of the programs (default: $BATON_BENCH_DIR, else build/release/bench)")
+    p.add_argument("--json", type=pathlib.Path, default=None,
+                   help="where the results go, every value of every round among them (default: in bench-results of "
+                   "the build directory)")
+    return p.parse_args()
+
+
+def selected(measurements, rows, only):
+    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.)"""
+    named = {m.name for m in measurements if only in m.name}
+    named |= {r.measurement for r in rows if not isinstance(r, str) and only in r.what}
+    # Those whose figures stand for others', too.
+    wanted = named | {name for m in measurements if m.name in named for name in m.instead.values()}
+    return [m for m in measurements if m.name in wanted], named
+
+
+def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENTILES, extra_words=None,
+         derive=lambda values: None):
+    """suite: its name, which is also that of baton's program, of Go's package, of the report. programs: those of
+    the other peers. peers: {peer: heading}, in the order of the columns. extra_words: {peer: [word]}, with {baton} for
+    its program. derive: adds to the values of a run."""
+    directory = (args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parent / "build/release/bench"))
+    directory = directory.resolve()
+    baton = directory / f"baton_{suite}"
+    if not os.access(baton, os.X_OK):
+        sys.exit(f"{suite}/run: not built: {baton}")
+    report = args.json or directory.parent / f"bench-results/{suite}.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    rounds = rounds if args.rounds is None else args.rounds
+
+    begin, load_before = time.monotonic(), os.getloadavg()[0]
+    go, version = build_go(suite, report.parent)
+    missing = {} if go else {"go": version}
+    everything = {"baton": baton, "go": go}
+    for peer, name in programs.items():
+        there = os.access(directory / name, os.X_OK)
+        everything[peer] = directory / name if there else None
+        if not there:
+            missing[peer] = "not installed"
+    measurements, named = selected(measurements, rows, args.only)
+    if not measurements:
+        sys.exit(f"{suite}/run: nothing is called {args.only}")
+    versions = ", ".join([version] + [peers[p] for p in programs])
+    print(f"{suite}: baton beside {versions}, in turns; rounds: {rounds}", flush=True)
+    words = {peer: [w.format(baton=baton) for w in extra] for peer, extra in (extra_words or {}).items()}
+    raw = run_all(measurements, rounds, everything, words, derive)
+    results = fill([r for r in rows if isinstance(r, str) or r.measurement in named], measurements, raw, missing)
+    lines = [r for r in results if not isinstance(r, str)]
+    report.write_text(json.dumps({"peers": versions, "rounds": rounds, "load_average_before": load_before,
+                                  "rows": lines, "raw": raw}) + "\n")
+    if args.smoke:
+        empty = [r["what"] for r in lines if r["figures"]["baton"] is None and r["metric"] != "ratio"]
+        if empty:
+            sys.exit(f"{suite}/run: nothing measured: " + ", ".join(empty))
+    print_table(results, peers, shown)
+    judged = [r for r in lines if r["met"] is not None]
+    met = sum(r["met"] for r in judged)
+    print(f"\n{met} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average {load_before:.1f} "
+          f"before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every value in "
+          f"{os.path.relpath(report)}")
+    if args.quick:
+        print("--quick: too few rounds and calls to be quoted")

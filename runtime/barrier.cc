@@ -1,0 +1,70 @@
+// Everything is under one lock.
+//
+//   arrive     takes n off the missing; makes it zero: the caller runs the completion function, without
+//              the lock, and then
+//   complete   begins the next phase: its number, its missing; takes and claims all who wait, unlocks,
+//              readies them.
+//   wait       the phase is over: return. Otherwise join the list, park.
+//   time-out   under the lock leave the list.
+//
+// While the completion function runs nobody is missing, so an arrival then is one too many and aborts;
+// somebody who arrived before may still come to wait, and finds the old phase.
+//
+// Destruction: nobody sees a phase's end but under the lock, which complete() has unlocked by then (one
+// exchange; after it only the lock's address is used). What follows touches waiters, whose strands are
+// still inside wait().
+#include <baton/runtime/barrier.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/park.h>
+
+namespace baton::detail {
+
+namespace platform = sched::platform;
+
+barrier_core::barrier_core(std::ptrdiff_t expected) noexcept : expected_(expected), missing_(expected) {
+  if (expected < 0) sched::fatal("barrier: %td participants", expected);
+}
+
+bool barrier_core::arrive(std::ptrdiff_t n, bool drop, std::uint64_t* phase) noexcept {
+  const platform::lock_guard guard(lock_);
+  if (n < 1 || n > missing_) sched::fatal("barrier: %td arrive where %td are missing", n, missing_);
+  if (drop) expected_ -= n;
+  missing_ -= n;
+  *phase = phase_;
+  return missing_ == 0;
+}
+
+void barrier_core::complete() noexcept {
+  sched::waiter_list claimed;
+  {
+    const platform::lock_guard guard(lock_);
+    ++phase_;
+    missing_ = expected_;
+    while (sched::waiter* const w = waiters_.claim_front(sched::waiter::signalled)) claimed.push_back(*w);
+  }
+  while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
+}
+
+bool barrier_core::wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept {
+  sched::waiter w;
+  if (!enqueue(w, phase)) {
+    sched::yield_if_due();
+    return true;
+  }
+  if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+  const platform::lock_guard guard(lock_);
+  waiters_.remove(w);
+  return false;
+}
+
+// False: that phase is over, and the waiter is not prepared and in no list.
+bool barrier_core::enqueue(sched::waiter& w, std::uint64_t phase) noexcept {
+  const platform::lock_guard guard(lock_);
+  if (phase_ != phase) return false;
+  w.prepare(sched::wait_reason::barrier);
+  waiters_.push_back(w);
+  return true;
+}
+
+}  // namespace baton::detail

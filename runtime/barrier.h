@@ -1,0 +1,126 @@
+// baton::barrier: a meeting point that can be used again and again. As std::barrier.
+//
+//   baton::barrier rounds(workers, [&]() noexcept { swap(old_grid, new_grid); });
+//   ... in each worker:  compute(part); rounds.arrive_and_wait();      // (S)
+//
+//   who waits in wait()      what is blocked
+//   a fiber                  the fiber only
+//   a plain thread           the thread
+//
+// A phase ends when as many have arrived as are expected. The last of them calls the completion
+// function, then those who wait go on and the next phase begins. What was written before an arrival is
+// visible in the completion function, and what that has written after the wait. An exception from it
+// ends the process.
+//
+// May be destroyed as soon as the last wait of the last phase has returned.
+#pragma once
+
+#include <baton/sched/durations.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+namespace detail {
+
+struct no_completion {
+  void operator()() const noexcept {}
+};
+
+// The barrier without its function. See barrier.cc.
+class barrier_core {
+ public:
+  explicit barrier_core(std::ptrdiff_t expected) noexcept;
+  barrier_core(const barrier_core&) = delete;
+  barrier_core& operator=(const barrier_core&) = delete;
+
+  // n arrivals, which leave the barrier for good if they drop. True: the phase is complete; the caller
+  // has to call complete(). *phase is which one it was.
+  [[nodiscard]] bool arrive(std::ptrdiff_t n, bool drop, std::uint64_t* phase) noexcept;
+  void complete() noexcept;
+  // (S) Until that phase has ended. False: the deadline passed first.
+  bool wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept;
+
+ private:
+  bool enqueue(sched::waiter& w, std::uint64_t phase) noexcept;
+
+  sched::platform::spin_lock lock_;
+  std::ptrdiff_t expected_ ABSL_GUARDED_BY(lock_);  // in the next phase
+  std::ptrdiff_t missing_ ABSL_GUARDED_BY(lock_);   // in this one
+  std::uint64_t phase_ ABSL_GUARDED_BY(lock_) = 0;
+  sched::waiter_list waiters_ ABSL_GUARDED_BY(lock_);
+};
+
+}  // namespace detail
+
+template <class Completion = detail::no_completion>
+class barrier {
+  static_assert(std::is_invocable_v<Completion&>, "the completion function takes no arguments");
+
+ public:
+  // Says which phase somebody has arrived in; good for one wait.
+  class [[nodiscard]] arrival_token {
+   public:
+    arrival_token(arrival_token&&) noexcept = default;
+    arrival_token& operator=(arrival_token&&) noexcept = default;
+
+   private:
+    friend class barrier;
+    explicit arrival_token(std::uint64_t phase) noexcept : phase_(phase) {}
+    std::uint64_t phase_;
+  };
+
+  // Aborts if the number is negative or above max().
+  explicit barrier(std::ptrdiff_t expected, Completion f = Completion()) : core_(expected), f_(std::move(f)) {}
+  barrier(const barrier&) = delete;
+  barrier& operator=(const barrier&) = delete;
+
+  [[nodiscard]] static constexpr std::ptrdiff_t max() noexcept { return std::numeric_limits<std::ptrdiff_t>::max(); }
+
+  // n arrivals at once. Does not wait; the last one switches if the completion function does. Aborts if
+  // n is not positive or more than are missing.
+  arrival_token arrive(std::ptrdiff_t n = 1) noexcept { return arrival_token(arrive_as(n, false)); }
+
+  // (S) Waits until the phase of that arrival has ended.
+  void wait(arrival_token&& token) const noexcept { (void)core_.wait(token.phase_, sched::platform::forever_ns); }
+
+  // (S) The same, for no longer than that. False: it passed first; the arrival counts all the same, and
+  // the token can be waited for again.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(const arrival_token& token, const std::chrono::duration<Rep, Period>& timeout) const {
+    return core_.wait(token.phase_, detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool wait_until(const arrival_token& token,
+                                const std::chrono::time_point<Clock, Duration>& when) const {
+    return core_.wait(token.phase_, detail::deadline_at(when));
+  }
+
+  // (S) wait(arrive()).
+  void arrive_and_wait() noexcept { wait(arrive()); }
+
+  // Arrives for this phase, and is not expected in later ones. Switches only if it is the last one and
+  // the completion function does.
+  void arrive_and_drop() noexcept { (void)arrive_as(1, true); }
+
+ private:
+  std::uint64_t arrive_as(std::ptrdiff_t n, bool drop) noexcept {
+    std::uint64_t phase = 0;
+    if (core_.arrive(n, drop, &phase)) {
+      f_();
+      core_.complete();
+    }
+    return phase;
+  }
+
+  mutable detail::barrier_core core_;
+  [[no_unique_address]] Completion f_;
+};
+
+}  // namespace baton

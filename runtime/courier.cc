@@ -1,0 +1,66 @@
+// A queue of errands under a lock, and one fiber that takes all there are, runs them without the lock,
+// and parks when there are none. Whoever pushes takes `idle_` under the lock, so he alone readies it.
+//
+// Started when it is first needed, by somebody who can be told that there is no memory. An errand that
+// is pushed while the fiber is being made waits in the queue, which the fiber looks at first.
+#include <baton/runtime/courier.h>
+
+#include <baton/runtime/fiber.h>
+
+#include <utility>
+
+namespace baton::detail {
+
+namespace platform = sched::platform;
+
+courier& courier::get() {
+  static courier* const one = new courier;  // never destroyed: its fiber does not end
+  return *one;
+}
+
+void courier::start() {
+  // acquire, release: who sees it started sees nothing else that it would need; to be plain about it.
+  if (started_.load(platform::mo::acquire) || started_.exchange(true, platform::mo::acq_rel)) return;
+  try {
+    go({"timers"}, [this] { serve(); });
+  } catch (...) {
+    started_.store(false, platform::mo::release);
+    throw;
+  }
+}
+
+void courier::push(errand* first, sched::fiber_list& readied) noexcept {
+  errand* last = first;
+  while (last->next_errand != nullptr) last = last->next_errand;
+  sched::strand* idle = nullptr;
+  {
+    const platform::lock_guard hold(lock_);
+    (first_ != nullptr ? last_->next_errand : first_) = first;
+    last_ = last;
+    idle = std::exchange(idle_, nullptr);
+  }
+  if (idle != nullptr) sched::ready_into(idle, readied);
+}
+
+void courier::serve() noexcept {
+  sched::strand* const self = sched::current_strand();
+  for (;;) {
+    errand* todo = nullptr;
+    {
+      const platform::lock_guard hold(lock_);
+      todo = std::exchange(first_, nullptr);
+      if (todo == nullptr) {
+        sched::prepare_park(self, sched::wait_reason::other);
+        idle_ = self;
+      }
+    }
+    if (todo == nullptr) sched::park(self);
+    while (todo != nullptr) {
+      errand* const e = todo;
+      todo = std::exchange(e->next_errand, nullptr);
+      e->run();
+    }
+  }
+}
+
+}  // namespace baton::detail

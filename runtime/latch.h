@@ -1,0 +1,75 @@
+// baton::latch: a counter that goes down once, and opens at zero. As std::latch.
+//
+//   who waits in wait()      what is blocked
+//   a fiber                  the fiber only
+//   a plain thread           the thread
+//
+// What was written before count_down() is visible after the wait() that it ended. May be destroyed as
+// soon as wait() has returned, or try_wait() has said true.
+#pragma once
+
+#include <baton/sched/durations.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace baton {
+
+class latch {
+ public:
+  // Aborts if the number is negative or above max().
+  explicit latch(std::ptrdiff_t expected) noexcept;
+  latch(const latch&) = delete;
+  latch& operator=(const latch&) = delete;
+
+  [[nodiscard]] static constexpr std::ptrdiff_t max() noexcept {
+    return std::numeric_limits<std::ptrdiff_t>::max() >> 1;
+  }
+
+  // Counts n less, and wakes those who wait when that makes zero. Never switches. Aborts if n is
+  // negative or more than what is left.
+  void count_down(std::ptrdiff_t n = 1) noexcept;
+
+  // Whether the counter is zero. Never switches.
+  [[nodiscard]] bool try_wait() const noexcept {
+    // acquire: pairs with the release in count_down().
+    return word_.load(sched::platform::mo::acquire) == 0;
+  }
+
+  // (S) Waits until the counter is zero.
+  void wait() const noexcept { (void)wait_deadline(sched::platform::forever_ns); }
+
+  // (S) The same, for no longer than that. False: it passed first.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) const {
+    return wait_deadline(detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) const {
+    return wait_deadline(detail::deadline_at(when));
+  }
+
+  // (S) count_down(n), then wait().
+  void arrive_and_wait(std::ptrdiff_t n = 1) noexcept {
+    count_down(n);
+    wait();
+  }
+
+ private:
+  static constexpr std::int64_t waiting_bit = 1;  // waiters_ is not empty
+  static constexpr std::int64_t one = 2;          // the counter is the rest
+
+  bool wait_deadline(std::int64_t deadline_ns) const noexcept;
+  bool enqueue(sched::waiter& w) const noexcept;
+  void take_waiters(sched::waiter_list& claimed) noexcept;
+
+  mutable sched::platform::atomic<std::int64_t> word_;
+  mutable sched::platform::spin_lock list_lock_;
+  mutable sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
+};
+
+}  // namespace baton

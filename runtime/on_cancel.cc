@@ -1,0 +1,55 @@
+// A subscription to the context (netpoll/cancellation.h), whose cancelled() must be brief and so starts a
+// fiber.
+//
+//   watch    subscribe. Done already: start the fiber here.
+//   end      unsubscribe, which waits for a cancelled() under way: after it either the fiber has been
+//            started, or it never will be. Started: wait until it has ended.
+//
+// The fiber destroys the function before it says that it has ended: what the function refers to may be
+// gone after the on_cancel is. It shares the rest with the on_cancel, which the function may destroy
+// itself; the fiber's id tells.
+#include <baton/runtime/on_cancel.h>
+
+#include <baton/runtime/fiber.h>
+#include <baton/sched/fatal.h>
+#include <baton/sched/spawn.h>
+
+#include <new>
+
+namespace baton::detail {
+
+namespace mo = sched::platform::mo;
+
+void cancel_call::watch(const context& ctx) {
+  source_ = ctx.as_cancellation();
+  if (source_ == nullptr || source_->subscribe(*this)) return;
+  source_ = nullptr;
+  start();
+}
+
+void cancel_call::end() {
+  if (source_ != nullptr) source_->unsubscribe(*this);
+  if (!started_) return;
+  // relaxed: only whether it is our own.
+  const std::uint64_t self = sched::current_fiber_id();
+  if (self == 0 || caller_.load(mo::relaxed) != self) ended_.wait();
+}
+
+void cancel_call::cancelled() noexcept {
+  try {
+    start();
+  } catch (const std::bad_alloc&) {
+    sched::fatal("on_cancel: no memory for the function's fiber");
+  }
+}
+
+void cancel_call::start() {
+  go([self = shared_from_this()] {
+    self->caller_.store(sched::current_fiber_id(), mo::relaxed);
+    self->call();
+    self->ended_.set();
+  });
+  started_ = true;
+}
+
+}  // namespace baton::detail

@@ -1,0 +1,82 @@
+// baton::on_cancel: calls a function when a context is done.
+//
+//   const baton::on_cancel hang_up(ctx, [&] { line.close(); });
+//   …                                  // here hang_up ends: from now on line is ours alone again
+//
+// The function runs at most once, in a fiber of its own, as soon as the context is cancelled or its
+// deadline has passed; if that is so already, at once. It may wait. An exception that escapes it ends
+// the process, as with go().
+#pragma once
+
+#include <baton/netpoll/cancellation.h>
+#include <baton/runtime/context.h>
+#include <baton/runtime/event.h>
+#include <baton/sched/platform/atomic.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+namespace detail {
+
+// Shared by the on_cancel and the fiber. See on_cancel.cc.
+class cancel_call : public net::cancellation::node, public std::enable_shared_from_this<cancel_call> {
+ public:
+  virtual ~cancel_call() = default;
+  void watch(const context& ctx);
+  // (S) Afterwards the function does not run, and is gone.
+  void end();
+
+ private:
+  void cancelled() noexcept override;
+  void start();
+  virtual void call() = 0;  // and destroys the function
+
+  std::shared_ptr<net::cancellation> source_;
+  bool started_ = false;  // written before unsubscribe() returns
+  sched::platform::atomic<std::uint64_t> caller_{0};
+  event ended_;
+};
+
+template <class F>
+class cancel_function final : public cancel_call {
+ public:
+  template <class Given>
+  explicit cancel_function(Given&& f) : f_(std::in_place, std::forward<Given>(f)) {}
+
+ private:
+  void call() override {
+    std::invoke(std::move(*f_));
+    f_.reset();
+  }
+  std::optional<F> f_;
+};
+
+}  // namespace detail
+
+class [[nodiscard]] on_cancel {
+ public:
+  // Throws std::bad_alloc.
+  template <class F>
+  on_cancel(const context& ctx, F&& f)
+      : call_(std::make_shared<detail::cancel_function<std::decay_t<F>>>(std::forward<F>(f))) {
+    static_assert(std::is_invocable_v<std::decay_t<F>>, "the function of on_cancel takes no arguments");
+    call_->watch(ctx);
+  }
+  on_cancel(const on_cancel&) = delete;
+  on_cancel& operator=(const on_cancel&) = delete;
+
+  // (S) If the context is not done, the function is never called. If it is being called, or about to be,
+  // waits for its end; but not if it is the function itself that destroys this.
+  ~on_cancel() { call_->end(); }
+
+ private:
+  std::shared_ptr<detail::cancel_call> call_;
+};
+
+}  // namespace baton

@@ -1,0 +1,256 @@
+// The cases of a select: what on_receive(), on_send(), on_timeout(), on_done(), otherwise() and when()
+// of select.h return. A case is a small object that select() fills an entry from, and that runs its
+// function if it was the one.
+//
+// As long as it is only passed to select(), a case refers to what it was made from. own() makes it
+// independent, for a selector that keeps it.
+#pragma once
+
+#include <baton/runtime/channel.h>
+#include <baton/runtime/context.h>
+#include <baton/runtime/select_core.h>
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace baton::detail {
+
+template <class Case>
+concept select_case = requires(std::remove_reference_t<Case>& c, select_entry& e, bool ok) {
+  c.describe(e);  // may be called again after run(), for the next wait
+  c.run(ok);
+  c.own();
+};
+
+// A channel of the caller's, or a handle of our own.
+class channel_reference {
+ public:
+  template <class T>
+  explicit channel_reference(const channel<T>& c) noexcept : core_(c.core()) {}
+  template <class T>
+  explicit channel_reference(channel<T>&& c) noexcept : core_(c.core()) {
+    own();
+  }
+  channel_reference(channel_reference&& other) noexcept
+      : core_(other.core_), owned_(std::exchange(other.owned_, false)) {}
+  channel_reference& operator=(channel_reference&&) = delete;
+  ~channel_reference() {
+    if (owned_) core_->release();
+  }
+
+  void own() noexcept {
+    if (!owned_) core_->retain();
+    owned_ = true;
+  }
+  [[nodiscard]] channel_core* core() const noexcept { return core_; }
+
+ private:
+  channel_core* core_;
+  bool owned_ = false;
+};
+
+template <class T, class F>
+class receive_case {
+ public:
+  receive_case(channel_reference c, F f) : channel_(std::move(c)), f_(std::move(f)) {}
+
+  void describe(select_entry& e) noexcept {
+    e.what = select_entry::kind::receive;
+    e.channel = channel_.core();
+    e.element = std::addressof(out_);
+  }
+  // The function may use this case again, so what was received is not left in it.
+  void run(bool) {
+    std::optional<T> received = std::exchange(out_, std::nullopt);
+    std::invoke(f_, std::move(received));
+  }
+  void own() noexcept { channel_.own(); }
+
+ private:
+  channel_reference channel_;
+  F f_;
+  std::optional<T> out_;
+};
+
+// A value that is moved from if it is sent. One that cannot be told from its copies is sent as often as
+// the case is chosen; any other once, then the case is never ready again.
+template <class T, class F>
+class send_case {
+ public:
+  send_case(channel_reference c, T& value, F f)
+      : channel_(std::move(c)), value_(std::addressof(value)), f_(std::move(f)) {}
+  send_case(send_case&& other)
+      : channel_(std::move(other.channel_)),
+        value_(other.value_),
+        f_(std::move(other.f_)),
+        own_(std::move(other.own_)) {
+    if (own_.has_value()) value_ = std::addressof(*own_);
+  }
+
+  void describe(select_entry& e) noexcept {
+    if (value_ == nullptr) return;
+    e.what = select_entry::kind::send;
+    e.channel = channel_.core();
+    e.element = value_;
+  }
+  void run(bool sent) {
+    if (sent && own_.has_value() && !std::is_trivially_copyable_v<T>) {
+      value_ = nullptr;
+      own_.reset();
+    }
+    std::invoke(f_, sent);
+  }
+  void own() {
+    channel_.own();
+    own_.emplace(std::move(*value_));
+    value_ = std::addressof(*own_);
+  }
+
+ private:
+  channel_reference channel_;
+  T* value_;
+  F f_;
+  std::optional<T> own_;
+};
+
+// A value of which a copy is sent.
+template <class T, class F>
+class send_copy_case {
+ public:
+  send_copy_case(channel_reference c, const T& value, F f)
+      : channel_(std::move(c)), value_(std::addressof(value)), f_(std::move(f)) {}
+  send_copy_case(send_copy_case&& other)
+      : channel_(std::move(other.channel_)),
+        value_(other.value_),
+        f_(std::move(other.f_)),
+        own_(std::move(other.own_)) {
+    if (own_.has_value()) value_ = std::addressof(*own_);
+  }
+
+  void describe(select_entry& e) noexcept {
+    e.what = select_entry::kind::send;
+    e.channel = channel_.core();
+    e.element = this;
+    e.make = [](void* of) -> void* {
+      auto& self = *static_cast<send_copy_case*>(of);
+      // What is still there was made for a wait that ended otherwise, and may be older than the value.
+      return std::addressof(self.copy_.emplace(*self.value_));
+    };
+  }
+  void run(bool sent) {
+    copy_.reset();
+    std::invoke(f_, sent);
+  }
+  void own() {
+    channel_.own();
+    own_.emplace(*value_);
+    value_ = std::addressof(*own_);
+  }
+
+ private:
+  channel_reference channel_;
+  const T* value_;
+  F f_;
+  std::optional<T> copy_;
+  std::optional<T> own_;
+};
+
+// A duration that counts from the start of the wait (kind timeout), or a point in time (deadline).
+template <class F>
+class timeout_case {
+ public:
+  timeout_case(select_entry::kind kind, std::int64_t ns, F f) : kind_(kind), ns_(ns), f_(std::move(f)) {}
+
+  void describe(select_entry& e) const noexcept {
+    e.what = kind_;
+    e.ns = ns_;
+  }
+  void run(bool) { std::invoke(f_); }
+  void own() noexcept {}
+
+ private:
+  select_entry::kind kind_;
+  std::int64_t ns_;
+  F f_;
+};
+
+template <class F>
+class done_case {
+ public:
+  done_case(const context& ctx, F f) : ctx_(std::addressof(ctx)), f_(std::move(f)) {}
+  done_case(context&& ctx, F f) : own_(std::move(ctx)), f_(std::move(f)) {}
+
+  void describe(select_entry& e) const noexcept {
+    e.what = select_entry::kind::done;
+    e.ctx = ctx_ != nullptr ? ctx_ : std::addressof(own_);
+  }
+  void run(bool) { std::invoke(f_); }
+  void own() noexcept {
+    if (ctx_ != nullptr) own_ = *std::exchange(ctx_, nullptr);
+  }
+
+ private:
+  const context* ctx_ = nullptr;  // the caller's
+  context own_;
+  F f_;
+};
+
+template <class F>
+class otherwise_case {
+ public:
+  explicit otherwise_case(F f) : f_(std::move(f)) {}
+
+  void describe(select_entry& e) const noexcept { e.what = select_entry::kind::otherwise; }
+  void run(bool) { std::invoke(f_); }
+  void own() noexcept {}
+
+ private:
+  F f_;
+};
+
+template <class Case>
+class when_case {
+ public:
+  when_case(bool enabled, Case c) : enabled_(enabled), case_(std::move(c)) {}
+
+  void describe(select_entry& e) {
+    if (enabled_) case_.describe(e);
+  }
+  void run(bool ok) { case_.run(ok); }
+  void own() {
+    if (enabled_) case_.own();
+  }
+
+ private:
+  bool enabled_;
+  Case case_;
+};
+
+// One of them, without its type. In its own place: it may hold references into itself.
+class any_case {
+ public:
+  any_case() = default;
+  any_case(const any_case&) = delete;
+  any_case& operator=(const any_case&) = delete;
+  virtual ~any_case() = default;
+  virtual void describe(select_entry& e) = 0;
+  virtual void run(bool ok) = 0;
+};
+
+template <class Case>
+class owned_case final : public any_case {
+ public:
+  explicit owned_case(Case c) : case_(std::move(c)) { case_.own(); }
+  void describe(select_entry& e) override { case_.describe(e); }
+  void run(bool ok) override { case_.run(ok); }
+
+ private:
+  Case case_;
+};
+
+}  // namespace baton::detail

@@ -1,0 +1,223 @@
+// One word (shared_mutex.h): a writer's bit, the number of readers, waiting, woken. Two lists, of the
+// writers and of the readers that wait, under list_lock_; waiting is set and cleared under it only.
+//
+//   lock_shared    neither writer nor waiting: CAS + 1 reader. Otherwise, under list_lock_, CAS waiting
+//                  in while one of the two is set, join the readers; who wakes us has counted us.
+//   lock           nobody holds it: CAS + writer, past those who wait (a woken writer clears woken).
+//                  Otherwise, under list_lock_, CAS waiting in while somebody holds it; join the
+//                  writers; wait. Woken: again from the start, and join at the front if somebody was
+//                  faster. Handed over: done.
+//   unlock         nobody waits, or a woken writer competes already and no reader waits: CAS - writer.
+//                  Otherwise pass on: all readers that wait are counted and claimed; only if there is
+//                  none, a writer is.
+//   unlock_shared  not the last, or nobody waits, or a woken writer competes: CAS - 1 reader. Otherwise
+//                  pass on: to a writer; if there is none any more (its time was up), to the readers.
+//   pass on        under list_lock_, still as an owner. To readers: the word gets their number at once.
+//                  To a writer that has waited for 1 ms: the word becomes "writer" at once. To another
+//                  writer: it is claimed, and only after the list's unlock the word is freed and woken
+//                  set in one step, so the writer competes with whoever comes along.
+//   time-out       under list_lock_ leave the list. If that was the last writer and readers hold the
+//                  lock, nothing holds up the readers behind it any more: they are let in.
+//
+// Nobody is forgotten. Say that somebody waits. If the lock is held and woken is not set, its last owner
+// passes it on. If woken is set, that writer will either own the lock, and pass it on; or find it held,
+// and join the list, which clears woken. If it is free, then woken is set: whoever frees it with waiting
+// set, sets woken. Readers wait only while a writer owns the lock, waits, or was woken; what ends the
+// last of these conditions (unlock, leaving the list) lets them in.
+//
+// Starvation: readers do not pass a waiting writer, and a writer's unlock lets all readers in, so each
+// side waits for one turn of the other; writers among themselves as in mutex.cc.
+//
+// Destruction: the step that frees the lock is the last access to it in each path. Where the lock is
+// handed over, the list's unlock is, and the heirs, who hold it then, have not been readied yet. What
+// follows touches waiters only, whose strands are still inside their calls.
+//
+// Rejected: a mutex for the writers and a count for the readers, as in Go: after the word is free, the
+// mutex still has to be unlocked, which the destruction rule forbids.
+#include <baton/runtime/shared_mutex.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/park.h>
+#include <baton/sched/platform/clock.h>
+
+namespace baton {
+
+namespace mo = sched::platform::mo;
+
+namespace {
+constexpr std::int64_t starving_after_ns = 1'000'000;
+constexpr std::uint32_t handed_over = sched::waiter::first_free;
+}  // namespace
+
+struct shared_mutex::lock_waiter : sched::waiter {
+  explicit lock_waiter(std::uint64_t ticks) noexcept : since(ticks) {}
+  const std::uint64_t since;  // of a writer: when it came first; kept over the times it is woken in vain
+};
+
+bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
+  bool was_woken = false;
+  std::uint64_t since = 0;
+  // As in mutex: who always finds the lock free must not keep its P for ever.
+  sched::yield_if_due();
+  for (;;) {
+    std::uint32_t seen = word_.load(mo::relaxed);
+    while (!held(seen)) {
+      const std::uint32_t mine = (seen | writer_bit) & ~(was_woken ? woken_bit : 0U);
+      // acquire: pairs with the release of the last owner.
+      if (word_.compare_exchange_weak(seen, mine, mo::acquire, mo::relaxed)) return true;
+    }
+    if (since == 0) since = sched::platform::ticks();
+    lock_waiter w(since);
+    w.prepare(sched::wait_reason::shared_mutex);
+    if (!enqueue_writer(w, was_woken)) {
+      sched::cancel_park(w.who());
+      continue;
+    }
+    const std::uint32_t outcome = w.wait(deadline_ns);
+    if (outcome == handed_over) return true;
+    if (outcome == sched::waiter::timed_out) {
+      leave(w, true);
+      return false;
+    }
+    was_woken = true;
+  }
+}
+
+bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
+  sched::yield_if_due();
+  for (;;) {
+    if (try_lock_shared()) return true;
+    lock_waiter w(0);
+    w.prepare(sched::wait_reason::shared_mutex);
+    if (!enqueue_reader(w)) {
+      sched::cancel_park(w.who());
+      continue;
+    }
+    if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+    leave(w, false);
+    return false;
+  }
+}
+
+// False: nobody holds the lock, and the waiter is in no list.
+bool shared_mutex::enqueue_writer(lock_waiter& w, bool was_woken) noexcept {
+  const sched::platform::lock_guard guard(list_lock_);
+  std::uint32_t seen = word_.load(mo::relaxed);
+  do {
+    if (!held(seen)) return false;
+    // relaxed: the lists are ordered by their lock, which the last owner takes when it sees the bit.
+  } while (!word_.compare_exchange_weak(seen, (seen | waiting_bit) & ~(was_woken ? woken_bit : 0U), mo::relaxed,
+                                        mo::relaxed));
+  if (was_woken) {
+    waiting_writers_.push_front(w);
+  } else {
+    waiting_writers_.push_back(w);
+  }
+  return true;
+}
+
+// False: the reader need not wait any more, and is in no list.
+bool shared_mutex::enqueue_reader(lock_waiter& w) noexcept {
+  const sched::platform::lock_guard guard(list_lock_);
+  std::uint32_t seen = word_.load(mo::relaxed);
+  do {
+    if ((seen & (writer_bit | waiting_bit)) == 0) return false;
+  } while (!word_.compare_exchange_weak(seen, seen | waiting_bit, mo::relaxed, mo::relaxed));
+  waiting_readers_.push_back(w);
+  return true;
+}
+
+// A waiter whose time is up: it may be in the list, or have been taken off already.
+void shared_mutex::leave(lock_waiter& w, bool writer) noexcept {
+  sched::waiter_list granted;
+  {
+    const sched::platform::lock_guard guard(list_lock_);
+    (writer ? waiting_writers_ : waiting_readers_).remove(w);
+    // acquire: what the last writer wrote goes on from here, by ready(), to readers that are let in.
+    const std::uint32_t seen = word_.load(mo::acquire);
+    std::uint32_t more = 0;
+    // Held by readers, the last of whom would have to come here before they go: waiting is set.
+    if (waiting_writers_.empty() && !waiting_readers_.empty() && (seen & (writer_bit | woken_bit)) == 0) {
+      more = claim_readers(granted);
+    }
+    // relaxed: as above.
+    if (more != 0) word_.fetch_add(more * one_reader, mo::relaxed);
+    if (nobody_waits()) word_.fetch_and(~waiting_bit, mo::relaxed);
+  }
+  while (sched::waiter* const r = granted.pop_front()) sched::ready(r->who());
+}
+
+// Takes off all readers. How many there were whose time is not up, which are in `granted`.
+std::uint32_t shared_mutex::claim_readers(sched::waiter_list& granted) noexcept {
+  std::uint32_t n = 0;
+  while (sched::waiter* const w = waiting_readers_.claim_front(handed_over)) {
+    granted.push_back(*w);
+    ++n;
+  }
+  return n;
+}
+
+void shared_mutex::release_slow(bool by_writer) noexcept {
+  const std::uint32_t mine = by_writer ? writer_bit : one_reader;
+  std::uint32_t seen = word_.load(mo::relaxed);
+  for (;;) {
+    if (by_writer && (seen & writer_bit) == 0) {
+      sched::fatal("unlock of a shared_mutex that is not locked for writing");
+    }
+    if (!by_writer && seen < one_reader) sched::fatal("unlock_shared of a shared_mutex that nobody reads");
+    if (must_pass_on(seen, by_writer)) {
+      if (pass_on(by_writer)) return;
+      seen = word_.load(mo::relaxed);
+      // release: pairs with the acquire of the next owner. Nothing of *this is touched after it.
+    } else if (word_.compare_exchange_weak(seen, seen - mine, mo::release, mo::relaxed)) {
+      return;
+    }
+  }
+}
+
+// Releases to those who wait. False: there is nobody any more, or others read as well; nothing is done.
+bool shared_mutex::pass_on(bool by_writer) noexcept {
+  sched::waiter_list granted;
+  sched::strand* competitor = nullptr;
+  {
+    const sched::platform::lock_guard guard(list_lock_);
+    // acquire: what the other readers released goes on from here, by ready() or the stores below.
+    if (!must_pass_on(word_.load(mo::acquire), by_writer)) return false;
+    // From here on nobody else changes the word: no reader joins while waiting is set, no writer while
+    // we own the lock, and waiting is guarded by list_lock_.
+    std::uint32_t readers = by_writer ? claim_readers(granted) : 0;
+    bool hand_over = false;
+    sched::waiter* w = nullptr;
+    if (readers == 0) {
+      const std::uint64_t now = sched::platform::ticks();
+      while (w == nullptr && !waiting_writers_.empty()) {
+        w = waiting_writers_.pop_front();
+        const std::uint64_t age = now - static_cast<const lock_waiter*>(w)->since;
+        hand_over = age >= sched::platform::ticks_of_ns(starving_after_ns);
+        if (!w->claim(hand_over ? handed_over : sched::waiter::signalled)) w = nullptr;
+      }
+    }
+    if (readers == 0 && w == nullptr) readers = claim_readers(granted);
+    const std::uint32_t others = nobody_waits() ? 0 : waiting_bit;
+    if (readers != 0) {
+      // release: pairs with the acquire of later owners, as in the other paths.
+      word_.store(readers * one_reader | others, mo::release);
+    } else if (w != nullptr && hand_over) {
+      word_.store(writer_bit | others, mo::release);
+      granted.push_back(*w);
+    } else {
+      if (others == 0) word_.fetch_and(~waiting_bit, mo::relaxed);
+      if (w == nullptr) return false;
+      competitor = w->who();
+    }
+  }
+  if (competitor != nullptr) {
+    // release: pairs with the acquire of the next owner. The last access.
+    word_.fetch_add(woken_bit - (by_writer ? writer_bit : one_reader), mo::release);
+    sched::ready(competitor);
+  }
+  while (sched::waiter* const heir = granted.pop_front()) sched::ready(heir->who());
+  return true;
+}
+
+}  // namespace baton

@@ -1,0 +1,154 @@
+// baton::shared_mutex: a lock that many may share for reading, or one hold for writing.
+//
+//   who waits in lock(), lock_shared()   what is blocked
+//   a fiber                              the fiber only; its thread and P run others
+//   a plain thread                       the thread
+//
+// Works with std::shared_lock, std::unique_lock, std::lock_guard and std::scoped_lock, between fibers
+// and plain threads in any mixture. Neither side starves: while a writer waits, new readers queue up
+// behind it; when a writer unlocks, all readers that wait then come in before the next writer. Among
+// writers a free lock may be taken past those who wait; whoever has waited for 1 ms gets it handed
+// over, in order of arrival.
+//
+// Not recursive: also a fiber that reads twice can wait for itself, if a writer came in between. The
+// owners are not recorded; only the unlock of what nobody holds in that mode is noticed, and aborts.
+// It may be destroyed as soon as the last unlock() or unlock_shared() has released it, also by whoever
+// could lock and unlock it meanwhile.
+#pragma once
+
+#include <baton/sched/durations.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+
+#include <cstdint>
+
+namespace baton {
+
+class shared_mutex {
+ public:
+  constexpr shared_mutex() noexcept = default;
+  shared_mutex(const shared_mutex&) = delete;
+  shared_mutex& operator=(const shared_mutex&) = delete;
+
+  // (S) Waits until nobody holds it, and takes it for writing.
+  void lock() noexcept {
+    std::uint32_t expected = 0;
+    // acquire: pairs with the release in unlock() and unlock_shared().
+    if (!word_.compare_exchange_strong(expected, writer_bit, sched::platform::mo::acquire,
+                                       sched::platform::mo::relaxed)) [[unlikely]] {
+      lock_slow(sched::platform::forever_ns);
+    }
+  }
+
+  // Takes it for writing if nobody holds it. Never waits, never fails without reason.
+  [[nodiscard]] bool try_lock() noexcept {
+    std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
+    while (!held(seen)) {
+      // acquire: as in lock().
+      if (word_.compare_exchange_weak(seen, seen | writer_bit, sched::platform::mo::acquire,
+                                      sched::platform::mo::relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // (S) As lock(), but give up after that time: false. What is free is taken even if the time is zero
+  // or past.
+  template <class Rep, class Period>
+  [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& timeout) {
+    return try_lock() || lock_slow(detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool try_lock_until(const std::chrono::time_point<Clock, Duration>& when) {
+    return try_lock() || lock_slow(detail::deadline_at(when));
+  }
+
+  // Frees it. Never switches. Aborts if it is not held for writing.
+  void unlock() noexcept {
+    std::uint32_t expected = writer_bit;
+    // release: pairs with the acquire of the next lock() or lock_shared().
+    if (!word_.compare_exchange_strong(expected, 0, sched::platform::mo::release, sched::platform::mo::relaxed))
+        [[unlikely]] {
+      release_slow(true);
+    }
+  }
+
+  // (S) Waits until no writer holds it, or waits for it, and takes it for reading.
+  void lock_shared() noexcept {
+    if (!try_lock_shared()) [[unlikely]]
+      lock_shared_slow(sched::platform::forever_ns);
+  }
+
+  // Takes it for reading if no writer holds it or waits for it. Never waits.
+  [[nodiscard]] bool try_lock_shared() noexcept {
+    std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
+    while ((seen & (writer_bit | waiting_bit)) == 0) {
+      // acquire: pairs with the release in unlock().
+      if (word_.compare_exchange_weak(seen, seen + one_reader, sched::platform::mo::acquire,
+                                      sched::platform::mo::relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // (S) As lock_shared(), but give up after that time: false.
+  template <class Rep, class Period>
+  [[nodiscard]] bool try_lock_shared_for(const std::chrono::duration<Rep, Period>& timeout) {
+    return try_lock_shared() || lock_shared_slow(detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool try_lock_shared_until(const std::chrono::time_point<Clock, Duration>& when) {
+    return try_lock_shared() || lock_shared_slow(detail::deadline_at(when));
+  }
+
+  // Ends the caller's reading. Never switches. Aborts if nobody reads.
+  void unlock_shared() noexcept {
+    std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
+    // The last reader has to look after those who wait; so has whoever finds that there is no reader.
+    while (seen >= 2 * one_reader || (seen & ~woken_bit) == one_reader) {
+      // release: pairs with the acquire in lock().
+      if (word_.compare_exchange_weak(seen, seen - one_reader, sched::platform::mo::release,
+                                      sched::platform::mo::relaxed)) {
+        return;
+      }
+    }
+    release_slow(false);
+  }
+
+ private:
+  struct lock_waiter;
+
+  static constexpr std::uint32_t writer_bit = 1;   // a writer owns it; then there are no readers
+  static constexpr std::uint32_t waiting_bit = 2;  // waiters_ is not empty
+  static constexpr std::uint32_t woken_bit = 4;    // one writer was woken, and competes
+  static constexpr std::uint32_t one_reader = 8;   // the number of readers is the rest
+
+  static constexpr bool held(std::uint32_t word) noexcept { return (word & writer_bit) != 0 || word >= one_reader; }
+
+  // Whether who releases the lock, of which he saw this word, has to look after those who wait.
+  static constexpr bool must_pass_on(std::uint32_t word, bool by_writer) noexcept {
+    return (by_writer || word < 2 * one_reader) && (word & (waiting_bit | woken_bit)) == waiting_bit;
+  }
+
+  bool lock_slow(std::int64_t deadline_ns) noexcept;
+  bool lock_shared_slow(std::int64_t deadline_ns) noexcept;
+  void release_slow(bool by_writer) noexcept;
+  bool pass_on(bool by_writer) noexcept;
+  bool enqueue_writer(lock_waiter& w, bool was_woken) noexcept;
+  bool enqueue_reader(lock_waiter& w) noexcept;
+  void leave(lock_waiter& w, bool writer) noexcept;
+  std::uint32_t claim_readers(sched::waiter_list& granted) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_);
+  [[nodiscard]] bool nobody_waits() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_) {
+    return waiting_readers_.empty() && waiting_writers_.empty();
+  }
+
+  sched::platform::atomic<std::uint32_t> word_{0};
+  sched::platform::spin_lock list_lock_;
+  sched::waiter_list waiting_writers_ ABSL_GUARDED_BY(list_lock_);
+  sched::waiter_list waiting_readers_ ABSL_GUARDED_BY(list_lock_);
+};
+
+}  // namespace baton

@@ -1,0 +1,141 @@
+// Children are detached fibers, and a number under a lock.
+//
+//   spawn     room below the limit: count, start the fiber. Otherwise join those who wait for room; who
+//             wakes us has counted us. No memory: count back, as if the child had ended.
+//   child     call; note the first failure and cancel; destroy the function; count back.
+//   count     under the lock: one less. Room for somebody who waits for it: count and claim him. Nobody
+//   back      runs: claim all who wait for the end. After the lock ready them.
+//   wait      under the lock: nobody runs: return. Otherwise join the list, park.
+//   time-out  under the lock leave the list.
+//
+// Somebody who waits for room does so only while children run, so the number is zero only if nobody
+// waits for room.
+//
+// Destruction: the child's last access to the group is the lock's unlock (one exchange; after it only the
+// lock's address is used), and wait() looks under the lock. A failure is noted, and the context cancelled,
+// by a child that still counts.
+#include <baton/runtime/task_group.h>
+
+#include <baton/runtime/errors.h>
+#include <baton/sched/fatal.h>
+#include <baton/sched/park.h>
+
+#include <string>
+
+namespace baton {
+
+namespace platform = sched::platform;
+
+task_group::~task_group() {
+  ctx_.cancel(absl::CancelledError("the task group has ended"));
+  static_cast<void>(wait_deadline(platform::forever_ns));
+  const platform::lock_guard hold(lock_);
+  if (exception_ == nullptr || thrown_) return;
+  char what[256];
+  detail::describe_exception(exception_, what, sizeof what);
+  sched::warn("task_group: nobody waited for the exception of a child: %s", what);
+}
+
+absl::Status task_group::wait() {
+  static_cast<void>(wait_deadline(platform::forever_ns));
+  absl::Status status;
+  std::exception_ptr exception;
+  {
+    const platform::lock_guard hold(lock_);
+    status = status_;
+    exception = exception_;
+    thrown_ = true;
+  }
+  if (exception != nullptr) std::rethrow_exception(exception);
+  return status;
+}
+
+bool task_group::wait_deadline(std::int64_t deadline_ns) noexcept {
+  sched::waiter w;
+  if (!enqueue(w)) {
+    sched::yield_if_due();
+    return true;
+  }
+  if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+  const platform::lock_guard hold(lock_);
+  waiting_for_end_.remove(w);
+  return false;
+}
+
+// False: nobody runs, and the waiter is not prepared and in no list.
+bool task_group::enqueue(sched::waiter& w) noexcept {
+  const platform::lock_guard hold(lock_);
+  if (running_ == 0) return false;
+  w.prepare(sched::wait_reason::wait_group);
+  waiting_for_end_.push_back(w);
+  return true;
+}
+
+void task_group::begin_child() {
+  sched::waiter w;
+  if (enqueue_for_room(w)) w.wait();
+}
+
+// False: there is room, the child is counted, and the waiter is not prepared and in no list.
+bool task_group::enqueue_for_room(sched::waiter& w) noexcept {
+  const platform::lock_guard hold(lock_);
+  if (running_ < limit_) {
+    ++running_;
+    return false;
+  }
+  w.prepare(sched::wait_reason::semaphore);
+  waiting_for_room_.push_back(w);
+  return true;
+}
+
+void task_group::let_in(sched::waiter_list& claimed) noexcept {
+  while (running_ < limit_) {
+    sched::waiter* const w = waiting_for_room_.claim_front(sched::waiter::signalled);
+    if (w == nullptr) return;
+    claimed.push_back(*w);
+    ++running_;
+  }
+}
+
+void task_group::child_ended() noexcept {
+  sched::waiter_list claimed;
+  {
+    const platform::lock_guard hold(lock_);
+    --running_;
+    let_in(claimed);
+    if (running_ == 0) {
+      while (sched::waiter* const w = waiting_for_end_.claim_front(sched::waiter::signalled)) claimed.push_back(*w);
+    }
+  }
+  while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
+}
+
+void task_group::set_limit(int children) {
+  if (children == 0) sched::fatal("task_group: a limit of 0");
+  sched::waiter_list claimed;
+  {
+    const platform::lock_guard hold(lock_);
+    limit_ = children < 0 ? SIZE_MAX : static_cast<std::size_t>(children);
+    let_in(claimed);
+  }
+  while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
+}
+
+void task_group::failed(absl::Status status, std::exception_ptr exception) noexcept {
+  {
+    const platform::lock_guard hold(lock_);
+    if (failed_) return;
+    failed_ = true;
+    status_ = status;
+    exception_ = exception;
+  }
+  if (exception == nullptr) {
+    ctx_.cancel(std::move(status));
+    return;
+  }
+  char what[256];
+  detail::describe_exception(exception, what, sizeof what);
+  ctx_.cancel(absl::CancelledError(std::string("a task of the group threw: ") + what));
+}
+
+}  // namespace baton

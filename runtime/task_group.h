@@ -1,0 +1,150 @@
+// baton::task_group: fibers that belong together. They are waited for together, and the first that
+// fails cancels the others.
+//
+//   baton::task_group tasks(ctx);
+//   for (const auto& part : parts) {
+//     tasks.spawn([&part](const baton::context& ctx) -> absl::Status { return fetch(part, ctx); });
+//   }
+//   absl::Status first_error = tasks.wait();      // (S)
+//
+// A child is a function of (const context&) or of (), that returns void or absl::Status; it may be
+// move-only. The context is the group's own, below the one that it was made with. A child fails with a
+// status that is not ok, or an exception; the first failure cancels that context, with the status as
+// its cause. A child that has ended leaves nothing behind: a group may run for ever, and see any number
+// of them.
+//
+// All members may be called by several fibers and threads at once; children may spawn more. After
+// wait() the group can be used again, but a failure stays.
+#pragma once
+
+#include <baton/runtime/context.h>
+#include <baton/runtime/fiber.h>
+#include <baton/sched/durations.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+
+#include <absl/status/status.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+class task_group {
+ public:
+  // Throws std::bad_alloc.
+  explicit task_group(const context& parent = context::background()) : ctx_(with_cancel(parent)) {}
+  task_group(const task_group&) = delete;
+  task_group& operator=(const task_group&) = delete;
+
+  // (S) Cancels what still runs, and waits for it. An exception that no wait() has thrown is reported
+  // on stderr.
+  ~task_group();
+
+  // Runs f as a fiber of the group, also when the group has been cancelled: f sees it by the context.
+  // (S) if there is a limit: waits until fewer children run. Throws std::bad_alloc.
+  template <class F>
+  void spawn(F&& f) {
+    using function = std::decay_t<F>;
+    static_assert(std::is_invocable_v<function, const context&> || std::is_invocable_v<function>,
+                  "a task takes a const context&, or nothing");
+    start([this, held = std::optional<function>(std::in_place, std::forward<F>(f))]() mutable {
+      run_child(std::move(*held));
+      held.reset();  // what it refers to may be gone after child_ended()
+      child_ended();
+    });
+  }
+
+  // (S) Waits until no child runs. Throws the exception, or returns the status, of the first that
+  // failed; else ok.
+  absl::Status wait();
+
+  // (S) Waits for no longer than that. Whether no child runs; wait() then says how they ended.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) {
+    return wait_deadline(detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) {
+    return wait_deadline(detail::deadline_at(when));
+  }
+
+  // Cancels the group's context. Waits for nobody. That alone is no failure: wait() returns what the
+  // children make of it.
+  void cancel(absl::Status cause = absl::CancelledError()) { ctx_.cancel(std::move(cause)); }
+
+  // At most so many children run at once; negative: no limit. Applies to those that are spawned from
+  // now on, or wait to be. Zero aborts: spawn() would wait for ever.
+  void set_limit(int children);
+
+  // The context that children get.
+  [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
+
+ private:
+  template <class Child>
+  void start(Child&& child) {
+    begin_child();
+    try {
+      go(std::forward<Child>(child));
+    } catch (...) {
+      child_ended();
+      throw;
+    }
+  }
+
+  template <class F>
+  absl::Status call(F&& f) {
+    const auto invoke = [&]() -> decltype(auto) {
+      if constexpr (std::is_invocable_v<F, const context&>) {
+        return std::invoke(std::forward<F>(f), ctx());
+      } else {
+        return std::invoke(std::forward<F>(f));
+      }
+    };
+    using result = decltype(invoke());
+    static_assert(std::is_void_v<result> || std::is_same_v<std::remove_cvref_t<result>, absl::Status>,
+                  "a task returns void or absl::Status");
+    if constexpr (std::is_void_v<result>) {
+      invoke();
+      return absl::OkStatus();
+    } else {
+      return invoke();
+    }
+  }
+
+  template <class F>
+  void run_child(F&& f) noexcept {
+    try {
+      absl::Status s = call(std::forward<F>(f));
+      if (!s.ok()) failed(std::move(s), nullptr);
+    } catch (...) {
+      failed(absl::OkStatus(), std::current_exception());
+    }
+  }
+
+  void begin_child();
+  void child_ended() noexcept;
+  void failed(absl::Status status, std::exception_ptr exception) noexcept;
+  bool wait_deadline(std::int64_t deadline_ns) noexcept;
+  bool enqueue(sched::waiter& w) noexcept;
+  bool enqueue_for_room(sched::waiter& w) noexcept;
+  void let_in(sched::waiter_list& claimed) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+
+  const cancellable_context ctx_;
+  sched::platform::spin_lock lock_;
+  std::size_t running_ ABSL_GUARDED_BY(lock_) = 0;  // children, and spawns that have been let in
+  std::size_t limit_ ABSL_GUARDED_BY(lock_) = SIZE_MAX;
+  sched::waiter_list waiting_for_room_ ABSL_GUARDED_BY(lock_);
+  sched::waiter_list waiting_for_end_ ABSL_GUARDED_BY(lock_);
+  bool failed_ ABSL_GUARDED_BY(lock_) = false;
+  bool thrown_ ABSL_GUARDED_BY(lock_) = false;  // by a wait()
+  absl::Status status_ ABSL_GUARDED_BY(lock_);  // of the first failure; ok: it was an exception
+  std::exception_ptr exception_ ABSL_GUARDED_BY(lock_);
+};
+
+}  // namespace baton

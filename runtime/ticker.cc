@@ -1,0 +1,99 @@
+// A channel timer (timer_state.h) that sets itself again when the courier has handed out its tick: under
+// the arming that was due, so that a stop() or reset() meanwhile has the last word. The next time is the
+// first multiple of the period after now, so ticks that were missed are left out. A tick that finds
+// one in the channel is dropped there.
+//
+// Period and next time belong to an arming, whose number stands beside them: the courier, with a tick of
+// an arming that is over, leaves them alone. The latest number wins.
+#include <baton/runtime/ticker.h>
+
+#include <baton/runtime/timer_state.h>
+#include <baton/sched/fatal.h>
+#include <baton/sched/platform/clock.h>
+
+#include <new>
+
+namespace baton {
+
+namespace platform = sched::platform;
+
+namespace detail {
+
+class ticker_state final : public channel_timer {
+ public:
+  void tick_every(std::int64_t period_ns) {
+    std::uint64_t arming = 0;
+    static_cast<void>(disarm(&arming));
+    const std::int64_t first_ns = deadline_after_ns(period_ns);
+    {
+      const platform::lock_guard hold(lock_);
+      if (arming < arming_) return;
+      arming_ = arming;
+      period_ns_ = period_ns;
+      next_ns_ = first_ns;
+    }
+    arm(first_ns, arming);
+  }
+
+ private:
+  void finish(occasion& o) noexcept override {
+    channel_timer::finish(o);
+    const std::int64_t now = platform::now_ns();
+    std::int64_t next_ns = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      if (o.arming != arming_) return;
+      // Cannot overflow: what has been due lies in the past, and so is the period short of now.
+      next_ns_ += period_ns_ * (1 + (now - next_ns_) / period_ns_);
+      next_ns = next_ns_;
+    }
+    try {
+      arm(next_ns, o.arming);
+    } catch (const std::bad_alloc&) {
+      sched::fatal("ticker: no memory for the next tick");
+    }
+  }
+
+  platform::spin_lock lock_;
+  std::uint64_t arming_ ABSL_GUARDED_BY(lock_) = 0;
+  std::int64_t period_ns_ ABSL_GUARDED_BY(lock_) = 1;
+  std::int64_t next_ns_ ABSL_GUARDED_BY(lock_) = 0;
+};
+
+}  // namespace detail
+
+namespace {
+
+std::int64_t checked(std::int64_t period_ns) noexcept {
+  if (period_ns <= 0) sched::fatal("ticker: the period is not positive");
+  return period_ns;
+}
+
+}  // namespace
+
+ticker::ticker(std::int64_t period_ns) : state_(new detail::ticker_state) {
+  try {
+    state_->tick_every(checked(period_ns));
+  } catch (...) {
+    state_->drop();
+    throw;
+  }
+}
+
+ticker::~ticker() {
+  if (state_ != nullptr) state_->drop();
+}
+
+channel<ticker::time_point> ticker::ticks() const {
+  return state_ != nullptr ? state_->events() : channel<time_point>();
+}
+
+void ticker::stop() noexcept {
+  if (state_ != nullptr) static_cast<void>(state_->stop());
+}
+
+void ticker::reset_ns(std::int64_t period_ns) {
+  if (state_ != nullptr) state_->tick_every(checked(period_ns));
+}
+
+}  // namespace baton

@@ -1,0 +1,83 @@
+// A timer that nobody listens to is only a deadline; stop() and reset() compare it with the clock. The
+// first fired() makes the state (timer_state.h), which from then on is the timer:
+//
+//   fired()   under the lock: there is a state: return its channel. Otherwise read the deadline, make a
+//             state and start it without the lock, and publish it under the lock, if meanwhile nobody
+//             else has done so or changed the deadline; else drop it, and try again.
+//
+// The state, once there, stays until the timer is moved from, detached or destroyed, which nobody does
+// beside other calls; so it may be used without the lock.
+#include <baton/runtime/timer.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/platform/clock.h>
+
+#include <utility>
+
+namespace baton {
+
+namespace platform = sched::platform;
+
+void detail::no_fiber_for_timer() noexcept { sched::fatal("after_func: no memory for the function's fiber"); }
+
+bool timer::still_to_come(std::int64_t when_ns) noexcept {
+  return when_ns != stopped && (when_ns == platform::forever_ns || platform::now_ns() < when_ns);
+}
+
+channel<timer::time_point> timer::fired() const {
+  for (;;) {
+    detail::timer_state* s = nullptr;
+    std::int64_t when_ns = stopped;
+    {
+      const platform::lock_guard hold(lock_);
+      s = state_;
+      when_ns = when_ns_;
+    }
+    if (s != nullptr) return s->events();
+    auto* const mine = new detail::channel_timer;
+    try {
+      if (when_ns != stopped) mine->start(when_ns, when_ns <= platform::now_ns());
+    } catch (...) {
+      mine->drop();
+      throw;
+    }
+    {
+      const platform::lock_guard hold(lock_);
+      if (state_ == nullptr && when_ns_ == when_ns) {
+        state_ = mine;
+        return mine->events();
+      }
+    }
+    mine->drop();
+  }
+}
+
+bool timer::stop() noexcept {
+  detail::timer_state* s = nullptr;
+  std::int64_t when_ns = stopped;
+  {
+    const platform::lock_guard hold(lock_);
+    s = state_;
+    if (s == nullptr) when_ns = std::exchange(when_ns_, stopped);
+  }
+  return s != nullptr ? s->stop() : still_to_come(when_ns);
+}
+
+bool timer::reset_ns(std::int64_t ns) {
+  const std::int64_t when_ns = detail::deadline_after_ns(ns);
+  detail::timer_state* s = nullptr;
+  std::int64_t before_ns = stopped;
+  {
+    const platform::lock_guard hold(lock_);
+    s = state_;
+    if (s == nullptr) before_ns = std::exchange(when_ns_, when_ns);
+  }
+  return s != nullptr ? s->reset(when_ns, ns <= 0) : still_to_come(before_ns);
+}
+
+void timer::detach() noexcept {
+  when_ns_ = stopped;
+  if (detail::timer_state* const s = std::exchange(state_, nullptr)) s->detach();
+}
+
+}  // namespace baton

@@ -1,0 +1,153 @@
+// Timers: something that happens once, at a point in time.
+//
+//   baton::timer give_up(5s);
+//   baton::select(baton::on_receive(answers, …), baton::on_receive(give_up.fired(), …));
+//
+//   baton::timer flush = baton::after_func(1s, [&] { … });     // in a fiber of its own
+//   …
+//   flush.reset(1s);                                          // not yet
+//
+// A timer is stopped when it goes out of scope; detach() lets it go on. No member waits or switches.
+// stop(), reset() and fired() may be called by several fibers and threads at once; moving and
+// destroying are for one, as with any object.
+//
+// After stop() or reset() nothing stale comes any more: what fired before is taken back if nobody has
+// received it. Both say exactly what has become of it.
+#pragma once
+
+#include <baton/runtime/channel.h>
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/timer_state.h>
+#include <baton/sched/durations.h>
+#include <baton/sched/platform/lock.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+class timer;
+template <class Rep, class Period, class F>
+[[nodiscard]] timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f);
+
+class [[nodiscard]] timer {
+ public:
+  using clock = std::chrono::steady_clock;
+  using time_point = clock::time_point;
+
+  // Fires when that time has passed; hours::max() is never. What nobody listens to costs a look at
+  // the clock: the channel is made, and the clock set, by the first fired().
+  template <class Rep, class Period>
+  explicit timer(const std::chrono::duration<Rep, Period>& d) : when_ns_(detail::deadline_after(d)) {}
+
+  // What is moved from is as a stopped timer.
+  timer(timer&& other) noexcept
+      : when_ns_(std::exchange(other.when_ns_, stopped)), state_(std::exchange(other.state_, nullptr)) {}
+  timer& operator=(timer&& other) noexcept {
+    if (this != &other) {
+      drop();
+      when_ns_ = std::exchange(other.when_ns_, stopped);
+      state_ = std::exchange(other.state_, nullptr);
+    }
+    return *this;
+  }
+  ~timer() { drop(); }
+
+  // The channel into which the time comes when it fires. Always the same one, also after a reset(). Of
+  // a timer of after_func(): one into which nothing comes. Throws std::bad_alloc.
+  [[nodiscard]] channel<time_point> fired() const;
+
+  // True: it was going to fire, and will not. False: it was stopped before, or the time has been
+  // received, or (after_func) the fiber has been started; it may be running still.
+  bool stop() noexcept;
+
+  // Fires that much later than now, be it stopped, fired or neither. Returns what stop() would. Throws
+  // std::bad_alloc, and is stopped then.
+  template <class Rep, class Period>
+  bool reset(const std::chrono::duration<Rep, Period>& d) {
+    return reset_ns(detail::saturated_ns(d));
+  }
+
+  // Lets it go on without this object, which is as a stopped timer then.
+  void detach() noexcept;
+
+ private:
+  template <class Rep, class Period, class F>
+  friend timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f);
+
+  static constexpr std::int64_t stopped = 0;
+
+  explicit timer(detail::timer_state* adopted) noexcept : state_(adopted) {}
+  void drop() noexcept {
+    if (state_ != nullptr) state_->drop();
+  }
+  bool reset_ns(std::int64_t ns);
+  static bool still_to_come(std::int64_t when_ns) noexcept;
+
+  // Until there is a state the deadline is all that there is of a timer.
+  mutable sched::platform::spin_lock lock_;
+  std::int64_t when_ns_ = stopped;
+  mutable detail::timer_state* state_ = nullptr;
+};
+
+namespace detail {
+
+[[noreturn]] void no_fiber_for_timer() noexcept;
+
+template <class F>
+class function_timer final : public timer_state {
+ public:
+  template <class Given>
+  explicit function_timer(Given&& f) : f_(std::forward<Given>(f)) {}
+
+ private:
+  void finish(occasion&) noexcept override {
+    // Keeps the function until the fiber has ended.
+    struct reference {
+      explicit reference(function_timer* s) noexcept : to(s) { to->retain(); }
+      reference(reference&& other) noexcept : to(std::exchange(other.to, nullptr)) {}
+      reference& operator=(reference&&) = delete;
+      ~reference() {
+        if (to != nullptr) to->release();
+      }
+      function_timer* to;
+    };
+    try {
+      go([s = reference(this)] { std::invoke(s.to->f_); });
+    } catch (const std::bad_alloc&) {
+      no_fiber_for_timer();
+    }
+  }
+
+  F f_;
+};
+
+}  // namespace detail
+
+// Calls f() in a fiber of its own when that time has passed; after a reset() again, also while the
+// former call runs. Stopping does not wait for a call that runs. f may be move-only; it is destroyed
+// with the timer, or after its last call. An exception that escapes it ends the process, as with go().
+template <class Rep, class Period, class F>
+timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
+  static_assert(std::is_invocable_v<std::decay_t<F>&>, "the function of after_func takes no arguments");
+  timer t(new detail::function_timer<std::decay_t<F>>(std::forward<F>(f)));
+  const std::int64_t ns = detail::saturated_ns(d);
+  t.state_->start(detail::deadline_after_ns(ns), ns <= 0);
+  return t;
+}
+
+// A channel into which the time comes once, when that time has passed. A timer that nobody can stop:
+// it is kept until then, also if the channel is dropped.
+template <class Rep, class Period>
+[[nodiscard]] channel<timer::time_point> after(const std::chrono::duration<Rep, Period>& d) {
+  timer t(d);
+  channel<timer::time_point> c = t.fired();
+  t.detach();
+  return c;
+}
+
+}  // namespace baton

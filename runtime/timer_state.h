@@ -1,0 +1,98 @@
+// What a timer or ticker and the clock share. Not for users: timer.h and ticker.h are.
+#pragma once
+
+#include <baton/runtime/channel.h>
+#include <baton/runtime/courier.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/timer.h>
+
+#include <chrono>
+#include <cstdint>
+
+namespace baton::detail {
+
+// Counted references: the handle has one, and the courier while it has an errand. See timer_state.cc.
+class timer_state : public errand {
+ public:
+  using clock = std::chrono::steady_clock;
+  using time_point = clock::time_point;
+
+  // Of a new one: arms it, or if that time is past, does at once what is to be done. Throws
+  // std::bad_alloc.
+  void start(std::int64_t when_ns, bool past) { arm_or_do(when_ns, past, 0); }
+
+  // Never switch; may be called by several strands at once. True: it was pending, and what it was to
+  // do has not been done and will not be. reset() throws std::bad_alloc; then nothing is pending.
+  bool stop() noexcept;
+  bool reset(std::int64_t when_ns, bool past);
+
+  // Where the time comes out.
+  [[nodiscard]] virtual channel<time_point> events() const { return channel<time_point>(); }
+
+  // Instead of drop(): it stays until it has been due.
+  void detach() noexcept;
+  // The end of the handle.
+  void drop() noexcept {
+    static_cast<void>(stop());
+    release();
+  }
+
+ protected:
+  timer_state() noexcept = default;
+  virtual ~timer_state() = default;
+
+  void retain() noexcept { references_.fetch_add(1, sched::platform::mo::relaxed); }
+  void release() noexcept {
+    // acq_rel: the last one sees everything the others did.
+    if (references_.fetch_sub(1, sched::platform::mo::acq_rel) == 1) delete this;
+  }
+
+  // It is due: the part under the lock, in one step with stop(), and what comes after the lock.
+  struct occasion {
+    time_point now;
+    std::uint64_t arming;
+    transfer to_receiver;
+  };
+  virtual void announce(occasion&) noexcept {}
+  virtual void finish(occasion&) noexcept = 0;
+  // Under the lock: takes back what was announced, if nobody has got it yet.
+  virtual bool withdraw() noexcept { return false; }
+
+  // reset() in two steps, and another time for the same arming: does nothing if there was a stop() or
+  // reset() since.
+  bool disarm(std::uint64_t* arming) noexcept;
+  void arm(std::int64_t when_ns, std::uint64_t arming);
+
+ private:
+  void arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming);
+  static void on_timer(void* self, std::uint64_t arming, sched::fiber_list& readied) noexcept;
+  void run() noexcept final;
+
+  sched::platform::spin_lock lock_;
+  sched::platform::atomic<std::uint32_t> references_{1};
+  sched::timer_handle timer_ ABSL_GUARDED_BY(lock_);
+  std::uint64_t arming_ ABSL_GUARDED_BY(lock_) = 0;  // changes with each stop() and reset()
+  bool armed_ ABSL_GUARDED_BY(lock_) = false;        // it is to become due
+  bool due_ ABSL_GUARDED_BY(lock_) = false;          // it has become so; the courier will announce it
+  bool queued_ ABSL_GUARDED_BY(lock_) = false;       // the courier has it
+  bool detached_ ABSL_GUARDED_BY(lock_) = false;     // the handle's reference goes when it was due
+  bool never_ ABSL_GUARDED_BY(lock_) = false;        // armed, but for a time that does not come
+};
+
+// Hands the time to a channel.
+class channel_timer : public timer_state {
+ public:
+  channel_timer() : channel_(1) {}
+  [[nodiscard]] channel<time_point> events() const noexcept override { return channel_; }
+
+ protected:
+  void announce(occasion& o) noexcept override;
+  void finish(occasion& o) noexcept override { o.to_receiver.finish(); }
+  bool withdraw() noexcept override;
+
+ private:
+  const channel<time_point> channel_;
+};
+
+}  // namespace baton::detail

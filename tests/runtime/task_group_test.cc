@@ -1,0 +1,351 @@
+#include "parked.h"
+
+#include <baton/runtime/context.h>
+#include <baton/runtime/event.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/stats.h>
+#include <baton/runtime/task_group.h>
+#include <baton/runtime/this_fiber.h>
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using baton::context;
+using baton::task_group;
+using baton::test::watched_strand;
+using clock = std::chrono::steady_clock;
+
+int plain_calls = 0;
+void plain_function() { ++plain_calls; }
+
+TEST(task_group, runs_every_kind_of_function) {
+  baton::run([] {
+    std::atomic<int> calls{0};
+    task_group g;
+    g.spawn([&] { ++calls; });
+    g.spawn([&](const context& ctx) {
+      EXPECT_EQ(ctx, g.ctx());
+      ++calls;
+    });
+    g.spawn([&]() -> absl::Status {
+      ++calls;
+      return absl::OkStatus();
+    });
+    g.spawn([&, only = std::make_unique<int>(1)](const context&) -> absl::Status {
+      calls += *only;
+      return absl::OkStatus();
+    });
+    g.spawn(plain_function);
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_EQ(calls, 4);
+    EXPECT_EQ(plain_calls, 1);
+    EXPECT_FALSE(g.ctx().is_done());
+  });
+}
+
+TEST(task_group, an_empty_one_has_succeeded) {
+  task_group g;
+  EXPECT_TRUE(g.wait().ok());
+  EXPECT_TRUE(g.wait_for(0s));
+}
+
+// As errgroup's TestWithContext.
+TEST(task_group, the_first_error_cancels_the_rest_and_is_the_result) {
+  baton::run([] {
+    task_group g;
+    std::atomic<int> cancelled{0};
+    for (int i = 0; i < 5; ++i) {
+      g.spawn([&](const context& ctx) {
+        ctx.wait_done();
+        ++cancelled;
+        return ctx.error();
+      });
+    }
+    g.spawn([]() -> absl::Status { return absl::DataLossError("disk on fire"); });
+    EXPECT_EQ(g.wait(), absl::DataLossError("disk on fire"));
+    EXPECT_EQ(cancelled, 5);
+    EXPECT_EQ(g.ctx().error(), absl::DataLossError("disk on fire"));
+    EXPECT_EQ(g.wait(), absl::DataLossError("disk on fire")) << "a failure stays";
+  });
+}
+
+TEST(task_group, later_errors_are_dropped) {
+  baton::run([] {
+    task_group g;
+    baton::event first_failed;
+    const auto watch = baton::spawn([&] { g.ctx().wait_done(), first_failed.set(); });
+    g.spawn([]() -> absl::Status { return absl::AbortedError("first"); });
+    g.spawn([&]() -> absl::Status {
+      first_failed.wait();
+      return absl::InternalError("second");
+    });
+    g.spawn([&] {
+      first_failed.wait();
+      throw std::runtime_error("third");
+    });
+    EXPECT_EQ(g.wait(), absl::AbortedError("first"));
+  });
+}
+
+TEST(task_group, an_exception_cancels_the_rest_and_comes_out_of_wait) {
+  baton::run([] {
+    task_group g;
+    g.spawn([](const context& ctx) {
+      ctx.wait_done();
+      EXPECT_NE(ctx.error().message().find("out of cheese"), std::string::npos);
+      return ctx.error();
+    });
+    g.spawn([] { throw std::runtime_error("out of cheese"); });
+    try {
+      static_cast<void>(g.wait());
+      FAIL();
+    } catch (const std::runtime_error& e) {
+      EXPECT_STREQ(e.what(), "out of cheese");
+    }
+  });
+}
+
+TEST(task_group, a_done_parent_reaches_the_children) {
+  baton::run([] {
+    const auto parent = with_timeout(context::background(), 2ms);
+    task_group g(parent);
+    g.spawn([](const context& ctx) {
+      ctx.wait_done();
+      return ctx.error();
+    });
+    EXPECT_TRUE(absl::IsDeadlineExceeded(g.wait()));
+    g.spawn([](const context& ctx) { EXPECT_TRUE(ctx.is_done()); });
+    EXPECT_TRUE(absl::IsDeadlineExceeded(g.wait()));
+  });
+}
+
+TEST(task_group, cancel_is_no_failure_by_itself) {
+  baton::run([] {
+    task_group g;
+    g.spawn([](const context& ctx) { ctx.wait_done(); });
+    g.cancel(absl::AbortedError("enough"));
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_EQ(g.ctx().error(), absl::AbortedError("enough"));
+  });
+}
+
+TEST(task_group, the_destructor_cancels_and_waits) {
+  baton::run([] {
+    bool ended = false;
+    {
+      task_group g;
+      g.spawn([&](const context& ctx) {
+        ctx.wait_done();
+        baton::this_fiber::sleep_for(1ms);
+        ended = true;
+      });
+    }
+    EXPECT_TRUE(ended);
+  });
+}
+
+TEST(task_group, a_dropped_exception_is_reported) {
+  testing::internal::CaptureStderr();
+  baton::run([] {
+    task_group g;
+    g.spawn([] { throw std::runtime_error("nobody looked"); });
+  });
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("nobody looked"), std::string::npos);
+}
+
+// As errgroup's TestGoLimit.
+TEST(task_group, a_limit_is_kept) {
+  baton::run([] {
+    constexpr int limit = 10;
+    task_group g;
+    g.set_limit(limit);
+    std::atomic<int> active{0};
+    std::atomic<int> most{0};
+    std::atomic<int> calls{0};
+    for (int i = 0; i < 500; ++i) {
+      g.spawn([&, i] {
+        const int now = ++active;
+        int before = most;
+        while (before < now && !most.compare_exchange_weak(before, now)) {
+        }
+        if (i % 3 == 0) baton::this_fiber::yield();
+        --active;
+        ++calls;
+      });
+    }
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_LE(most, limit);
+    EXPECT_EQ(calls, 500);
+  });
+}
+
+TEST(task_group, spawn_waits_for_room_and_a_higher_limit_makes_it) {
+  baton::run([] {
+    task_group g;
+    g.set_limit(1);
+    baton::event go_on;
+    watched_strand spawner;
+    std::atomic<int> calls{0};
+    g.spawn([&] { go_on.wait(); });
+    auto f = baton::spawn([&] {
+      spawner.about_to_wait();
+      g.spawn([&] { ++calls; });
+      ++calls;
+    });
+    spawner.await_parked();
+    EXPECT_EQ(calls, 0);
+    g.set_limit(-1);
+    f.join();
+    go_on.set();
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_EQ(calls, 2);
+  });
+}
+
+TEST(task_group, children_may_spawn_children) {
+  baton::run([] {
+    task_group g;
+    std::atomic<int> leaves{0};
+    struct splitter {
+      task_group& g;
+      std::atomic<int>& leaves;
+      int depth;
+      void operator()() const {
+        if (depth == 0) {
+          ++leaves;
+          return;
+        }
+        g.spawn(splitter{g, leaves, depth - 1});
+        g.spawn(splitter{g, leaves, depth - 1});
+      }
+    };
+    g.spawn(splitter{g, leaves, 8});
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_EQ(leaves, 256);
+  });
+}
+
+TEST(task_group, timed_waits_give_up_not_before_their_time) {
+  baton::run([] {
+    task_group g;
+    baton::event go_on;
+    g.spawn([&] { go_on.wait(); });
+    const auto begin = clock::now();
+    EXPECT_FALSE(g.wait_for(2ms));
+    EXPECT_GE(clock::now() - begin, 2ms);
+    EXPECT_FALSE(g.wait_until(clock::now() - 1s));
+    go_on.set();
+    EXPECT_TRUE(g.wait_for(std::chrono::hours::max()));
+  });
+}
+
+TEST(task_group, works_from_a_plain_thread) {
+  task_group g;
+  g.set_limit(2);
+  std::atomic<int> calls{0};
+  for (int i = 0; i < 100; ++i) {
+    g.spawn([&] {
+      baton::this_fiber::yield();
+      ++calls;
+    });
+  }
+  EXPECT_TRUE(g.wait().ok());
+  EXPECT_EQ(calls, 100);
+}
+
+TEST(task_group, an_ended_child_leaves_nothing_behind) {
+  baton::run([] {
+    task_group g;
+    baton::event go_on;
+    g.spawn([&] { go_on.wait(); });
+    auto watched = std::make_shared<int>(0);
+    g.spawn([held = watched] { ++*held; });
+    while (watched.use_count() > 1) baton::this_fiber::yield();
+    EXPECT_EQ(*watched, 1);
+    // The fibers as well: this many at once would show.
+    g.set_limit(4);
+    const auto before = baton::stats().fibers;
+    for (int i = 0; i < 5'000; ++i) g.spawn([] {});
+    EXPECT_LT(baton::stats().fibers, before + 1'000);
+    go_on.set();
+    EXPECT_TRUE(g.wait().ok());
+  });
+}
+
+// What a child's function holds is gone before wait() returns.
+TEST(task_group, functions_are_destroyed_before_wait_returns) {
+  baton::run([] {
+    struct note {
+      std::atomic<int>* alive;
+      explicit note(std::atomic<int>* a) : alive(a) { ++*alive; }
+      note(note&& other) noexcept : alive(std::exchange(other.alive, nullptr)) {}
+      note& operator=(note&&) = delete;
+      ~note() {
+        if (alive != nullptr) --*alive;
+      }
+    };
+    for (int round = 0; round < 200; ++round) {
+      std::atomic<int> alive{0};
+      task_group g;
+      for (int i = 0; i < 4; ++i) {
+        g.spawn([n = note(&alive)] { static_cast<void>(n); });
+      }
+      EXPECT_TRUE(g.wait().ok());
+      EXPECT_EQ(alive, 0);
+    }
+  });
+}
+
+TEST(task_group, may_be_destroyed_when_wait_has_returned) {
+  const unsigned seed = std::random_device{}();
+  std::printf("seed %u\n", seed);
+  baton::run([seed] {
+    std::mt19937 random(seed);
+    for (int round = 0; round < 400; ++round) {
+      auto g = std::make_unique<task_group>();
+      if (round % 5 == 0) g->set_limit(2);
+      const auto children = random() % 6;
+      for (unsigned i = 0; i < children; ++i) {
+        const auto kind = random() % 8;
+        g->spawn([kind](const context& ctx) -> absl::Status {
+          if (kind % 2 == 0) baton::this_fiber::yield();
+          if (kind == 1) throw std::runtime_error("thrown");
+          if (kind == 2) return absl::AbortedError("failed");
+          if (kind == 3) return ctx.error();
+          return absl::OkStatus();
+        });
+      }
+      try {
+        static_cast<void>(g->wait());
+      } catch (const std::runtime_error&) {
+      }
+      g.reset();
+    }
+  });
+}
+
+TEST(task_group_death_test, misuse_aborts) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(baton::run([] {
+                 baton::this_fiber::set_name("careless");
+                 task_group g;
+                 g.set_limit(0);
+               }),
+               "fiber [0-9]+ \"careless\".*task_group: a limit of 0");
+}
+
+}  // namespace
