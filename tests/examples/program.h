@@ -13,6 +13,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace baton_test {
@@ -116,6 +117,23 @@ class client {
   // Whether the stream ended in order (true), or was reset.
   [[nodiscard]] bool ended_in_order() const { return ended_in_order_; }
   void half_close() { ::shutdown(fd_, SHUT_WR); }
+  // Ends the connection with a reset.
+  void reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::close(fd_);
+    fd_ = -1;
+  }
+  // The next line without its end; empty when the stream has ended.
+  std::string receive_line() {
+    while (pending_.find('\n') == std::string::npos) {
+      if (!more()) return std::exchange(pending_, {});
+    }
+    const std::size_t end = pending_.find('\n');
+    std::string line = pending_.substr(0, end);
+    pending_.erase(0, end + 1);
+    return line;
+  }
 
   struct response {
     int status = 0;  // 0: the connection ended instead

@@ -1,0 +1,167 @@
+// A pipeline: stages that are fibers, with channels between them. It reads numbers, one a line, takes them
+// apart on several processors, and prints them with their prime factors in the order in which they came.
+//
+//   seq 1000000000 1000000020 | pipeline [workers]        default: one for each processor
+//
+//   read -> lines -> distribute -+-> todo -> factor (several) -.
+//                                |                             | each job has its own channel for the answer
+//                                `-> in_order ---> print <-----'
+//
+// - Whoever sends into a channel closes it; who receives goes on until it is closed and drained.
+// - The stages are a task_group: a line that is no number, or a stdout that nobody reads, ends all of them.
+// - Ctrl-C or SIGTERM cancels. Each wait is a select that sees that, and the one loop that computes looks at
+//   the context now and then, so it all ends at once; the exit code is 128 + the signal, as of a shell.
+// - The channels have little room: a slow stage makes those before it wait, back to the reader.
+#include <baton/baton.h>
+
+#include "line_reader.h"
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace {
+
+using baton::channel;
+using baton::context;
+
+struct job {
+  std::uint64_t number;
+  channel<std::string> answer = channel<std::string>(1);
+};
+
+// Receives, unless the context is done first. Empty: closed and drained, or cancelled.
+template <class T>
+std::optional<T> take(const context& ctx, const channel<T>& from) {
+  std::optional<T> taken;
+  baton::select(baton::on_receive(from, [&](std::optional<T> value) { taken = std::move(value); }),
+                baton::on_done(ctx, [] {}));
+  return taken;
+}
+
+// Sends, unless the context is done first.
+template <class T>
+void give(const context& ctx, const channel<T>& to, T value) {
+  baton::select(baton::on_send(to, std::move(value), [](bool) {}), baton::on_done(ctx, [] {}));
+}
+
+// A read of stdin cannot be cancelled: it keeps a thread until there is a line. So nobody waits for this
+// fiber; it holds nothing but a handle of the channel, and the end of the process ends it.
+void read(const channel<absl::StatusOr<std::string>>& lines) {
+  examples::line_reader in(
+      [](baton::bytes into) -> absl::StatusOr<std::size_t> {
+        const auto n = baton::sys::read(STDIN_FILENO, into);  // declared: its thread's P goes to others
+        if (!n) return n.status("read stdin");
+        return *n;
+      },
+      4096);
+  for (std::string line; in.next(line);) {
+    if (!lines.send(line)) return;
+  }
+  if (!in.status().ok()) lines.send(in.status());
+  lines.close();
+}
+
+absl::Status distribute(const context& ctx, const channel<absl::StatusOr<std::string>>& lines, const channel<job>& todo,
+                        const channel<job>& in_order) {
+  for (int line = 1; auto text = take(ctx, lines); ++line) {
+    if (!text->ok()) return text->status();
+    job j{};
+    const char* const end = (*text)->data() + (*text)->size();
+    const auto [stopped_at, error] = std::from_chars((*text)->data(), end, j.number);
+    if (error != std::errc() || stopped_at != end) {
+      return absl::InvalidArgumentError("line " + std::to_string(line) + " is no number: " + **text);
+    }
+    give(ctx, in_order, j);  // first: what is worked on is in the queue for printing
+    give(ctx, todo, std::move(j));
+  }
+  todo.close();
+  in_order.close();
+  return ctx.error();
+}
+
+// Empty: cancelled. Computing keeps the processor from others, so it lets them run every now and then.
+std::optional<std::string> factors_of(const context& ctx, std::uint64_t n) {
+  std::string text;
+  std::uint64_t steps = 0;
+  for (std::uint64_t d = 2; d <= n / d; d += d == 2 ? 1 : 2) {
+    for (; n % d == 0; n /= d) text += " " + std::to_string(d);
+    if (++steps % 16'384 == 0) {
+      if (ctx.is_done()) return std::nullopt;
+      baton::this_fiber::yield();
+    }
+  }
+  if (n > 1 || text.empty()) text += " " + std::to_string(n);
+  return text;
+}
+
+absl::Status factor(const context& ctx, const channel<job>& todo) {
+  while (const auto j = take(ctx, todo)) {
+    auto factors = factors_of(ctx, j->number);
+    if (factors) j->answer.send(std::move(*factors));  // has room: never waits
+  }
+  return ctx.error();
+}
+
+absl::Status print(const context& ctx, const channel<job>& in_order) {
+  while (const auto j = take(ctx, in_order)) {
+    const auto factors = take(ctx, j->answer);
+    if (!factors) break;
+    // stdout may be a pipe that is full: declared, and errno is read where it was written.
+    const auto [written, error] = baton::blocking_errno(
+        [&] { return std::printf("%llu:%s\n", static_cast<unsigned long long>(j->number), factors->c_str()); });
+    if (written < 0) return absl::ErrnoToStatus(error, "write stdout");
+  }
+  return ctx.error();
+}
+
+int run(int workers) {
+  const channel<absl::StatusOr<std::string>> lines(16);
+  const channel<job> todo(16);
+  const channel<job> in_order(64);
+
+  const channel<int> signals(1);
+  baton::os_signals::notify(signals, {SIGINT, SIGTERM});
+  baton::task_group stages;
+  stages.spawn([&](const context& ctx) { return distribute(ctx, lines, todo, in_order); });
+  for (int i = 0; i < workers; ++i) {
+    stages.spawn([&](const context& ctx) { return factor(ctx, todo); });
+  }
+  stages.spawn([&](const context& ctx) { return print(ctx, in_order); });
+  baton::go(read, lines);
+
+  auto watch = baton::spawn([&] {
+    const int signal = signals.receive().value_or(0);  // 0: closed
+    if (signal != 0) stages.cancel();
+    baton::os_signals::stop(signals);  // a second one ends the process, as it always does
+    return signal;
+  });
+
+  const absl::Status end = stages.wait();
+  lines.close();  // should the reader still want to send
+  signals.close();
+  if (const int signal = watch.join(); signal != 0) {
+    std::fprintf(stderr, "cancelled\n");
+    return 128 + signal;
+  }
+  if (!end.ok()) std::fprintf(stderr, "%s\n", end.ToString().c_str());
+  return end.ok() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a result is printed when it is there
+  return baton::run([&] {
+    const int workers = argc > 1 ? std::atoi(argv[1]) : baton::procs();
+    if (workers >= 1) return run(workers);
+    std::fprintf(stderr, "pipeline [workers] <numbers\n");
+    return 2;
+  });
+}

@@ -1,0 +1,34 @@
+// What the snippets of a documentation page are compiled with: see snippets.py.
+#pragma once
+
+#include <baton/baton.h>
+
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+using namespace std::chrono_literals;  // as the page says
+
+// A reader sees a plain assert; here one that fails is a failure of the test, also in a fiber.
+#undef assert
+#define assert(...) EXPECT_TRUE((__VA_ARGS__))
+
+// Defines the function, and a test that runs it in a fiber and one that runs it on a plain thread.
+#define BATON_SNIPPET(name)                                    \
+  void snippet_##name();                                       \
+  TEST(SnippetInAFiber, name) { baton::run(&snippet_##name); } \
+  TEST(SnippetOnAThread, name) { snippet_##name(); }           \
+  void snippet_##name()
