@@ -22,9 +22,7 @@ namespace baton::detail {
 
 namespace platform = sched::platform;
 
-barrier_core::barrier_core(std::ptrdiff_t expected) noexcept : expected_(expected), missing_(expected) {
-  if (expected < 0) sched::fatal("barrier: %td participants", expected);
-}
+void barrier_core::out_of_range(std::ptrdiff_t n) noexcept { sched::fatal("barrier: %td participants", n); }
 
 bool barrier_core::arrive(std::ptrdiff_t n, bool drop, std::uint64_t* phase) noexcept {
   const platform::lock_guard guard(lock_);

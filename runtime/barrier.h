@@ -36,7 +36,9 @@ struct no_completion {
 // The barrier without its function. See barrier.cc.
 class barrier_core {
  public:
-  explicit barrier_core(std::ptrdiff_t expected) noexcept;
+  constexpr explicit barrier_core(std::ptrdiff_t expected) noexcept : expected_(expected), missing_(expected) {
+    if (expected < 0) out_of_range(expected);
+  }
   barrier_core(const barrier_core&) = delete;
   barrier_core& operator=(const barrier_core&) = delete;
 
@@ -48,6 +50,7 @@ class barrier_core {
   bool wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept;
 
  private:
+  static void out_of_range(std::ptrdiff_t n) noexcept;  // aborts
   bool enqueue(sched::waiter& w, std::uint64_t phase) noexcept;
 
   sched::platform::spin_lock lock_;
@@ -76,8 +79,9 @@ class barrier {
     std::uint64_t phase_;
   };
 
-  // Aborts if the number is negative or above max().
-  explicit barrier(std::ptrdiff_t expected, Completion f = Completion()) : core_(expected), f_(std::move(f)) {}
+  // Aborts if the number is negative.
+  constexpr explicit barrier(std::ptrdiff_t expected, Completion f = Completion())
+      : core_(expected), f_(std::move(f)) {}
   barrier(const barrier&) = delete;
   barrier& operator=(const barrier&) = delete;
 

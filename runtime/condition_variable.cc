@@ -1,69 +1,121 @@
-// A FIFO of waiters under a lock.
+// One word, so that a wait and its notify, if nobody else waits, cost one compare-and-swap each:
 //
-//   wait      join the list, then unlock the mutex: whoever changes the condition afterwards finds us
-//   notify    under the lock take waiters off and claim them; after the lock ready them. A claimed
-//             waiter stays where it is until it is readied, so the list of those to be readied is
-//             made of the waiters themselves
-//   time-out  the waiter claims itself, and takes itself off the list under the lock
+//   nobody    waiters_ is empty
+//   waiter*   one waits, without a deadline; waiters_ is empty. It lies on the stack of who waits, and
+//             belongs to whoever swaps it out of the word; before that, it must not be looked at
+//   listed    waiters_, under list_lock_, is not empty. Set and cleared under list_lock_ only
 //
-// Destruction: the notifier's last access is the unlock, before the first ready(); a notified waiter
-// touches its mutex and its own stack only.
+//   wait      nobody, and no deadline: CAS the waiter in. Otherwise under list_lock_: CAS nobody -> listed,
+//             or waiter* -> listed and put that one into the list, in front; join the list. Then unlock
+//             the mutex: whoever changes the condition afterwards finds us
+//   notify    waiter*: CAS it out, ready it. listed: under list_lock_ take waiters off; of those with a
+//             deadline claim each; after the lock ready them. A waiter that was taken (and claimed)
+//             stays where it is until it is readied, so the list of those to be readied is made of the
+//             waiters themselves
+//   time-out  the waiter has claimed itself, and takes itself off under list_lock_; if a notifier has
+//             taken it off, it counts itself out of `leaving`, where that one has counted it
+//
+// The CAS of a waiter* can succeed although that waiter went, and came again, or another one came to lie
+// there: then it is the one that waits now.
+//
+// Destruction: the notifier's last access is the CAS, or the unlock, before the first ready(); a notified
+// waiter touches its mutex and its own stack only. One whose time was up when it was notified still has to
+// look for itself in the list. For such ones the destructor waits: they are awake, and about to leave.
 #include <baton/runtime/condition_variable.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
 
 namespace baton {
 
 namespace mo = sched::platform::mo;
 
+namespace {
+
+// A waiter in the list that only a notifier can wake need not be claimed. `data` says so.
+void set_deadline(sched::waiter& w, bool has_one) noexcept { w.data = has_one ? &w : nullptr; }
+bool take(sched::waiter& w) noexcept { return w.data == nullptr || w.claim(sched::waiter::signalled); }
+
+}  // namespace
+
 std::cv_status condition_variable::wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns) {
   if (!lock.owns_lock()) sched::fatal("wait on a condition_variable without holding the mutex");
+  const bool timed = deadline_ns != sched::platform::forever_ns;
   sched::waiter w;
   w.prepare(sched::wait_reason::condition_variable);
-  {
-    const sched::platform::lock_guard guard(list_lock_);
-    waiters_.push_back(w);
-    waiting_.store(waiting_.load(mo::relaxed) + 1, mo::relaxed);
+  std::uintptr_t expected = nobody;
+  // release: publishes the waiter to whoever swaps it out.
+  if (timed ||
+      !word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&w), mo::release, mo::relaxed)) {
+    set_deadline(w, timed);
+    enqueue(w);
   }
   lock.unlock();
   const bool timed_out = w.wait(deadline_ns) == sched::waiter::timed_out;
-  if (timed_out) {
-    const sched::platform::lock_guard guard(list_lock_);
-    if (waiters_.contains(w)) {
-      waiters_.remove(w);
-      waiting_.store(waiting_.load(mo::relaxed) - 1, mo::relaxed);
-    }
-  }
+  if (timed_out) leave(w);
   lock.lock();
   return timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
 }
 
-void condition_variable::notify_one_slow() noexcept {
-  sched::strand* who = nullptr;
-  {
-    const sched::platform::lock_guard guard(list_lock_);
-    while (sched::waiter* const w = waiters_.pop_front()) {
-      waiting_.store(waiting_.load(mo::relaxed) - 1, mo::relaxed);
-      if (w->claim(sched::waiter::signalled)) {
-        who = w->who();
-        break;
-      }
-    }
+void condition_variable::enqueue(sched::waiter& w) noexcept {
+  const sched::platform::lock_guard guard(list_lock_);
+  std::uintptr_t seen = word_.load(mo::relaxed);
+  // acquire: pairs with the release of the one that is swapped out.
+  while (seen != listed && !word_.compare_exchange_weak(seen, listed, mo::acquire, mo::relaxed)) {
   }
-  if (who != nullptr) sched::ready(who);
+  if (seen != listed && seen != nobody) waiters_.push_back(*reinterpret_cast<sched::waiter*>(seen));
+  waiters_.push_back(w);
 }
 
-void condition_variable::notify_all_slow() noexcept {
-  sched::waiter_list claimed;
+void condition_variable::leave(sched::waiter& w) noexcept {
   {
     const sched::platform::lock_guard guard(list_lock_);
-    while (sched::waiter* const w = waiters_.pop_front()) {
-      if (w->claim(sched::waiter::signalled)) claimed.push_back(*w);
+    if (waiters_.contains(w)) {
+      waiters_.remove(w);
+      if (waiters_.empty()) word_.store(nobody, mo::relaxed);
+      return;
     }
-    waiting_.store(0, mo::relaxed);
   }
-  while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
+  leaving_.fetch_sub(1, mo::release);  // pairs with the destructor; the last access
+}
+
+void condition_variable::notify_slow(std::uintptr_t seen, bool all) noexcept {
+  while (seen != nobody) {
+    if (seen == listed) {
+      if (notify_listed(all)) return;
+      seen = word_.load(mo::relaxed);
+      // acquire: pairs with the release in wait_deadline().
+    } else if (word_.compare_exchange_weak(seen, nobody, mo::acquire, mo::relaxed)) {
+      sched::ready(reinterpret_cast<sched::waiter*>(seen)->who());
+      return;
+    }
+  }
+}
+
+// False: nobody was in the list.
+bool condition_variable::notify_listed(bool all) noexcept {
+  sched::waiter_list taken;
+  {
+    const sched::platform::lock_guard guard(list_lock_);
+    if (waiters_.empty()) return false;
+    while (sched::waiter* const w = waiters_.pop_front()) {
+      if (!take(*w)) {
+        leaving_.fetch_add(1, mo::relaxed);  // it sees this when it has had the lock
+        continue;
+      }
+      taken.push_back(*w);
+      if (!all) break;
+    }
+    if (waiters_.empty()) word_.store(nobody, mo::relaxed);
+  }
+  while (sched::waiter* const w = taken.pop_front()) sched::ready(w->who());
+  return true;
+}
+
+void condition_variable::await_leaving() const noexcept {
+  // After exit() they never leave, but touch nothing any more either. acquire: as in the destructor.
+  while (leaving_.load(mo::acquire) != 0 && !sched::is_ending()) sched::yield();
 }
 
 }  // namespace baton

@@ -6,7 +6,8 @@
 // coming. No wake without a notify, but another fiber may have changed the condition again before the
 // woken one has the mutex: wait in a loop, or with a predicate.
 //
-// May be destroyed when everybody who waits has been notified, even if not all have come back.
+// May be destroyed when everybody who waits has been notified, even if not all have come back. (S) Its
+// destructor, too, but only for those whose time was up just when they were notified: it lets them leave.
 #pragma once
 
 #include <baton/runtime/mutex.h>
@@ -25,6 +26,11 @@ namespace baton {
 class condition_variable {
  public:
   constexpr condition_variable() noexcept = default;
+  ~condition_variable() {
+    // acquire: pairs with the release of those who leave; it is their last access.
+    if (leaving_.load(sched::platform::mo::acquire) != 0) [[unlikely]]
+      await_leaving();
+  }
   condition_variable(const condition_variable&) = delete;
   condition_variable& operator=(const condition_variable&) = delete;
 
@@ -56,13 +62,15 @@ class condition_variable {
 
   // Wake the one that has waited longest, or all. Never switch; a load if nobody waits.
   void notify_one() noexcept {
-    // relaxed: a waiter counts itself before it unlocks the mutex, and the notifier has held the
+    // relaxed: a waiter writes itself down before it unlocks the mutex, and the notifier has held the
     // mutex since (to change the condition); if not, it came before the waiter looked.
-    if (waiting_.load(sched::platform::mo::relaxed) != 0) notify_one_slow();
+    const std::uintptr_t seen = word_.load(sched::platform::mo::relaxed);
+    if (seen != nobody) notify_slow(seen, false);
   }
   void notify_all() noexcept {
     // relaxed: as above.
-    if (waiting_.load(sched::platform::mo::relaxed) != 0) notify_all_slow();
+    const std::uintptr_t seen = word_.load(sched::platform::mo::relaxed);
+    if (seen != nobody) notify_slow(seen, true);
   }
 
  private:
@@ -74,11 +82,19 @@ class condition_variable {
     }
     return true;
   }
-  void notify_one_slow() noexcept;
-  void notify_all_slow() noexcept;
+  void notify_slow(std::uintptr_t seen, bool all) noexcept;
+  bool notify_listed(bool all) noexcept;
+  void enqueue(sched::waiter& w) noexcept;
+  void leave(sched::waiter& w) noexcept;
+  void await_leaving() const noexcept;
 
+  // Values of the word; any other one is a waiter*. See condition_variable.cc.
+  static constexpr std::uintptr_t nobody = 0;
+  static constexpr std::uintptr_t listed = 1;
+
+  sched::platform::atomic<std::uintptr_t> word_{nobody};
   sched::platform::spin_lock list_lock_;
-  sched::platform::atomic<std::uint32_t> waiting_{0};  // how many are in waiters_; written under the lock
+  sched::platform::atomic<std::uint32_t> leaving_{0};  // timed out, and taken off by a notifier
   sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
 };
 

@@ -20,9 +20,7 @@ namespace baton {
 
 namespace mo = sched::platform::mo;
 
-latch::latch(std::ptrdiff_t expected) noexcept : word_(expected * one) {
-  if (expected < 0 || expected > max()) sched::fatal("latch: a counter of %td is out of range", expected);
-}
+void latch::out_of_range(std::ptrdiff_t n) noexcept { sched::fatal("latch: a counter of %td is out of range", n); }
 
 void latch::count_down(std::ptrdiff_t n) noexcept {
   sched::waiter_list claimed;

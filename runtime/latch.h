@@ -22,7 +22,7 @@ namespace baton {
 class latch {
  public:
   // Aborts if the number is negative or above max().
-  explicit latch(std::ptrdiff_t expected) noexcept;
+  constexpr explicit latch(std::ptrdiff_t expected) noexcept : word_(in_range(expected) * one) {}
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
 
@@ -62,6 +62,12 @@ class latch {
  private:
   static constexpr std::int64_t waiting_bit = 1;  // waiters_ is not empty
   static constexpr std::int64_t one = 2;          // the counter is the rest
+
+  [[nodiscard]] static constexpr std::ptrdiff_t in_range(std::ptrdiff_t n) noexcept {
+    if (n < 0 || n > max()) out_of_range(n);
+    return n;
+  }
+  static void out_of_range(std::ptrdiff_t n) noexcept;  // aborts
 
   bool wait_deadline(std::int64_t deadline_ns) const noexcept;
   bool enqueue(sched::waiter& w) const noexcept;

@@ -29,10 +29,8 @@ struct semaphore::request : sched::waiter {
   const std::int64_t wanted;
 };
 
-semaphore::semaphore(std::ptrdiff_t permits) noexcept : word_(permits * one) {
-  if (permits < 0 || permits > max()) {
-    sched::fatal("semaphore: %td permits at the start are out of range", permits);
-  }
+void semaphore::out_of_range(std::ptrdiff_t n) noexcept {
+  sched::fatal("semaphore: %td permits at the start are out of range", n);
 }
 
 bool semaphore::try_acquire(std::ptrdiff_t n) noexcept {

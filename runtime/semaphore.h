@@ -23,7 +23,7 @@ namespace baton {
 class semaphore {
  public:
   // Aborts if the number is negative or above max().
-  explicit semaphore(std::ptrdiff_t permits) noexcept;
+  constexpr explicit semaphore(std::ptrdiff_t permits) noexcept : word_(in_range(permits) * one) {}
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
 
@@ -55,6 +55,12 @@ class semaphore {
   struct request;
   static constexpr std::int64_t waiting_bit = 1;  // waiters_ is not empty
   static constexpr std::int64_t one = 2;          // the permits are the rest
+
+  [[nodiscard]] static constexpr std::ptrdiff_t in_range(std::ptrdiff_t n) noexcept {
+    if (n < 0 || n > max()) out_of_range(n);
+    return n;
+  }
+  static void out_of_range(std::ptrdiff_t n) noexcept;  // aborts
 
   bool acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noexcept;
   bool enqueue(request& r) noexcept;

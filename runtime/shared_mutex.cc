@@ -1,5 +1,6 @@
-// One word (shared_mutex.h): a writer's bit, the number of readers, waiting, woken. Two lists, of the
-// writers and of the readers that wait, under list_lock_; waiting is set and cleared under it only.
+// One word (shared_mutex.h): a writer's bit, the number of readers, waiting, woken, and "readers wait".
+// Two lists, of the writers and of the readers that wait, under list_lock_; waiting and "readers wait" are
+// set and cleared under it only.
 //
 //   lock_shared    neither writer nor waiting: CAS + 1 reader. Otherwise, under list_lock_, CAS waiting
 //                  in while one of the two is set, join the readers; who wakes us has counted us.
@@ -9,7 +10,8 @@
 //                  faster. Handed over: done.
 //   unlock         nobody waits, or a woken writer competes already and no reader waits: CAS - writer.
 //                  Otherwise pass on: all readers that wait are counted and claimed; only if there is
-//                  none, a writer is.
+//                  none, a writer is, unless one was woken already. (A woken writer does not hold up the
+//                  readers: it may be waiting for a CPU, and will find the lock held, and join again.)
 //   unlock_shared  not the last, or nobody waits, or a woken writer competes: CAS - 1 reader. Otherwise
 //                  pass on: to a writer; if there is none any more (its time was up), to the readers.
 //   pass on        under list_lock_, still as an owner. To readers: the word gets their number at once.
@@ -20,13 +22,14 @@
 //                  lock, nothing holds up the readers behind it any more: they are let in.
 //
 // Nobody is forgotten. Say that somebody waits. If the lock is held and woken is not set, its last owner
-// passes it on. If woken is set, that writer will either own the lock, and pass it on; or find it held,
-// and join the list, which clears woken. If it is free, then woken is set: whoever frees it with waiting
-// set, sets woken. Readers wait only while a writer owns the lock, waits, or was woken; what ends the
+// passes it on; a writer does so for readers in any case. If woken is set, that writer will either own the lock, and
+// pass it on; or find it held, and join the list, which clears woken. If it is free, then woken is set: whoever frees
+// it with waiting set, sets woken. Readers wait only while a writer owns the lock, waits, or was woken; what ends the
 // last of these conditions (unlock, leaving the list) lets them in.
 //
-// Starvation: readers do not pass a waiting writer, and a writer's unlock lets all readers in, so each
-// side waits for one turn of the other; writers among themselves as in mutex.cc.
+// Starvation: readers do not pass a writer in the list, and a writer's unlock lets all readers in, so each
+// side waits for one turn of the other. A woken writer can be passed by both, as in mutex.cc, until it is
+// 1 ms old.
 //
 // Destruction: the step that frees the lock is the last access to it in each path. Where the lock is
 // handed over, the list's unlock is, and the heirs, who hold it then, have not been readied yet. What
@@ -122,7 +125,7 @@ bool shared_mutex::enqueue_reader(lock_waiter& w) noexcept {
   std::uint32_t seen = word_.load(mo::relaxed);
   do {
     if ((seen & (writer_bit | waiting_bit)) == 0) return false;
-  } while (!word_.compare_exchange_weak(seen, seen | waiting_bit, mo::relaxed, mo::relaxed));
+  } while (!word_.compare_exchange_weak(seen, seen | waiting_bit | readers_bit, mo::relaxed, mo::relaxed));
   waiting_readers_.push_back(w);
   return true;
 }
@@ -142,7 +145,7 @@ void shared_mutex::leave(lock_waiter& w, bool writer) noexcept {
     }
     // relaxed: as above.
     if (more != 0) word_.fetch_add(more * one_reader, mo::relaxed);
-    if (nobody_waits()) word_.fetch_and(~waiting_bit, mo::relaxed);
+    word_.fetch_and(~(waiting_bit | readers_bit) | who_waits(), mo::relaxed);
   }
   while (sched::waiter* const r = granted.pop_front()) sched::ready(r->who());
 }
@@ -182,13 +185,15 @@ bool shared_mutex::pass_on(bool by_writer) noexcept {
   {
     const sched::platform::lock_guard guard(list_lock_);
     // acquire: what the other readers released goes on from here, by ready() or the stores below.
-    if (!must_pass_on(word_.load(mo::acquire), by_writer)) return false;
-    // From here on nobody else changes the word: no reader joins while waiting is set, no writer while
-    // we own the lock, and waiting is guarded by list_lock_.
+    const std::uint32_t seen = word_.load(mo::acquire);
+    if (!must_pass_on(seen, by_writer)) return false;
+    // From here on nobody else changes the word: no reader joins while waiting is set, no writer takes the
+    // lock (and clears woken) while we own it, and everything else is done under list_lock_.
+    const std::uint32_t woken = seen & woken_bit;
     std::uint32_t readers = by_writer ? claim_readers(granted) : 0;
     bool hand_over = false;
     sched::waiter* w = nullptr;
-    if (readers == 0) {
+    if (readers == 0 && woken == 0) {
       const std::uint64_t now = sched::platform::ticks();
       while (w == nullptr && !waiting_writers_.empty()) {
         w = waiting_writers_.pop_front();
@@ -198,15 +203,16 @@ bool shared_mutex::pass_on(bool by_writer) noexcept {
       }
     }
     if (readers == 0 && w == nullptr) readers = claim_readers(granted);
-    const std::uint32_t others = nobody_waits() ? 0 : waiting_bit;
+    const std::uint32_t others = who_waits();
     if (readers != 0) {
       // release: pairs with the acquire of later owners, as in the other paths.
-      word_.store(readers * one_reader | others, mo::release);
+      word_.store(readers * one_reader | others | woken, mo::release);
     } else if (w != nullptr && hand_over) {
       word_.store(writer_bit | others, mo::release);
       granted.push_back(*w);
     } else {
-      if (others == 0) word_.fetch_and(~waiting_bit, mo::relaxed);
+      // Still ours.
+      word_.store((seen & ~(waiting_bit | readers_bit)) | others, mo::relaxed);
       if (w == nullptr) return false;
       competitor = w->who();
     }

@@ -6,9 +6,9 @@
 //
 // Works with std::shared_lock, std::unique_lock, std::lock_guard and std::scoped_lock, between fibers
 // and plain threads in any mixture. Neither side starves: while a writer waits, new readers queue up
-// behind it; when a writer unlocks, all readers that wait then come in before the next writer. Among
-// writers a free lock may be taken past those who wait; whoever has waited for 1 ms gets it handed
-// over, in order of arrival.
+// behind it; when a writer unlocks, all readers that wait then come in before the next writer. A free
+// lock may be taken past a writer that was woken for it and has not run yet, by writers and readers; one
+// that has waited for 1 ms gets it handed over, in order of arrival.
 //
 // Not recursive: also a fiber that reads twice can wait for itself, if a writer came in between. The
 // owners are not recorded; only the unlock of what nobody holds in that mode is noticed, and aborts.
@@ -122,14 +122,16 @@ class shared_mutex {
   struct lock_waiter;
 
   static constexpr std::uint32_t writer_bit = 1;   // a writer owns it; then there are no readers
-  static constexpr std::uint32_t waiting_bit = 2;  // waiters_ is not empty
+  static constexpr std::uint32_t waiting_bit = 2;  // one of the lists is not empty
   static constexpr std::uint32_t woken_bit = 4;    // one writer was woken, and competes
-  static constexpr std::uint32_t one_reader = 8;   // the number of readers is the rest
+  static constexpr std::uint32_t readers_bit = 8;  // waiting_readers_ is not empty
+  static constexpr std::uint32_t one_reader = 16;  // the number of readers is the rest
 
   static constexpr bool held(std::uint32_t word) noexcept { return (word & writer_bit) != 0 || word >= one_reader; }
 
   // Whether who releases the lock, of which he saw this word, has to look after those who wait.
   static constexpr bool must_pass_on(std::uint32_t word, bool by_writer) noexcept {
+    if (by_writer && (word & readers_bit) != 0) return true;
     return (by_writer || word < 2 * one_reader) && (word & (waiting_bit | woken_bit)) == waiting_bit;
   }
 
@@ -141,8 +143,10 @@ class shared_mutex {
   bool enqueue_reader(lock_waiter& w) noexcept;
   void leave(lock_waiter& w, bool writer) noexcept;
   std::uint32_t claim_readers(sched::waiter_list& granted) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_);
-  [[nodiscard]] bool nobody_waits() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_) {
-    return waiting_readers_.empty() && waiting_writers_.empty();
+  // The two bits that say who waits.
+  [[nodiscard]] std::uint32_t who_waits() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_) {
+    if (!waiting_readers_.empty()) return waiting_bit | readers_bit;
+    return waiting_writers_.empty() ? 0 : waiting_bit;
   }
 
   sched::platform::atomic<std::uint32_t> word_{0};

@@ -175,6 +175,7 @@ void start(const settings& s) noexcept {
 }
 
 bool is_running() noexcept { return the_scheduler.running.load(mo::acquire); }
+bool is_ending() noexcept { return the_scheduler.ending.load(mo::relaxed); }
 
 int procs() noexcept {
   if (!is_running()) start(settings{});

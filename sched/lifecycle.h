@@ -21,6 +21,8 @@ struct settings {
 // Starts the runtime; does nothing when it runs already, but s.procs > 0 then sets the number of Ps.
 void start(const settings& s) noexcept;
 [[nodiscard]] bool is_running() noexcept;
+// Whether exit() has stopped the fibers: those that were awake will not go on.
+[[nodiscard]] bool is_ending() noexcept;
 [[nodiscard]] int procs() noexcept;
 // Changes the number of Ps while the runtime runs; returns the former number. Takes effect before it
 // returns for growth; a P that must go is taken from its M at that M's next chance.

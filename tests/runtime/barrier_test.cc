@@ -11,6 +11,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -129,6 +130,10 @@ TEST(barrier, timed_waits_give_up_but_the_arrival_counts) {
   });
 }
 
+constinit baton::barrier<> static_barrier(1);
+
+TEST(barrier, may_be_static) { static_barrier.arrive_and_wait(); }
+
 TEST(barrier, fibers_and_threads_meet) {
   baton::barrier meet(4);
   std::atomic<int> sum{0};
@@ -169,6 +174,15 @@ TEST(barrier, may_be_destroyed_when_the_last_wait_has_returned) {
       for (auto& f : fibers) f.join();
     }
   });
+}
+
+TEST(barrier_death_test, an_exception_from_the_completion_function_ends_the_process) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(baton::run([] {
+                 baton::barrier b(1, [] { throw std::runtime_error("no completion"); });
+                 b.arrive_and_wait();
+               }),
+               "no completion");
 }
 
 TEST(barrier_death_test, misuse_aborts) {

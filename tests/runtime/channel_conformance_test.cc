@@ -1,6 +1,7 @@
 // What programs that are written for Go's channels and select rely on, under races: after the tests
 // that Go has for its own. The single properties are in channel_test.cc and select_test.cc.
 #include "parked.h"
+#include "seed.h"
 
 #include <baton/runtime/channel.h>
 #include <baton/runtime/context.h>
@@ -19,8 +20,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <deque>
 #include <map>
 #include <optional>
@@ -42,6 +41,7 @@ using baton::on_timeout;
 using baton::otherwise;
 using baton::select;
 using baton::when;
+using baton::test::seed_of_this_run;
 using baton::test::watched_strand;
 
 const auto nothing = [](auto&&...) {};
@@ -297,14 +297,6 @@ TEST(ChannelConformance, CloseRacesWithSelects) {
       EXPECT_EQ(c.size(), 0U);
     }
   });
-}
-
-// Of the tests below. BATON_TEST_SEED repeats a run, as far as its interleavings allow.
-std::uint64_t seed_of_this_run() {
-  const char* const given = std::getenv("BATON_TEST_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-  std::printf("BATON_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
 }
 
 // What a channel is, if nobody waits.

@@ -224,6 +224,47 @@ TEST(ConditionVariable, MayBeDestroyedOnceAllAreNotified) {
   });
 }
 
+// Those whose time is up when they are notified still have to leave the condition variable's list.
+TEST(ConditionVariable, MayBeDestroyedOnceAllAreNotifiedAlsoWhenTheirTimeIsUp) {
+  constexpr int waiters = 4;
+  const auto round = [](int patience_us, auto start, auto finish) {
+    baton::mutex m;
+    auto changed = std::make_unique<baton::condition_variable>();
+    int inside = 0;
+    const auto wait = [&] {
+      std::unique_lock lock(m);
+      ++inside;
+      static_cast<void>(changed->wait_for(lock, std::chrono::microseconds(patience_us)));
+    };
+    for (int i = 0; i < waiters; ++i) start(wait);
+    std::unique_lock lock(m);
+    while (inside < waiters) {
+      lock.unlock();
+      baton::this_fiber::yield();
+      lock.lock();
+    }
+    changed->notify_all();
+    changed.reset();
+    lock.unlock();
+    finish();
+  };
+  baton::run([&] {
+    for (int i = 0; i < 600; ++i) {
+      std::vector<baton::fiber<void>> fibers;
+      round(
+          i % 60, [&](auto& wait) { fibers.push_back(baton::spawn(wait)); }, [&] { fibers.clear(); });
+    }
+  });
+  for (int i = 0; i < 60; ++i) {
+    std::vector<std::thread> threads;
+    round(
+        2 * i, [&](auto& wait) { threads.emplace_back(wait); },
+        [&] {
+          for (auto& t : threads) t.join();
+        });
+  }
+}
+
 TEST(ConditionVariableDeathTest, WaitWithoutTheMutex) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(

@@ -37,6 +37,13 @@ TEST(latch, of_zero_is_open) {
   l.wait();
 }
 
+constinit baton::latch static_latch(2);
+
+TEST(latch, may_be_static) {
+  static_latch.count_down(2);
+  static_latch.wait();
+}
+
 TEST(latch, waits_for_everybody_and_shows_what_they_wrote) {
   baton::run([] {
     constexpr int workers = 50;
@@ -153,6 +160,7 @@ TEST(latch, may_be_destroyed_when_wait_has_returned) {
 TEST(latch_death_test, misuse_aborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::latch(-1), "latch: a counter of -1 is out of range");
+  EXPECT_DEATH(baton::latch(baton::latch::max() + 1), "latch: a counter of [0-9]+ is out of range");
   EXPECT_DEATH(
       {
         baton::latch l(1);

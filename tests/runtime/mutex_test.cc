@@ -220,6 +220,35 @@ TEST(Mutex, ABusyLockerStarvesNobody) {
   });
 }
 
+// The same on threads, whose lock() never has to let others run.
+TEST(Mutex, ABusyThreadStarvesNobody) {
+  baton::mutex m;
+  std::atomic<int> got{0};
+  std::thread hog([&] {
+    while (got < 2) {
+      m.lock();
+      std::this_thread::sleep_for(100us);  // as Go's TestMutexFairness: held most of the time
+      m.unlock();
+    }
+  });
+  std::thread other([&] {
+    for (int i = 0; i < 10; ++i) {
+      std::this_thread::sleep_for(100us);
+      const std::lock_guard guard(m);
+    }
+    ++got;
+  });
+  baton::run([&] {
+    for (int i = 0; i < 10; ++i) {
+      const std::lock_guard guard(m);
+      baton::this_fiber::yield();
+    }
+    ++got;
+  });
+  other.join();
+  hog.join();
+}
+
 TEST(Mutex, TimeoutsRaceWithUnlocks) {
   baton::run([] {
     baton::mutex m;

@@ -5,6 +5,7 @@
 #include <baton/sched/park.h>
 
 #include <atomic>
+#include <thread>
 
 namespace baton::test {
 
@@ -15,14 +16,19 @@ class watched_strand {
 
   // (S) Until it has parked. By somebody else, before anybody may wake it.
   void await_parked() const {
-    for (;;) {
-      sched::strand* const s = strand_.load(std::memory_order_acquire);
-      if (s != nullptr && s->word.peek() == sched::park_word::parked) return;
-      sched::yield();
-    }
+    while (!has_parked()) sched::yield();
+  }
+  // The same for a plain thread, by a fiber that does not let others run on its P.
+  void await_parked_without_switching() const {
+    while (!has_parked()) std::this_thread::yield();
   }
 
  private:
+  [[nodiscard]] bool has_parked() const {
+    sched::strand* const s = strand_.load(std::memory_order_acquire);
+    return s != nullptr && s->word.peek() == sched::park_word::parked;
+  }
+
   std::atomic<sched::strand*> strand_{nullptr};
 };
 

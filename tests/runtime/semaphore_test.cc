@@ -34,6 +34,13 @@ TEST(Semaphore, Counts) {
   EXPECT_FALSE(s.try_acquire());
 }
 
+constinit baton::semaphore static_semaphore(1);
+
+TEST(Semaphore, MayBeStatic) {
+  static_semaphore.acquire();
+  static_semaphore.release();
+}
+
 TEST(Semaphore, LimitsHowManyAreInside) {
   baton::run([] {
     baton::semaphore s(3);
@@ -197,6 +204,8 @@ TEST(Semaphore, MayBeDestroyedByAThreadAsSoonAsAcquireReturns) {
 TEST(SemaphoreDeathTest, Misuse) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::semaphore(-1), "semaphore: -1 permits at the start are out of range");
+  EXPECT_DEATH(baton::semaphore(baton::semaphore::max() + 1),
+               "semaphore: [0-9]+ permits at the start are out of range");
   EXPECT_DEATH(baton::semaphore(1).acquire(-1), "semaphore: acquire of -1 permits");
   EXPECT_DEATH(baton::semaphore(1).release(-2), "semaphore: release of -2 permits");
   EXPECT_DEATH(baton::semaphore(1).release(baton::semaphore::max()), "semaphore: more than max");
