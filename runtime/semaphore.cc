@@ -25,8 +25,9 @@ namespace baton {
 namespace mo = sched::platform::mo;
 
 struct semaphore::request : sched::waiter {
-  explicit request(std::int64_t permits) noexcept : wanted(permits) {}
+  request(std::int64_t permits, bool has_deadline) noexcept : wanted(permits), timed(has_deadline) {}
   const std::int64_t wanted;
+  const bool timed;  // if not, only a release() can end the wait: then it need not be claimed
 };
 
 void semaphore::out_of_range(std::ptrdiff_t n) noexcept {
@@ -50,7 +51,7 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
       sched::yield_if_due();
       return true;
     }
-    request r(n);
+    request r(n, deadline_ns != sched::platform::forever_ns);
     if (!enqueue(r)) continue;
     if (r.wait(deadline_ns) != sched::waiter::timed_out) return true;
     {
@@ -105,12 +106,12 @@ std::int64_t semaphore::grant(std::int64_t n, sched::waiter_list& granted) noexc
   // Nobody else writes the word while waiting is set and we hold the lock.
   std::int64_t pool = (seen >> 1) + n;
   while (sched::waiter* const w = waiters_.front()) {
-    const std::int64_t wanted = static_cast<request*>(w)->wanted;
+    const request& r = *static_cast<request*>(w);
     // One that is not open has timed out, and is on its way to take itself off.
-    if (wanted > pool && w->is_open()) break;
+    if (r.wanted > pool && r.is_open()) break;
     waiters_.remove(*w);
-    if (w->claim(sched::waiter::signalled)) {
-      pool -= wanted;
+    if (!r.timed || w->claim(sched::waiter::signalled)) {
+      pool -= r.wanted;
       granted.push_back(*w);
     }
   }
