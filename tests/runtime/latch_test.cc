@@ -40,7 +40,7 @@ TEST(latch, of_zero_is_open) {
 constinit baton::latch static_latch(2);
 
 TEST(latch, may_be_static) {
-  static_latch.count_down(2);
+  if (!static_latch.try_wait()) static_latch.count_down(2);  // also when the tests are repeated
   static_latch.wait();
 }
 
