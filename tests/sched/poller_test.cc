@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
-#include <vector>
 
 namespace {
 
@@ -40,8 +39,8 @@ class empty_poller final : public poller {
   platform::atomic<std::uint32_t> woken_{0};
 };
 
-// With one P a fiber that a thread starts is found by the sleeper alone. The moment is short, so there
-// are many replacements where a program makes one.
+// With one P a fiber that a thread starts is found by the sleeper alone. Each round starts one fiber, replaces
+// the poller once (another time would wake the sleeper, too), and ends when the fiber has run.
 TEST(PollerDeathTest, AWakeThatCameWhileItWasReplacedIsNotLost) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -51,29 +50,37 @@ TEST(PollerDeathTest, AWakeThatCameWhileItWasReplacedIsNotLost) {
         start(s);
         static empty_poller pollers[2];
         std::atomic<bool> stop{false};
-        std::atomic<int> joined{0};
-        std::vector<std::thread> threads;
-        threads.emplace_back([&] {
-          for (unsigned i = 0; !stop.load(); ++i) install_poller(&pollers[i % 2]);
+        std::atomic<unsigned> begun{0};
+        std::atomic<unsigned> replaced{0};
+        std::atomic<unsigned> joined{0};
+        std::thread replacer([&] {
+          for (unsigned round = 1; !stop.load(); ++round) {
+            while (begun.load() < round && !stop.load()) platform::cpu_relax();
+            for (unsigned i = 0; i < round % 61; ++i) platform::cpu_relax();
+            install_poller(&pollers[round % 2]);
+            replaced.store(round);
+          }
         });
-        for (int i = 0; i < 2; ++i) {
-          threads.emplace_back([&] {
-            while (!stop.load()) {
-              join(spawn_fiber([] {}));
-              joined.fetch_add(1);
-            }
-          });
-        }
+        std::thread spawner([&] {
+          for (unsigned round = 1; !stop.load(); ++round) {
+            begun.store(round);
+            for (unsigned i = 0; i < round % 53; ++i) platform::cpu_relax();
+            join(spawn_fiber([] {}));
+            joined.store(round);
+            while (replaced.load() < round && !stop.load()) platform::cpu_relax();
+          }
+        });
         const std::int64_t end = platform::now_ns() + 500'000'000;
         while (platform::now_ns() < end) {
-          const int before = joined.load();
-          if (!eventually([&] { return joined.load() >= before + 2; })) {
+          const unsigned before = joined.load();
+          if (!eventually([&] { return joined.load() > before; })) {
             std::fprintf(stderr, "a fiber that was started does not run\n");
             std::_Exit(1);
           }
         }
         stop.store(true);
-        for (auto& t : threads) t.join();
+        replacer.join();
+        spawner.join();
         std::_Exit(0);
       },
       testing::ExitedWithCode(0), "");
