@@ -102,7 +102,9 @@ class latecomer {
   }
 
   // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns.
-  [[nodiscard]] static bool has_stopped(place where) noexcept { return where == place::idle || where == place::syscall; }
+  [[nodiscard]] static bool has_stopped(place where) noexcept {
+    return where == place::idle || where == place::syscall;
+  }
 
  private:
   machine* m_ = nullptr;
