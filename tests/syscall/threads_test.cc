@@ -3,6 +3,7 @@
 #include "../sched/on_fiber.h"
 
 #include <baton/sched/counters.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/timer.h>
@@ -29,15 +30,18 @@
 #include <thread>
 #include <vector>
 
+#if !BATON_ASAN && !BATON_TSAN
 namespace {
 std::atomic<bool> threads_start_slowly{false};
 }
 
-// In the place of libc's: every thread of the runtime calls it as it starts.
+// In the place of libc's: every thread of the runtime calls it as it starts. (So do the sanitizers, before
+// anything that they have instrumented may run.)
 extern "C" int sigaltstack(const stack_t* use, stack_t* was) noexcept {
   if (threads_start_slowly.load()) ::usleep(5000);
   return static_cast<int>(::syscall(SYS_sigaltstack, use, was));
 }
+#endif
 
 namespace {
 
@@ -115,6 +119,7 @@ TEST_F(ThreadsDeathTest, RefusedThreadsAreWarnedOfOnceAndNothingIsLost) {
       testing::ExitedWithCode(0), "cannot start a thread");
 }
 
+#if !BATON_ASAN && !BATON_TSAN
 // On a busy machine a thread takes long to start. Meanwhile work goes on asking for one.
 TEST_F(ThreadsDeathTest, ThreadsThatAreSlowToStartDoNotAskForMore) {
   EXPECT_EXIT(
@@ -133,6 +138,7 @@ TEST_F(ThreadsDeathTest, ThreadsThatAreSlowToStartDoNotAskForMore) {
       },
       testing::ExitedWithCode(0), "threads");
 }
+#endif
 
 TEST_F(ThreadsDeathTest, IdleOnesEnd) {
   EXPECT_EXIT(
