@@ -6,8 +6,9 @@
 // Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
 // statics; so an atexit handler, registered again at each run()'s return and therefore run before the
 // destructors of everything constructed until then, tells all Ms to stop: each does at its next call
-// into the scheduler (notice bit `frozen`). The handler waits for that, but not long: a fiber that
-// computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit() goes on, as a plain thread.
+// into the scheduler (notice bit `frozen`). The handler waits for all of them together, but not long: a
+// fiber that computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit()
+// goes on, as a plain thread.
 //
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
 // it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine.
@@ -39,6 +40,7 @@ namespace baton::sched {
 
 namespace {
 
+// How long each M may sleep, or compute, and how long all of them together are waited for.
 constexpr std::int64_t freeze_patience_ns = 20'000'000;
 constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
 
@@ -71,35 +73,49 @@ void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
   std::snprintf(buffer, size, "a fiber that has ended");
 }
 
-// An M that was told to stop, and how long it is worth waiting until it does.
+// An M that was told to stop and has not yet, and whether it is worth waiting until it does.
 class latecomer {
  public:
-  explicit latecomer(machine* m) noexcept
-      : m_(m), tid_(m->tid.load(mo::relaxed)), cpu_at_first_(platform::thread_cpu_ns(tid_)) {}
+  void watch(machine* m) noexcept {
+    m_ = m;
+    tid_ = m->tid.load(mo::relaxed);
+    cpu_at_first_ = cpu_ = platform::thread_cpu_ns(tid_);
+    asleep_since_ = 0;
+  }
 
   [[nodiscard]] bool worth_waiting_for() noexcept {
     const place where = m_->baton.judge().where;
-    if (where == place::idle || where == place::syscall) return false;  // stopped, or stops when it returns
-    const std::int64_t now = platform::now_ns();
-    if (now - begun_ > freeze_at_most_ns) return false;
+    if (has_stopped(where)) return false;
     if (where == place::runtime) return true;  // a section ends soon, and then there is user code
     // In user code. One that has the CPU, or waits for it, gets to its next call, if it does not compute
-    // for ever; one that sleeps in an undeclared call does not.
-    if (platform::thread_is_runnable(tid_)) {
+    // for ever; one that sleeps in an undeclared call does not. Between two looks it may have run.
+    const std::int64_t cpu = platform::thread_cpu_ns(tid_);
+    const bool ran = cpu != cpu_;
+    cpu_ = cpu;
+    if (ran || platform::thread_is_runnable(tid_)) {
       asleep_since_ = 0;
-      return platform::thread_cpu_ns(tid_) - cpu_at_first_ < freeze_patience_ns;
+      return cpu - cpu_at_first_ < freeze_patience_ns;
     }
+    const std::int64_t now = platform::now_ns();
     if (asleep_since_ == 0) asleep_since_ = now;
     return now - asleep_since_ < freeze_patience_ns;
   }
 
+  // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns.
+  [[nodiscard]] static bool has_stopped(place where) noexcept {
+    return where == place::idle || where == place::syscall;
+  }
+
  private:
-  machine* m_;
-  std::int32_t tid_;
-  std::int64_t cpu_at_first_;
-  std::int64_t begun_ = platform::now_ns();
+  machine* m_ = nullptr;
+  std::int32_t tid_ = 0;
+  std::int64_t cpu_at_first_ = 0;
+  std::int64_t cpu_ = 0;
   std::int64_t asleep_since_ = 0;
 };
+
+// Not on the stack, which may be a fiber's, and not from the heap: who knows in what state that is.
+constinit latecomer latecomers[machines_max];
 
 void freeze() {
   if (the_scheduler.ending.load(mo::relaxed)) return;  // registered several times, needed once
@@ -116,11 +132,21 @@ void freeze() {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
   }
   platform::heavy_barrier();  // whoever enters a section from here on sees it
+  std::uint32_t late = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
     machine* const m = machine_at(i);
-    if (m == nullptr || m == mine) continue;
-    latecomer l(m);
-    while (l.worth_waiting_for()) ::sched_yield();
+    if (m != nullptr && m != mine && !latecomer::has_stopped(m->baton.judge().where)) latecomers[late++].watch(m);
+  }
+  const std::int64_t give_up = platform::now_ns() + freeze_at_most_ns;
+  while (late > 0 && platform::now_ns() < give_up) {
+    for (std::uint32_t i = 0; i < late;) {
+      if (latecomers[i].worth_waiting_for()) {
+        ++i;
+      } else {
+        latecomers[i] = latecomers[--late];
+      }
+    }
+    if (late > 0) ::sched_yield();
   }
 }
 

@@ -34,7 +34,7 @@ constinit thread_local strand thread_strand __attribute__((tls_model("initial-ex
 
 platform::spin_lock table_lock;
 machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle
-platform::atomic<machine*> table[limits::threads_max + 16];
+platform::atomic<machine*> table[machines_max];
 platform::atomic<std::uint32_t> table_size{0};
 
 machine* allocate_machine() noexcept {
