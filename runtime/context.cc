@@ -49,6 +49,25 @@ void ready_all(sched::waiter* chain) noexcept {
   }
 }
 
+// Where the destructor that is under way on this thread waits for the parents of those that it destroys.
+constinit thread_local std::shared_ptr<context_state>* drop_next __attribute__((tls_model("initial-exec"))) = nullptr;
+
+// Drops the last handle, perhaps, of a context, and so of the one above it, and so on: one after the other,
+// because a chain can be longer than a fiber's stack is deep. Nothing here switches, so the thread stays.
+__attribute__((noinline)) void drop_chain(std::shared_ptr<context_state> top) noexcept {
+  if (drop_next != nullptr) {
+    *drop_next = std::move(top);
+    return;
+  }
+  std::shared_ptr<context_state> next;
+  drop_next = &next;
+  while (top != nullptr) {
+    top.reset();
+    top = std::move(next);
+  }
+  drop_next = nullptr;
+}
+
 }  // namespace
 
 context_state::context_state(std::shared_ptr<context_state> parent, std::int64_t deadline_ns) noexcept
@@ -72,6 +91,11 @@ std::shared_ptr<context_state> context_state::make(std::shared_ptr<context_state
 context_state::~context_state() {
   if (timer_) sched::cancel_timer(timer_);
   if (parent_ == nullptr) return;
+  unlink_from_parent();
+  drop_chain(std::move(parent_));
+}
+
+void context_state::unlink_from_parent() noexcept {
   const platform::lock_guard hold(root_->lock_);
   if (prev_sibling_ != nullptr) {
     prev_sibling_->next_sibling_ = next_sibling_;
