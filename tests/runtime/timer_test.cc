@@ -71,7 +71,12 @@ TEST(timer, stop_says_whether_it_was_pending) {
   EXPECT_TRUE(unheard.stop());
   EXPECT_FALSE(unheard.stop());
   timer passed(0s);
+  EXPECT_TRUE(passed.stop()) << "nobody has received it";
   EXPECT_FALSE(passed.stop());
+  timer passed_and_heard(0s);
+  const auto its = passed_and_heard.fired();
+  EXPECT_TRUE(passed_and_heard.stop()) << "nor this";
+  EXPECT_EQ(its.size(), 0U);
   timer heard(1h);
   const auto c = heard.fired();
   EXPECT_TRUE(heard.stop());
