@@ -52,8 +52,9 @@ class context_state final : public net::cancellation,
   void finish_tree(work& todo) noexcept;
   void link_to_parent() noexcept;
   void unlink_from_parent() noexcept;
+  static void drop_chain(std::shared_ptr<context_state> up) noexcept;
 
-  std::shared_ptr<context_state> parent_;  // given up by the destructor only
+  std::shared_ptr<context_state> parent_;  // given up at the end of its life: see drop_chain()
   context_state* const root_;              // of the tree, perhaps this; its lock_ guards the whole tree
   const std::int64_t deadline_ns_;         // the earliest on the way to the root; forever_ns: none
   sched::platform::spin_lock lock_;        // used in the root only
