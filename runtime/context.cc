@@ -72,13 +72,39 @@ std::shared_ptr<context_state> context_state::make(std::shared_ptr<context_state
 context_state::~context_state() {
   if (timer_) sched::cancel_timer(timer_);
   if (parent_ == nullptr) return;
-  const platform::lock_guard hold(root_->lock_);
+  {
+    const platform::lock_guard hold(root_->lock_);
+    unlink_from_parent();
+  }
+  drop_chain(std::move(parent_));
+}
+
+// Under the lock.
+void context_state::unlink_from_parent() noexcept {
   if (prev_sibling_ != nullptr) {
     prev_sibling_->next_sibling_ = next_sibling_;
-  } else if (parent_->first_child_ == this) {
+  } else if (parent_ != nullptr && parent_->first_child_ == this) {
     parent_->first_child_ = next_sibling_;
   }
   if (next_sibling_ != nullptr) next_sibling_->prev_sibling_ = prev_sibling_;
+}
+
+// Drops what may be the last owner of a context, and so of the one above it, and so on: one after the
+// other, because a chain can be longer than a stack is deep. If nobody else owns it, only its timer and those
+// who walk the tree can still find it: without the timer, and off the tree, it is ours, and gives us the
+// one above before it goes.
+void context_state::drop_chain(std::shared_ptr<context_state> up) noexcept {
+  while (up != nullptr && up.use_count() == 1) {
+    if (up->timer_) sched::cancel_timer(up->timer_);
+    std::shared_ptr<context_state> next;
+    {
+      const platform::lock_guard hold(up->root_->lock_);
+      if (up.use_count() != 1) break;
+      up->unlink_from_parent();
+      next = std::move(up->parent_);
+    }
+    up = std::move(next);
+  }
 }
 
 void context_state::link_to_parent() noexcept {

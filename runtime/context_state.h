@@ -51,12 +51,14 @@ class context_state final : public net::cancellation,
   static context_state* next_in_tree(context_state* s, const context_state* top, bool skip_children) noexcept;
   void finish_tree(work& todo) noexcept;
   void link_to_parent() noexcept;
+  void unlink_from_parent() noexcept;
+  static void drop_chain(std::shared_ptr<context_state> up) noexcept;
 
-  const std::shared_ptr<context_state> parent_;
-  context_state* const root_;        // of the tree, perhaps this; its lock_ guards the whole tree
-  const std::int64_t deadline_ns_;   // the earliest on the way to the root; forever_ns: none
-  sched::platform::spin_lock lock_;  // used in the root only
-  sched::timer_handle timer_;        // written before anybody else knows this context
+  std::shared_ptr<context_state> parent_;  // given up at the end of its life: see drop_chain()
+  context_state* const root_;              // of the tree, perhaps this; its lock_ guards the whole tree
+  const std::int64_t deadline_ns_;         // the earliest on the way to the root; forever_ns: none
+  sched::platform::spin_lock lock_;        // used in the root only
+  sched::timer_handle timer_;              // written before anybody else knows this context
 
   // Null while not done; then the context with the cause: this one or one above, which is kept alive
   // by parent_. Written once, under the lock.

@@ -50,7 +50,7 @@ void courier::serve() noexcept {
       const platform::lock_guard hold(lock_);
       todo = std::exchange(first_, nullptr);
       if (todo == nullptr) {
-        sched::prepare_park(self, sched::wait_reason::other);
+        sched::prepare_park(self, sched::wait_reason::errand);
         idle_ = self;
       }
     }
@@ -59,6 +59,7 @@ void courier::serve() noexcept {
       errand* const e = todo;
       todo = std::exchange(e->next_errand, nullptr);
       e->run();
+      sched::yield_if_due();  // a hundred thousand at once must not keep others from the P
     }
   }
 }

@@ -7,7 +7,12 @@
 namespace baton {
 
 // What happens when all fibers are asleep and nothing can wake them any more. In each case a report
-// with every fiber's wait reason goes to stderr first.
+// with every fiber's wait reason goes to stderr first, once.
+//
+// It is never a false alarm, and so it is said only while run() waits, and not while there is anything
+// that might wake a fiber: a timer, a fiber in a declared call, one that waits for a descriptor or a
+// child process, os_signals::notify() having been used, or any thread of the process that is neither
+// the runtime's nor inside run().
 enum class deadlock_action {
   report,  // and the process goes on (sleeping)
   abort,   // SIGABRT

@@ -4,8 +4,9 @@
 //    waits for a signal does not count as deadlocked), takes the bits, and adds them to the pending
 //    ones of each subscription that wants them.
 // 3. A subscription with pending signals has a courier: a fiber that takes one bit after the other and
-//    sends. It ends when none is left. While its send waits for a receiver it looks up now and then,
-//    for stop(); equal signals that came meanwhile are one with that which it holds.
+//    sends. It ends when none is left. While its send waits for a receiver it is told of changes (by a
+//    token in `changed`): if the channel wants the signal no more it drops it; if an equal one has come,
+//    that is one with the one it still holds, for a send that ended by the token has not happened.
 //
 // The lock is held for short work in user state only, also around sigaction(); couriers send without
 // it. Subscriptions live until both the list and the courier have let go of them.
@@ -13,6 +14,7 @@
 
 #include <baton/netpoll/descriptor.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/select.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
@@ -22,11 +24,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -39,7 +41,6 @@ namespace {
 using signal_set = std::uint64_t;  // bit n - 1 for signal n
 
 constexpr int signals_max = 64;
-constexpr auto look_up_every = std::chrono::milliseconds(50);
 
 constexpr signal_set bit_of(int signal) noexcept { return signal_set{1} << (signal - 1); }
 
@@ -62,10 +63,16 @@ void handler(int signal) {
 struct subscription {
   explicit subscription(channel<int> c) noexcept : to(std::move(c)) {}
   const channel<int> to;
+  const channel<bool> changed{1};
   // Guarded by the hub's lock.
   signal_set wanted = 0;
   signal_set pending = 0;
   bool has_courier = false;
+
+  // A token that is there already says as much.
+  void tell_courier() const noexcept {
+    if (has_courier) static_cast<void>(changed.try_send(true));
+  }
 };
 
 using subscription_ptr = std::shared_ptr<subscription>;
@@ -97,6 +104,7 @@ class hub {
     const auto found = find(to);
     if (found == all_.end()) return;
     (*found)->wanted = (*found)->pending = 0;
+    (*found)->tell_courier();
     gone.splice(gone.begin(), all_, found);
     restore(caught_ & ~wanted_by_any());
   }
@@ -137,6 +145,7 @@ class hub {
     for (const subscription_ptr& s : all_) {
       s->wanted &= ~signals;
       s->pending &= ~signals;
+      s->tell_courier();
     }
   }
   void set_action(int signal, void (*to)(int), signal_set& state) {
@@ -209,7 +218,11 @@ class hub {
       subscription_ptr needs_courier;
       {
         const platform::lock_guard hold(lock_);
-        for (const subscription_ptr& s : all_) s->pending |= signals & s->wanted;
+        for (const subscription_ptr& s : all_) {
+          if ((signals & s->wanted) == 0) continue;
+          s->pending |= signals & s->wanted;
+          s->tell_courier();
+        }
         signals = 0;
         for (const subscription_ptr& s : all_) {
           if (s->pending == 0 || s->has_courier) continue;
@@ -240,16 +253,26 @@ class hub {
         signal = __builtin_ctzll(s->pending) + 1;
         s->pending &= ~bit_of(signal);
       }
-      channel_status sent = channel_status::timeout;
-      while (sent == channel_status::timeout) {
-        sent = s->to.send_for(signal, look_up_every);
-        if (sent != channel_status::timeout) break;
-        const platform::lock_guard hold(lock_);
-        s->pending &= ~bit_of(signal);                 // it is here, undelivered
-        if ((s->wanted & bit_of(signal)) == 0) break;  // stopped
-      }
-      if (sent == channel_status::closed) stop(s->to);
+      if (!offer(*s, signal)) stop(s->to);
     }
+  }
+
+  // (S) Until the channel has the signal, or wants it no more. False: the channel is closed.
+  bool offer(subscription& s, int signal) {
+    bool open = true;
+    for (bool delivered = false; !delivered;) {
+      select(on_send(s.to, signal,
+                     [&](bool sent) {
+                       delivered = true;
+                       open = sent;
+                     }),
+             on_receive(s.changed, [](std::optional<bool>) {}));
+      if (delivered) break;
+      const platform::lock_guard hold(lock_);
+      if ((s.wanted & bit_of(signal)) == 0) break;
+      s.pending &= ~bit_of(signal);
+    }
+    return open;
   }
 
   platform::spin_lock lock_;

@@ -12,6 +12,10 @@ namespace baton {
 
 namespace {
 
+static_assert(static_cast<int>(deadlock_action::report) == static_cast<int>(sched::deadlock_response::report));
+static_assert(static_cast<int>(deadlock_action::abort) == static_cast<int>(sched::deadlock_response::abort));
+static_assert(static_cast<int>(deadlock_action::exit_2) == static_cast<int>(sched::deadlock_response::exit_2));
+
 sched::settings settings_of(const options& o) noexcept {
   sched::settings s;
   s.procs = o.procs;
@@ -21,7 +25,7 @@ sched::settings settings_of(const options& o) noexcept {
   s.rescue_after_ns = o.rescue_after.count();
   s.rescue = o.rescue;
   s.ignore_sigpipe = o.ignore_sigpipe;
-  s.on_deadlock = static_cast<int>(o.on_deadlock);
+  s.on_deadlock = static_cast<sched::deadlock_response>(o.on_deadlock);
   return s;
 }
 

@@ -10,6 +10,7 @@
 
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/options.h>
+#include <baton/sched/deadlock.h>
 
 #include <functional>
 #include <type_traits>
@@ -21,13 +22,16 @@ namespace detail {
 
 void begin_run(const options& o);
 
-// At each return of run(), also by an exception.
+// As long as run(); its end comes at each return, also by an exception.
 class run_scope {
  public:
   run_scope() noexcept = default;
   run_scope(const run_scope&) = delete;
   run_scope& operator=(const run_scope&) = delete;
   ~run_scope();
+
+ private:
+  const sched::run_caller caller_;
 };
 
 }  // namespace detail
@@ -40,6 +44,9 @@ class run_scope {
 // several threads at once. The options count for the call that starts the runtime; of later ones only
 // `procs`, if it is not 0. exit(), or returning from ::main, stops every fiber at its next call into
 // the runtime, before static destructors run.
+//
+// Should all fibers wait for each other while run() waits for the main one, options::on_deadlock says
+// what happens.
 //
 // Not from a fiber: that aborts. Throws std::bad_alloc if there is no memory for the fiber.
 template <class Main>

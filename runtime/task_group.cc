@@ -29,8 +29,11 @@ namespace platform = sched::platform;
 task_group::~task_group() {
   ctx_.cancel(absl::CancelledError("the task group has ended"));
   static_cast<void>(wait_deadline(platform::forever_ns));
-  const platform::lock_guard hold(lock_);
-  if (exception_ == nullptr || thrown_) return;
+  {
+    // Nobody is here any more, but the last child may not have left the lock yet.
+    const platform::lock_guard hold(lock_);
+    if (exception_ == nullptr || thrown_) return;
+  }
   char what[256];
   detail::describe_exception(exception_, what, sizeof what);
   sched::warn("task_group: nobody waited for the exception of a child: %s", what);

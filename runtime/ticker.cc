@@ -36,8 +36,13 @@ class ticker_state final : public channel_timer {
   }
 
  private:
-  void finish(occasion& o) noexcept override {
-    channel_timer::finish(o);
+  void finish(occasion& o, std::uint32_t kept) noexcept override {
+    tick_again(o);
+    if (kept != 0) release(kept);
+  }
+
+  void tick_again(occasion& o) noexcept {
+    channel_timer::finish(o, 0);
     const std::int64_t now = platform::now_ns();
     std::int64_t next_ns = 0;
     {

@@ -1,5 +1,6 @@
-// A timer that nobody listens to is only a deadline; stop() and reset() compare it with the clock. The
-// first fired() makes the state (timer_state.h), which from then on is the timer:
+// A timer that nobody listens to is only a deadline. Nobody has received its time, so until it is stopped
+// it is pending, whatever the clock says. The first fired() makes the state (timer_state.h), which from then
+// on is the timer:
 //
 //   fired()   under the lock: there is a state: return its channel. Otherwise read the deadline, make a
 //             state and start it without the lock, and publish it under the lock, if meanwhile nobody
@@ -19,10 +20,6 @@ namespace baton {
 namespace platform = sched::platform;
 
 void detail::no_fiber_for_timer() noexcept { sched::fatal("after_func: no memory for the function's fiber"); }
-
-bool timer::still_to_come(std::int64_t when_ns) noexcept {
-  return when_ns != stopped && (when_ns == platform::forever_ns || platform::now_ns() < when_ns);
-}
 
 channel<timer::time_point> timer::fired() const {
   for (;;) {
@@ -60,7 +57,7 @@ bool timer::stop() noexcept {
     s = state_;
     if (s == nullptr) when_ns = std::exchange(when_ns_, stopped);
   }
-  return s != nullptr ? s->stop() : still_to_come(when_ns);
+  return s != nullptr ? s->stop() : when_ns != stopped;
 }
 
 bool timer::reset_ns(std::int64_t ns) {
@@ -72,7 +69,7 @@ bool timer::reset_ns(std::int64_t ns) {
     s = state_;
     if (s == nullptr) before_ns = std::exchange(when_ns_, when_ns);
   }
-  return s != nullptr ? s->reset(when_ns, ns <= 0) : still_to_come(before_ns);
+  return s != nullptr ? s->reset(when_ns, ns <= 0) : before_ns != stopped;
 }
 
 void timer::detach() noexcept {

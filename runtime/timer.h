@@ -61,8 +61,9 @@ class [[nodiscard]] timer {
   // a timer of after_func(): one into which nothing comes. Throws std::bad_alloc.
   [[nodiscard]] channel<time_point> fired() const;
 
-  // True: it was going to fire, and will not. False: it was stopped before, or the time has been
-  // received, or (after_func) the fiber has been started; it may be running still.
+  // True: it was pending: nobody has received the time, or will, also if it has passed. False: it was
+  // stopped before, or the time has been received, or (after_func) the fiber has been started; it may be
+  // running still.
   bool stop() noexcept;
 
   // Fires that much later than now, be it stopped, fired or neither. Returns what stop() would. Throws
@@ -86,7 +87,6 @@ class [[nodiscard]] timer {
     if (state_ != nullptr) state_->drop();
   }
   bool reset_ns(std::int64_t ns);
-  static bool still_to_come(std::int64_t when_ns) noexcept;
 
   // Until there is a state the deadline is all that there is of a timer.
   mutable sched::platform::spin_lock lock_;
@@ -105,19 +105,36 @@ class function_timer final : public timer_state {
   explicit function_timer(Given&& f) : f_(std::forward<Given>(f)) {}
 
  private:
-  void finish(occasion&) noexcept override {
-    // Keeps the function until the fiber has ended.
-    struct reference {
-      explicit reference(function_timer* s) noexcept : to(s) { to->retain(); }
-      reference(reference&& other) noexcept : to(std::exchange(other.to, nullptr)) {}
-      reference& operator=(reference&&) = delete;
-      ~reference() {
-        if (to != nullptr) to->release();
-      }
-      function_timer* to;
-    };
+  // Keeps the function until the fiber has ended.
+  class references {
+   public:
+    references(function_timer* to, std::uint32_t n) noexcept : to_(to), n_(n) {}
+    references(references&& other) noexcept : to_(std::exchange(other.to_, nullptr)), n_(other.n_) {}
+    references& operator=(references&&) = delete;
+    ~references() {
+      if (to_ != nullptr) to_->release(n_);
+    }
+    void call() const { std::invoke(to_->f_); }
+
+   private:
+    function_timer* to_;
+    std::uint32_t n_;
+  };
+
+  void finish(occasion&, std::uint32_t kept) noexcept override {
+    if (kept == 0) {
+      retain();
+      kept = 1;
+    }
+    in_fiber([s = references(this, kept)] { s.call(); });
+  }
+  void let_go(std::uint32_t kept) noexcept override {
+    in_fiber([s = references(this, kept)] {});
+  }
+  template <class Task>
+  static void in_fiber(Task&& task) noexcept {
     try {
-      go([s = reference(this)] { std::invoke(s.to->f_); });
+      go(std::forward<Task>(task));
     } catch (const std::bad_alloc&) {
       no_fiber_for_timer();
     }

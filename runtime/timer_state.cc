@@ -16,7 +16,9 @@
 //
 // Who keeps the state: cancel_timer() waits for a callback under way, and stop() precedes the end of the
 // handle; so the callback may use it without a reference of its own. A detached state has no handle;
-// its reference goes with the announcement.
+// its reference goes with the announcement. The references that the courier has, it hands to whoever
+// finishes: the last one destroys the user's function, which may take long and wait, so for a function
+// that is the fiber that calls it, never the courier.
 //
 // Lock order: a state's lock before its channel's.
 #include <baton/runtime/timer_state.h>
@@ -65,7 +67,7 @@ void timer_state::arm_or_do(std::int64_t when_ns, bool past, std::uint64_t armin
     if (arming_ != arming) return;
     announce(o);
   }
-  finish(o);
+  finish(o, 0);
 }
 
 void timer_state::arm(std::int64_t when_ns, std::uint64_t arming) {
@@ -121,9 +123,12 @@ void timer_state::run() noexcept {
       detached = std::exchange(detached_, false);
     }
   }
-  if (due) finish(o);
-  if (detached) release();
-  release();
+  const std::uint32_t kept = detached ? 2 : 1;
+  if (due) {
+    finish(o, kept);
+  } else {
+    let_go(kept);
+  }
 }
 
 void timer_state::detach() noexcept {

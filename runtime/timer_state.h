@@ -43,9 +43,9 @@ class timer_state : public errand {
   virtual ~timer_state() = default;
 
   void retain() noexcept { references_.fetch_add(1, sched::platform::mo::relaxed); }
-  void release() noexcept {
+  void release(std::uint32_t n = 1) noexcept {
     // acq_rel: the last one sees everything the others did.
-    if (references_.fetch_sub(1, sched::platform::mo::acq_rel) == 1) delete this;
+    if (references_.fetch_sub(n, sched::platform::mo::acq_rel) == n) delete this;
   }
 
   // It is due: the part under the lock, in one step with stop(), and what comes after the lock.
@@ -55,7 +55,11 @@ class timer_state : public errand {
     transfer to_receiver;
   };
   virtual void announce(occasion&) noexcept {}
-  virtual void finish(occasion&) noexcept = 0;
+  // kept: so many references become finish()'s, to release when all is done; 0: the caller has its own.
+  virtual void finish(occasion&, std::uint32_t kept) noexcept = 0;
+  // By the courier, instead of finish(), if it is not due any more. What a user's destructor does must not
+  // happen in the courier.
+  virtual void let_go(std::uint32_t kept) noexcept { release(kept); }
   // Under the lock: takes back what was announced, if nobody has got it yet.
   virtual bool withdraw() noexcept { return false; }
 
@@ -88,7 +92,10 @@ class channel_timer : public timer_state {
 
  protected:
   void announce(occasion& o) noexcept override;
-  void finish(occasion& o) noexcept override { o.to_receiver.finish(); }
+  void finish(occasion& o, std::uint32_t kept) noexcept override {
+    o.to_receiver.finish();
+    if (kept != 0) release(kept);
+  }
   bool withdraw() noexcept override;
 
  private:

@@ -45,6 +45,7 @@ struct sight {
   bool parked = false;
   bool in_place = false;
   bool in_call = false;
+  bool ended = false;  // and not joined yet
   void* context = nullptr;
   const machine* on = nullptr;
   stack_bounds bounds;
@@ -62,6 +63,7 @@ __attribute__((no_sanitize("thread"))) sight look_at(const fiber& f) noexcept {
   s.parked = f.word.peek() == park_word::parked;
   s.in_place = f.in_place;
   s.in_call = f.syscall_depth > 0;
+  s.ended = f.join.load(mo::relaxed) == join_ended;
   s.context = f.context;
   s.on = f.on;
   s.bounds.high = reinterpret_cast<std::uintptr_t>(f.stack.top);
@@ -88,10 +90,11 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
 
 __attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, char* text,
                                                             std::size_t size) noexcept {
-  const int n = std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s spawned by %llu\n",
-                              static_cast<unsigned long long>(s.id), static_cast<int>(limits::fiber_name_max), f.name,
-                              s.parked ? "waits for " : "runnable", s.parked ? name_of(f.reason) : "",
-                              s.in_call ? " in a declared call" : "", static_cast<unsigned long long>(f.spawner));
+  const int n =
+      std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s spawned by %llu\n", static_cast<unsigned long long>(s.id),
+                    static_cast<int>(limits::fiber_name_max), f.name,
+                    s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? name_of(f.reason) : "",
+                    s.in_call ? " in a declared call" : "", static_cast<unsigned long long>(f.spawner));
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
 

@@ -7,6 +7,9 @@
 
 namespace baton::sched {
 
+// The values are those of baton::deadlock_action (runtime/options.h).
+enum class deadlock_response : std::uint8_t { report, abort, exit_2 };
+
 struct settings {
   int procs = 0;  // 0: $BATON_PROCS, else the CPUs that affinity and cgroup quotas allow, also when those change
   int max_threads = 10'000;
@@ -15,7 +18,7 @@ struct settings {
   std::int64_t rescue_after_ns = 10'000'000;
   bool rescue = true;
   bool ignore_sigpipe = true;
-  int on_deadlock = 0;
+  deadlock_response on_deadlock = deadlock_response::report;
 };
 
 // Starts the runtime; does nothing when it runs already, but s.procs > 0 then sets the number of Ps.

@@ -24,11 +24,13 @@
 //   1 ms      while work waits
 //   5 ms      while some P is busy
 //   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
-//             "publish, fence, look": asleep := true; heavy barrier; look; sleep.
+//             "publish, fence, look": asleep := true; heavy barrier; look; sleep. While run() waits, it
+//             looks once more after a while: perhaps all fibers are asleep for good (deadlock.cc)
 //
 // The age of a visit in user code is counted in looks: each adds the time since the last one, but not
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
 #include <baton/sched/call_site.h>
+#include <baton/sched/deadlock.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
@@ -318,10 +320,28 @@ class monitor {
     const std::uint32_t before = bell.load(mo::acquire);
     asleep.store(true, mo::seq_cst);
     platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
-    if (all_idle()) platform::futex_wait(bell, before, platform::forever_ns);
+    if (all_idle()) sleep_until_rung(before);
     asleep.store(false, mo::seq_cst);
     meant_ = 0;
     last_look_ = platform::now_ns();  // what there is to see began just now
+  }
+
+  // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber?
+  static void sleep_until_rung(std::uint32_t before) noexcept {
+    for (std::int64_t pause = limits::deadlock_look_after_ns; deadlock_possible(); pause *= 2) {
+      if (platform::futex_wait(bell, before, platform::now_ns() + pause)) return;
+      const wakers found = find_wakers();
+      if (found == wakers::some) break;
+      if (found == wakers::none && still_all_idle(before)) declare_deadlock();
+    }
+    platform::futex_wait(bell, before, platform::forever_ns);
+  }
+
+  // Whether nobody has had a P since the bell's number was read.
+  static bool still_all_idle(std::uint32_t before) noexcept {
+    // The lock: if a P was taken and is idle again, its M has rung before it published that.
+    platform::lock_guard guard(the_scheduler.lock);
+    return all_idle() && bell.load(mo::acquire) == before;
   }
 
   look look_;

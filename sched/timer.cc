@@ -31,7 +31,10 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
       handle.node = heap->arm(when_ns, fn, arg, seq, &handle.generation, &first);
       if (handle.node != nullptr) {
         // Our own P looks at its heap before it sleeps. Anybody else's may sleep already.
-        if (p == nullptr && first && the_scheduler.ps[0].idle.load(mo::seq_cst)) break_poll_before(when_ns);
+        if (p == nullptr && first) {
+          platform::full_fence();  // timer, then look; pairs with those between the idle P and its heap
+          if (the_scheduler.ps[0].idle.load(mo::relaxed)) break_poll_before(when_ns);
+        }
         return handle;
       }
     }

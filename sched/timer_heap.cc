@@ -85,6 +85,7 @@ timer_node* timer_heap::pop_due(std::int64_t now) noexcept {
     std::uint64_t word = make_word(generation, timer_node::armed);
     // acquire: pairs with arm(); exactly one of firing and cancelling wins.
     if (n->word.compare_exchange_strong(word, make_word(generation, timer_node::firing), mo::acq_rel, mo::relaxed)) {
+      ++firing_;
       publish();
       return n;
     }
@@ -97,7 +98,14 @@ timer_node* timer_heap::pop_due(std::int64_t now) noexcept {
 
 void timer_heap::fired(timer_node* n) noexcept {
   platform::lock_guard guard(lock_);
+  --firing_;
   recycle(n);
+}
+
+bool timer_heap::anything_to_come() noexcept {
+  platform::lock_guard guard(lock_);
+  // One that was cancelled but not yet counted so is taken for armed; a sweep may count it before.
+  return firing_ > 0 || used_ != cancelled_.load(mo::relaxed);
 }
 
 void timer_heap::recycle(timer_node* n) noexcept {

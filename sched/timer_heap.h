@@ -33,6 +33,8 @@ class timer_heap {
   // Readable by anybody; written under the lock.
   [[nodiscard]] std::int64_t earliest() const noexcept { return earliest_.load(platform::mo::acquire); }
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(platform::mo::relaxed); }
+  // Whether a timer is armed, or its callback under way; a cancelled one does not count.
+  [[nodiscard]] bool anything_to_come() noexcept;
 
   // Null: the free list is empty (see grow). Otherwise armed; *first tells whether it is the earliest now.
   [[nodiscard]] timer_node* arm(std::int64_t when, timer_function fn, void* arg, std::uint64_t seq,
@@ -71,6 +73,7 @@ class timer_heap {
   std::size_t capacity_ ABSL_GUARDED_BY(lock_) = 0;
   timer_node* free_ ABSL_GUARDED_BY(lock_) = nullptr;
   std::size_t nodes_ ABSL_GUARDED_BY(lock_) = 0;
+  std::uint32_t firing_ ABSL_GUARDED_BY(lock_) = 0;
   platform::atomic<std::int64_t> earliest_{platform::forever_ns};
   platform::atomic<std::size_t> size_{0};
   platform::atomic<std::uint32_t> cancelled_{0};

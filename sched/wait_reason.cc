@@ -29,9 +29,42 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::signal: return "signal";
     case wait_reason::process: return "process";
     case wait_reason::retry: return "time to try again";
+    case wait_reason::errand: return "something to do";
     case wait_reason::other: return "something";
   }
   return "?";
+}
+
+bool waits_for_outside(wait_reason reason) noexcept {
+  switch (reason) {
+    case wait_reason::descriptor_read:
+    case wait_reason::descriptor_write:
+    case wait_reason::accept:
+    case wait_reason::connect:
+    case wait_reason::signal:
+    case wait_reason::process:
+    case wait_reason::retry: return true;
+    case wait_reason::none:
+    case wait_reason::sleep:  // a timer's
+    case wait_reason::join:
+    case wait_reason::mutex:
+    case wait_reason::shared_mutex:
+    case wait_reason::condition_variable:
+    case wait_reason::wait_group:
+    case wait_reason::event:
+    case wait_reason::semaphore:
+    case wait_reason::latch:
+    case wait_reason::barrier:
+    case wait_reason::once:
+    case wait_reason::channel_send:
+    case wait_reason::channel_receive:
+    case wait_reason::select:
+    case wait_reason::context:
+    case wait_reason::descriptor_lock:
+    case wait_reason::errand:
+    case wait_reason::other: return false;
+  }
+  return true;
 }
 
 }  // namespace baton::sched

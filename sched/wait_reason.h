@@ -30,9 +30,13 @@ enum class wait_reason : std::uint8_t {
   signal,
   process,
   retry,
+  errand,
   other,
 };
 
 const char* name_of(wait_reason reason) noexcept;
+
+// Whether what ends that wait may come from outside the process, so that nobody inside need be awake.
+[[nodiscard]] bool waits_for_outside(wait_reason reason) noexcept;
 
 }  // namespace baton::sched

@@ -3,6 +3,7 @@
 #include <baton/sched/platform/thread_state.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cstdio>
 #include <cstdlib>
@@ -54,6 +55,13 @@ std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept {
   if (delay == nullptr || !next_number(delay, ns)) return -1;
   // All three are 0 where the kernel was built without the counters: a thread that exists has run.
   return std::strncmp(text, "0 0 0", 5) == 0 ? -1 : static_cast<std::int64_t>(ns);
+}
+
+int thread_count() noexcept {
+  // A directory's links are itself, its name, and one for each directory in it.
+  struct stat s {};
+  if (::stat("/proc/self/task", &s) != 0 || s.st_nlink < 3) return -1;
+  return static_cast<int>(s.st_nlink) - 2;
 }
 
 char thread_letter(std::int32_t tid) noexcept {

@@ -27,6 +27,9 @@ namespace baton::sched::platform {
 // Whether it runs or waits for a CPU; false also if that is unknown.
 [[nodiscard]] inline bool thread_is_runnable(std::int32_t tid) noexcept { return thread_letter(tid) == 'R'; }
 
+// How many threads this process has, those that are about to end included; -1: unknown. Some 2 us.
+[[nodiscard]] int thread_count() noexcept;
+
 struct thread_call_state {
   enum class kind : std::uint8_t {
     unknown,  // nothing else here counts

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -200,8 +201,51 @@ TEST(context, a_deep_tree_is_cancelled_without_recursion) {
   for (int i = 0; i < 10'000; ++i) chain.push_back(with_cancel(chain.back()));
   top.cancel();
   for (const context& c : chain) ASSERT_TRUE(c.is_done());
-  // From the leaf on, so that no destructor calls the next.
-  while (!chain.empty()) chain.pop_back();
+}
+
+TEST(context, a_deep_tree_is_dropped_without_recursion) {
+  baton::run([] {
+    for (int branch = 0; branch < 3; ++branch) {
+      context leaf = with_cancel(context::background());
+      const context fork = leaf;
+      for (int i = 0; i < 20'000; ++i) leaf = i % 2 == 0 ? with_cancel(leaf) : with_timeout(leaf, 1h);
+      EXPECT_FALSE(leaf.is_done());
+      leaf = context();  // the last handle: the whole chain goes, but for the first
+      EXPECT_FALSE(fork.is_done());
+    }
+  });
+}
+
+// As Go's TestSimultaneousCancels: no two of a tree wait for each other.
+TEST(context, all_of_a_tree_may_be_cancelled_at_once) {
+  baton::run([] {
+    const auto top = with_cancel(context::background());
+    std::vector<baton::cancellable_context> all{top};
+    for (std::size_t i = 0; i < 200; ++i) all.push_back(with_cancel(all[i / 2]));
+    std::vector<baton::fiber<void>> fibers;
+    for (std::size_t i = all.size(); i-- > 0;) {
+      fibers.push_back(baton::spawn([c = all[i], i] { c.cancel(absl::AbortedError(std::to_string(i))); }));
+      fibers.push_back(baton::spawn([c = all[i]] { c.wait_done(); }));
+    }
+    for (auto& f : fibers) f.join();
+    for (const context& c : all) EXPECT_TRUE(absl::IsAborted(c.error()));
+  });
+}
+
+TEST(context, an_earlier_deadline_above_ends_what_has_a_later_one) {
+  baton::run([] {
+    const auto top = with_timeout(context::background(), 2ms);
+    const auto leaf = with_timeout(with_timeout(top, 1h), 2h);
+    EXPECT_EQ(leaf.deadline(), top.deadline());
+    leaf.wait_done();
+    EXPECT_TRUE(absl::IsDeadlineExceeded(leaf.error()));
+    EXPECT_TRUE(top.is_done());
+    // And the other way round: the one below ends alone.
+    const auto wide = with_timeout(context::background(), 1h);
+    const auto narrow = with_timeout(wide, 2ms);
+    narrow.wait_done();
+    EXPECT_FALSE(wide.is_done());
+  });
 }
 
 struct listener final : baton::net::cancellation::node {

@@ -134,6 +134,27 @@ TEST(on_cancel, may_be_destroyed_by_its_function) {
   });
 }
 
+// The destructor of one that is about to run waits as well, also in the fiber that cancels.
+TEST(on_cancel, several_of_one_context_run_beside_each_other) {
+  baton::run([] {
+    const auto ctx = with_cancel(context::background());
+    std::atomic<int> calls{0};
+    {
+      baton::event second_ran;
+      const on_cancel first(ctx, [&] {
+        second_ran.wait();
+        ++calls;
+      });
+      const on_cancel second(ctx, [&] {
+        ++calls;
+        second_ran.set();
+      });
+      ctx.cancel();
+    }
+    EXPECT_EQ(calls, 2);
+  });
+}
+
 TEST(on_cancel, works_on_plain_threads) {
   const auto ctx = with_cancel(context::background());
   std::atomic<bool> called{false};

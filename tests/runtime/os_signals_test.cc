@@ -2,6 +2,7 @@
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/os_signals.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/stats.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/sched/platform/atomic.h>  // BATON_TSAN
 
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <optional>
@@ -103,6 +105,90 @@ TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
     send(SIGUSR1);
     EXPECT_EQ(SIGUSR1, c.receive());
     os_signals::stop(c);
+  });
+}
+
+// The courier is told of a signal like the one it offers: that is one with it, not a second one.
+TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
+  baton::run([] {
+    channel<int> c;
+    os_signals::notify(c, {SIGUSR1, SIGUSR2});
+    const flush all_handled;
+    for (int i = 0; i < 100; ++i) {
+      send(SIGUSR1);
+      all_handled();
+    }
+    // When it offers the other one, it has seen all of the first.
+    send(SIGUSR2);
+    all_handled();
+    std::vector<int> got;
+    while (got.empty() || got.back() != SIGUSR2) got.push_back(c.receive().value());
+    EXPECT_GE(got.size(), 2U);
+    EXPECT_LE(got.size(), 3U);
+    os_signals::stop(c);
+  });
+}
+
+// A courier that holds a signal for nobody ends with stop(), and takes its hold on the channel along.
+TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
+  baton::run([] {
+    const auto before = baton::stats().fibers;
+    for (int i = 0; i < 20; ++i) {
+      channel<int> c;
+      os_signals::notify(c, {SIGUSR1});
+      {
+        const flush all_handled;
+        send(SIGUSR1);
+        all_handled();
+      }
+      os_signals::stop(c);
+      // Until the offer is gone a receiver may get it; afterwards none.
+      std::optional<int> s;
+      while (c.try_receive(s) == channel_status::ok) {
+      }
+    }
+    // Of the couriers, none is left.
+    while (baton::stats().fibers >= before + 10) baton::this_fiber::yield();
+  });
+}
+
+// After each signal that was sent, one is received: what was lost would be waited for in vain.
+TEST_F(os_signal, storms_lose_no_last_one) {
+  baton::run([] {
+    constexpr int senders = 3;
+    constexpr int each = 500;
+    const std::vector<int> kinds{SIGUSR1, SIGUSR2, SIGWINCH};
+    std::vector<std::atomic<int>> sent(kinds.size());
+    std::vector<baton::fiber<void>> readers;
+    std::vector<channel<int>> channels;
+    for (std::size_t k = 0; k < kinds.size(); ++k) {
+      channels.emplace_back(k % 2);
+      os_signals::notify(channels.back(), {kinds[k]});
+    }
+    for (std::size_t k = 0; k < kinds.size(); ++k) {
+      readers.push_back(baton::spawn([&, k] {
+        for (;;) {
+          ASSERT_EQ(channels[k].receive(), kinds[k]);
+          // Counted before it is sent: so the last one is received after this holds.
+          if (sent[k] == senders * each) return;
+          if (k == 0) baton::this_fiber::sleep_for(100us);
+        }
+      }));
+    }
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < senders; ++i) {
+      threads.emplace_back([&] {
+        for (int n = 0; n < each; ++n) {
+          for (std::size_t k = 0; k < kinds.size(); ++k) {
+            ++sent[k];
+            send(kinds[k]);
+          }
+        }
+      });
+    }
+    for (auto& r : readers) r.join();
+    threads.clear();
+    for (auto& c : channels) os_signals::stop(c);
   });
 }
 

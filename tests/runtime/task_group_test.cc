@@ -338,6 +338,52 @@ TEST(task_group, may_be_destroyed_when_wait_has_returned) {
   });
 }
 
+TEST(task_group, is_used_again_after_wait) {
+  baton::run([] {
+    task_group g;
+    std::atomic<int> calls{0};
+    for (int round = 1; round <= 3; ++round) {
+      for (int i = 0; i < 5; ++i) g.spawn([&] { ++calls; });
+      EXPECT_TRUE(g.wait().ok());
+      EXPECT_EQ(calls, 5 * round);
+    }
+    EXPECT_FALSE(g.ctx().is_done());
+  });
+}
+
+// A spawn that waits for room is not left behind when the rest fails.
+TEST(task_group, a_failure_lets_waiting_spawns_in) {
+  baton::run([] {
+    task_group g;
+    g.set_limit(1);
+    std::atomic<int> saw_cancel{0};
+    g.spawn([]() -> absl::Status { return absl::DataLossError("disk on fire"); });
+    for (int i = 0; i < 10; ++i) {
+      g.spawn([&](const context& ctx) {
+        if (ctx.is_done()) ++saw_cancel;
+      });
+    }
+    EXPECT_EQ(g.wait(), absl::DataLossError("disk on fire"));
+    EXPECT_EQ(saw_cancel, 10) << "the first had ended before they got in";
+  });
+}
+
+// What an exception's what() does is not under a lock of the group.
+TEST(task_group, a_dropped_exception_may_do_anything_in_what) {
+  struct talkative : std::exception {
+    [[nodiscard]] const char* what() const noexcept override {
+      baton::this_fiber::yield();
+      return "I looked around";
+    }
+  };
+  testing::internal::CaptureStderr();
+  baton::run([] {
+    task_group g;
+    g.spawn([] { throw talkative(); });
+  });
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("I looked around"), std::string::npos);
+}
+
 TEST(task_group_death_test, misuse_aborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::run([] {

@@ -5,9 +5,9 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
 #include <baton/runtime/this_fiber.h>
-#include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
 #include <baton/runtime/wait_group.h>
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
 
 #include <gtest/gtest.h>
 
@@ -24,7 +24,6 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::ticker;
 using baton::timer;
 using baton::test::watched_strand;
 using clock = std::chrono::steady_clock;
@@ -71,7 +70,12 @@ TEST(timer, stop_says_whether_it_was_pending) {
   EXPECT_TRUE(unheard.stop());
   EXPECT_FALSE(unheard.stop());
   timer passed(0s);
+  EXPECT_TRUE(passed.stop()) << "nobody has received it";
   EXPECT_FALSE(passed.stop());
+  timer passed_and_heard(0s);
+  const auto its = passed_and_heard.fired();
+  EXPECT_TRUE(passed_and_heard.stop()) << "nor this";
+  EXPECT_EQ(its.size(), 0U);
   timer heard(1h);
   const auto c = heard.fired();
   EXPECT_TRUE(heard.stop());
@@ -359,89 +363,125 @@ TEST(after_func, owns_its_function_until_the_end) {
   });
 }
 
-TEST(ticker, ticks_at_its_pace) {
+// The courier serves all timers; what a user's destructor does must not hold it up.
+TEST(after_func, a_function_whose_destructor_waits_for_a_timer) {
+  baton::run([] {
+    struct waits {
+      std::atomic<int>* ended;
+      explicit waits(std::atomic<int>* e) : ended(e) {}
+      waits(waits&& other) noexcept : ended(std::exchange(other.ended, nullptr)) {}
+      waits& operator=(waits&&) = delete;
+      ~waits() {
+        if (ended == nullptr) return;
+        static_cast<void>(baton::after(50us).receive());
+        ++*ended;
+      }
+    };
+    std::atomic<int> ended{0};
+    constexpr int rounds = 300;
+    for (int i = 0; i < rounds; ++i) {
+      timer t = baton::after_func(std::chrono::microseconds(i % 40), [w = waits(&ended)] { static_cast<void>(w); });
+      if (i % 3 == 0) {
+        t.detach();
+      } else if (i % 3 == 1) {
+        while (t.reset(std::chrono::microseconds(i % 20))) baton::this_fiber::yield();
+      } else {
+        baton::this_fiber::sleep_for(std::chrono::microseconds(i % 30));
+      }
+    }
+    while (ended < rounds) baton::this_fiber::sleep_for(100us);
+  });
+}
+
+// Of two timers that are set, the one whose time comes first fires first; with one P, whose timers are all
+// in one heap.
+TEST(timer, fires_in_the_order_of_time) {
+  const int procs = baton::set_procs(1);
+  baton::run([] {
+    constexpr std::size_t count = 100;
+    struct one {
+      timer t;
+      baton::channel<time_point> fired;
+      time_point not_due_before;
+      time_point due_at;
+    };
+    std::vector<one> all;
+    // All of them have to be set before the first is due.
+    for (bool set = false; !set;) {
+      all.clear();
+      const auto begin = clock::now();
+      for (std::size_t i = 0; i < count; ++i) {
+        const auto patience = 5ms + (i * 37 % count) * 20us;
+        const auto before = clock::now();
+        timer t(patience);
+        const auto after = clock::now();
+        auto fired = t.fired();
+        all.push_back({std::move(t), std::move(fired), before + patience, after + patience});
+      }
+      set = clock::now() < begin + 5ms;
+    }
+    std::vector<time_point> at;
+    for (const one& o : all) at.push_back(o.fired.receive().value());
+    for (std::size_t i = 0; i < count; ++i) {
+      EXPECT_GE(at[i], all[i].not_due_before);
+      for (std::size_t j = 0; j < count; ++j) {
+        if (all[i].due_at < all[j].not_due_before) {
+          ASSERT_LE(at[i], at[j]);
+        }
+      }
+    }
+  });
+  baton::set_procs(procs);
+}
+
+TEST(timer, a_hundred_thousand_at_once) {
+#if defined(__SANITIZE_ADDRESS__) || BATON_TSAN
+  constexpr std::size_t count = 10'000;
+#else
+  constexpr std::size_t count = 100'000;
+#endif
   baton::run([] {
     const auto begin = clock::now();
-    const ticker t(1ms);
-    for (int i = 1; i <= 10; ++i) {
-      const auto at = t.ticks().receive();
-      ASSERT_TRUE(at);
-      EXPECT_GE(*at - begin, i * 1ms);
+    std::vector<timer> timers;
+    std::vector<std::chrono::microseconds> patience;
+    timers.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) {
+      // Half of them will not fire while this test runs.
+      patience.emplace_back(i % 2 == 0 ? std::chrono::microseconds(i * 7919 % 100'000) : std::chrono::hours(1));
+      timers.emplace_back(patience.back());
+      static_cast<void>(timers.back().fired());
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i % 2 == 0) {
+        ASSERT_GE(timers[i].fired().receive().value() - begin, patience[i]);
+        ASSERT_FALSE(timers[i].stop());
+      } else {
+        ASSERT_TRUE(timers[i].stop());
+      }
     }
   });
 }
 
-TEST(ticker, drops_and_never_bunches) {
-  baton::run([] {
-    const ticker t(1ms);
-    const auto c = t.ticks();
-    EXPECT_TRUE(c.receive());
-    baton::this_fiber::sleep_for(8ms);
-    EXPECT_LE(c.size(), 1U);
-    const auto late = clock::now();
-    EXPECT_TRUE(c.receive());  // the one that waited
-    int more = 0;
-    while (clock::now() - late < 5ms) {
-      EXPECT_TRUE(c.receive());
-      ++more;
-    }
-    const auto passed = clock::now() - late;
-    EXPECT_LE(more, passed / 1ms + 1);
-  });
-}
-
-TEST(ticker, no_tick_after_stop) {
-  baton::run([] {
-    ticker t(1ms);
-    const auto c = t.ticks();
-    while (c.size() == 0) baton::this_fiber::yield();
-    t.stop();
-    std::optional<time_point> at;
-    EXPECT_EQ(c.receive_for(at, 5ms), baton::channel_status::timeout) << "taken back, and no more";
-    EXPECT_FALSE(c.is_closed());
-    t.reset(1ms);
-    EXPECT_TRUE(c.receive());
-    {
-      ticker other(std::move(t));
-      EXPECT_TRUE(c.receive());
-      t = ticker(1h);
-    }
-    EXPECT_EQ(c.receive_for(at, 5ms), baton::channel_status::timeout);
-    const ticker never(std::chrono::hours::max());
-    EXPECT_EQ(never.ticks().receive_for(at, 1ms), baton::channel_status::timeout);
-  });
-}
-
-TEST(ticker, resets_race_with_ticks) {
-  baton::run([] {
-    ticker t(10us);
-    const auto c = t.ticks();
-    std::vector<baton::fiber<void>> fibers;
-    for (int i = 0; i < 4; ++i) {
-      fibers.push_back(baton::spawn([&, i] {
-        for (int n = 0; n < 100; ++n) {
-          if (n % 8 == 7) t.stop();
-          t.reset(std::chrono::microseconds(10 + (n * 7 + i) % 50));
-          std::optional<time_point> at;
-          static_cast<void>(c.receive_for(at, 50us));
+TEST(timer, plain_threads_make_and_destroy_them) {
+  std::vector<std::jthread> threads;
+  std::atomic<int> calls{0};
+  std::atomic<int> not_stopped{0};
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] {
+      for (int n = 0; n < 200; ++n) {
+        const timer heard(std::chrono::microseconds(n % 50));
+        const auto c = heard.fired();
+        timer called = baton::after_func(std::chrono::microseconds((n + i) % 60), [&] { ++calls; });
+        if (n % 4 == 0) {
+          EXPECT_TRUE(c.receive());
         }
-      }));
-    }
-    for (auto& f : fibers) f.join();
-    t.reset(1ms);
-    EXPECT_TRUE(c.receive());
-  });
-}
-
-TEST(ticker_death_test, misuse_aborts) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_DEATH(static_cast<void>(ticker(0s)), "ticker: the period is not positive");
-  EXPECT_DEATH(baton::run([] {
-                 baton::this_fiber::set_name("careless");
-                 ticker t(1s);
-                 t.reset(-1s);
-               }),
-               "fiber [0-9]+ \"careless\".*ticker: the period is not positive");
+        if (!called.stop()) ++not_stopped;
+      }
+    });
+  }
+  threads.clear();
+  while (calls < not_stopped) std::this_thread::yield();
+  EXPECT_EQ(calls, not_stopped) << "stop() says exactly which are called";
 }
 
 }  // namespace

@@ -1,0 +1,138 @@
+// A deadlock is declared when nobody can wake any fiber any more. False alarms are out of the question
+// (the process may be told to abort), so whatever might wake one silences it:
+//
+//   a fiber that is not parked    it runs, is about to, or is in a declared call
+//   one that waits for outside    a descriptor, a signal, a child process (wait_reason.h says which
+//                                 reasons); so a program that uses os_signals never gets a report
+//   a timer                       armed, or its callback under way, whoever armed it
+//   another thread                any thread of the process but the Ms, the monitor, and those that wait
+//                                 inside run(): it may hold a channel, or come to hold one. What such a
+//                                 thread has used so far tells nothing: sends that meet no waiter leave no
+//                                 trace. So threads are counted, by the kernel
+//   nobody in run()               the threads outside run() can do as they like
+//
+// All that is looked at while nobody runs: the monitor has seen all Ps idle, and at the end sees that no
+// P was taken meanwhile (monitor.cc). Without that, two looks at two fibers would not make one picture.
+//   1. timers. Their callbacks ready fibers before they count as ended
+//   2. fibers. One that was readied is no longer parked, wherever it waits to be queued
+//   3. threads. One that readied a fiber after 2, and has ended, has left work or a taken P behind
+//
+// The look costs some nanoseconds a fiber, so it is made once per idle period, after some time, and begins
+// with the fiber that gave the answer last: usually a listener or reader, which still waits.
+#include <baton/sched/deadlock.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/fiber_slab.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/platform/thread_state.h>
+#include <baton/sched/scheduler.h>
+#include <baton/sched/wait_reason.h>
+
+#include <unistd.h>
+#include <cstdlib>
+
+namespace baton::sched {
+
+struct run_callers {
+  platform::spin_lock lock;
+  run_caller* first ABSL_GUARDED_BY(lock) = nullptr;
+  platform::atomic<int> count{0};
+
+  void add(run_caller& c) noexcept {
+    platform::lock_guard hold(lock);
+    c.next_ = first;
+    if (first != nullptr) first->prev_ = &c;
+    first = &c;
+    count.fetch_add(1, mo::relaxed);
+  }
+  void remove(run_caller& c) noexcept {
+    platform::lock_guard hold(lock);
+    (c.prev_ != nullptr ? c.prev_->next_ : first) = c.next_;
+    if (c.next_ != nullptr) c.next_->prev_ = c.prev_;
+    count.fetch_sub(1, mo::relaxed);
+  }
+  // How many there are; -1: one of them does not wait yet, or no longer.
+  int all_waiting() noexcept {
+    platform::lock_guard hold(lock);
+    int n = 0;
+    for (const run_caller* c = first; c != nullptr; c = c->next_) {
+      if (c->who_->word.peek() != park_word::parked) return -1;
+      ++n;
+    }
+    return n;
+  }
+};
+
+namespace {
+
+run_callers callers;
+bool declared = false;            // by the monitor, for the monitor
+std::uint32_t last_evidence = 0;  // index of the fiber that was the answer
+
+bool timers_to_come() noexcept {
+  const int n = the_scheduler.procs_ever.load(mo::acquire);
+  for (int i = 0; i < n; ++i) {
+    if (the_scheduler.ps[i].timers.anything_to_come()) return true;
+  }
+  return false;
+}
+
+// The fields are the fiber's own; they stay as they are if it is parked, and if it is not that alone
+// is the answer.
+__attribute__((no_sanitize("thread"))) bool may_go_on(const fiber& f) noexcept {
+  if (!f.in_use.load(mo::relaxed)) return false;
+  // acquire: pairs with the release of whoever let it go; what it wrote before it parked is seen.
+  const std::uintptr_t join = f.join.load(mo::acquire);
+  if (join == join_ended) return false;  // only its result waits
+  return f.word.peek() != park_word::parked || waits_for_outside(f.reason);
+}
+
+bool a_fiber_may_go_on() noexcept {
+  const std::uint32_t n = fiber_entries();
+  if (last_evidence < n && may_go_on(*fiber_entry_at(last_evidence))) return true;
+  for (std::uint32_t i = 0; i < n; ++i) {
+    if (!may_go_on(*fiber_entry_at(i))) continue;
+    last_evidence = i;
+    return true;
+  }
+  return false;
+}
+
+// Ms that begin are counted before they exist, and by this thread; those that end until after they are
+// not counted: so what is more than the known ones is unknown, or gone soon.
+bool only_known_threads(int in_run) noexcept {
+  constexpr int monitor = 1;
+  constexpr int of_the_sanitizer = BATON_TSAN;
+  return platform::thread_count() == the_scheduler.threads.load(mo::acquire) + monitor + of_the_sanitizer + in_run;
+}
+
+}  // namespace
+
+run_caller::run_caller() noexcept : who_(this_thread_strand()) { callers.add(*this); }
+run_caller::~run_caller() { callers.remove(*this); }
+
+bool deadlock_possible() noexcept {
+  // relaxed: who enters run() wakes the monitor with the main fiber.
+  return !declared && callers.count.load(mo::relaxed) > 0 && !the_scheduler.ending.load(mo::relaxed);
+}
+
+wakers find_wakers() noexcept {
+  if (timers_to_come()) return wakers::some;
+  if (a_fiber_may_go_on()) return wakers::some;
+  const int in_run = callers.all_waiting();
+  if (in_run == 0) return wakers::some;
+  return in_run > 0 && only_known_threads(in_run) ? wakers::none : wakers::cannot_tell;
+}
+
+void declare_deadlock() noexcept {
+  declared = true;
+  warn("deadlock: all fibers are asleep, and nothing can wake them");
+  dump_fibers(STDERR_FILENO);
+  switch (the_scheduler.config.on_deadlock) {
+    case deadlock_response::report: return;
+    case deadlock_response::abort: std::abort();
+    case deadlock_response::exit_2: ::_exit(2);
+  }
+}
+
+}  // namespace baton::sched

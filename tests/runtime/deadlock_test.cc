@@ -1,0 +1,229 @@
+// "All fibers are asleep": what is reported, what becomes of the process, and when nothing is said.
+#include <baton/netpoll/dial.h>
+#include <baton/netpoll/tcp_listener.h>
+#include <baton/netpoll/tcp_stream.h>
+#include <baton/runtime/channel.h>
+#include <baton/runtime/event.h>
+#include <baton/runtime/mutex.h>
+#include <baton/runtime/os_signals.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/runtime/timer.h>
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
+#include <baton/syscall/blocking.h>
+
+#include <gtest/gtest.h>
+
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+namespace {
+
+using namespace std::chrono_literals;
+using baton::deadlock_action;
+
+// Much longer than the runtime takes to declare a deadlock. If it takes longer than this on some day,
+// a test that expects silence passes for nothing; none fails.
+constexpr auto long_enough = 700ms;
+
+// Death tests run in a process of their own, whose only other thread is none.
+class deadlock : public testing::Test {
+ protected:
+  deadlock() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+void two_that_wait_for_each_other() {
+  baton::channel<int> a;
+  baton::mutex m;
+  m.lock();
+  baton::go({.name = "philosopher"}, [&m] { m.lock(); });
+  baton::this_fiber::sleep_for(1ms);
+  static_cast<void>(a.receive());
+}
+
+TEST_F(deadlock, abort_reports_every_fiber_and_aborts) {
+  EXPECT_EXIT(
+      baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::abort}),
+      testing::KilledBySignal(SIGABRT),
+      "deadlock: all fibers are asleep(.|\n)*\"main\" waits for channel receive(.|\n)*\"philosopher\" waits for "
+      "mutex");
+}
+
+TEST_F(deadlock, exit_2_exits_so) {
+  EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
+              testing::ExitedWithCode(2), "deadlock: all fibers are asleep");
+}
+
+// As the runtime's own default: it says so once, and sleeps on.
+[[noreturn]] void watch_a_reporting_process() {
+  int ends[2];
+  if (::pipe(ends) != 0) std::_Exit(3);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], STDERR_FILENO);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    std::_Exit(baton::run(two_that_wait_for_each_other));
+  }
+  ::close(ends[1]);
+  std::string said;
+  char text[512];
+  while (said.find("waits for mutex") == std::string::npos) {
+    const ssize_t n = ::read(ends[0], text, sizeof text);
+    if (n <= 0) std::_Exit(4);
+    said.append(text, static_cast<std::size_t>(n));
+  }
+  const bool reported = said.find("deadlock: all fibers are asleep") != std::string::npos;
+  int status = 0;
+  const bool lives = ::waitpid(child, &status, WNOHANG) == 0;
+  ::kill(child, SIGKILL);
+  ::waitpid(child, &status, 0);
+  std::_Exit(reported && lives ? 0 : 5);
+}
+
+TEST_F(deadlock, report_says_so_and_the_process_goes_on) {
+  EXPECT_EXIT(watch_a_reporting_process(), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(deadlock, what_has_ended_is_no_reason_for_silence) {
+  EXPECT_EXIT(baton::run(
+                  [] {
+                    auto unjoined = baton::spawn([] { return 1; });
+                    baton::timer stopped = baton::after_func(1h, [] {});
+                    static_cast<void>(stopped.stop());
+                    std::thread([] {}).join();
+                    baton::blocking([] { ::usleep(1000); });
+                    static_cast<void>(baton::after(1ms).receive());
+                    baton::event().wait();
+                  },
+                  {.on_deadlock = deadlock_action::exit_2}),
+              testing::ExitedWithCode(2), "\"main\" waits for event");
+}
+
+TEST_F(deadlock, a_second_run_may_deadlock) {
+  EXPECT_EXIT(
+      {
+        baton::run([] { baton::go([] { baton::event().wait(); }); }, {.on_deadlock = deadlock_action::exit_2});
+        baton::run([] { baton::this_fiber::yield(); });
+        baton::run([] { baton::event().wait(); });
+      },
+      testing::ExitedWithCode(2), "\"main\" waits for event");
+}
+
+// ---- somebody may still wake them: nothing is said ----
+
+#define EXPECT_SILENCE(...)                                                                 \
+  EXPECT_EXIT(std::_Exit(baton::run(__VA_ARGS__, {.on_deadlock = deadlock_action::abort})), \
+              testing::ExitedWithCode(0), "^$")
+
+TEST_F(deadlock, a_sleeper_is_none) {
+  EXPECT_SILENCE([] { baton::this_fiber::sleep_for(long_enough); });
+}
+
+TEST_F(deadlock, a_timer_may_wake_somebody) {
+  EXPECT_SILENCE([] {
+    baton::event done;
+    const baton::timer t = baton::after_func(long_enough, [&] { done.set(); });
+    done.wait();
+  });
+}
+
+TEST_F(deadlock, a_blocking_call_may_end) {
+  EXPECT_SILENCE([] {
+    baton::event done;
+    baton::go([&] {
+      baton::blocking([] { std::this_thread::sleep_for(long_enough); });
+      done.set();
+    });
+    done.wait();
+  });
+}
+
+TEST_F(deadlock, an_undeclared_call_may_end) {
+  EXPECT_SILENCE([] {
+    baton::event done;
+    baton::go([&] {
+      std::this_thread::sleep_for(long_enough);
+      done.set();
+    });
+    done.wait();
+  });
+}
+
+TEST_F(deadlock, a_thread_that_waits_in_the_runtime_may_go_on) {
+  EXPECT_SILENCE([] {
+    baton::event done;
+    baton::event never;
+    std::thread other([&] {
+      static_cast<void>(never.wait_for(long_enough));
+      done.set();
+    });
+    done.wait();
+    other.join();
+  });
+}
+
+TEST_F(deadlock, a_thread_that_never_used_the_runtime_may_begin_to) {
+  EXPECT_SILENCE([] {
+    baton::event done;
+    std::thread other([&] {
+      std::this_thread::sleep_for(long_enough);
+      done.set();
+    });
+    done.wait();
+    other.join();
+  });
+}
+
+int alarm_writes_to = -1;
+
+void ring_after(std::chrono::milliseconds delay) {
+  itimerval when{};
+  when.it_value.tv_sec = delay.count() / 1000;
+  when.it_value.tv_usec = delay.count() % 1000 * 1000;
+  ::setitimer(ITIMER_REAL, &when, nullptr);
+}
+
+TEST_F(deadlock, a_reader_of_a_socket_may_get_something) {
+  EXPECT_SILENCE([] {
+    auto listener = baton::net::tcp_listener::bind("127.0.0.1:0").value();
+    auto near = baton::net::dial(listener.local_address().to_string()).value();
+    auto far = listener.accept().value();
+    alarm_writes_to = far.native_handle();
+    ::signal(SIGALRM, [](int) { static_cast<void>(!::write(alarm_writes_to, "x", 1)); });
+    ring_after(long_enough);
+    char byte = 0;
+    return near.read({reinterpret_cast<std::byte*>(&byte), 1}).value() == 1 ? 0 : 1;
+  });
+}
+
+TEST_F(deadlock, a_signal_may_come) {
+  if (BATON_TSAN) GTEST_SKIP() << "ThreadSanitizer holds signals back while the thread sleeps on a futex";
+  EXPECT_SILENCE([] {
+    const baton::channel<int> c;
+    baton::os_signals::notify(c, {SIGALRM});
+    ring_after(long_enough);
+    return c.receive() == SIGALRM ? 0 : 1;
+  });
+}
+
+TEST_F(deadlock, outside_run_a_thread_does_as_it_likes) {
+  EXPECT_EXIT(
+      {
+        baton::event done;
+        baton::run([&] { baton::go([&] { done.wait(), std::_Exit(0); }); }, {.on_deadlock = deadlock_action::abort});
+        std::this_thread::sleep_for(long_enough);
+        done.set();
+        for (;;) ::pause();
+      },
+      testing::ExitedWithCode(0), "^$");
+}
+
+}  // namespace
