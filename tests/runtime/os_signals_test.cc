@@ -335,14 +335,17 @@ TEST_F(os_signal_death, a_number_that_is_no_signal_is_refused) {
 TEST_F(os_signal_death, waiting_for_a_signal_is_no_deadlock) {
   EXPECT_EXIT(
       {
+        static std::atomic<bool> notified{false};
         std::thread([] {
-          ::usleep(100'000);
+          while (!notified) ::usleep(1'000);
+          ::usleep(300'000);  // longer than it takes to declare a deadlock
           ::kill(::getpid(), SIGUSR1);
         }).detach();
         std::_Exit(baton::run(
             [] {
               channel<int> c;
               os_signals::notify(c, {SIGUSR1});
+              notified = true;
               return c.receive() == SIGUSR1 ? 0 : 1;
             },
             {.on_deadlock = baton::deadlock_action::abort}));

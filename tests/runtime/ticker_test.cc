@@ -44,7 +44,8 @@ TEST(ticker, drops_and_never_bunches) {
       ++more;
     }
     const auto passed = clock::now() - late;
-    EXPECT_LE(more, passed / 1ms + 1);
+    // Of so many regular times, and one tick that was due before, but came late.
+    EXPECT_LE(more, passed / 1ms + 2);
   });
 }
 
