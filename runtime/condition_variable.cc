@@ -20,7 +20,8 @@
 //
 // Destruction: the notifier's last access is the CAS, or the unlock, before the first ready(); a notified
 // waiter touches its mutex and its own stack only. One whose time was up when it was notified still has to
-// look for itself in the list. For such ones the destructor waits: they are awake, and about to leave.
+// look for itself in the list. For such ones the destructor waits: they are awake, and about to leave. One that
+// has just found itself there, and left the list empty, still holds the lock: so the destructor takes it once.
 #include <baton/runtime/condition_variable.h>
 
 #include <baton/sched/fatal.h>

@@ -27,6 +27,9 @@ class condition_variable {
  public:
   constexpr condition_variable() noexcept = default;
   ~condition_variable() {
+    // One whose time was up may have made the list empty, so that nobody had to be notified, and still be at the
+    // lock: its unlock is its last access.
+    { const sched::platform::lock_guard guard(list_lock_); }
     // acquire: pairs with the release of those who leave; it is their last access.
     if (leaving_.load(sched::platform::mo::acquire) != 0) [[unlikely]]
       await_leaving();

@@ -272,7 +272,8 @@ TEST(task_group, an_ended_child_leaves_nothing_behind) {
     task_group g;
     baton::event go_on;
     g.spawn([&] { go_on.wait(); });
-    auto watched = std::make_shared<int>(0);
+    // Atomic: that a use_count() of 1 is seen orders nothing.
+    auto watched = std::make_shared<std::atomic<int>>(0);
     g.spawn([held = watched] { ++*held; });
     while (watched.use_count() > 1) baton::this_fiber::yield();
     EXPECT_EQ(*watched, 1);
