@@ -38,8 +38,12 @@ timers_only_poller& first_poller() noexcept {
 
 void install_poller(poller* p) noexcept {
   if (!is_running()) start(settings{});  // somebody has to sleep in it
-  poller* const before = the_scheduler.source.exchange(p, mo::acq_rel);
+  poller* const before = the_scheduler.source.exchange(p, mo::seq_cst);
   if (before != nullptr) before->wake();  // its sleeper comes back and sleeps in the new one
+  // Who looked for work, found none and has not chosen a poller yet sleeps in the new one. A wake that was
+  // meant for it, and ended before the exchange, went to the old one: so the new one is woken, too. (A wake
+  // that ends after the exchange sees it and goes to the new one itself: see wake_poller().)
+  p->wake();
 }
 
 poller* installed_poller() noexcept {
