@@ -48,11 +48,16 @@ std::size_t epoch_stacks(std::size_t klass) noexcept {
   return std::max<std::size_t>(2, epoch_bytes / stack_class_size(klass));
 }
 
-// LeakSanitizer must look for pointers on the stacks of parked fibers. Not in their guards: it would die
-// there, since a guard region looks readable in /proc/self/maps. Hence a root each, not one a mapping.
-void announce([[maybe_unused]] const stack& s) noexcept {
+// LeakSanitizer must look for pointers on the stacks of parked fibers: not in free ones (it would read each
+// page of them), and not in guards (it would die: a guard region looks readable in /proc/self/maps).
+void announce([[maybe_unused]] const stack* s, [[maybe_unused]] std::size_t n) noexcept {
 #if BATON_ASAN
-  __lsan_register_root_region(s.limit(), s.size);
+  for (; n > 0; --n, ++s) __lsan_register_root_region(s->limit(), s->size);
+#endif
+}
+void withdraw([[maybe_unused]] const stack* s, [[maybe_unused]] std::size_t n) noexcept {
+#if BATON_ASAN
+  for (; n > 0; --n, ++s) __lsan_unregister_root_region(s->limit(), s->size);
 #endif
 }
 
@@ -92,8 +97,10 @@ std::size_t stack_pool::acquire(std::size_t klass, stack* out, std::size_t n) no
     errno = EINVAL;
     return 0;
   }
-  std::size_t got = take(klass, out, n);
-  if (got == n) return got;
+  const std::size_t found = take(klass, out, n);
+  announce(out, found);
+  if (found == n) return n;
+  std::size_t got = found;
   bool warning = false;
   {
     platform::lock_guard guard(grow_lock_);
@@ -105,6 +112,7 @@ std::size_t stack_pool::acquire(std::size_t klass, stack* out, std::size_t n) no
     }
     warning = guards_.warning_due();
   }
+  announce(out + found, got - found);
   if (warning) guards_.warn();
   return got;
 }
@@ -129,10 +137,7 @@ std::size_t stack_pool::cut(std::size_t klass, stack* out, std::size_t n) noexce
   const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(batch, r->count - first));
   guards_.install(r->chunk(first), r->stride, r->stride - r->usable, count);
   std::array<stack, batch> fresh;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    fresh[i] = r->stack_of(first + i);
-    announce(fresh[i]);
-  }
+  for (std::uint32_t i = 0; i < count; ++i) fresh[i] = r->stack_of(first + i);
   // release: pairs with find(): who sees these chunks as cut sees them guarded.
   r->cut.store(first + count, mo::release);
   stacks_.fetch_add(count, mo::relaxed);
@@ -178,6 +183,7 @@ void stack_pool::release_same_class(const stack* in, std::size_t n) noexcept {
       }
     }
   }
+  withdraw(in, n);  // not before push(), which looks whether they are the pool's
   if (ripe) trim(klass, 2 * n);
   errno = saved_errno;
 }
