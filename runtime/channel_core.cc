@@ -40,18 +40,6 @@ namespace detail {
 
 namespace mo = sched::platform::mo;
 
-void node_queue::push_back(channel_node& n) noexcept {
-  n.prev = tail_;
-  n.next = nullptr;
-  n.queued = true;
-  if (tail_ != nullptr) {
-    tail_->next = &n;
-  } else {
-    head_ = &n;
-  }
-  tail_ = &n;
-}
-
 void node_queue::remove(channel_node& n) noexcept {
   if (!n.queued) return;
   if (n.prev != nullptr) {
@@ -62,19 +50,6 @@ void node_queue::remove(channel_node& n) noexcept {
   (n.next != nullptr ? n.next->prev : tail_) = n.prev;
   n.next = n.prev = nullptr;
   n.queued = false;
-}
-
-channel_node* node_queue::pop_front() noexcept {
-  channel_node* const n = head_;
-  if (n != nullptr) remove(*n);
-  return n;
-}
-
-channel_node* node_queue::claim_front_slow() noexcept {
-  while (channel_node* const n = pop_front()) {
-    if (n->who->claim(n->on_transfer)) return n;
-  }
-  return nullptr;
 }
 
 channel_core::channel_core(const element_type& type, std::size_t capacity) : type_(type), capacity_(capacity) {

@@ -70,15 +70,37 @@ class peekable {
 class node_queue {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
-  void push_back(channel_node& n) noexcept;
+  void push_back(channel_node& n) noexcept {
+    channel_node* const last = tail_;
+    n.prev = last;
+    n.next = nullptr;
+    n.queued = true;
+    if (last != nullptr) {
+      last->next = &n;
+    } else {
+      head_ = &n;
+    }
+    tail_ = &n;
+  }
   void remove(channel_node& n) noexcept;  // does nothing if it is not queued
-  [[nodiscard]] channel_node* pop_front() noexcept;
+  [[nodiscard]] channel_node* pop_front() noexcept {
+    channel_node* const n = head_;
+    if (n == nullptr) return nullptr;
+    channel_node* const second = n->next;
+    head_ = second;
+    (second != nullptr ? second->prev : tail_) = nullptr;
+    n->queued = false;
+    return n;
+  }
   // Takes nodes off until one could be claimed for a transfer. Null: none.
-  [[nodiscard]] channel_node* claim_front() noexcept { return head_ == nullptr ? nullptr : claim_front_slow(); }
+  [[nodiscard]] channel_node* claim_front() noexcept {
+    while (channel_node* const n = pop_front()) {
+      if (n->who->claim(n->on_transfer)) return n;
+    }
+    return nullptr;
+  }
 
  private:
-  channel_node* claim_front_slow() noexcept;
-
   peekable<channel_node*> head_{nullptr};
   channel_node* tail_ = nullptr;
 };

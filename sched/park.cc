@@ -253,10 +253,8 @@ void sleep_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
 
 }  // namespace
 
-std::uint32_t waiter::wait(std::int64_t deadline_ns) noexcept {
-  if (deadline_ns == platform::forever_ns) {
-    park(who_);
-  } else if (deadline_ns <= platform::now_ns()) {
+std::uint32_t waiter::wait_until(std::int64_t deadline_ns) noexcept {
+  if (deadline_ns <= platform::now_ns()) {
     if (claim(timed_out)) {
       cancel_park(who_);
     } else {
