@@ -18,9 +18,9 @@
 #include <baton/sched/stack_trace.h>
 
 #include <baton/sched/fiber.h>
+#include <baton/sched/jump.h>
 
 #include <absl/debugging/symbolize.h>
-#include <boost/context/detail/fcontext.hpp>
 
 #include <errno.h>
 #include <cstdio>
@@ -340,6 +340,13 @@ __attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of
   }
   r.sp = context + layout.end;
   r.fp_known = true;
+#if BATON_JUMP_RETURNS
+  // It goes on at a `ret`: the caller is meant.
+  if (r.pc == reinterpret_cast<std::uintptr_t>(baton_context_arrival)) {
+    if (!platform::peek_memory(r.sp, &r.pc, sizeof r.pc)) return std::nullopt;
+    r.sp += sizeof r.pc;
+  }
+#endif
   return r;
 }
 

@@ -9,10 +9,10 @@
 // it is on now: maybe another one than before.
 #pragma once
 
+#include <baton/sched/jump.h>
 #include <baton/sched/machine.h>
 #include <baton/sched/sanitizer.h>
 
-#include <boost/context/detail/fcontext.hpp>
 #include <boost/version.hpp>
 
 // From 1.88 on Boost keeps the exception state across a switch itself; then switch.h must not.
@@ -49,7 +49,7 @@ inline machine* switch_to(machine* m, fiber* from, fiber* to, after_action actio
   m->current.store(to, mo::relaxed);
   detail::leave_word(m, &from->context, action, arg);
   sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, to->stack.limit(), to->stack.size, to->tsan_fiber);
-  const auto t = boost::context::detail::jump_fcontext(to->context, m);
+  const auto t = context_jump(to->context, m);
   sanitizer::finish_switch(from->asan_fake_stack);
   return arrive(t);
 }
@@ -62,7 +62,7 @@ inline machine* switch_to_native(machine* m, fiber* from, after_action action, v
   m->current.store(nullptr, mo::relaxed);
   detail::leave_word(m, &from->context, action, arg);
   sanitizer::start_switch(ending ? nullptr : &from->asan_fake_stack, m->stack_bottom, m->stack_size, m->tsan_fiber);
-  const auto t = boost::context::detail::jump_fcontext(m->native, m);
+  const auto t = context_jump(m->native, m);
   sanitizer::finish_switch(from->asan_fake_stack);
   return arrive(t);
 }
@@ -74,7 +74,7 @@ inline void switch_from_native(machine* m, fiber* to) noexcept {
   m->current.store(to, mo::relaxed);
   detail::leave_word(m, &m->native, nullptr, nullptr);
   sanitizer::start_switch(&m->asan_fake_stack, to->stack.limit(), to->stack.size, to->tsan_fiber);
-  const auto t = boost::context::detail::jump_fcontext(to->context, m);
+  const auto t = context_jump(to->context, m);
   sanitizer::finish_switch(m->asan_fake_stack);
   arrive(t);
 }

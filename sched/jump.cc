@@ -1,0 +1,28 @@
+// jump_fcontext saves the registers below the return address that it finds on the stack, and the context goes on
+// there. Here that is the address of a `ret`, and above it lies the caller's return address: so both ends of a
+// jump are this function, called once and returned from once. What is returned (rax, rdx) passes through.
+#include <baton/sched/jump.h>
+
+#if BATON_JUMP_RETURNS
+asm(R"(
+  .pushsection .text.baton_context_jump,"ax",@progbits
+  .p2align 4
+  .globl baton_context_jump
+  .hidden baton_context_jump
+  .type baton_context_jump,@function
+baton_context_jump:
+  .cfi_startproc
+  leaq baton_context_arrival(%rip), %rax
+  pushq %rax
+  .cfi_adjust_cfa_offset 8
+  jmp jump_fcontext@PLT
+  .globl baton_context_arrival
+  .hidden baton_context_arrival
+baton_context_arrival:
+  .cfi_adjust_cfa_offset -8
+  ret
+  .cfi_endproc
+  .size baton_context_jump,.-baton_context_jump
+  .popsection
+)");
+#endif
