@@ -428,6 +428,7 @@ fiber* find_work(machine* m) noexcept {
         s.spinning.fetch_add(1, mo::seq_cst);
       }
       const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_ns);
+      int pauses = 1;
       do {
         fiber* f = shared_work_waits() ? pick(m, p) : nullptr;
         if (m->my_p() == nullptr) return nullptr;
@@ -436,7 +437,9 @@ fiber* find_work(machine* m) noexcept {
           stop_spinning(m, true);
           return f;
         }
-        platform::cpu_relax();
+        // Ever longer pauses: each look takes cache lines away from those who work.
+        for (int i = 0; i < pauses; ++i) platform::cpu_relax();
+        pauses = std::min(2 * pauses, limits::spin_pauses_max);
       } while (platform::ticks() < until && s.procs.load(mo::relaxed) > s.idle_ps.load(mo::relaxed) + 1);
     }
   }

@@ -79,6 +79,10 @@ inline constexpr std::int64_t deadlock_look_after_ns = 100'000'000;
 
 // An M that finds nothing looks around this long before it sleeps.
 inline constexpr std::int64_t spin_ns = 10'000;
+inline constexpr int spin_pauses_max = 16;
+
+// A fiber in runnext is left to its P as long as that picks something at least this often.
+inline constexpr std::int64_t next_steal_after_ns = 3'000;
 
 // A fiber in place, and the M that gave it its P, look this long for the next one before they sleep:
 // two that take turns across threads then need no system call. About what a futex wake takes.

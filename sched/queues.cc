@@ -153,10 +153,12 @@ fiber* steal(processor* p) noexcept {
       }
       if (!victim.queue.has_next() || (pass < 3 && !idle)) continue;
       if (!idle) {
-        // Its owner is most likely about to run it; only if that is not so within some microseconds
-        // is it worth dragging it to another cache.
-        const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(3'000);
-        while (victim.queue.has_next() && platform::ticks() < until) platform::cpu_relax();
+        // Its owner is most likely about to run it. Only if it picked nothing during some microseconds is the
+        // fiber worth dragging to another cache; looking more often would drag the line of runnext, too.
+        const std::uint64_t picks = victim.picks();
+        const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::next_steal_after_ns);
+        while (platform::ticks() < until) platform::cpu_relax();
+        if (victim.picks() != picks) continue;
       }
       if (fiber* const f = victim.queue.steal_next()) {
         p->steals.add();

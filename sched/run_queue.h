@@ -121,7 +121,8 @@ class run_queue {
  private:
   alignas(64) platform::atomic<std::uint32_t> head_{0};
   alignas(64) platform::atomic<std::uint32_t> tail_{0};
-  platform::atomic<fiber*> next_{nullptr};
+  // On a line of its own: thieves look at tail all the time, the owner of a ping-pong writes next all the time.
+  alignas(64) platform::atomic<fiber*> next_{nullptr};
   platform::atomic<fiber*> ring_[slots] = {};
 };
 
