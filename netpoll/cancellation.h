@@ -44,7 +44,7 @@ class cancellation {
 
   // True: n.cancelled() will be called once when this becomes done. False: it is done already; n is
   // not subscribed and will not be called.
-  [[nodiscard]] virtual bool subscribe(node& n) = 0;
+  [[nodiscard]] virtual bool subscribe(node& n) noexcept = 0;
 
   // Ends the subscription. If n.cancelled() is running on another thread this waits for its end, so
   // after return n is not touched any more. Does nothing for a node that is not subscribed here.

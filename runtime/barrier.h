@@ -3,9 +3,9 @@
 //   baton::barrier rounds(workers, [&]() noexcept { swap(old_grid, new_grid); });
 //   ... in each worker:  compute(part); rounds.arrive_and_wait();      // (S)
 //
-//   who waits in wait()      what is blocked
-//   a fiber                  the fiber only
-//   a plain thread           the thread
+//   who waits in wait(), arrive_and_wait()      what is blocked
+//   a fiber                                     the fiber only
+//   a plain thread                              the thread
 //
 // A phase ends when as many have arrived as are expected. The last of them calls the completion
 // function, then those who wait go on and the next phase begins. What was written before an arrival is

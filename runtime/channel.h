@@ -14,8 +14,9 @@
 // received; after them receive() says closed at once, to everybody. Sends fail from then on, those
 // that wait too.
 //
-// T must be nothrow move constructible: elements are moved under the channel's lock, and must not use
-// the channel while they are. Copies are made before the lock is taken.
+// T must be nothrow move constructible: elements are moved under the channel's lock. While they are they
+// must not use the channel, nor call anything that is marked (S), or may wait otherwise. Copies are made
+// before the lock is taken.
 #pragma once
 
 #include <baton/runtime/channel_core.h>
@@ -48,9 +49,10 @@ class channel {
 
   channel(const channel& other) noexcept : core_(other.core_) { core_->retain(); }
   channel& operator=(const channel& other) noexcept {
-    other.core_->retain();
-    core_->release();
-    core_ = other.core_;
+    detail::channel_core* const core = other.core_;
+    core->retain();
+    // Last: the former channel may go with this, and with it an element that `other` lies in.
+    std::exchange(core_, core)->release();
     return *this;
   }
   ~channel() { core_->release(); }
@@ -118,7 +120,8 @@ class channel {
   [[nodiscard]] std::size_t size() const noexcept { return core_->size(); }
   [[nodiscard]] std::size_t capacity() const noexcept { return core_->capacity(); }
 
-  // for (T& x : c): receives until the channel is closed and drained. (S) in begin() and ++.
+  // for (T& x : c): receives until the channel is closed and drained. (S) in begin() and ++. The handle
+  // must stay, and must not be assigned to, while it is iterated over: iterators have none of their own.
   class iterator {
    public:
     using iterator_concept = std::input_iterator_tag;
@@ -140,7 +143,7 @@ class channel {
    private:
     friend class channel;
     explicit iterator(detail::channel_core* from) : from_(from) { ++*this; }
-    detail::channel_core* from_;  // the channel outlives its iterators
+    detail::channel_core* from_;  // kept by the handle
     mutable std::optional<T> current_;
   };
   [[nodiscard]] iterator begin() const { return iterator(core_); }

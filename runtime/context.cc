@@ -10,10 +10,11 @@
 //   1. Under the lock, finish_tree() walks the subtree without recursion and allocation: it sets
 //      source_, claims the waiters and chains them, and chains the contexts that have subscribers. A
 //      context that is done has only done ones below it, so the walk skips it.
-//   2. After the lock: the claimed waiters are readied, then the subscribers called, one by one.
+//   2. After the lock: the claimed waiters are readied, then the subscribers called, one by one. What a
+//      cancel() has made done below gives up its timers, too, which would else stay until they are due.
 //   A deadline does 1 in the timer's callback, which may neither allocate nor run anybody's code; it
-//   readies the waiters itself, and leaves the subscribers to the courier, which is started by the
-//   first subscription that could need it.
+//   readies the waiters itself (timers below are earlier still, and due by themselves), and leaves the subscribers to
+//   the courier. That is started when the first context with a deadline is made, which may fail: subscribing may not.
 //   Both survive the handle: what is chained holds itself through keep_alive_.
 //
 // The timer holds no reference. The destructor disarms it first, which waits for a callback that is
@@ -35,7 +36,8 @@ namespace platform = sched::platform;
 // What is left to do when the lock has been released.
 struct context_state::work {
   sched::waiter* waiters = nullptr;  // claimed, linked through next
-  errand* states = nullptr;          // contexts with subscribers, linked through next_errand
+  errand* states = nullptr;          // contexts with subscribers or timers, linked through next_errand
+  bool timers = false;               // whether those with timers are wanted
 };
 
 namespace {
@@ -57,14 +59,22 @@ context_state::context_state(std::shared_ptr<context_state> parent, std::int64_t
 std::shared_ptr<context_state> context_state::make(std::shared_ptr<context_state> parent, std::int64_t deadline_ns) {
   const std::int64_t inherited = parent != nullptr ? parent->deadline_ns_ : platform::forever_ns;
   const bool earlier = deadline_ns < inherited;
+  if (earlier) courier::get().start();
   auto s = std::make_shared<context_state>(std::move(parent), earlier ? deadline_ns : inherited);
   s->link_to_parent();
   if (!earlier || s->is_done()) return s;
   if (deadline_ns <= platform::now_ns()) {
     s->cancel(absl::DeadlineExceededError("context deadline exceeded"));
   } else {
-    // Whoever cancels the parent meanwhile does not look at the timer.
-    s->timer_ = sched::arm_timer(deadline_ns, &on_timer, s.get());
+    const sched::timer_handle timer = sched::arm_timer(deadline_ns, &on_timer, s.get());
+    bool done = false;
+    {
+      const platform::lock_guard hold(s->root_->lock_);
+      s->timer_ = timer;
+      done = s->is_done();
+    }
+    // Whoever cancelled the parent meanwhile did not see the timer.
+    if (done) sched::cancel_timer(timer);
   }
   return s;
 }
@@ -143,7 +153,7 @@ void context_state::take_work(context_state* s, work& todo) noexcept {
     w->next = todo.waiters;
     todo.waiters = w;
   }
-  if (s->subscribers_ == nullptr) return;
+  if (s->subscribers_ == nullptr && !(todo.timers && s->timer_)) return;
   s->keep_alive_ = s->weak_from_this().lock();
   if (s->keep_alive_ == nullptr) return;
   s->next_errand = todo.states;
@@ -167,6 +177,7 @@ void context_state::cancel(absl::Status cause) {
   if (is_done()) return;
   if (cause.ok()) cause = absl::CancelledError();
   work todo;
+  todo.timers = true;
   {
     const platform::lock_guard hold(root_->lock_);
     // relaxed: written under this lock.
@@ -180,7 +191,6 @@ void context_state::cancel(absl::Status cause) {
     todo.states = std::exchange(e->next_errand, nullptr);
     e->run();
   }
-  if (timer_) sched::cancel_timer(timer_);
 }
 
 void context_state::on_timer(void* self, std::uint64_t, sched::fiber_list& readied) noexcept {
@@ -219,9 +229,8 @@ bool context_state::wait(std::int64_t deadline_ns) {
   return is_done();
 }
 
-bool context_state::subscribe(node& n) {
+bool context_state::subscribe(node& n) noexcept {
   if (is_done()) return false;
-  if (deadline_ns_ != platform::forever_ns) courier::get().start();
   const platform::lock_guard hold(root_->lock_);
   // relaxed: written under this lock.
   if (source_.load(platform::mo::relaxed) != nullptr) return false;
@@ -257,6 +266,7 @@ void context_state::unsubscribe(node& n) noexcept {
 
 void context_state::run() noexcept {
   const std::shared_ptr<context_state> keep = std::move(keep_alive_);
+  if (timer_) sched::cancel_timer(timer_);  // does nothing if it was this that has made it done
   notify_subscribers();
 }
 

@@ -38,12 +38,12 @@ class context_state final : public net::cancellation,
   // (S) False: the deadline passed first.
   [[nodiscard]] bool wait(std::int64_t deadline_ns);
 
-  [[nodiscard]] bool subscribe(node& n) override;
+  [[nodiscard]] bool subscribe(node& n) noexcept override;
   void unsubscribe(node& n) noexcept override;
 
  private:
   struct work;
-  // Calls the subscribers of a context that is done, and lets it go.
+  // Of a context that is done: gives up its timer, calls its subscribers, and lets it go.
   void run() noexcept override;
   void notify_subscribers() noexcept;
   static void on_timer(void* self, std::uint64_t seq, sched::fiber_list& readied) noexcept;
@@ -58,7 +58,7 @@ class context_state final : public net::cancellation,
   context_state* const root_;              // of the tree, perhaps this; its lock_ guards the whole tree
   const std::int64_t deadline_ns_;         // the earliest on the way to the root; forever_ns: none
   sched::platform::spin_lock lock_;        // used in the root only
-  sched::timer_handle timer_;              // written before anybody else knows this context
+  sched::timer_handle timer_;              // written once, by make(), under the lock
 
   // Null while not done; then the context with the cause: this one or one above, which is kept alive
   // by parent_. Written once, under the lock.

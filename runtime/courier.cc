@@ -1,8 +1,10 @@
 // A queue of errands under a lock, and one fiber that takes all there are, runs them without the lock,
 // and parks when there are none. Whoever pushes takes `idle_` under the lock, so he alone readies it.
 //
-// Started when it is first needed, by somebody who can be told that there is no memory. An errand that
-// is pushed while the fiber is being made waits in the queue, which the fiber looks at first.
+// Started when it is first needed, by somebody who can be told that there is no memory. Of several who
+// come at once each makes a fiber, and the first that runs serves; so none relies on a fiber that another
+// one is still to make, and perhaps gets no memory for. An errand that is pushed before the fiber runs
+// waits in the queue, which the fiber looks at first.
 #include <baton/runtime/courier.h>
 
 #include <baton/runtime/fiber.h>
@@ -21,13 +23,12 @@ courier& courier::get() {
 
 void courier::start() {
   // acquire, release: who sees it started sees nothing else that it would need; to be plain about it.
-  if (started_.load(platform::mo::acquire) || started_.exchange(true, platform::mo::acq_rel)) return;
-  try {
-    go({"timers"}, [this] { serve(); });
-  } catch (...) {
-    started_.store(false, platform::mo::release);
-    throw;
-  }
+  if (started_.load(platform::mo::acquire)) return;
+  go({"timers"}, [this] {
+    // relaxed: what the fiber touches has a lock.
+    if (!serving_.exchange(true, platform::mo::relaxed)) serve();
+  });
+  started_.store(true, platform::mo::release);
 }
 
 void courier::push(errand* first, sched::fiber_list& readied) noexcept {

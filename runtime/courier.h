@@ -40,6 +40,7 @@ class courier {
   void serve() noexcept;
 
   sched::platform::atomic<bool> started_{false};
+  sched::platform::atomic<bool> serving_{false};
   sched::platform::spin_lock lock_;
   errand* first_ ABSL_GUARDED_BY(lock_) = nullptr;
   errand* last_ ABSL_GUARDED_BY(lock_) = nullptr;

@@ -1,5 +1,6 @@
 // 1. The handler, on whatever thread the kernel chose: sets the signal's bit in `arrived` and writes
-//    to an eventfd. Nothing else there is safe.
+//    to an eventfd. Nothing else there is safe. A fault of the program (the kernel's SIGSEGV, say) it
+//    hands on to whoever handled it before: after a mere note the same instruction would fault again.
 // 2. The listener, one fiber for all signals, waits for the eventfd in the poller (so a program that
 //    waits for a signal does not count as deadlocked), takes the bits, and adds them to the pending
 //    ones of each subscription that wants them.
@@ -8,8 +9,14 @@
 //    token in `changed`): if the channel wants the signal no more it drops it; if an equal one has come,
 //    that is one with the one it still holds, for a send that ended by the token has not happened.
 //
-// The lock is held for short work in user state only, also around sigaction(); couriers send without
-// it. Subscriptions live until both the list and the courier have let go of them.
+// A signal that has come for one channel alone, and was not taken when that stops it or closes, is
+// raised again once the former action is back: it may be the SIGTERM that was to end the process.
+//
+// The lock is held for short work in user state only, also around sigaction(). Nobody sends under it,
+// couriers least of all, nor the tokens: a send may ready a fiber, which holds its thread for good
+// while the process exits, and then a static destructor would wait for the lock for ever. So those who
+// are to be told are marked, and told later. Subscriptions live until both the list and the courier
+// have let go of them.
 #include <baton/runtime/os_signals.h>
 
 #include <baton/netpoll/descriptor.h>
@@ -49,10 +56,34 @@ platform::atomic<signal_set> arrived{0};
 platform::atomic<int> wake_fd{-1};
 static_assert(platform::atomic<signal_set>::is_always_lock_free);
 
-void handler(int signal) {
+// The former actions of those caught or ignored; written, under the hub's lock, before ours is set.
+struct sigaction before[signals_max] = {};
+
+bool is_fault(int signal, const siginfo_t& info) noexcept {
+  if (info.si_code <= 0) return false;  // sent by somebody: kill() and the like
+  return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL;
+}
+
+void hand_on(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& to = before[signal - 1];
+  if (to.sa_handler == SIG_DFL || to.sa_handler == SIG_IGN) {
+    // The instruction faults again, and that ends the process, as the kernel does with ignored faults.
+    struct sigaction standard = {};
+    standard.sa_handler = SIG_DFL;
+    ::sigaction(signal, &standard, nullptr);
+  } else if ((to.sa_flags & SA_SIGINFO) != 0) {
+    to.sa_sigaction(signal, info, context);
+  } else {
+    to.sa_handler(signal);
+  }
+}
+
+void handler(int signal, siginfo_t* info, void* context) {
+  if (is_fault(signal, *info)) return hand_on(signal, info, context);
   const int saved = errno;
-  // release: pairs with the listener's exchange.
-  arrived.fetch_or(bit_of(signal), platform::mo::release);
+  // release: pairs with the exchange of whoever takes it. acquire: who comes after the listener's first
+  // exchange sees its eventfd.
+  arrived.fetch_or(bit_of(signal), platform::mo::acq_rel);
   const std::uint64_t one = 1;
   // A full eventfd is as good as a write.
   const auto written = ::write(wake_fd.load(platform::mo::relaxed), &one, sizeof one);
@@ -67,12 +98,12 @@ struct subscription {
   // Guarded by the hub's lock.
   signal_set wanted = 0;
   signal_set pending = 0;
+  signal_set alone = 0;  // no other channel wanted these when they last came
   bool has_courier = false;
+  bool to_tell = false;  // of a change
 
-  // A token that is there already says as much.
-  void tell_courier() const noexcept {
-    if (has_courier) static_cast<void>(changed.try_send(true));
-  }
+  // Without the lock. A token that is there already says as much.
+  void tell_courier() const { static_cast<void>(changed.try_send(true)); }
 };
 
 using subscription_ptr = std::shared_ptr<subscription>;
@@ -95,31 +126,45 @@ class hub {
       found = all_.begin();
     }
     (*found)->wanted |= signals;
-    for_each(signals, [&](int s) { set_action(s, &handler, caught_); });
+    for_each(signals, [&](int s) { set_action(s, caught_); });
   }
 
   void stop(const channel<int>& to) {
     list gone;
-    const platform::lock_guard hold(lock_);
-    const auto found = find(to);
-    if (found == all_.end()) return;
-    (*found)->wanted = (*found)->pending = 0;
-    (*found)->tell_courier();
-    gone.splice(gone.begin(), all_, found);
-    restore(caught_ & ~wanted_by_any());
+    bool tell = false;
+    signal_set again = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      const auto found = find(to);
+      if (found == all_.end()) return;
+      again = forget(**found, ~signal_set{0});
+      tell = (*found)->has_courier;
+      gone.splice(gone.begin(), all_, found);
+      again = unheard(again | restore(caught_ & ~wanted_by_any()));
+    }
+    if (tell) gone.front()->tell_courier();
+    raise_again(again);
   }
 
   void ignore(signal_set signals) {
-    const platform::lock_guard hold(lock_);
-    forget(signals);
-    for_each(signals, [&](int s) { set_action(s, SIG_IGN, ignored_); });
+    {
+      const platform::lock_guard hold(lock_);
+      static_cast<void>(forget_all(signals));
+      for_each(signals, [&](int s) { set_action(s, ignored_); });
+    }
+    tell_couriers();
   }
 
   void reset(signal_set signals) {
-    const platform::lock_guard hold(lock_);
-    if (signals == 0) signals = caught_ | ignored_;
-    forget(signals);
-    restore(signals & (caught_ | ignored_));
+    signal_set again = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      if (signals == 0) signals = caught_ | ignored_;
+      again = forget_all(signals);
+      again = unheard(again | restore(signals & (caught_ | ignored_)));
+    }
+    tell_couriers();
+    raise_again(again);
   }
 
  private:
@@ -141,36 +186,71 @@ class hub {
     for (const subscription_ptr& s : all_) all |= s->wanted;
     return all;
   }
-  void forget(signal_set signals) {
-    for (const subscription_ptr& s : all_) {
-      s->wanted &= ~signals;
-      s->pending &= ~signals;
-      s->tell_courier();
-    }
+  // Returns what came for this channel alone and is dropped.
+  static signal_set forget(subscription& s, signal_set signals) {
+    const signal_set dropped = s.pending & s.alone & signals;
+    s.wanted &= ~signals;
+    s.pending &= ~signals;
+    s.to_tell = s.has_courier;
+    return dropped;
   }
-  void set_action(int signal, void (*to)(int), signal_set& state) {
+  signal_set forget_all(signal_set signals) {
+    signal_set dropped = 0;
+    for (const subscription_ptr& s : all_) dropped |= forget(*s, signals);
+    return dropped;
+  }
+  void set_action(int signal, signal_set& state) {
     if ((state & bit_of(signal)) != 0) return;
     struct sigaction action = {};
-    action.sa_handler = to;
+    if (&state == &ignored_) {
+      action.sa_handler = SIG_IGN;
+    } else {
+      action.sa_sigaction = &handler;
+    }
     sigfillset(&action.sa_mask);
-    action.sa_flags = SA_RESTART | SA_ONSTACK;
-    struct sigaction before;
-    if (::sigaction(signal, &action, &before) != 0) {
+    action.sa_flags = SA_RESTART | SA_ONSTACK | (&state == &ignored_ ? 0 : SA_SIGINFO);
+    const bool ours = ((caught_ | ignored_) & bit_of(signal)) != 0;
+    if ((!ours && ::sigaction(signal, nullptr, &before[signal - 1]) != 0) ||
+        ::sigaction(signal, &action, nullptr) != 0) {
       sched::fatal("os_signals: signal %d: there is no such signal", signal);
     }
-    if (((caught_ | ignored_) & bit_of(signal)) == 0) before_[signal - 1] = before;
     caught_ &= ~bit_of(signal);
     ignored_ &= ~bit_of(signal);
     state |= bit_of(signal);
   }
-  void restore(signal_set signals) {
-    for_each(signals, [&](int s) { ::sigaction(s, &before_[s - 1], nullptr); });
+  // Returns those that the handler has taken, and the listener has not.
+  signal_set restore(signal_set signals) {
+    for_each(signals, [&](int s) { ::sigaction(s, &before[s - 1], nullptr); });
     caught_ &= ~signals;
     ignored_ &= ~signals;
+    // acquire: pairs with the handler's release.
+    return arrived.fetch_and(~signals, platform::mo::acquire) & signals;
+  }
+  // Of signals that no channel got, those that have their former action back.
+  [[nodiscard]] signal_set unheard(signal_set signals) const { return signals & ~(caught_ | ignored_); }
+
+  // Without the lock.
+  static void raise_again(signal_set signals) {
+    for_each(signals, [](int s) { ::kill(::getpid(), s); });
+  }
+  void tell_couriers() {
+    for (;;) {
+      subscription_ptr s;
+      {
+        const platform::lock_guard hold(lock_);
+        const auto at = std::find_if(all_.begin(), all_.end(), [](const subscription_ptr& x) { return x->to_tell; });
+        if (at == all_.end()) return;
+        s = *at;
+        s->to_tell = false;
+      }
+      s->tell_courier();
+    }
   }
 
+  // Of several that come here at once each makes a listener, and the first that runs is it; so none
+  // relies on a fiber that another one is still to make, and perhaps gets no memory for.
   void start() {
-    // acquire: pairs with the release below.
+    // acquire, release: who sees it started needs nothing else; to be plain about it.
     if (started_.load(platform::mo::acquire)) return;
     const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) throw std::system_error(errno, std::generic_category(), "os_signals: eventfd");
@@ -178,22 +258,18 @@ class hub {
     if (const int error = events->attach(fd); error != 0) {
       throw std::system_error(error, std::generic_category(), "os_signals: eventfd");
     }
-    int none = -1;
-    // release: with the number comes the eventfd. Of several threads here, one wins.
-    if (!wake_fd.compare_exchange_strong(none, fd, platform::mo::release, platform::mo::relaxed)) {
-      return;
-    }
-    try {
-      go({.name = "os signals"}, [this, kept = std::move(events)]() mutable { listen(*kept); });
-    } catch (...) {
-      wake_fd.store(-1, platform::mo::relaxed);
-      throw;
-    }
+    go({.name = "os signals"}, [this, fd, kept = std::move(events)]() mutable {
+      int none = -1;
+      // relaxed: the exchange that follows brings it to the handlers after it; earlier ones it hears.
+      if (wake_fd.compare_exchange_strong(none, fd, platform::mo::relaxed)) listen(*kept);
+    });
     started_.store(true, platform::mo::release);
   }
 
   [[noreturn]] void listen(net::descriptor& events) {
     for (;;) {
+      // acquire: pairs with the handler's release. release: see there.
+      distribute(arrived.exchange(0, platform::mo::acq_rel));
       // (S) Until the handler writes.
       static_cast<void>(events.transfer(
           net::poll_side::read, sched::wait_reason::signal,
@@ -208,22 +284,38 @@ class hub {
           [](const net::io_result& r) {
             sched::fatal("os_signals: its eventfd was closed by somebody (error %d)", r.error);
           }));
-      // acquire: pairs with the handler's release.
-      distribute(arrived.exchange(0, platform::mo::acquire));
     }
   }
 
   void distribute(signal_set signals) {
+    signal_set again = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      signal_set by_one = 0;
+      signal_set by_more = 0;
+      for (const subscription_ptr& s : all_) {
+        by_more |= by_one & s->wanted;
+        by_one |= s->wanted;
+      }
+      for (const subscription_ptr& s : all_) {
+        const signal_set its = signals & s->wanted;
+        if (its == 0) continue;
+        s->pending |= its;
+        s->alone = (s->alone & ~its) | (its & ~by_more);
+        s->to_tell = s->has_courier;
+      }
+      again = unheard(signals & ~by_one);
+    }
+    raise_again(again);
+    tell_couriers();
+    start_couriers();
+  }
+
+  void start_couriers() {
     for (;;) {
       subscription_ptr needs_courier;
       {
         const platform::lock_guard hold(lock_);
-        for (const subscription_ptr& s : all_) {
-          if ((signals & s->wanted) == 0) continue;
-          s->pending |= signals & s->wanted;
-          s->tell_courier();
-        }
-        signals = 0;
         for (const subscription_ptr& s : all_) {
           if (s->pending == 0 || s->has_courier) continue;
           s->has_courier = true;
@@ -253,26 +345,31 @@ class hub {
         signal = __builtin_ctzll(s->pending) + 1;
         s->pending &= ~bit_of(signal);
       }
-      if (!offer(*s, signal)) stop(s->to);
+      const offered end = offer(*s, signal);
+      if (end == offered::taken) continue;
+      if (end == offered::closed) stop(s->to);
+      signal_set again = 0;
+      {
+        const platform::lock_guard hold(lock_);
+        again = unheard(s->alone & bit_of(signal));
+      }
+      raise_again(again);
     }
   }
 
-  // (S) Until the channel has the signal, or wants it no more. False: the channel is closed.
-  bool offer(subscription& s, int signal) {
-    bool open = true;
-    for (bool delivered = false; !delivered;) {
-      select(on_send(s.to, signal,
-                     [&](bool sent) {
-                       delivered = true;
-                       open = sent;
-                     }),
+  enum class offered : std::uint8_t { taken, closed, unwanted };
+
+  // (S) Until the channel has the signal, or wants it no more.
+  offered offer(subscription& s, int signal) {
+    for (;;) {
+      std::optional<bool> was_sent;
+      select(on_send(s.to, signal, [&](bool sent) { was_sent = sent; }),
              on_receive(s.changed, [](std::optional<bool>) {}));
-      if (delivered) break;
+      if (was_sent) return *was_sent ? offered::taken : offered::closed;
       const platform::lock_guard hold(lock_);
-      if ((s.wanted & bit_of(signal)) == 0) break;
+      if ((s.wanted & bit_of(signal)) == 0) return offered::unwanted;
       s.pending &= ~bit_of(signal);
     }
-    return open;
   }
 
   platform::spin_lock lock_;
@@ -280,7 +377,6 @@ class hub {
   list all_;
   signal_set caught_ = 0;
   signal_set ignored_ = 0;
-  struct sigaction before_[signals_max] = {};  // of those caught or ignored
 };
 
 signal_set set_of(std::initializer_list<int> signals) {

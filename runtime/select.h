@@ -7,7 +7,8 @@
 //       baton::on_timeout(1s, [&] { … }));
 //
 // Of the cases that are ready it chooses one, each with the same probability. If none is, it waits for
-// the first that becomes so: it blocks a fiber, or a plain thread. With otherwise() it does not wait.
+// the first that becomes so: it blocks a fiber, or a plain thread. With otherwise() it does not wait, but
+// may switch: it lets others run if the fiber's time slice is over.
 // The function of the chosen case is called when everything else is over; it may wait itself, use
 // the same channels, and throw: the exception leaves select().
 //

@@ -21,7 +21,7 @@
 // nobody touches an element whose waiter he could not claim. In steps 1 and 2 the select claims others,
 // while none of its own nodes is in a queue: that is why it cannot meet itself, when it both sends to
 // and receives from one channel, and why two selects that meet cannot both have claimed the other.
-// Contexts come after the locks because they may have to start a fiber; nothing is tried after that, so
+// Contexts come after the locks, because they have locks of their own; nothing is tried after that, so
 // a context that becomes done meanwhile can claim at once.
 //
 // Who may touch what is the select's (the waiter, nodes, elements, all of them on its stack):
@@ -78,7 +78,7 @@ class done_link final : public net::cancellation::node {
       : who_(who), code_(code), to_(std::move(to)) {}
 
   // False: the context is done.
-  [[nodiscard]] bool subscribe() { return to_ == nullptr || to_->subscribe(*this); }
+  [[nodiscard]] bool subscribe() noexcept { return to_ == nullptr || to_->subscribe(*this); }
   void unsubscribe() noexcept {
     if (to_ != nullptr) to_->unsubscribe(*this);
   }
@@ -293,18 +293,8 @@ class selecting {
     enqueue(w);
     unlock_all();
 
-    std::uint32_t outcome = sched::waiter::open;
     std::size_t subscribed = 0;
-    try {
-      outcome = subscribe(w, subscribed);
-    } catch (...) {
-      if (w.claim(sched::waiter::cancelled)) {
-        sched::cancel_park(w.who());
-        leave(none, subscribed);
-        throw;
-      }
-      // Somebody was faster: then it is his case, and the exception does not matter.
-    }
+    std::uint32_t outcome = subscribe(w, subscribed);
     if (outcome == sched::waiter::open) outcome = w.wait(deadline_ns_);
     const bool timed_out = outcome == sched::waiter::timed_out;
     if (!timed_out) r = result_of(outcome);
@@ -332,20 +322,13 @@ class selecting {
 
   // Subscribes to the contexts; those of the entries before `end` have to be left again. Returns open, or
   // the outcome, if a context was done already and nobody has been faster.
-  std::uint32_t subscribe(sched::waiter& w, std::size_t& end) const {
+  std::uint32_t subscribe(sched::waiter& w, std::size_t& end) const noexcept {
     for (; end < f_.count; ++end) {
       const select_entry& e = f_.entries[end];
       if (e.what != kind::done) continue;
       const std::uint32_t code = code_of(end, false);
       auto* const link = ::new (f_.links[end].bytes) done_link(w, code, e.ctx->as_cancellation());
-      bool waits = false;
-      try {
-        waits = link->subscribe();
-      } catch (...) {
-        link->~done_link();
-        throw;
-      }
-      if (waits) continue;
+      if (link->subscribe()) continue;
       link->~done_link();
       if (!w.claim(code)) return sched::waiter::open;  // wait() will say how
       sched::cancel_park(w.who());

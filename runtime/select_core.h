@@ -54,8 +54,8 @@ struct select_result {
   bool ok;            // send: it was sent. receive: there is an element
 };
 
-// (S) Chooses one entry and does its transfer. Throws what a make() throws, and std::bad_alloc if a
-// context cannot be subscribed to; then nothing was chosen. Afterwards nobody else knows of the frame.
+// (S) Chooses one entry and does its transfer. Throws what a make() throws; then nothing was chosen.
+// Afterwards nobody else knows of the frame.
 [[nodiscard]] select_result run_select(const select_frame& frame);
 
 }  // namespace detail

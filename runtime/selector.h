@@ -31,6 +31,8 @@ class selector {
   // std::bad_alloc.
   // A value to be moved is sent once; after that the case is never ready again. A value to be copied is
   // sent as often as the case is chosen, and so is one of a trivially copyable type.
+  // The case of a channel that was closed is ready in every wait from then on: its function should
+  // remove it.
   template <detail::select_case Case>
   std::size_t add(Case c) {
     return keep(std::make_shared<detail::owned_case<Case>>(std::move(c)));

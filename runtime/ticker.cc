@@ -85,7 +85,7 @@ ticker::ticker(std::int64_t period_ns) : state_(new detail::ticker_state) {
   }
 }
 
-ticker::~ticker() {
+void ticker::drop() noexcept {
   if (state_ != nullptr) state_->drop();
 }
 
@@ -98,7 +98,8 @@ void ticker::stop() noexcept {
 }
 
 void ticker::reset_ns(std::int64_t period_ns) {
-  if (state_ != nullptr) state_->tick_every(checked(period_ns));
+  if (state_ == nullptr) sched::fatal("ticker: reset of one that was moved from");
+  state_->tick_every(checked(period_ns));
 }
 
 }  // namespace baton

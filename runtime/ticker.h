@@ -36,10 +36,13 @@ class [[nodiscard]] ticker {
 
   ticker(ticker&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   ticker& operator=(ticker&& other) noexcept {
-    std::swap(state_, other.state_);
+    if (this != &other) {
+      drop();
+      state_ = std::exchange(other.state_, nullptr);
+    }
     return *this;
   }
-  ~ticker();
+  ~ticker() { drop(); }
 
   // Always the same channel. Of a ticker that was moved from: one into which nothing comes.
   [[nodiscard]] channel<time_point> ticks() const;
@@ -48,7 +51,7 @@ class [[nodiscard]] ticker {
   void stop() noexcept;
 
   // Goes on, with that period; the first tick one period from now. Throws std::bad_alloc, and is
-  // stopped then.
+  // stopped then. Misuse, which aborts: a ticker that was moved from.
   template <class Rep, class Period>
   void reset(const std::chrono::duration<Rep, Period>& period) {
     reset_ns(detail::saturated_ns(period));
@@ -56,6 +59,7 @@ class [[nodiscard]] ticker {
 
  private:
   explicit ticker(std::int64_t period_ns);
+  void drop() noexcept;
   void reset_ns(std::int64_t period_ns);
 
   detail::ticker_state* state_;

@@ -57,7 +57,8 @@ class [[nodiscard]] timer {
   }
   ~timer() { drop(); }
 
-  // The channel into which the time comes when it fires. Always the same one, also after a reset(). Of
+  // The channel into which the time comes when it fires; it is never closed, also if the timer is stopped
+  // or gone. Always the same one, also after a reset(). Of
   // a timer of after_func(): one into which nothing comes. Throws std::bad_alloc.
   [[nodiscard]] channel<time_point> fired() const;
 

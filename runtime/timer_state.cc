@@ -25,7 +25,6 @@
 
 #include <baton/sched/platform/clock.h>
 
-#include <optional>
 #include <utility>
 
 namespace baton::detail {
@@ -35,14 +34,16 @@ namespace platform = sched::platform;
 bool timer_state::disarm(std::uint64_t* arming) noexcept {
   sched::timer_handle timer;
   bool pending = false;
+  withdrawal w;
   {
     const platform::lock_guard hold(lock_);
     *arming = ++arming_;
     timer = std::exchange(timer_, {});
     pending = std::exchange(armed_, false);
     if (std::exchange(due_, false)) pending = true;
-    if (withdraw()) pending = true;
+    if (withdraw(w)) pending = true;
   }
+  w.from_sender.finish();
   sched::cancel_timer(timer);
   return pending;
 }
@@ -148,12 +149,10 @@ void channel_timer::announce(occasion& o) noexcept {
   c.unlock();
 }
 
-bool channel_timer::withdraw() noexcept {
-  std::optional<time_point> stale;
-  transfer from_nobody;
+bool channel_timer::withdraw(withdrawal& w) noexcept {
   channel_core& c = *channel_.core();
   c.lock();
-  const bool there_was = c.attempt_receive(&stale, from_nobody) == channel_status::ok;
+  const bool there_was = c.attempt_receive(&w.stale, w.from_sender) == channel_status::ok;
   c.unlock();
   return there_was;
 }

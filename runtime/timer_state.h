@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace baton::detail {
 
@@ -60,8 +61,13 @@ class timer_state : public errand {
   // By the courier, instead of finish(), if it is not due any more. What a user's destructor does must not
   // happen in the courier.
   virtual void let_go(std::uint32_t kept) noexcept { release(kept); }
-  // Under the lock: takes back what was announced, if nobody has got it yet.
-  virtual bool withdraw() noexcept { return false; }
+  // Under the lock: takes back what was announced, if nobody has got it yet. A sender of the user's own,
+  // who gets the room, is finished after the lock.
+  struct withdrawal {
+    std::optional<time_point> stale;
+    transfer from_sender;
+  };
+  virtual bool withdraw(withdrawal&) noexcept { return false; }
 
   // reset() in two steps, and another time for the same arming: does nothing if there was a stop() or
   // reset() since.
@@ -96,7 +102,7 @@ class channel_timer : public timer_state {
     o.to_receiver.finish();
     if (kept != 0) release(kept);
   }
-  bool withdraw() noexcept override;
+  bool withdraw(withdrawal& w) noexcept override;
 
  private:
   const channel<time_point> channel_;

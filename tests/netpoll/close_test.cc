@@ -1,11 +1,18 @@
 #include "net_test_support.h"
 
+#include <baton/runtime/context.h>
+#include <baton/runtime/event.h>
 #include <baton/syscall/blocking.h>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -187,7 +194,7 @@ class manual_cancellation final : public cancellation {
   [[nodiscard]] absl::Status error() const override {
     return done_.load(mo::acquire) ? absl::AbortedError("the test says so") : absl::OkStatus();
   }
-  [[nodiscard]] bool subscribe(node& n) override {
+  [[nodiscard]] bool subscribe(node& n) noexcept override {
     sched::platform::lock_guard hold(lock_);
     if (done_.load(mo::relaxed)) return false;
     nodes_.push_back(&n);
@@ -295,6 +302,45 @@ TEST(Context, RaceWithABeginningWait) {
       EXPECT_EQ(reader.join().code(), absl::StatusCode::kAborted);
     }
   });
+}
+
+// A context that there is can be set, and the stream closed, also when no fiber can be had any more.
+void set_a_context_without_memory() {
+  ::alarm(20);
+  std::_Exit(run([] {
+    connection c = connect();
+    const auto ctx = with_timeout(context::background(), std::chrono::hours(1));
+    long pages = 0;
+    std::FILE* const statm = std::fopen("/proc/self/statm", "r");
+    if (statm == nullptr || std::fscanf(statm, "%ld", &pages) != 1) return 10;
+    std::fclose(statm);
+    rlimit former;
+    ::getrlimit(RLIMIT_AS, &former);
+    const rlimit as{static_cast<rlim_t>(pages) * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (16u << 20),
+                    former.rlim_max};
+    if (::setrlimit(RLIMIT_AS, &as) != 0) return 11;
+    static event go_on;
+    try {
+      for (;;) go([] { go_on.wait(); });
+    } catch (const std::bad_alloc&) {
+    }
+    c.client.set_context(ctx);
+    ::setrlimit(RLIMIT_AS, &former);
+    go_on.set();
+    ctx.cancel(absl::AbortedError("the test says so"));
+    char buffer[10];
+    if (c.client.read(buffer).status().code() != absl::StatusCode::kAborted) return 12;
+    c.client.close();
+    return 0;
+  }));
+}
+
+TEST(ContextDeathTest, IsSetWithoutMemory) {
+#if BATON_ASAN || BATON_TSAN
+  GTEST_SKIP() << "sanitizers need the address space";
+#endif
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(set_a_context_without_memory(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

@@ -57,6 +57,22 @@ TEST(Channel, IsAHandle) {
   EXPECT_FALSE(b.close());
 }
 
+struct nested {
+  channel<std::unique_ptr<nested>> inner{3};
+};
+
+// The handle that is assigned lies in an element of the channel that ends by it.
+TEST(Channel, IsAssignedFromAnElementOfItsOwn) {
+  channel<std::unique_ptr<nested>> c(1);
+  auto element = std::make_unique<nested>();
+  const auto& inner = element->inner;
+  const auto* const core = inner.core();
+  ASSERT_TRUE(c.send(std::move(element)));
+  c = inner;
+  EXPECT_EQ(c.core(), core);
+  EXPECT_EQ(c.capacity(), 3U);
+}
+
 TEST(Channel, KeepsTheOrder) {
   baton::run([] {
     for (const std::size_t capacity : {0U, 1U, 3U, 128U}) {

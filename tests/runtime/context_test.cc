@@ -1,7 +1,9 @@
 #include <baton/netpoll/cancellation.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/stats.h>
 #include <baton/runtime/this_fiber.h>
 
 #include <gtest/gtest.h>
@@ -256,6 +258,40 @@ struct listener final : baton::net::cancellation::node {
   std::atomic<int> calls{0};
   baton::event called;
 };
+
+// With one P: what another P cancels is counted until the owner of the timers looks.
+TEST(context, what_is_cancelled_from_above_gives_up_its_timer) {
+  baton::run(
+      [] {
+        const auto before = baton::stats().timers;
+        const auto top = with_cancel(context::background());
+        std::vector<context> below;
+        for (int i = 0; i < 200; ++i) {
+          below.push_back(with_timeout(i % 2 == 0 ? context(top) : below.back(), 1h - i * 1s));
+        }
+        top.cancel();
+        EXPECT_LE(baton::stats().timers, before);
+      },
+      {.procs = 1});
+}
+
+// The parent is cancelled while children come, and set their timers.
+TEST(context, cancelling_races_with_making_what_is_below) {
+  baton::run([] {
+    for (int round = 0; round < 200; ++round) {
+      const auto top = with_cancel(context::background());
+      auto made = baton::spawn([&] {
+        std::vector<context> all;
+        for (int i = 0; i < 20; ++i) all.push_back(with_timeout(top, 1h));
+        return all;
+      });
+      baton::this_fiber::yield();
+      top.cancel();
+      const auto all = made.join();
+      for (const auto& c : all) EXPECT_TRUE(c.is_done());
+    }
+  });
+}
 
 TEST(context, subscribers_are_called_once) {
   const auto top = with_cancel(context::background());

@@ -129,16 +129,17 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
   });
 }
 
-// A courier that holds a signal for nobody ends with stop(), and takes its hold on the channel along.
+// A courier that holds a signal for nobody ends with stop(), and takes its hold on the channel along. The
+// signal is raised again; this one is ignored then.
 TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
   baton::run([] {
     const auto before = baton::stats().fibers;
     for (int i = 0; i < 20; ++i) {
       channel<int> c;
-      os_signals::notify(c, {SIGUSR1});
+      os_signals::notify(c, {SIGWINCH});
       {
         const flush all_handled;
-        send(SIGUSR1);
+        send(SIGWINCH);
         all_handled();
       }
       os_signals::stop(c);
@@ -157,7 +158,8 @@ TEST_F(os_signal, storms_lose_no_last_one) {
   baton::run([] {
     constexpr int senders = 3;
     constexpr int each = 500;
-    const std::vector<int> kinds{SIGUSR1, SIGUSR2, SIGWINCH};
+    // What comes after the last was received is raised again by stop(): these are ignored then.
+    const std::vector<int> kinds{SIGCHLD, SIGCONT, SIGWINCH};
     std::vector<std::atomic<int>> sent(kinds.size());
     std::vector<baton::fiber<void>> readers;
     std::vector<channel<int>> channels;
@@ -330,6 +332,131 @@ TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
                 baton::event().wait();
               }),
               testing::KilledBySignal(SIGTERM), "");
+}
+
+// They would end the process as it was before notify(); it waits for that, and would end well else.
+TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
+  const auto untaken = [](void (*end)(const channel<int>&)) {
+    static_cast<void>(baton::run([=] {
+      channel<int> c;
+      os_signals::notify(c, {SIGTERM});
+      end(c);
+      baton::this_fiber::sleep_for(10s);
+    }));
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(untaken([](const channel<int>& c) {
+                send(SIGTERM);
+                os_signals::stop(c);
+              }),
+              testing::KilledBySignal(SIGTERM), "");
+  EXPECT_EXIT(untaken([](const channel<int>&) {
+                send(SIGTERM);
+                os_signals::reset({SIGTERM});
+              }),
+              testing::KilledBySignal(SIGTERM), "");
+  EXPECT_EXIT(untaken([](const channel<int>& c) {
+                const flush all_handled;
+                send(SIGTERM);
+                all_handled();  // so it is on offer
+                os_signals::stop(c);
+              }),
+              testing::KilledBySignal(SIGTERM), "");
+  EXPECT_EXIT(untaken([](const channel<int>& c) {
+                c.close();
+                send(SIGTERM);
+              }),
+              testing::KilledBySignal(SIGTERM), "");
+}
+
+TEST_F(os_signal, is_not_raised_again_if_it_came_for_another_channel_too) {
+  baton::run([] {
+    channel<int> silent;
+    channel<int> other;
+    os_signals::notify(silent, {SIGUSR1, SIGUSR2});
+    os_signals::notify(other, {SIGUSR1, SIGUSR2});
+    const flush all_handled;
+    send(SIGUSR1);
+    send(SIGUSR2);
+    all_handled();
+    EXPECT_TRUE(other.receive());
+    EXPECT_TRUE(other.receive());
+    os_signals::stop(other);
+    os_signals::stop(silent);
+    EXPECT_EQ(SIG_DFL, handler_of(SIGUSR1));
+    all_handled();
+  });
+}
+
+[[gnu::noinline]] void write_to(volatile int* p) {
+  asm volatile("" : "+r"(p));
+  *p = 1;
+}
+
+TEST_F(os_signal_death, a_fault_is_no_element_but_ends_the_process) {
+#if BATON_ASAN
+  GTEST_SKIP() << "AddressSanitizer reports the fault, and exits";
+#endif
+  EXPECT_EXIT(baton::run([] {
+                ::alarm(10);  // a fault that was taken for an element would come back for ever
+                channel<int> c;
+                os_signals::notify(c, {SIGSEGV, SIGFPE, SIGBUS, SIGILL});
+                send(SIGSEGV);
+                EXPECT_EQ(SIGSEGV, c.receive());
+                write_to(nullptr);
+              }),
+              testing::KilledBySignal(SIGSEGV), "");
+}
+
+[[gnu::noinline]] int recurse(int depth) {
+  volatile char room[512] = {};
+  room[0] = static_cast<char>(depth);
+  return depth == 0 ? 0 : recurse(depth - 1) + room[0];
+}
+
+TEST_F(os_signal_death, a_stack_overflow_is_still_reported) {
+  EXPECT_DEATH(baton::run([] {
+                 ::alarm(10);
+                 os_signals::notify(channel<int>(), {SIGSEGV, SIGBUS});
+                 std::_Exit(recurse(100'000'000));
+               }),
+               "stack overflow in fiber");
+}
+
+// While the process exits a fiber that enters the runtime is held for good: it must not have the lock.
+struct stops_at_exit {
+  channel<int> c;
+  ~stops_at_exit() { os_signals::stop(c); }
+};
+
+void exit_while_couriers_are_told() {
+  ::alarm(20);
+  static const stops_at_exit e;
+  os_signals::notify(e.c, {SIGWINCH, SIGUSR2});
+  baton::run(
+      [] {
+        const flush all_handled;
+        send(SIGWINCH);
+        all_handled();  // the courier waits
+        baton::event begun;
+        for (int i = 0; i < 2; ++i) {
+          baton::go([&begun] {
+            begun.set();
+            for (;;) {
+              os_signals::ignore({SIGUSR2});
+              baton::this_fiber::yield();
+            }
+          });
+        }
+        begun.wait();
+        baton::this_fiber::sleep_for(3ms);
+      },
+      {.procs = 2});
+  std::exit(0);
+}
+
+TEST_F(os_signal_death, a_static_destructor_may_stop_it) {
+  for (int i = 0; i < 3; ++i) EXPECT_EXIT(exit_while_couriers_are_told(), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(os_signal_death, a_number_that_is_no_signal_is_refused) {

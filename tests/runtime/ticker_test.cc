@@ -71,6 +71,24 @@ TEST(ticker, no_tick_after_stop) {
   });
 }
 
+TEST(ticker, what_is_moved_from_has_no_clock) {
+  baton::run([] {
+    ticker a(1ms);
+    ticker b(1h);
+    const auto former = a.ticks();
+    const auto of_b = b.ticks();
+    a = std::move(b);
+    EXPECT_EQ(a.ticks(), of_b);
+    EXPECT_FALSE(b.ticks() == former) << "it is gone, not b's";
+    std::optional<time_point> at;
+    EXPECT_EQ(former.receive_for(at, 5ms), baton::channel_status::timeout);
+    EXPECT_EQ(b.ticks().try_receive(at), baton::channel_status::would_block);
+    b.stop();
+    a.reset(1ms);
+    EXPECT_TRUE(of_b.receive());
+  });
+}
+
 TEST(ticker, resets_race_with_ticks) {
   baton::run([] {
     ticker t(10us);
@@ -101,6 +119,13 @@ TEST(ticker_death_test, misuse_aborts) {
                  t.reset(-1s);
                }),
                "fiber [0-9]+ \"careless\".*ticker: the period is not positive");
+  EXPECT_DEATH(
+      {
+        ticker t(1h);
+        const ticker other(std::move(t));
+        t.reset(1h);
+      },
+      "ticker: reset of one that was moved from");
 }
 
 }  // namespace

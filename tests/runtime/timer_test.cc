@@ -103,6 +103,23 @@ TEST(timer, no_stale_value_after_stop) {
   });
 }
 
+// Nobody else is meant to send into it; who does all the same must not be forgotten.
+TEST(timer, stop_lets_a_sender_of_ones_own_go_on) {
+  baton::run([] {
+    timer t(1h);
+    const auto c = t.fired();
+    ASSERT_TRUE(c.send({}));
+    watched_strand waits;
+    auto sender = baton::spawn([&] {
+      waits.about_to_wait();
+      return c.send({});
+    });
+    waits.await_parked();
+    EXPECT_TRUE(t.stop());
+    EXPECT_TRUE(sender.join());
+  });
+}
+
 TEST(timer, no_stale_value_after_reset) {
   baton::run([] {
     timer t(1ms);
