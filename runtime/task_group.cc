@@ -18,6 +18,7 @@
 
 #include <baton/runtime/errors.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
 
 #include <string>
@@ -28,7 +29,15 @@ namespace platform = sched::platform;
 
 task_group::~task_group() {
   ctx_.cancel(absl::CancelledError("the task group has ended"));
-  static_cast<void>(wait_deadline(platform::forever_ns));
+  if (sched::exits_here()) {
+    // Children that run were stopped where they are. They touch the group no more.
+    if (!wait_deadline(0)) {
+      sched::say_frozen("a task group leaves its children as they are");
+      return;
+    }
+  } else {
+    static_cast<void>(wait_deadline(platform::forever_ns));
+  }
   {
     // Nobody is here any more, but the last child may not have left the lock yet.
     const platform::lock_guard hold(lock_);
