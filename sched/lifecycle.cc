@@ -32,6 +32,7 @@
 #include <sched.h>
 #include <unistd.h>
 #include <algorithm>
+#include <bit>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -44,6 +45,9 @@ namespace {
 // How long each M may sleep, or compute, and how long all of them together are waited for.
 constexpr std::int64_t freeze_patience_ns = 20'000'000;
 constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
+
+// Returns of run() that register the exit handler again; after so many only the 2^n-th do.
+constexpr std::uint64_t registrations_without_gap = 1'000;
 
 platform::atomic<const strand*> exiting{nullptr};  // the thread that called exit()
 
@@ -246,7 +250,12 @@ int set_max_threads(int n) noexcept {
   return the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
 }
 
-void main_returned() noexcept { std::atexit(freeze); }
+void main_returned() noexcept {
+  static platform::atomic<std::uint64_t> times{0};
+  const std::uint64_t n = times.fetch_add(1, mo::relaxed) + 1;
+  // An entry is kept until the process ends: who calls run() for ever must not fill the memory with them.
+  if (n <= registrations_without_gap || std::has_single_bit(n)) std::atexit(freeze);
+}
 
 counters read_counters() noexcept {
   const scheduler& s = the_scheduler;
