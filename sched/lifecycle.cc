@@ -4,7 +4,7 @@
 // settings is written before the first thread exists. P 0 .. procs-1 begin idle; the first work wakes.
 //
 // Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
-// statics; so an atexit handler, registered again at each run()'s return and therefore run before the
+// statics; so an atexit handler, registered again at run()'s returns and therefore run before the
 // destructors of everything constructed until then, tells all Ms to stop: each does at its next call
 // into the scheduler (notice bit `frozen`). The handler waits for all of them together, but not long: a
 // fiber that computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit()
