@@ -1,44 +1,50 @@
-// One word, so that a round trip costs three locked instructions a side: push, take, reset.
+// One word, so that a round trip costs three locked instructions a side: push, take, reset. Only those who
+// wait with a deadline need more, since they may have to leave from the middle: a list under a lock.
 //
-//   0                       not set, nobody waits
-//   1                       set
-//   node*                   not set; the waiters, youngest first, linked by `next`. The nodes are on
-//                           the stacks of those who wait
-//   node* | leaving_bit     the same, and one whose time is up is unlinking its node
+//   0                 not set, nobody waits
+//   1                 set
+//   node*             not set; who waits without a deadline, youngest first, linked by `next`. The nodes
+//                     are on the stacks of those who wait
+//   node* | timed     the same, or null; and the list `timed_` is not empty
 //
-//   wait     1: return. Otherwise prepare the strand, fill the node, CAS it in as the new head
-//            (keeping the leaving bit), park.
-//   set      CAS anything -> 1; the nodes that hung there are now ours alone: wake them, oldest first.
-//            A set that found 1 writes it again: otherwise wait(); reset(); look at the data could
-//            miss what was written before this set. With the leaving bit: wait for the lock `leaving_`
-//            and look again.
+// The timed bit is set and cleared under lock_ only, together with the first and the last of the list.
+//
+//   wait     1: return. Otherwise prepare the strand, fill the node, CAS it in as the new head (keeping
+//            the timed bit), park.
+//   timed    1: return. Otherwise, under lock_, CAS the timed bit in, unless the word is 1 by now; join
+//            the list; park.
+//   set      without the timed bit: CAS anything -> 1. A set that found 1 writes it again: otherwise
+//            wait(); reset(); look at the data could miss what was written before this set. With the
+//            bit: take lock_ and look again. Still there: CAS -> 1, and claim all of the list. Then let
+//            go of lock_. The nodes that hung on the word are ours alone: wake them, oldest first; then
+//            those who were claimed.
 //   reset    CAS 1 -> 0. A plain store would be wrong: of two resets that both saw 1, the second could
 //            wipe out a waiter that came after the first.
-//   leave    (a timed wait whose waiter was claimed by its deadline.) Under the lock `leaving_`, and
-//            with the leaving bit set, nobody takes the list, and pushes only change its head: so the
-//            node can be unlinked in place. Not there: a set() has taken it, and is walking over our
-//            node; then we wait until that set() says that it is past it, and report "set".
+//   time-out under lock_ leave the list. Not there: a set() has taken us off, so report "set".
 //
 // Who may touch a node when:
 //   before the CAS that publishes it         its owner
-//   while it hangs on the word               `next`: whoever holds the leaving bit
+//   while it hangs on the word               nobody
 //   once set() took the list                 that set(), until it calls ready() for the node's strand
-//                                            or lets go of it; the owner does not return before that
 //   So set() reads `next` and `who` before it readies. It turns the list round first, when all nodes
 //   are still there.
 //
-// Destruction: the CAS in set() is its last access to the event, whether waiters were taken or not;
-// afterwards it touches only nodes, whose owners are still inside wait(). A wait() that returns at
-// once touches nothing after its load. leave() touches the event, but inside a wait that has not
-// returned. A set() that waits for the lock has not set yet, so no wait has ended because of it.
+// Destruction. Without the timed bit the CAS in set() is its last access to the event, whether waiters
+// were taken or not; afterwards it touches only nodes, whose owners are still inside wait(). With it, the
+// unlock is (one exchange; after it only the lock's address is used): from the CAS on until then the list
+// had somebody, who does not return before the unlock, because he is either claimed, and readied
+// later, or his time is up, and he has to take the lock. That is why set() looks for the bit again under
+// the lock. A wait() that returns at once touches nothing after its load. Who leaves touches the event,
+// but inside a wait that has not returned. A set() that waits for the lock has not set yet, so no wait
+// has ended because of it.
 //
 // Orders: the push releases the node, the take acquires it. set() releases what its caller wrote, the
-// load or CAS in wait() that sees 1 acquires it; a parked waiter gets it through ready(). reset()
-// acquires, so that who resets and then looks sees what was written before the set that it undid.
+// load or CAS in wait() that sees 1 acquires it; a parked waiter gets it through ready(), one that left
+// too late through lock_. reset() acquires, so that who resets and then looks sees what was written
+// before the set that it undid.
 #include <baton/runtime/event.h>
 
 #include <baton/sched/park.h>
-#include <baton/sched/waiter.h>
 
 namespace baton {
 
@@ -47,51 +53,43 @@ namespace mo = sched::platform::mo;
 struct alignas(8) event::node {
   node* next = nullptr;
   sched::strand* who = nullptr;
-  sched::waiter* timed = nullptr;  // null: no deadline, whoever takes the node readies its strand
-
-  // The end of a timed wait whose node a set() has taken too late: which of the two came first.
-  enum : std::uint32_t { held, owner_waits, let_go };
-  sched::platform::atomic<std::uint32_t> grip{held};
-
-  // By the set() that holds the node; the node may be gone when it returns.
-  void wake() noexcept {
-    sched::strand* const s = who;
-    if (timed == nullptr || timed->claim(sched::waiter::signalled)) {
-      sched::ready(s);
-      return;
-    }
-    // acq_rel: the owner goes on only after our accesses to the node; we see that it has prepared.
-    if (grip.exchange(let_go, mo::acq_rel) == owner_waits) sched::ready(s);
-  }
-
-  // By the owner: (S) waits until the set() that holds the node has let go.
-  void await_release() noexcept {
-    sched::prepare_park(who, sched::wait_reason::event);
-    // acq_rel: pairs with the exchange in wake().
-    if (grip.exchange(owner_waits, mo::acq_rel) == let_go) {
-      sched::cancel_park(who);
-    } else {
-      sched::park(who);
-    }
-  }
 };
 
 void event::set() noexcept {
   std::uintptr_t seen = word_.load(mo::relaxed);
   for (;;) {
-    if ((seen & leaving_bit) != 0) {
-      { const sched::platform::lock_guard guard(leaving_); }
+    if ((seen & timed_bit) != 0) [[unlikely]] {
+      if (set_with_timed()) return;
       seen = word_.load(mo::relaxed);
       continue;
     }
     // acq_rel: see above.
     if (word_.compare_exchange_weak(seen, is_set_value, mo::acq_rel, mo::relaxed)) break;
   }
-  if (seen == 0 || seen == is_set_value) return;
+  if (seen != 0 && seen != is_set_value) wake(reinterpret_cast<node*>(seen));
+}
 
-  auto* const youngest = reinterpret_cast<node*>(seen);
+// False: the list is empty by now, and nothing was done.
+bool event::set_with_timed() noexcept {
+  sched::waiter_list claimed;
+  std::uintptr_t seen = 0;
+  {
+    const sched::platform::lock_guard guard(lock_);
+    seen = word_.load(mo::relaxed);
+    do {
+      if ((seen & timed_bit) == 0) return false;
+      // acq_rel: see above.
+    } while (!word_.compare_exchange_weak(seen, is_set_value, mo::acq_rel, mo::relaxed));
+    while (sched::waiter* const w = timed_.claim_front(sched::waiter::signalled)) claimed.push_back(*w);
+  }
+  if (seen != timed_bit) wake(reinterpret_cast<node*>(seen & ~timed_bit));
+  while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
+  return true;
+}
+
+void event::wake(node* youngest) noexcept {
   if (youngest->next == nullptr) {
-    youngest->wake();
+    sched::ready(youngest->who);
     return;
   }
   node* oldest = nullptr;
@@ -104,7 +102,7 @@ void event::set() noexcept {
   while (oldest != nullptr) {
     node* const n = oldest;
     oldest = n->next;
-    n->wake();
+    sched::ready(n->who);
   }
 }
 
@@ -121,9 +119,9 @@ bool event::push(node& n) noexcept {
   std::uintptr_t seen = word_.load(mo::acquire);
   do {
     if (seen == is_set_value) return false;
-    n.next = reinterpret_cast<node*>(seen & ~leaving_bit);
+    n.next = reinterpret_cast<node*>(seen & ~timed_bit);
     // release: publishes the node. acquire on failure: it may be set by now.
-  } while (!word_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&n) | (seen & leaving_bit), mo::release,
+  } while (!word_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&n) | (seen & timed_bit), mo::release,
                                         mo::acquire));
   return true;
 }
@@ -147,55 +145,36 @@ void event::wait() noexcept {
 }
 
 bool event::wait_deadline(std::int64_t deadline_ns) noexcept {
+  if (deadline_ns == sched::platform::forever_ns) {
+    wait();
+    return true;
+  }
   if (is_set()) {
     sched::yield_if_due();
     return true;
   }
   sched::waiter w;
-  node n;
-  n.who = w.who();
-  n.timed = &w;
-  w.prepare(sched::wait_reason::event);
-  if (!push(n)) {
-    sched::cancel_park(n.who);
-    return true;
-  }
+  if (!enqueue(w)) return true;
   if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
-  if (leave(n)) return false;
-  n.await_release();
-  return true;
+  const sched::platform::lock_guard guard(lock_);
+  if (!timed_.contains(w)) return true;
+  timed_.remove(w);
+  // relaxed: whoever saw the bit takes the lock; the nodes' releases go on through it.
+  if (timed_.empty()) word_.fetch_and(~timed_bit, mo::relaxed);
+  return false;
 }
 
-// True: the node was unlinked. False: a set() has taken it.
-bool event::leave(node& n) noexcept {
-  const sched::platform::lock_guard guard(leaving_);
-  std::uintptr_t seen = word_.load(mo::relaxed);
+// False: the event is set, and the waiter is not prepared and in no list.
+bool event::enqueue(sched::waiter& w) noexcept {
+  const sched::platform::lock_guard guard(lock_);
+  std::uintptr_t seen = word_.load(mo::acquire);
   do {
-    if (seen == 0 || seen == is_set_value) return false;
-    // acquire: we read nodes that others pushed.
-  } while (!word_.compare_exchange_weak(seen, seen | leaving_bit, mo::acquire, mo::relaxed));
-
-  bool found = false;
-  node* head = reinterpret_cast<node*>(seen);
-  if (head == &n) {
-    // The youngest. With nobody younger: swing the head, which clears the leaving bit.
-    std::uintptr_t expected = seen | leaving_bit;
-    // acq_rel: releases what earlier leavers changed, acquires a younger node.
-    if (word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(n.next), mo::acq_rel, mo::acquire)) {
-      return true;
-    }
-    head = reinterpret_cast<node*>(expected & ~leaving_bit);
-  }
-  for (node* younger = head; younger != nullptr; younger = younger->next) {
-    if (younger->next == &n) {
-      younger->next = n.next;
-      found = true;
-      break;
-    }
-  }
-  // release: pairs with the take in set(), which reads the changed link.
-  word_.fetch_and(~leaving_bit, mo::release);
-  return found;
+    if (seen == is_set_value) return false;
+    // relaxed: as above. acquire on failure: it may be set by now.
+  } while (!word_.compare_exchange_weak(seen, seen | timed_bit, mo::relaxed, mo::acquire));
+  w.prepare(sched::wait_reason::event);
+  timed_.push_back(w);
+  return true;
 }
 
 }  // namespace baton

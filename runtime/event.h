@@ -13,6 +13,7 @@
 #include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
 
 #include <cstdint>
 
@@ -24,7 +25,8 @@ class event {
   event(const event&) = delete;
   event& operator=(const event&) = delete;
 
-  // Sets the flag and wakes everybody who waits, in the order of their coming. Never switches.
+  // Sets the flag and wakes everybody who waits: first those without a deadline, then those with one, each
+  // kind in the order of their coming. Never switches.
   void set() noexcept;
 
   // Clears the flag. Never switches, wakes nobody.
@@ -51,17 +53,20 @@ class event {
  private:
   struct node;
 
-  // The word: 0 not set, nobody waits; 1 set; else the youngest waiter's node (on its stack), and
-  // perhaps the leaving bit. See event.cc.
+  // The word: 0 not set, nobody waits; 1 set; else the youngest node of those who wait without a deadline
+  // (on its stack; null: none), and perhaps the timed bit. See event.cc.
   static constexpr std::uintptr_t is_set_value = 1;
-  static constexpr std::uintptr_t leaving_bit = 2;
+  static constexpr std::uintptr_t timed_bit = 2;  // timed_ is not empty
 
   bool wait_deadline(std::int64_t deadline_ns) noexcept;
   bool push(node& n) noexcept;
-  bool leave(node& n) noexcept;
+  bool enqueue(sched::waiter& w) noexcept;
+  bool set_with_timed() noexcept;
+  static void wake(node* youngest) noexcept;
 
   sched::platform::atomic<std::uintptr_t> word_{0};
-  sched::platform::spin_lock leaving_;
+  sched::platform::spin_lock lock_;
+  sched::waiter_list timed_ ABSL_GUARDED_BY(lock_);  // those who wait with a deadline
 };
 
 }  // namespace baton

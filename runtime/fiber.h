@@ -230,8 +230,9 @@ class [[nodiscard]] fiber {
 
   void finish() noexcept {
     if (f_ == nullptr) return;
-    sched::join_fiber(f_);
+    const bool ended = sched::join_fiber_to_drop(f_);
     sched::fiber* const f = std::exchange(f_, nullptr);
+    if (!ended) return;
     detail::fiber_result<T>::drop(f);
     sched::release_fiber(f);
   }

@@ -41,6 +41,7 @@ void begin_run(const options& o) {
   if (sched::current_fiber() != nullptr) {
     sched::fatal("run() called from a fiber: it is for threads outside the runtime");
   }
+  if (sched::exits_here()) sched::fatal("run() after exit(), which has stopped all fibers");
   sched::start(settings_of(o));
 }
 

@@ -42,8 +42,17 @@ class run_scope {
 // The runtime is process-wide: it starts with the first call that needs it (this one, go, spawn) and
 // is never destroyed. Other fibers go on after run() has returned. run() can be called again, also by
 // several threads at once. The options count for the call that starts the runtime; of later ones only
-// `procs`, if it is not 0. exit(), or returning from ::main, stops every fiber at its next call into
-// the runtime, before static destructors run.
+// `procs`, if it is not 0.
+//
+// exit(), or returning from ::main, stops every fiber at its next call into the runtime. That comes before
+// the destructors of statics that were there when run() last returned or, if it never did, when the runtime
+// started. (After 1,000 returns only the 2^n-th count.) It comes after those of younger ones: a fiber that
+// calls exit() during the first run() ends function-local statics that fibers have made while others may
+// still use them. Who exits after run() has returned has no such worry.
+// In the destructors, and atexit handlers, that come later no fiber goes on. run() and fiber::join() of one
+// that has not ended abort there. The destructors of fiber and task_group leave such fibers as they are,
+// with a line on stderr; go() and spawn() start what never runs. Any other wait is for other threads, and
+// if it lasts a second says so once.
 //
 // Should all fibers wait for each other while run() waits for the main one, options::on_deadlock says
 // what happens.

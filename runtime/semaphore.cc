@@ -51,6 +51,7 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
       sched::yield_if_due();
       return true;
     }
+    if (n > max()) sched::fatal("semaphore: acquire of %td permits; there are never more than %td", n, max());
     request r(n, deadline_ns != sched::platform::forever_ns);
     if (!enqueue(r)) continue;
     if (r.wait(deadline_ns) != sched::waiter::timed_out) return true;

@@ -31,7 +31,8 @@ class semaphore {
     return std::numeric_limits<std::ptrdiff_t>::max() >> 2;
   }
 
-  // (S) Waits until there are n permits, and takes them. Zero returns at once; negative aborts.
+  // (S) Waits until there are n permits, and takes them. Zero returns at once; a number that is
+  // negative or above max() aborts.
   void acquire(std::ptrdiff_t n = 1) noexcept { (void)acquire_deadline(n, sched::platform::forever_ns); }
 
   // Takes n permits if there are so many and nobody waits. Never switches.

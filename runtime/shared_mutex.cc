@@ -2,7 +2,9 @@
 // Two lists, of the writers and of the readers that wait, under list_lock_; waiting and "readers wait" are
 // set and cleared under it only.
 //
-//   lock_shared    neither writer nor waiting: CAS + 1 reader. Otherwise, under list_lock_, CAS waiting
+//   lock_shared    neither writer nor waiting, nor too many readers: CAS + 1 reader. Too many: abort. (Those
+//                  that are let in from the list are not looked at: they fit into the other half of the
+//                  number.) Otherwise, under list_lock_, CAS waiting
 //                  in while one of the two is set, join the readers; who wakes us has counted us.
 //   lock           nobody holds it: CAS + writer, past those who wait (a woken writer clears woken).
 //                  Otherwise, under list_lock_, CAS waiting in while somebody holds it; join the
@@ -90,6 +92,9 @@ bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
   sched::yield_if_due();
   for (;;) {
     if (try_lock_shared()) return true;
+    if ((word_.load(mo::relaxed) & too_many_bit) != 0) {
+      sched::fatal("shared_mutex: 2^27 readers at once; an unlock_shared is missing");
+    }
     lock_waiter w(0);
     w.prepare(sched::wait_reason::shared_mutex);
     if (!enqueue_reader(w)) {

@@ -11,7 +11,8 @@
 // that has waited for 1 ms gets it handed over, in order of arrival.
 //
 // Not recursive: also a fiber that reads twice can wait for itself, if a writer came in between. The
-// owners are not recorded; only the unlock of what nobody holds in that mode is noticed, and aborts.
+// owners are not recorded; only the unlock of what nobody holds in that mode is noticed, and aborts; and
+// so does reading more than 2^27 times at once, which is what a forgotten unlock_shared() comes to.
 // It may be destroyed as soon as the last unlock() or unlock_shared() has released it, also by whoever
 // could lock and unlock it meanwhile.
 #pragma once
@@ -84,7 +85,7 @@ class shared_mutex {
   // Takes it for reading if no writer holds it or waits for it. Never waits.
   [[nodiscard]] bool try_lock_shared() noexcept {
     std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
-    while ((seen & (writer_bit | waiting_bit)) == 0) {
+    while ((seen & (writer_bit | waiting_bit | too_many_bit)) == 0) {
       // acquire: pairs with the release in unlock().
       if (word_.compare_exchange_weak(seen, seen + one_reader, sched::platform::mo::acquire,
                                       sched::platform::mo::relaxed)) {
@@ -121,11 +122,12 @@ class shared_mutex {
  private:
   struct lock_waiter;
 
-  static constexpr std::uint32_t writer_bit = 1;   // a writer owns it; then there are no readers
-  static constexpr std::uint32_t waiting_bit = 2;  // one of the lists is not empty
-  static constexpr std::uint32_t woken_bit = 4;    // one writer was woken, and competes
-  static constexpr std::uint32_t readers_bit = 8;  // waiting_readers_ is not empty
-  static constexpr std::uint32_t one_reader = 16;  // the number of readers is the rest
+  static constexpr std::uint32_t writer_bit = 1;           // a writer owns it; then there are no readers
+  static constexpr std::uint32_t waiting_bit = 2;          // one of the lists is not empty
+  static constexpr std::uint32_t woken_bit = 4;            // one writer was woken, and competes
+  static constexpr std::uint32_t readers_bit = 8;          // waiting_readers_ is not empty
+  static constexpr std::uint32_t one_reader = 16;          // the number of readers is the rest
+  static constexpr std::uint32_t too_many_bit = 1U << 31;  // of that number: far from an overflow
 
   static constexpr bool held(std::uint32_t word) noexcept { return (word & writer_bit) != 0 || word >= one_reader; }
 

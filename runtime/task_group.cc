@@ -2,7 +2,8 @@
 //
 //   spawn     room below the limit: count, start the fiber. Otherwise join those who wait for room; who
 //             wakes us has counted us. No memory: count back, as if the child had ended.
-//   child     call; note the first failure and cancel; destroy the function; count back.
+//   child     call; note the first failure and cancel; destroy the function, and the fiber's locals; count
+//             back.
 //   count     under the lock: one less. Room for somebody who waits for it: count and claim him. Nobody
 //   back      runs: claim all who wait for the end. After the lock ready them.
 //   wait      under the lock: nobody runs: return. Otherwise join the list, park.
@@ -14,21 +15,47 @@
 // Destruction: the child's last access to the group is the lock's unlock (one exchange; after it only the
 // lock's address is used), and wait() looks under the lock. A failure is noted, and the context cancelled,
 // by a child that still counts.
+//
+// No memory: the group still cancels and ends. What is lost is a message (cancelled_because).
 #include <baton/runtime/task_group.h>
 
 #include <baton/runtime/errors.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
+#include <baton/sched/spawn.h>
 
-#include <string>
+#include <cstdio>
+#include <new>
 
 namespace baton {
 
 namespace platform = sched::platform;
 
+namespace {
+
+// A status keeps its message on the heap; one without needs none.
+absl::Status cancelled_because(const char* why) noexcept {
+  try {
+    return absl::CancelledError(why);
+  } catch (const std::bad_alloc&) {
+    return absl::CancelledError();
+  }
+}
+
+}  // namespace
+
 task_group::~task_group() {
-  ctx_.cancel(absl::CancelledError("the task group has ended"));
-  static_cast<void>(wait_deadline(platform::forever_ns));
+  ctx_.cancel(cancelled_because("the task group has ended"));
+  if (sched::exits_here()) {
+    // Children that run were stopped where they are. They touch the group no more.
+    if (!wait_deadline(0)) {
+      sched::say_frozen("a task group leaves its children as they are");
+      return;
+    }
+  } else {
+    static_cast<void>(wait_deadline(platform::forever_ns));
+  }
   {
     // Nobody is here any more, but the last child may not have left the lock yet.
     const platform::lock_guard hold(lock_);
@@ -47,7 +74,8 @@ absl::Status task_group::wait() {
     const platform::lock_guard hold(lock_);
     status = status_;
     exception = exception_;
-    thrown_ = true;
+    // Not for nothing: a child that throws later is still to be reported.
+    if (exception != nullptr) thrown_ = true;
   }
   if (exception != nullptr) std::rethrow_exception(exception);
   return status;
@@ -69,7 +97,7 @@ bool task_group::wait_deadline(std::int64_t deadline_ns) noexcept {
 bool task_group::enqueue(sched::waiter& w) noexcept {
   const platform::lock_guard hold(lock_);
   if (running_ == 0) return false;
-  w.prepare(sched::wait_reason::wait_group);
+  w.prepare(sched::wait_reason::task_group);
   waiting_for_end_.push_back(w);
   return true;
 }
@@ -86,7 +114,7 @@ bool task_group::enqueue_for_room(sched::waiter& w) noexcept {
     ++running_;
     return false;
   }
-  w.prepare(sched::wait_reason::semaphore);
+  w.prepare(sched::wait_reason::task_group_room);
   waiting_for_room_.push_back(w);
   return true;
 }
@@ -98,6 +126,11 @@ void task_group::let_in(sched::waiter_list& claimed) noexcept {
     claimed.push_back(*w);
     ++running_;
   }
+}
+
+void task_group::end_locals() noexcept {
+  void** const locals = sched::current_fiber_locals();
+  if (*locals != nullptr) static_cast<sched::fiber_locals*>(*locals)->end(locals);
 }
 
 void task_group::child_ended() noexcept {
@@ -138,7 +171,9 @@ void task_group::failed(absl::Status status, std::exception_ptr exception) noexc
   }
   char what[256];
   detail::describe_exception(exception, what, sizeof what);
-  ctx_.cancel(absl::CancelledError(std::string("a task of the group threw: ") + what));
+  char why[300];
+  std::snprintf(why, sizeof why, "a task of the group threw: %s", what);
+  ctx_.cancel(cancelled_because(why));
 }
 
 }  // namespace baton

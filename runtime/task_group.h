@@ -56,6 +56,7 @@ class task_group {
     start([this, held = std::optional<function>(std::in_place, std::forward<F>(f))]() mutable {
       run_child(std::move(*held));
       held.reset();  // what it refers to may be gone after child_ended()
+      end_locals();  // so may what those refer to
       child_ended();
     });
   }
@@ -128,6 +129,7 @@ class task_group {
   }
 
   void begin_child();
+  static void end_locals() noexcept;
   void child_ended() noexcept;
   void failed(absl::Status status, std::exception_ptr exception) noexcept;
   bool wait_deadline(std::int64_t deadline_ns) noexcept;

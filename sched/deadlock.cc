@@ -16,6 +16,8 @@
 //   1. timers. Their callbacks ready fibers before they count as ended
 //   2. fibers. One that was readied is no longer parked, wherever it waits to be queued
 //   3. threads. One that readied a fiber after 2, and has ended, has left work or a taken P behind
+//   4. timers again. One that was armed after 1, by a thread that had ended before 3, is still there, or
+//      its callback has readied somebody: then a P was taken. The first look only saves the others
 //
 // The look costs some nanoseconds a fiber, so it is made once per idle period, after some time, and begins
 // with the fiber that gave the answer last: usually a listener or reader, which still waits.
@@ -121,7 +123,8 @@ wakers find_wakers() noexcept {
   if (a_fiber_may_go_on()) return wakers::some;
   const int in_run = callers.all_waiting();
   if (in_run == 0) return wakers::some;
-  return in_run > 0 && only_known_threads(in_run) ? wakers::none : wakers::cannot_tell;
+  if (in_run < 0 || !only_known_threads(in_run)) return wakers::cannot_tell;
+  return timers_to_come() ? wakers::some : wakers::none;
 }
 
 void declare_deadlock() noexcept {

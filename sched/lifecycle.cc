@@ -4,11 +4,12 @@
 // settings is written before the first thread exists. P 0 .. procs-1 begin idle; the first work wakes.
 //
 // Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
-// statics; so an atexit handler, registered again at each run()'s return and therefore run before the
+// statics; so an atexit handler, registered again at run()'s returns and therefore run before the
 // destructors of everything constructed until then, tells all Ms to stop: each does at its next call
 // into the scheduler (notice bit `frozen`). The handler waits for all of them together, but not long: a
 // fiber that computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit()
-// goes on, as a plain thread.
+// goes on, as a plain thread. If it waits for a fiber, that is for ever: what can do without (destructors)
+// does, what cannot (run(), join()) aborts, and any other wait that lasts says so.
 //
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
 // it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine.
@@ -31,6 +32,7 @@
 #include <sched.h>
 #include <unistd.h>
 #include <algorithm>
+#include <bit>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -43,6 +45,11 @@ namespace {
 // How long each M may sleep, or compute, and how long all of them together are waited for.
 constexpr std::int64_t freeze_patience_ns = 20'000'000;
 constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
+
+// Returns of run() that register the exit handler again; after so many only the 2^n-th do.
+constexpr std::uint64_t registrations_without_gap = 1'000;
+
+platform::atomic<const strand*> exiting{nullptr};  // the thread that called exit()
 
 std::once_flag started;
 std::mutex procs_mutex;
@@ -127,6 +134,7 @@ void freeze() {
     mine->baton.leave(place::syscall);
     set_this_machine(nullptr);
   }
+  exiting.store(this_thread_strand(), mo::relaxed);  // for itself: others only see that they are not it
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
@@ -202,6 +210,12 @@ void start(const settings& s) noexcept {
 
 bool is_running() noexcept { return the_scheduler.running.load(mo::acquire); }
 bool is_ending() noexcept { return the_scheduler.ending.load(mo::relaxed); }
+bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == this_thread_strand(); }
+
+void say_frozen(const char* what) noexcept {
+  static platform::atomic<bool> said{false};
+  if (!said.exchange(true, mo::relaxed)) warn("exit() has stopped all fibers: %s", what);
+}
 
 int procs() noexcept {
   if (!is_running()) start(settings{});
@@ -236,7 +250,12 @@ int set_max_threads(int n) noexcept {
   return the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
 }
 
-void main_returned() noexcept { std::atexit(freeze); }
+void main_returned() noexcept {
+  static platform::atomic<std::uint64_t> times{0};
+  const std::uint64_t n = times.fetch_add(1, mo::relaxed) + 1;
+  // An entry is kept until the process ends: who calls run() for ever must not fill the memory with them.
+  if (n <= registrations_without_gap || std::has_single_bit(n)) std::atexit(freeze);
+}
 
 counters read_counters() noexcept {
   const scheduler& s = the_scheduler;

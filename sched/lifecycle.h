@@ -26,6 +26,10 @@ void start(const settings& s) noexcept;
 [[nodiscard]] bool is_running() noexcept;
 // Whether exit() has stopped the fibers: those that were awake will not go on.
 [[nodiscard]] bool is_ending() noexcept;
+// Whether it is the caller who exits, that is runs static destructors: a fiber that he waits for never comes.
+[[nodiscard]] bool exits_here() noexcept;
+// For who exits: a line on stderr, once, that says so and what it means here.
+void say_frozen(const char* what) noexcept;
 [[nodiscard]] int procs() noexcept;
 // Changes the number of Ps while the runtime runs; returns the former number. Takes effect before it
 // returns for growth; a P that must go is taken from its M at that M's next chance.

@@ -74,8 +74,10 @@ inline constexpr int monitor_fast_looks_per_s = 100;
 inline constexpr int monitor_refunds_per_s = 300;
 
 // How long all Ps must have been idle before somebody asks whether anybody can still wake a fiber; as long
-// as that cannot be told, the next look is twice as far away.
+// as that cannot be told, the next look is twice as far away, but not farther than the second number: who
+// waits for the report should not have to guess whether it comes.
 inline constexpr std::int64_t deadlock_look_after_ns = 100'000'000;
+inline constexpr std::int64_t deadlock_looks_apart_ns = 5'000'000'000;
 
 // An M that finds nothing looks around this long before it sleeps.
 inline constexpr std::int64_t spin_ns = 10'000;

@@ -328,7 +328,8 @@ class monitor {
 
   // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber?
   static void sleep_until_rung(std::uint32_t before) noexcept {
-    for (std::int64_t pause = limits::deadlock_look_after_ns; deadlock_possible(); pause *= 2) {
+    for (std::int64_t pause = limits::deadlock_look_after_ns; deadlock_possible();
+         pause = std::min(2 * pause, limits::deadlock_looks_apart_ns)) {
       if (platform::futex_wait(bell, before, platform::now_ns() + pause)) return;
       const wakers found = find_wakers();
       if (found == wakers::some) break;

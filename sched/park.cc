@@ -13,6 +13,7 @@
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/handoff.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
@@ -81,9 +82,13 @@ void before_sleep() noexcept {
 void park_thread(strand* self) noexcept {
   if (!self->word.commit()) return;  // woken already
   before_sleep();
+  constexpr std::int64_t patience_ns = 1'000'000'000;
+  std::int64_t until = exits_here() ? platform::now_ns() + patience_ns : platform::forever_ns;
   // acquire: pairs with the release in wake_thread().
   while (self->word.futex().load(mo::acquire) == park_word::parked) {
-    platform::futex_wait(self->word.futex(), park_word::parked, platform::forever_ns);
+    if (platform::futex_wait(self->word.futex(), park_word::parked, until)) continue;
+    say_frozen("what a destructor waits for may never come");
+    until = platform::forever_ns;
   }
 }
 

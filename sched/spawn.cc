@@ -24,6 +24,7 @@
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_pool.h>
@@ -212,7 +213,10 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
     free_fibers(f);
     return {};
   }
-  if (id == 0) id = sched.next_id.fetch_add(1, mo::relaxed);
+  if (id == 0) {  // not on a P: so it can be the thread that exits
+    id = sched.next_id.fetch_add(1, mo::relaxed);
+    if (exits_here()) say_frozen("one that is started now never runs");
+  }
 
   f->stack = s;
   f->id = id;
@@ -256,13 +260,17 @@ void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
   make_runnable(section.m(), f);
 }
 
-void join_fiber(fiber* f) noexcept {
+namespace {
+
+// False: it never ends, and nothing was done. In line: a frame between a wait and the switch costs (waiter.h).
+inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
   for (;;) {
     // acquire: pairs with retire(): the result, and that the stack has been left.
     std::uintptr_t state = f->join.load(mo::acquire);
-    if (state == join_ended) return;
+    if (state == join_ended) return true;
     strand* const self = current_strand();
     if (self == f) fatal("a fiber joins itself");
+    if (self->what == strand::kind::plain_thread && exits_here()) return false;
     if (state == join_closing) {
       // It is on its very last instructions.
       if (self->what == strand::kind::plain_thread) {
@@ -276,10 +284,23 @@ void join_fiber(fiber* f) noexcept {
     prepare_park(self, wait_reason::join);
     if (f->join.compare_exchange_strong(state, reinterpret_cast<std::uintptr_t>(self), mo::acq_rel, mo::acquire)) {
       park(self);
-      return;
+      return true;
     }
     cancel_park(self);
   }
+}
+
+}  // namespace
+
+void join_fiber(fiber* f) noexcept {
+  if (wait_for_end(f)) return;
+  fatal("join of fiber %llu after exit(), which has stopped it", static_cast<unsigned long long>(f->id));
+}
+
+bool join_fiber_to_drop(fiber* f) noexcept {
+  if (wait_for_end(f)) return true;
+  say_frozen("one that a destructor would join is left as it is");
+  return false;
 }
 
 bool fiber_ended(const fiber* f) noexcept { return f->join.load(mo::acquire) == join_ended; }

@@ -36,9 +36,12 @@ void discard_fiber(fiber* f) noexcept;
 void launch(fiber* f, fiber_entry entry, bool joinable) noexcept;
 
 // Joinable fibers: exactly one of join_fiber (then release_fiber) and detach_fiber is called.
-void join_fiber(fiber* f) noexcept;                       // (S) waits until the fiber has ended and left its stack
-[[nodiscard]] bool fiber_ended(const fiber* f) noexcept;  // an acquire load: true: join_fiber returns at once
-void release_fiber(fiber* f) noexcept;                    // after join_fiber: the result slot has been emptied
+// After exit(), for the thread that exits and a fiber that has not ended: join_fiber aborts;
+// join_fiber_to_drop says so, returns false, and the fiber is to be left as it is.
+void join_fiber(fiber* f) noexcept;                        // (S) waits until the fiber has ended and left its stack
+[[nodiscard]] bool join_fiber_to_drop(fiber* f) noexcept;  // (S) the same, by who does not need its result
+[[nodiscard]] bool fiber_ended(const fiber* f) noexcept;   // an acquire load: true: join_fiber returns at once
+void release_fiber(fiber* f) noexcept;                     // after join_fiber: the result slot has been emptied
 // Never switches. If the fiber has ended already, its result must be dropped by the caller first:
 // returns true in that case, and the caller drops it and calls release_fiber. False: the fiber will
 // drop its own result (see result_dropper).

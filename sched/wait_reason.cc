@@ -16,6 +16,8 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::semaphore: return "semaphore";
     case wait_reason::latch: return "latch";
     case wait_reason::barrier: return "barrier";
+    case wait_reason::task_group: return "task group";
+    case wait_reason::task_group_room: return "task group room";
     case wait_reason::once: return "once";
     case wait_reason::channel_send: return "channel send";
     case wait_reason::channel_receive: return "channel receive";
@@ -55,6 +57,8 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::semaphore:
     case wait_reason::latch:
     case wait_reason::barrier:
+    case wait_reason::task_group:
+    case wait_reason::task_group_room:
     case wait_reason::once:
     case wait_reason::channel_send:
     case wait_reason::channel_receive:

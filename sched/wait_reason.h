@@ -17,6 +17,8 @@ enum class wait_reason : std::uint8_t {
   semaphore,
   latch,
   barrier,
+  task_group,
+  task_group_room,
   once,
   channel_send,
   channel_receive,

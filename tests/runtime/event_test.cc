@@ -5,6 +5,8 @@
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
+#include <baton/runtime/wait_group.h>
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
 
 #include <gtest/gtest.h>
 
@@ -122,6 +124,26 @@ TEST(Event, ThoseWhoTimeOutLeaveTheOthersWaiting) {
     for (auto& f : leave) EXPECT_FALSE(f.join());
     e.set();
     for (auto& f : stay) f.join();
+  });
+}
+
+// Many leave at once, the oldest first. If each had to walk past the younger ones, this would take seconds.
+TEST(Event, ManyTimeOutTogether) {
+  baton::run([] {
+    constexpr int many = BATON_TSAN ? 2'000 : 20'000;  // ThreadSanitizer can hold 8,000 fibers
+    baton::event e;
+    baton::wait_group left;
+    left.add(many);
+    const auto end = std::chrono::steady_clock::now() + 100ms;
+    for (int i = 0; i < many; ++i) {
+      baton::go({.stack_size = 16 * 1024}, [&] {
+        EXPECT_FALSE(e.wait_until(end));
+        left.done();
+      });
+    }
+    left.wait();
+    e.set();
+    e.wait();
   });
 }
 

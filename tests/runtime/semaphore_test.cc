@@ -207,6 +207,8 @@ TEST(SemaphoreDeathTest, Misuse) {
   EXPECT_DEATH(baton::semaphore(baton::semaphore::max() + 1),
                "semaphore: [0-9]+ permits at the start are out of range");
   EXPECT_DEATH(baton::semaphore(1).acquire(-1), "semaphore: acquire of -1 permits");
+  EXPECT_DEATH(baton::semaphore(1).acquire(baton::semaphore::max() + 1),
+               "semaphore: acquire of [0-9]+ permits; there are never more than [0-9]+");
   EXPECT_DEATH(baton::semaphore(1).release(-2), "semaphore: release of -2 permits");
   EXPECT_DEATH(baton::semaphore(1).release(baton::semaphore::max()), "semaphore: more than max");
 }

@@ -6,12 +6,14 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/shared_mutex.h>
 #include <baton/runtime/this_fiber.h>
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
 #include <baton/syscall/blocking.h>
 
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <random>
@@ -460,6 +462,17 @@ TEST(shared_mutex_death_test, misuse_aborts) {
                  m.unlock_shared();
                }),
                "fiber [0-9]+ \"careless\".*unlock_shared of a shared_mutex that nobody reads");
+}
+
+TEST(shared_mutex_death_test, readers_without_end_abort) {
+  if (BATON_TSAN) GTEST_SKIP() << "it would take minutes";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        baton::shared_mutex m;
+        for (std::uint64_t i = 0; i < std::uint64_t{1} << 28; ++i) m.lock_shared();
+      },
+      "shared_mutex: 2\\^27 readers at once; an unlock_shared is missing");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
+#include <baton/runtime/fiber_local.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/stats.h>
 #include <baton/runtime/task_group.h>
@@ -167,6 +168,27 @@ TEST(task_group, a_dropped_exception_is_reported) {
   EXPECT_NE(testing::internal::GetCapturedStderr().find("nobody looked"), std::string::npos);
 }
 
+TEST(task_group, an_exception_after_a_wait_is_reported) {
+  testing::internal::CaptureStderr();
+  baton::run([] {
+    task_group g;
+    g.spawn([] {});
+    EXPECT_TRUE(g.wait().ok());
+    g.spawn([] { throw std::runtime_error("nobody looked again"); });
+  });
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("nobody looked again"), std::string::npos);
+}
+
+TEST(task_group, an_exception_that_a_wait_has_thrown_is_not_reported) {
+  testing::internal::CaptureStderr();
+  baton::run([] {
+    task_group g;
+    g.spawn([] { throw std::runtime_error("looked at"); });
+    EXPECT_THROW(static_cast<void>(g.wait()), std::runtime_error);
+  });
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 // As errgroup's TestGoLimit.
 TEST(task_group, a_limit_is_kept) {
   baton::run([] {
@@ -308,6 +330,27 @@ TEST(task_group, functions_are_destroyed_before_wait_returns) {
       EXPECT_TRUE(g.wait().ok());
       EXPECT_EQ(alive, 0);
     }
+  });
+}
+
+struct slow_to_go {
+  std::atomic<int>* gone = nullptr;
+  ~slow_to_go() {
+    for (int i = 0; i < 10; ++i) baton::this_fiber::yield();
+    if (gone != nullptr) ++*gone;
+  }
+};
+baton::fiber_local<slow_to_go> of_a_child;
+
+TEST(task_group, fiber_locals_are_destroyed_before_wait_returns) {
+  baton::run([] {
+    std::atomic<int> gone{0};
+    task_group g;
+    for (int i = 0; i < 4; ++i) {
+      g.spawn([&] { of_a_child->gone = &gone; });
+    }
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_EQ(gone, 4);
   });
 }
 
