@@ -110,7 +110,7 @@ std::int64_t semaphore::grant(std::int64_t n, sched::waiter_list& granted) noexc
     const request& r = *static_cast<request*>(w);
     // One that is not open has timed out, and is on its way to take itself off.
     if (r.wanted > pool && r.is_open()) break;
-    waiters_.remove(*w);
+    static_cast<void>(waiters_.pop_front());
     if (!r.timed || w->claim(sched::waiter::signalled)) {
       pool -= r.wanted;
       granted.push_back(*w);

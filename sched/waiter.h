@@ -93,7 +93,10 @@ class waiter_list {
   }
   waiter* pop_front() noexcept {
     waiter* const w = head_;
-    if (w != nullptr) remove(*w);
+    if (w == nullptr) return nullptr;
+    head_ = w->next;
+    (head_ != nullptr ? head_->prev : tail_) = nullptr;
+    w->next = nullptr;
     return w;
   }
   // Takes waiters off until one could be claimed with `how`; the caller calls ready(w->who()) once it
