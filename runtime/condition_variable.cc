@@ -8,10 +8,9 @@
 //   wait      nobody, and no deadline: CAS the waiter in. Otherwise under list_lock_: CAS nobody -> listed,
 //             or waiter* -> listed and put that one into the list, in front; join the list. Then unlock
 //             the mutex: whoever changes the condition afterwards finds us
-//   notify    waiter*: CAS it out, ready it. listed: under list_lock_ take waiters off; of those with a
-//             deadline claim each; after the lock ready them. A waiter that was taken (and claimed)
-//             stays where it is until it is readied, so the list of those to be readied is made of the
-//             waiters themselves
+//   notify    waiter*: CAS it out, ready it. listed: under list_lock_ take waiters off and claim them; after
+//             the lock ready them. A claimed waiter stays where it is until it is readied, so the list of
+//             those to be readied is made of the waiters themselves
 //   time-out  the waiter has claimed itself, and takes itself off under list_lock_; if a notifier has
 //             taken it off, it counts itself out of `leaving`, where that one has counted it
 //
@@ -32,14 +31,6 @@ namespace baton {
 
 namespace mo = sched::platform::mo;
 
-namespace {
-
-// A waiter in the list that only a notifier can wake need not be claimed. `data` says so.
-void set_deadline(sched::waiter& w, bool has_one) noexcept { w.data = has_one ? &w : nullptr; }
-bool take(sched::waiter& w) noexcept { return w.data == nullptr || w.claim(sched::waiter::signalled); }
-
-}  // namespace
-
 std::cv_status condition_variable::wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns) {
   if (!lock.owns_lock()) sched::fatal("wait on a condition_variable without holding the mutex");
   const bool timed = deadline_ns != sched::platform::forever_ns;
@@ -49,7 +40,6 @@ std::cv_status condition_variable::wait_deadline(std::unique_lock<mutex>& lock, 
   // release: publishes the waiter to whoever swaps it out.
   if (timed ||
       !word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&w), mo::release, mo::relaxed)) {
-    set_deadline(w, timed);
     enqueue(w);
   }
   lock.unlock();
@@ -101,7 +91,7 @@ bool condition_variable::notify_listed(bool all) noexcept {
     const sched::platform::lock_guard guard(list_lock_);
     if (waiters_.empty()) return false;
     while (sched::waiter* const w = waiters_.pop_front()) {
-      if (!take(*w)) {
+      if (!w->claim(sched::waiter::signalled)) {
         leaving_.fetch_add(1, mo::relaxed);  // it sees this when it has had the lock
         continue;
       }

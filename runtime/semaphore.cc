@@ -25,9 +25,8 @@ namespace baton {
 namespace mo = sched::platform::mo;
 
 struct semaphore::request : sched::waiter {
-  request(std::int64_t permits, bool has_deadline) noexcept : wanted(permits), timed(has_deadline) {}
+  explicit request(std::int64_t permits) noexcept : wanted(permits) {}
   const std::int64_t wanted;
-  const bool timed;  // if not, only a release() can end the wait: then it need not be claimed
 };
 
 void semaphore::out_of_range(std::ptrdiff_t n) noexcept {
@@ -52,7 +51,7 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
       return true;
     }
     if (n > max()) sched::fatal("semaphore: acquire of %td permits; there are never more than %td", n, max());
-    request r(n, deadline_ns != sched::platform::forever_ns);
+    request r(n);
     if (!enqueue(r)) continue;
     if (r.wait(deadline_ns) != sched::waiter::timed_out) return true;
     {
@@ -111,7 +110,7 @@ std::int64_t semaphore::grant(std::int64_t n, sched::waiter_list& granted) noexc
     // One that is not open has timed out, and is on its way to take itself off.
     if (r.wanted > pool && r.is_open()) break;
     static_cast<void>(waiters_.pop_front());
-    if (!r.timed || w->claim(sched::waiter::signalled)) {
+    if (w->claim(sched::waiter::signalled)) {
       pool -= r.wanted;
       granted.push_back(*w);
     }
