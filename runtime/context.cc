@@ -13,8 +13,9 @@
 //   2. After the lock: the claimed waiters are readied, then the subscribers called, one by one. What a
 //      cancel() has made done below gives up its timers, too, which would else stay until they are due.
 //   A deadline does 1 in the timer's callback, which may neither allocate nor run anybody's code; it
-//   readies the waiters itself (timers below are earlier still, and due by themselves), and leaves the subscribers to
-//   the courier. That is started when the first context with a deadline is made, which may fail: subscribing may not.
+//   readies the waiters itself (timers below are earlier still, and due by themselves), and leaves the
+//   subscribers to the courier. That is started when the first context with a deadline is made, which
+//   may fail: subscribing may not.
 //   Both survive the handle: what is chained holds itself through keep_alive_.
 //
 // The timer holds no reference. The destructor disarms it first, which waits for a callback that is

@@ -24,10 +24,10 @@
 //                  lock, nothing holds up the readers behind it any more: they are let in.
 //
 // Nobody is forgotten. Say that somebody waits. If the lock is held and woken is not set, its last owner
-// passes it on; a writer does so for readers in any case. If woken is set, that writer will either own the lock, and
-// pass it on; or find it held, and join the list, which clears woken. If it is free, then woken is set: whoever frees
-// it with waiting set, sets woken. Readers wait only while a writer owns the lock, waits, or was woken; what ends the
-// last of these conditions (unlock, leaving the list) lets them in.
+// passes it on; a writer does so for readers in any case. If woken is set, that writer will either own the
+// lock, and pass it on; or find it held, and join the list, which clears woken. If it is free, then woken is
+// set: whoever frees it with waiting set, sets woken. Readers wait only while a writer owns the lock, waits,
+// or was woken; what ends the last of these conditions (unlock, leaving the list) lets them in.
 //
 // Starvation: readers do not pass a writer in the list, and a writer's unlock lets all readers in, so each
 // side waits for one turn of the other. A woken writer can be passed by both, as in mutex.cc, until it is
