@@ -4,9 +4,7 @@
 #include <baton/sched/rescue_report.h>
 #include <baton/sched/stack_trace.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <span>
 #include <string_view>
 
 namespace baton {
@@ -33,12 +31,7 @@ std::string place_of(const sched::call_site::history& h) {
   if (h.address == nullptr) return place;
   // Compilers call all lambdas of a function alike: the address tells them apart.
   place += h.name != nullptr ? ", called in " : " in ";
-  void* const frame = const_cast<void*>(h.address);
-  const std::size_t n = sched::format({&frame, 1}, text);
-  std::string_view line(text, n);
-  line.remove_prefix(std::min(line.find("#0 ") == std::string_view::npos ? 0 : line.find("#0 ") + 3, line.size()));
-  while (!line.empty() && line.back() == '\n') line.remove_suffix(1);
-  return place.append(line);
+  return place.append(text, sched::format_frame(h.address, text));
 }
 
 }  // namespace

@@ -364,6 +364,39 @@ bool name_of_frame(const void* pc, std::span<char> out) noexcept {
   return absl::Symbolize(pc, out.data(), static_cast<int>(out.size()));
 }
 
+namespace {
+
+// `inside`: an address of the function that it is about, which pc need not be if it is behind a call.
+std::size_t describe(std::uintptr_t pc, std::uintptr_t inside, code_window& code, std::span<char> out) noexcept {
+  char name[160];
+  char object[48] = "?";
+  loaded_object o;
+  frame_info info;
+  const bool loaded = find_object(inside, o);
+  if (loaded) name_object(o, object);
+  int length = 0;
+  if (!name_of_frame(reinterpret_cast<void*>(inside), name)) {
+    length = loaded ? std::snprintf(out.data(), out.size(), "(%s+0x%zx)", object, pc - o.base)
+                    : std::snprintf(out.data(), out.size(), "0x%zx", pc);
+  } else if (std::strcmp(name, first_frame) == 0) {
+    return 0;
+  } else if (find_frame_info(inside, code, info)) {
+    length =
+        std::snprintf(out.data(), out.size(), "%s+0x%zx (%s+0x%zx)", name, pc - info.function, object, pc - o.base);
+  } else {
+    length = std::snprintf(out.data(), out.size(), "%s (%s+0x%zx)", name, object, pc - o.base);
+  }
+  return length > 0 && static_cast<std::size_t>(length) < out.size() ? static_cast<std::size_t>(length) : 0;
+}
+
+}  // namespace
+
+std::size_t format_frame(const void* pc, std::span<char> out) noexcept {
+  code_window code;
+  const auto at = reinterpret_cast<std::uintptr_t>(pc);
+  return describe(at, at, code, out);
+}
+
 std::size_t format(std::span<void* const> frames, std::span<char> out) noexcept {
   if (out.empty()) return 0;
   std::size_t used = 0;
@@ -372,27 +405,10 @@ std::size_t format(std::span<void* const> frames, std::span<char> out) noexcept 
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto pc = reinterpret_cast<std::uintptr_t>(frames[i]);
     const std::uintptr_t inside = i == 0 ? pc : pc - 1;  // behind a call: maybe the next function's first byte
-    char name[160];
-    char object[48] = "?";
+    char frame[300];
     char line[320];
-    loaded_object o;
-    frame_info info;
-    const bool loaded = find_object(inside, o);
-    if (loaded) name_object(o, object);
-    int length = 0;
-    if (!name_of_frame(reinterpret_cast<void*>(inside), name)) {
-      length = loaded ? std::snprintf(line, sizeof line, "    #%zu (%s+0x%zx)\n", i, object, pc - o.base)
-                      : std::snprintf(line, sizeof line, "    #%zu 0x%zx\n", i, pc);
-    } else if (std::strcmp(name, first_frame) == 0) {
-      break;
-    } else if (find_frame_info(inside, code, info)) {
-      length = std::snprintf(line, sizeof line, "    #%zu %s+0x%zx (%s+0x%zx)\n", i, name, pc - info.function, object,
-                             pc - o.base);
-    } else {
-      length = std::snprintf(line, sizeof line, "    #%zu %s (%s+0x%zx)\n", i, name, object, pc - o.base);
-    }
-    if (length <= 0) break;
-    const auto n = static_cast<std::size_t>(length);
+    if (describe(pc, inside, code, frame) == 0) break;
+    const auto n = static_cast<std::size_t>(std::snprintf(line, sizeof line, "    #%zu %s\n", i, frame));
     if (n >= sizeof line || used + n + 1 > out.size()) break;
     std::memcpy(out.data() + used, line, n + 1);
     used += n;

@@ -48,6 +48,10 @@ std::size_t unwind(const frame_registers& from, const stack_bounds& bounds, std:
 // is named by its offset alone. Ends where the scheduler's own first frame begins. Returns the length.
 std::size_t format(std::span<void* const> frames, std::span<char> out) noexcept;
 
+// What such a line says of one frame, without number and end of line. 0: it does not fit, or is the scheduler's
+// own first frame; what `out` holds is then of no use.
+std::size_t format_frame(const void* pc, std::span<char> out) noexcept;
+
 // What a frame's address belongs to, without arguments' types: "vendor_wait()". False: no symbol.
 [[nodiscard]] bool name_of_frame(const void* pc, std::span<char> out) noexcept;
 
