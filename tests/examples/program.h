@@ -2,11 +2,12 @@
 // blocking sockets.
 #pragma once
 
+#include "child_process.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
 #include <cstdlib>
@@ -18,69 +19,29 @@
 
 namespace baton_test {
 
-class program {
+class program : public child_process {
  public:
   // Starts it and waits for its line "listening on ADDRESS:PORT".
-  program(const std::string& name, std::vector<std::string> args) {
-    int out[2];
-    if (::pipe(out) != 0) throw std::runtime_error("pipe");
-    const std::string path = std::string(BATON_EXAMPLES_DIR) + "/" + name;
-    args.insert(args.begin(), path);
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::dup2(out[1], STDOUT_FILENO);
-      ::close(out[0]);
-      ::close(out[1]);
-      std::vector<char*> argv;
-      for (auto& a : args) argv.push_back(a.data());
-      argv.push_back(nullptr);
-      ::execv(path.c_str(), argv.data());
-      ::_exit(127);
-    }
-    ::close(out[1]);
-    out_ = out[0];
+  program(const std::string& name, std::vector<std::string> args) : child_process(name, std::move(args), role::server) {
     while (text_.find('\n') == std::string::npos && read_more()) {
     }
     const std::size_t colon = text_.rfind(':');
     if (colon == std::string::npos) throw std::runtime_error(name + " did not start: " + text_);
     port_ = std::atoi(text_.c_str() + colon + 1);
   }
-  ~program() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
-    ::close(out_);
-  }
-  program(const program&) = delete;
-  program& operator=(const program&) = delete;
 
   [[nodiscard]] int port() const { return port_; }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  void terminate() { ::kill(pid_, SIGTERM); }
-  // Its exit code, once it has ended; what it printed is in text().
+  void terminate() { signal(SIGTERM); }
+  // As child_process::wait(); what it printed is then in text().
   int wait() {
     while (read_more()) {
     }
-    int status = 0;
-    ::waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+    return child_process::wait();
   }
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
-  bool read_more() {
-    char buffer[1024];
-    const ssize_t n = ::read(out_, buffer, sizeof buffer);
-    if (n > 0) text_.append(buffer, static_cast<std::size_t>(n));
-    return n > 0;
-  }
-
-  pid_t pid_ = -1;
-  int out_ = -1;
   int port_ = 0;
-  std::string text_;
 };
 
 class client {

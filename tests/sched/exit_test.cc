@@ -2,6 +2,7 @@
 // registered before the runtime starts runs after the runtime's own, where static destructors run.
 #include "doorbell.h"
 #include "on_fiber.h"
+#include "own_process.h"
 
 #include <baton/sched/handoff.h>
 #include <baton/sched/platform/clock.h>
@@ -22,10 +23,7 @@ using baton_test::eventually;
 using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 
-class AtExitDeathTest : public testing::Test {
- protected:
-  AtExitDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
-};
+class AtExitDeathTest : public baton_test::own_process_test {};
 
 constexpr int sleepers = 100;
 std::int64_t exit_began = 0;

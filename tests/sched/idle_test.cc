@@ -2,6 +2,7 @@
 // here end when a sleeper has woken, and it can only wake if somebody does.
 #include "doorbell.h"
 #include "on_fiber.h"
+#include "own_process.h"
 
 #include <baton/sched/handoff.h>
 #include <baton/sched/platform/clock.h>
@@ -22,17 +23,7 @@ using baton_test::join;
 using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 
-class IdleDeathTest : public testing::Test {
- protected:
-  IdleDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
-};
-
-void start_with_two_procs() {
-  settings s;
-  s.procs = 2;
-  s.rescue = false;  // Ps move only where these tests say so
-  start(s);
-}
+class IdleDeathTest : public baton_test::own_process_test {};
 
 // A fiber that sleeps again and again, and says each time that it woke.
 class ticker {
@@ -96,7 +87,7 @@ void have_the_p_taken_over() {
 TEST_F(IdleDeathTest, TwoThatHandOverAtOnceLeaveSomebodyPolling) {
   EXPECT_EXIT(
       {
-        start_with_two_procs();
+        baton_test::start_without_rescue(2);
         on_fiber([] {
           const std::int64_t end = platform::now_ns() + 1'000'000'000;
           doorbell bells[2];
@@ -134,7 +125,7 @@ TEST_F(IdleDeathTest, TwoThatHandOverAtOnceLeaveSomebodyPolling) {
 TEST_F(IdleDeathTest, ItsTimersAreServedWhileTheOtherPIsBusy) {
   EXPECT_EXIT(
       {
-        start_with_two_procs();
+        baton_test::start_without_rescue(2);
         on_fiber([] {
           std::atomic<bool> computing{false};
           std::atomic<bool> done{false};

@@ -1,6 +1,7 @@
 // Fibers that block their thread, or compute, without a word: the others go on. What the others do is
 // what ends the blocking, so where no P is taken these tests hang.
 #include "on_fiber.h"
+#include "own_process.h"
 
 #include <baton/sched/counters.h>
 #include <baton/sched/platform/clock.h>
@@ -183,10 +184,7 @@ TEST(Rescue, InAStaticInitialiser) {
   join(first);
 }
 
-class RescueDeathTest : public testing::Test {
- protected:
-  RescueDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
-};
+class RescueDeathTest : public baton_test::own_process_test {};
 
 TEST_F(RescueDeathTest, CanBeSwitchedOff) {
   EXPECT_EXIT(

@@ -1,6 +1,7 @@
 // Ps beyond a lowered number of procs: what they had goes on elsewhere, and they come back whole.
 #include "doorbell.h"
 #include "on_fiber.h"
+#include "own_process.h"
 
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
@@ -22,17 +23,7 @@ using baton_test::join;
 using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 
-class RetiredProcsDeathTest : public testing::Test {
- protected:
-  RetiredProcsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
-};
-
-void start_with_two_procs() {
-  settings s;
-  s.procs = 2;
-  s.rescue = false;  // a fiber has its P until it gives it up, or the P must go
-  start(s);
-}
+class RetiredProcsDeathTest : public baton_test::own_process_test {};
 
 [[noreturn]] void fail(const char* what) {
   std::fprintf(stderr, "%s\n", what);
@@ -43,7 +34,7 @@ void start_with_two_procs() {
 TEST_F(RetiredProcsDeathTest, TheirTimersFireWhileTheOthersAreBusy) {
   EXPECT_EXIT(
       {
-        start_with_two_procs();
+        baton_test::start_without_rescue(2);
         std::atomic<bool> stop{false};
         std::vector<std::atomic<int>> ticks(40);
         std::vector<fiber*> fibers;
@@ -88,7 +79,7 @@ TEST_F(RetiredProcsDeathTest, TheirTimersFireWhileTheOthersAreBusy) {
 TEST_F(RetiredProcsDeathTest, NoneIsLostWhileTheNumberGoesUpAndDown) {
   EXPECT_EXIT(
       {
-        start_with_two_procs();
+        baton_test::start_without_rescue(2);
         std::atomic<bool> stop{false};
         std::atomic<int> turns{0};
         std::vector<fiber*> fibers;

@@ -1,6 +1,7 @@
 // How many threads there are, and what happens when there cannot be more.
 #include "../sched/doorbell.h"
 #include "../sched/on_fiber.h"
+#include "../sched/own_process.h"
 
 #include <baton/sched/counters.h>
 #include <baton/sched/platform/atomic.h>
@@ -66,10 +67,7 @@ int block_a_hundred_times() {
   return back.load();
 }
 
-class ThreadsDeathTest : public testing::Test {
- protected:
-  ThreadsDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }  // each in a process of its own
-};
+class ThreadsDeathTest : public baton_test::own_process_test {};
 
 TEST_F(ThreadsDeathTest, AtTheLimitWorkWaitsAndGoesOn) {
   EXPECT_EXIT(
