@@ -7,7 +7,7 @@
 //             else has done so or changed the deadline; else drop it, and try again.
 //
 // The state, once there, stays until the timer is moved from, detached or destroyed, which nobody does
-// beside other calls; so it may be used without the lock.
+// beside other calls; so it may be read and used without the lock.
 #include <baton/runtime/timer.h>
 
 #include <baton/sched/fatal.h>
@@ -23,14 +23,13 @@ void detail::no_fiber_for_timer() noexcept { sched::fatal("after_func: no memory
 
 channel<timer::time_point> timer::fired() const {
   for (;;) {
-    detail::timer_state* s = nullptr;
+    // acquire, here and in the others: pairs with the release below.
+    if (const detail::timer_state* const s = state_.load(platform::mo::acquire)) return s->events();
     std::int64_t when_ns = stopped;
     {
       const platform::lock_guard hold(lock_);
-      s = state_;
       when_ns = when_ns_;
     }
-    if (s != nullptr) return s->events();
     auto* const mine = new detail::channel_timer;
     try {
       if (when_ns != stopped) mine->start(when_ns, when_ns <= platform::now_ns());
@@ -40,8 +39,8 @@ channel<timer::time_point> timer::fired() const {
     }
     {
       const platform::lock_guard hold(lock_);
-      if (state_ == nullptr && when_ns_ == when_ns) {
-        state_ = mine;
+      if (state_.load(platform::mo::relaxed) == nullptr && when_ns_ == when_ns) {
+        state_.store(mine, platform::mo::release);
         return mine->events();
       }
     }
@@ -50,11 +49,12 @@ channel<timer::time_point> timer::fired() const {
 }
 
 bool timer::stop() noexcept {
+  if (detail::timer_state* const s = state_.load(platform::mo::acquire)) return s->stop();
   detail::timer_state* s = nullptr;
   std::int64_t when_ns = stopped;
   {
     const platform::lock_guard hold(lock_);
-    s = state_;
+    s = state_.load(platform::mo::relaxed);
     if (s == nullptr) when_ns = std::exchange(when_ns_, stopped);
   }
   return s != nullptr ? s->stop() : when_ns != stopped;
@@ -62,11 +62,12 @@ bool timer::stop() noexcept {
 
 bool timer::reset_ns(std::int64_t ns) {
   const std::int64_t when_ns = detail::deadline_after_ns(ns);
-  detail::timer_state* s = nullptr;
+  detail::timer_state* s = state_.load(platform::mo::acquire);
+  if (s != nullptr) return s->reset(when_ns, ns <= 0);
   std::int64_t before_ns = stopped;
   {
     const platform::lock_guard hold(lock_);
-    s = state_;
+    s = state_.load(platform::mo::relaxed);
     if (s == nullptr) before_ns = std::exchange(when_ns_, when_ns);
   }
   return s != nullptr ? s->reset(when_ns, ns <= 0) : before_ns != stopped;
@@ -74,7 +75,7 @@ bool timer::reset_ns(std::int64_t ns) {
 
 void timer::detach() noexcept {
   when_ns_ = stopped;
-  if (detail::timer_state* const s = std::exchange(state_, nullptr)) s->detach();
+  if (detail::timer_state* const s = give_up_state()) s->detach();
 }
 
 }  // namespace baton

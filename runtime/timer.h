@@ -45,13 +45,12 @@ class [[nodiscard]] timer {
   explicit timer(const std::chrono::duration<Rep, Period>& d) : when_ns_(detail::deadline_after(d)) {}
 
   // What is moved from is as a stopped timer.
-  timer(timer&& other) noexcept
-      : when_ns_(std::exchange(other.when_ns_, stopped)), state_(std::exchange(other.state_, nullptr)) {}
+  timer(timer&& other) noexcept : when_ns_(std::exchange(other.when_ns_, stopped)), state_(other.give_up_state()) {}
   timer& operator=(timer&& other) noexcept {
     if (this != &other) {
       drop();
       when_ns_ = std::exchange(other.when_ns_, stopped);
-      state_ = std::exchange(other.state_, nullptr);
+      state_.store(other.give_up_state(), sched::platform::mo::relaxed);
     }
     return *this;
   }
@@ -84,15 +83,21 @@ class [[nodiscard]] timer {
   static constexpr std::int64_t stopped = 0;
 
   explicit timer(detail::timer_state* adopted) noexcept : state_(adopted) {}
+  detail::timer_state* give_up_state() noexcept {
+    detail::timer_state* const s = state_.load(sched::platform::mo::relaxed);
+    state_.store(nullptr, sched::platform::mo::relaxed);
+    return s;
+  }
   void drop() noexcept {
-    if (state_ != nullptr) state_->drop();
+    if (detail::timer_state* const s = state_.load(sched::platform::mo::relaxed)) s->drop();
   }
   bool reset_ns(std::int64_t ns);
 
-  // Until there is a state the deadline is all that there is of a timer.
+  // Until there is a state the deadline is all that there is of a timer. The lock guards the deadline, and
+  // that the state is made of it.
   mutable sched::platform::spin_lock lock_;
   std::int64_t when_ns_ = stopped;
-  mutable detail::timer_state* state_ = nullptr;
+  mutable sched::platform::atomic<detail::timer_state*> state_{nullptr};
 };
 
 namespace detail {
@@ -154,7 +159,7 @@ timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
   static_assert(std::is_invocable_v<std::decay_t<F>&>, "the function of after_func takes no arguments");
   timer t(new detail::function_timer<std::decay_t<F>>(std::forward<F>(f)));
   const std::int64_t ns = detail::saturated_ns(d);
-  t.state_->start(detail::deadline_after_ns(ns), ns <= 0);
+  t.state_.load(sched::platform::mo::relaxed)->start(detail::deadline_after_ns(ns), ns <= 0);
   return t;
 }
 

@@ -38,6 +38,7 @@ bool timer_state::disarm(std::uint64_t* arming) noexcept {
   {
     const platform::lock_guard hold(lock_);
     *arming = ++arming_;
+    at_rest_.store(true, platform::mo::relaxed);
     timer = std::exchange(timer_, {});
     pending = std::exchange(armed_, false);
     if (std::exchange(due_, false)) pending = true;
@@ -60,12 +61,30 @@ bool timer_state::reset(std::int64_t when_ns, bool past) {
   return pending;
 }
 
+// Nobody else knows it before the callback, and that neither reads the handle of its timer nor changes it:
+// no lock, therefore.
+void timer_state::arm_first(std::int64_t when_ns) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  never_ = when_ns == platform::forever_ns;
+  armed_ = true;
+  at_rest_.store(false, platform::mo::relaxed);
+  if (never_) return;
+  try {
+    courier::get().start();
+    // The heap's lock publishes what was written above to the callback.
+    timer_ = sched::arm_timer(when_ns, &on_timer, this, 0);
+  } catch (...) {
+    armed_ = false;
+    throw;
+  }
+}
+
 void timer_state::arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming) {
   if (!past) return arm(when_ns, arming);
   occasion o{clock::now(), arming, {}};
   {
     const platform::lock_guard hold(lock_);
     if (arming_ != arming) return;
+    at_rest_.store(false, platform::mo::relaxed);  // what it announces may have to be taken back
     announce(o);
   }
   finish(o, 0);
@@ -75,6 +94,7 @@ void timer_state::arm(std::int64_t when_ns, std::uint64_t arming) {
   {
     const platform::lock_guard hold(lock_);
     if (arming_ != arming) return;
+    at_rest_.store(false, platform::mo::relaxed);
     armed_ = true;
     never_ = when_ns == platform::forever_ns;
     if (never_) return;

@@ -19,9 +19,12 @@ class timer_state : public errand {
   using clock = std::chrono::steady_clock;
   using time_point = clock::time_point;
 
-  // Of a new one: arms it, or if that time is past, does at once what is to be done. Throws
-  // std::bad_alloc.
-  void start(std::int64_t when_ns, bool past) { arm_or_do(when_ns, past, 0); }
+  // Of a new one that nobody else knows: arms it, or if that time is past, does at once what is to be done.
+  // Throws std::bad_alloc.
+  void start(std::int64_t when_ns, bool past) {
+    if (past) return arm_or_do(when_ns, past, 0);
+    arm_first(when_ns);
+  }
 
   // Never switch; may be called by several strands at once. True: it was pending, and what it was to
   // do has not been done and will not be. reset() throws std::bad_alloc; then nothing is pending.
@@ -35,7 +38,8 @@ class timer_state : public errand {
   void detach() noexcept;
   // The end of the handle.
   void drop() noexcept {
-    static_cast<void>(stop());
+    // relaxed: calls of stop() and reset() have returned before, as the handle's user says.
+    if (!at_rest_.load(sched::platform::mo::relaxed)) static_cast<void>(stop());
     release();
   }
 
@@ -45,8 +49,10 @@ class timer_state : public errand {
 
   void retain() noexcept { references_.fetch_add(1, sched::platform::mo::relaxed); }
   void release(std::uint32_t n = 1) noexcept {
-    // acq_rel: the last one sees everything the others did.
-    if (references_.fetch_sub(n, sched::platform::mo::acq_rel) == n) delete this;
+    namespace mo = sched::platform::mo;
+    // acquire, acq_rel: the last one sees everything the others did. Who has all there are is alone, and
+    // nobody can make more.
+    if (references_.load(mo::acquire) == n || references_.fetch_sub(n, mo::acq_rel) == n) delete this;
   }
 
   // It is due: the part under the lock, in one step with stop(), and what comes after the lock.
@@ -75,12 +81,14 @@ class timer_state : public errand {
   void arm(std::int64_t when_ns, std::uint64_t arming);
 
  private:
+  void arm_first(std::int64_t when_ns);
   void arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming);
   static void on_timer(void* self, std::uint64_t arming, sched::fiber_list& readied) noexcept;
   void run() noexcept final;
 
   sched::platform::spin_lock lock_;
   sched::platform::atomic<std::uint32_t> references_{1};
+  sched::platform::atomic<bool> at_rest_{true};  // stopped, and not reset since; written under the lock
   sched::timer_handle timer_ ABSL_GUARDED_BY(lock_);
   std::uint64_t arming_ ABSL_GUARDED_BY(lock_) = 0;  // changes with each stop() and reset()
   bool armed_ ABSL_GUARDED_BY(lock_) = false;        // it is to become due
