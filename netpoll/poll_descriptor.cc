@@ -24,6 +24,7 @@
 #include <baton/netpoll/poll_descriptor.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
 
 #include <new>
@@ -140,7 +141,10 @@ void poll_descriptor::wait(poll_side side, sched::wait_reason why) noexcept {
     sched::cancel_park(self);
     return;
   }
-  sched::park(self);
+  {
+    const sched::served_wait waits(self);
+    sched::park(self);
+  }
   s.clear();
 }
 

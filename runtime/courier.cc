@@ -8,6 +8,7 @@
 #include <baton/runtime/courier.h>
 
 #include <baton/runtime/fiber.h>
+#include <baton/sched/lifecycle.h>
 
 #include <cstdint>
 #include <utility>
@@ -25,6 +26,7 @@ void courier::start() {
   // acquire, release: who sees it started sees nothing else that it would need; to be plain about it.
   if (started_.load(platform::mo::acquire)) return;
   go({"timers"}, [this] {
+    sched::this_fiber_serves();
     // relaxed: what the fiber touches has a lock.
     if (!serving_.exchange(true, platform::mo::relaxed)) serve();
   });

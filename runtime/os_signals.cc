@@ -23,6 +23,7 @@
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/select.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 
@@ -259,6 +260,7 @@ class hub {
       throw std::system_error(error, std::generic_category(), "os_signals: eventfd");
     }
     go({.name = "os signals"}, [this, fd, kept = std::move(events)]() mutable {
+      sched::this_fiber_serves();
       int none = -1;
       // relaxed: the exchange that follows brings it to the handlers after it; earlier ones it hears.
       if (wake_fd.compare_exchange_strong(none, fd, platform::mo::relaxed)) listen(*kept);
@@ -334,6 +336,7 @@ class hub {
 
   // (S)
   void carry(const subscription_ptr& s) {
+    sched::this_fiber_serves();
     for (;;) {
       int signal = 0;
       {

@@ -49,6 +49,12 @@ run_scope::~run_scope() { sched::main_returned(); }
 
 }  // namespace detail
 
+absl::Status shutdown() {
+  char why[512];
+  if (sched::shut_down(why)) return absl::OkStatus();
+  return absl::FailedPreconditionError(std::string("shutdown: ") + why);
+}
+
 int procs() noexcept {
   start_with_defaults();
   return sched::procs();

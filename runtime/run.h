@@ -12,6 +12,7 @@
 #include <baton/runtime/options.h>
 #include <baton/sched/deadlock.h>
 
+#include <absl/status/status.h>
 #include <functional>
 #include <type_traits>
 #include <utility>
@@ -40,9 +41,9 @@ class run_scope {
 // void), or throws what it throws. The calling thread does nothing but wait; it runs no fibers.
 //
 // The runtime is process-wide: it starts with the first call that needs it (this one, go, spawn) and
-// is never destroyed. Other fibers go on after run() has returned. run() can be called again, also by
-// several threads at once. The options count for the call that starts the runtime; of later ones only
-// `procs`, if it is not 0.
+// is not destroyed before the process ends (but see shutdown()). Other fibers go on after run() has returned. run() can
+// be called again, also by several threads at once. The options count for the call that starts the runtime; of later
+// ones only `procs`, if it is not 0.
 //
 // exit(), or returning from ::main, stops every fiber at its next call into the runtime. That comes before
 // the destructors of statics that were there when run() last returned or, if it never did, when the runtime
@@ -75,6 +76,22 @@ int run(Main&& main_function, options o = {}) {
     return static_cast<int>(fiber.join());
   }
 }
+
+// Ends every thread of the runtime; for who is to have none, such as a library about to be unloaded. The next
+// call that needs the runtime starts it anew; if that is run(), its options count. Memory that has been
+// mapped for stacks is kept for that.
+//
+// FAILED_PRECONDITION, and nothing has happened, as long as somebody needs the runtime; the message names
+//   - fibers that have not ended. Those that run, or are about to, are given 100 ms for that; those that
+//     wait are not. One that has ended and was not joined is no obstacle
+//   - timers that are set, also those of contexts and deadlines
+//   - threads that wait for a descriptor
+// and from a fiber, after exit(), and in the child of a fork. OK if the runtime does not run.
+// Signals that os_signals catches meanwhile are delivered when it runs again.
+//
+// From any thread, several at once. It blocks the thread until the others have ended. A call that comes to
+// need the runtime meanwhile, on another thread, waits for that and starts it anew: nothing is lost.
+absl::Status shutdown();
 
 // The number of logical processors. set_procs and set_max_threads take effect while everything runs,
 // and return the former number; n < 1 changes nothing. After set_procs the number no longer follows what the

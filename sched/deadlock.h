@@ -31,6 +31,8 @@ enum class wakers : std::uint8_t {
 // For the monitor, while all Ps are idle. False: nobody is in run(), or a deadlock has been declared.
 [[nodiscard]] bool deadlock_possible() noexcept;
 [[nodiscard]] wakers find_wakers() noexcept;
+// For a monitor that begins.
+void forget_deadlock() noexcept;
 // Reports; then, as option on_deadlock says, ends the process or returns.
 void declare_deadlock() noexcept;
 

@@ -44,6 +44,7 @@ struct alignas(64) fiber : strand {
   exception_state exceptions;
   std::uint32_t syscall_depth = 0;  // enter_syscall minus exit_syscall
   bool in_place = false;            // stays on its thread while it waits: see thread_lock.cc
+  bool serves = false;              // is the runtime's own: see shutdown.cc
   machine* on = nullptr;            // the M that runs it; meaningful while it runs
   fiber_entry entry = nullptr;
 

@@ -1,8 +1,10 @@
 // Handing a P to an M that waits for one: a binary semaphore with a cargo, machine::wake_word.
 //
 //   none      nobody has come yet
-//   handed    a P lies in machine::handed
+//   handed    a P lies in machine::handed, or null
 //   asleep    as none, and the M is on the futex, or about to be: only then a waker needs a system call
+//
+// In shutdown.cc's course it is handed nothing, which says that it is to end.
 //
 // One who waits is handed at most one P per wait: whoever hands it over has taken the M off the idle list,
 // or its fiber off the queue in which it waited in place.

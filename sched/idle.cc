@@ -181,6 +181,11 @@ bool sleep_idle(machine* m) noexcept {
     return false;
   }
   m->queued_idle = false;
+  if (m->handed == nullptr) {  // close_machines()
+    leave_hand(m);
+    s.threads.fetch_sub(1, mo::relaxed);
+    return false;
+  }
   m->spinning = m->handed_spinning;
   accept_hand(m);
   return true;
@@ -240,24 +245,6 @@ void pass_p_on(machine* m, processor* p, machine* to) noexcept {
   hand_p(to, p, false);
 }
 
-void run_all_due_timers(processor* mine, fiber_list& out) noexcept {
-  scheduler& s = the_scheduler;
-  std::int64_t now = 0;
-  for (int i = 0; i < s.procs_ever.load(mo::acquire); ++i) {
-    processor& p = s.ps[i];
-    if (p.timers.size() == 0 || (&p != mine && !p.idle.load(mo::relaxed))) continue;
-    if (now == 0) now = platform::now_ns();
-    if (p.timers.earliest() <= now) run_due_timers(&p, now, out);
-  }
-}
-
-void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept {
-  while (timer_node* const n = p->timers.pop_due(now)) {
-    n->fn(n->arg, n->seq, out);
-    p->timers.fired(n);
-  }
-}
-
 void wake_for_work() noexcept {
   scheduler& s = the_scheduler;
   platform::full_fence();  // publish, then look; pairs with the fence in find_work()
@@ -294,7 +281,7 @@ bool take_idle_p(machine* m) noexcept {
   processor* p;
   {
     platform::lock_guard guard(s.lock);
-    p = pop_idle_p(s);
+    p = s.closing ? nullptr : pop_idle_p(s);
   }
   if (p == nullptr) return false;
   adopt(m, p);
@@ -309,7 +296,7 @@ void want_poller() noexcept {
   processor* p;
   {
     platform::lock_guard guard(s.lock);
-    if (!s.running.load(mo::relaxed) || s.polling.load(mo::relaxed)) return;
+    if (!s.has_ps.load(mo::relaxed) || s.closing || s.polling.load(mo::relaxed)) return;
     p = pop_idle_p(s);
   }
   if (p != nullptr) start_m(p, false);
@@ -452,7 +439,9 @@ fiber* find_work(machine* m) noexcept {
     m->baton.give_away();
     m->p.store(nullptr, mo::relaxed);
     push_idle_p(s, p);
-    if (!s.polling.load(mo::relaxed)) {
+    if (s.closing) {
+      // Not to sleep: wait_for_p() ends it.
+    } else if (!s.polling.load(mo::relaxed)) {
       polls = true;
       s.poll_until.store(0, mo::relaxed);
       s.polling.store(true, mo::seq_cst);
@@ -469,6 +458,17 @@ fiber* find_work(machine* m) noexcept {
   return nullptr;
 }
 
+void close_machines(bool closing) noexcept {
+  scheduler& s = the_scheduler;
+  {
+    platform::lock_guard guard(s.lock);
+    s.closing = closing;
+    if (!closing) return;
+    while (machine* const m = pop_idle_m(s)) hand_p(m, nullptr, false);
+  }
+  wake_poller();  // who is to sleep there was chosen before; a wake that comes first is kept
+}
+
 bool wait_for_p(machine* m) noexcept {
   scheduler& s = the_scheduler;
   if (m->polling) {
@@ -479,6 +479,11 @@ bool wait_for_p(machine* m) noexcept {
     // A new thread, or one whose fiber went to `returning`: it may take an idle P itself.
     if (take_idle_p(m)) return true;
     platform::lock_guard guard(s.lock);
+    if (s.closing) {
+      m->baton.leave(place::idle);
+      s.threads.fetch_sub(1, mo::relaxed);
+      return false;
+    }
     if (s.idle_p_list != nullptr) return true;  // try again
     push_idle_m(s, m);
     m->baton.leave(place::idle);

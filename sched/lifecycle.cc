@@ -1,7 +1,8 @@
 // Start, exit, fork.
 //
-// Start: once per process, under std::call_once's own protocol; what Ms and the monitor read of the
-// settings is written before the first thread exists. P 0 .. procs-1 begin idle; the first work wakes.
+// Start: under the mutex `life`; what Ms and the monitor read of the settings is written before the first
+// thread exists. P 0 .. procs-1 begin idle; the first work wakes. Again after a shutdown (shutdown.cc): with
+// other settings, on what was left.
 //
 // Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
 // statics; so an atexit handler, registered again at run()'s returns and therefore run before the
@@ -51,7 +52,6 @@ constexpr std::uint64_t registrations_without_gap = 1'000;
 
 platform::atomic<const strand*> exiting{nullptr};  // the thread that called exit()
 
-std::once_flag started;
 std::mutex procs_mutex;
 
 // The number of Ps follows the number of CPUs as long as nobody has said another. The watch belongs to
@@ -161,34 +161,58 @@ void freeze() {
 void in_fork_child() {
   scheduler& s = the_scheduler;
   s.forked.store(true, mo::relaxed);
-  s.running.store(false, mo::relaxed);  // a plain thread's next use goes through start(), which says no
+  s.up.store(false, mo::relaxed);  // a plain thread's next use goes through start(), which says no
   if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
 }
 
-void start_once(const settings& s) noexcept {
+// What every start does.
+void take_settings(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   sched.config = s;
+  sched.stack_size.store(s.stack_size, mo::relaxed);
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
   sched.idle_thread_ends_after_ns.store(s.idle_thread_ends_after_ns, mo::relaxed);
+  if (s.ignore_sigpipe) {
+    struct sigaction now {};
+    if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
+  }
+}
+
+int procs_wanted(const settings& s) noexcept {
+  return std::clamp(s.procs > 0 ? s.procs : default_procs(), 1, limits::procs_max);
+}
+
+void start_first(const settings& s) noexcept {
+  scheduler& sched = the_scheduler;
+  take_settings(s);
   platform::init_clock();
   // Refused by the kernel or, to see what that costs, by the environment.
   platform::init_barriers(std::getenv("BATON_NO_MEMBARRIER") != nullptr);
   install_overflow_handler();
   set_overflow_namer(name_overflowed);
-  if (s.ignore_sigpipe) {
-    struct sigaction now {};
-    if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
-  }
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
   sched.ps = new processor[limits::procs_max];
   for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
-  const int n = std::clamp(s.procs > 0 ? s.procs : default_procs(), 1, limits::procs_max);
+  const int n = procs_wanted(s);
   sched.procs.store(n, mo::relaxed);
   sched.procs_ever.store(n, mo::release);
   for (int i = n; i-- > 0;) put_idle(&sched.ps[i]);
   std::atexit(freeze);
-  sched.running.store(true, mo::release);
+  sched.has_ps.store(true, mo::release);
+  sched.up.store(true, mo::release);
+  start_monitor();
+}
+
+void start_again(const settings& s) noexcept {
+  take_settings(s);
+  {
+    const std::lock_guard guard(procs_mutex);
+    procs_follow_cpus.store(false, mo::relaxed);
+    change_procs(procs_wanted(s));
+  }
+  // seq_cst: what a thread needs that sees it is served from here on.
+  the_scheduler.up.store(true, mo::seq_cst);
   start_monitor();
 }
 
@@ -200,15 +224,18 @@ void start(const settings& s) noexcept {
   if (the_scheduler.forked.load(mo::relaxed)) {
     fatal("the runtime does not work in the child of a fork; call only exec or _exit there");
   }
-  bool first = false;
-  std::call_once(started, [&] {
-    start_once(s);
-    first = true;
-  });
-  if (!first && s.procs > 0) set_procs(s.procs);
+  // A fiber has been started by somebody, and keeps it from being shut down.
+  if (!is_running() && this_machine() == nullptr) {
+    scheduler& sched = the_scheduler;
+    const std::lock_guard hold(sched.life);
+    if (is_ending()) return;
+    if (!is_running()) return sched.has_ps.load(mo::relaxed) ? start_again(s) : start_first(s);
+  }
+  if (s.procs > 0) set_procs(s.procs);
 }
 
-bool is_running() noexcept { return the_scheduler.running.load(mo::acquire); }
+// acquire: pairs with the end of start_first().
+bool is_running() noexcept { return the_scheduler.up.load(mo::acquire); }
 bool is_ending() noexcept { return the_scheduler.ending.load(mo::relaxed); }
 bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == this_thread_strand(); }
 

@@ -1,11 +1,14 @@
-// Starting the runtime, and what happens at exit and fork. The runtime is process-wide; it starts with
-// the first call that needs it and is never torn down by static destructors.
+// Starting and shutting down the runtime, and what happens at exit and fork. The runtime is process-wide;
+// it starts with the first call that needs it and is never torn down by static destructors.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace baton::sched {
+
+struct strand;
 
 // The values are those of baton::deadlock_action (runtime/options.h).
 enum class deadlock_response : std::uint8_t { report, abort, exit_2 };
@@ -21,9 +24,29 @@ struct settings {
   deadlock_response on_deadlock = deadlock_response::report;
 };
 
-// Starts the runtime; does nothing when it runs already, but s.procs > 0 then sets the number of Ps.
+// Starts the runtime; does nothing when it runs already, but s.procs > 0 then sets the number of Ps. After
+// exit() it does not start again.
 void start(const settings& s) noexcept;
 [[nodiscard]] bool is_running() noexcept;
+// Ends all threads of the runtime; true: done, or there are none. False: somebody needs it, or the caller
+// may not; `why` is then a text of it, and nothing has changed. start() may start it again.
+[[nodiscard]] bool shut_down(std::span<char> why) noexcept;
+// For a thread outside the runtime, when it has published what only the runtime can serve: if that has
+// been shut down meanwhile, starts it. (A fiber has no need of this: while there is one it runs.)
+void runtime_needed() noexcept;
+// While a strand waits for what only the runtime brings: a ready descriptor. Does nothing for a fiber.
+class served_wait {
+ public:
+  explicit served_wait(const strand* who) noexcept;
+  ~served_wait();
+  served_wait(const served_wait&) = delete;
+  served_wait& operator=(const served_wait&) = delete;
+
+ private:
+  bool counted_;
+};
+// The calling fiber belongs to the runtime: while it is parked it does not keep it from being shut down.
+void this_fiber_serves() noexcept;
 // Whether exit() has stopped the fibers: those that were awake will not go on.
 [[nodiscard]] bool is_ending() noexcept;
 // Whether it is the caller who exits, that is runs static destructors: a fiber that he waits for never comes.

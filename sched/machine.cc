@@ -6,7 +6,8 @@
 // runtime section and never from a thread of the user's (whose signal mask, affinity and scheduling
 // class they would inherit).
 //
-// Ms are numbered and type-stable: a thread that ends leaves its object on a free list.
+// Ms are numbered and type-stable: a thread that ends leaves its object on a free list. It detaches itself,
+// unless end_machines() is there to join it; both are decided under the table's lock.
 #include <baton/sched/machine.h>
 
 #include <baton/sched/fatal.h>
@@ -23,6 +24,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <utility>
 
 namespace baton::sched {
 
@@ -34,6 +36,10 @@ constinit thread_local strand thread_strand __attribute__((tls_model("initial-ex
 
 platform::spin_lock table_lock;
 machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle
+machine* to_join ABSL_GUARDED_BY(table_lock) = nullptr;        // likewise
+bool joining ABSL_GUARDED_BY(table_lock) = false;
+int live ABSL_GUARDED_BY(table_lock) = 0;        // allocated and not freed
+platform::atomic<std::uint32_t> times_ended{0};  // while joining
 platform::atomic<machine*> table[machines_max];
 platform::atomic<std::uint32_t> table_size{0};
 
@@ -44,22 +50,40 @@ machine* allocate_machine() noexcept {
       machine* const m = free_machines;
       free_machines = m->next_idle;
       m->next_idle = nullptr;
+      ++live;
       return m;
     }
   }
   auto* const m = new (std::nothrow) machine;  // type-stable: never freed
   if (m == nullptr) return nullptr;
   platform::lock_guard guard(table_lock);
+  ++live;
   m->index = table_size.load(mo::relaxed);
   table[m->index].store(m, mo::release);  // pairs with machine_at()
   table_size.store(m->index + 1, mo::release);
   return m;
 }
 
-void free_machine(machine* m) noexcept {
-  platform::lock_guard guard(table_lock);
+void free_machine(machine* m) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock) {
   m->next_idle = free_machines;
   free_machines = m;
+  --live;
+}
+
+// The calling thread's, which ends.
+void retire_machine(machine* m) noexcept {
+  {
+    platform::lock_guard guard(table_lock);
+    if (!joining) {
+      free_machine(m);
+      platform::detach_this_thread();
+      return;
+    }
+    m->next_idle = to_join;
+    to_join = m;
+  }
+  times_ended.fetch_add(1, mo::release);
+  platform::futex_wake(&times_ended, 1);
 }
 
 void run_machine(machine* m) noexcept {
@@ -100,7 +124,7 @@ void machine_main(void* arg) {
   // The M is at its end: it has no P, and no fiber will ever be on it.
   m->baton.leave(place::idle);
   the_machine = nullptr;
-  free_machine(m);
+  retire_machine(m);
 }
 
 }  // namespace
@@ -186,9 +210,10 @@ int start_machine() noexcept {
   if (m == nullptr) return ENOMEM;
   m->baton.leave(place::idle);  // until it runs
   s.threads.fetch_add(1, mo::relaxed);
-  const int error = platform::start_thread(machine_main, m, "baton-m");
+  const int error = platform::start_thread(machine_main, m, "baton-m", &m->thread);
   if (error != 0) {
     s.threads.fetch_sub(1, mo::relaxed);
+    platform::lock_guard guard(table_lock);
     free_machine(m);
     return error;
   }
@@ -204,6 +229,34 @@ void start_first_threads() noexcept {
   for (int i = 0; i < n; ++i) {
     if (start_machine() != 0) want_thread();  // which says so, if it goes on
   }
+}
+
+void end_machines() noexcept {
+  {
+    platform::lock_guard guard(table_lock);
+    joining = true;
+  }
+  close_machines(true);
+  for (;;) {
+    const std::uint32_t seen = times_ended.load(mo::acquire);  // pairs with retire_machine()
+    machine* ended;
+    {
+      platform::lock_guard guard(table_lock);
+      if (live == 0) {
+        joining = false;
+        break;
+      }
+      ended = std::exchange(to_join, nullptr);
+    }
+    if (ended == nullptr) platform::futex_wait(times_ended, seen, platform::forever_ns);
+    while (ended != nullptr) {
+      machine* const m = std::exchange(ended, ended->next_idle);
+      platform::join_thread(m->thread);
+      platform::lock_guard guard(table_lock);
+      free_machine(m);
+    }
+  }
+  close_machines(false);
 }
 
 bool start_wanted_threads() noexcept {

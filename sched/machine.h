@@ -9,6 +9,7 @@
 #include <baton/sched/baton_word.h>
 #include <baton/sched/counter.h>
 #include <baton/sched/fiber.h>
+#include <baton/sched/platform/thread.h>
 #include <baton/sched/processor.h>
 
 #include <cstdint>
@@ -46,6 +47,7 @@ struct alignas(64) machine {
   bool doomed = false;                    // its thread ends: a fiber ended while it was locked to it
   platform::atomic<std::int32_t> tid{0};  // of the thread, once it runs
   std::uint32_t index = 0;
+  platform::thread_handle thread{};  // the monitor's; and shutdown's, when there is no monitor
 
   // ---- how an M that waits is given a P: a binary semaphore, and what came with it ----
   alignas(64) platform::atomic<std::uint32_t> wake_word{0};

@@ -31,6 +31,7 @@
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
 #include <baton/sched/call_site.h>
 #include <baton/sched/deadlock.h>
+#include <baton/sched/fatal.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
@@ -39,6 +40,11 @@
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <iterator>
+#include <new>
+#include <type_traits>
 
 namespace baton::sched {
 
@@ -57,6 +63,8 @@ struct observation {
 
 platform::atomic<std::uint32_t> bell{0};     // rung to end the monitor's sleep
 platform::atomic<bool> asleep{false};        // in the sleep without end, or about to be
+platform::atomic<bool> over{false};          // the monitor is to end
+platform::thread_handle thread;              // whoever holds scheduler::life
 platform::atomic<bool> call_watched{false};  // a call of unknown length has begun
 observation seen[limits::procs_max];
 
@@ -265,11 +273,11 @@ bool all_idle() noexcept {
 // The thread's loop.
 class monitor {
  public:
-  [[noreturn]] void run() noexcept {
+  void run() noexcept {
     platform::set_precise_timers();
     if (the_scheduler.config.rescue) look_.rescue_after(the_scheduler.config.rescue_after_ns);
     start_first_threads();
-    for (;;) {
+    while (!over.load(mo::acquire)) {
       refused_ = !start_wanted_threads();
       const std::int64_t now = platform::now_ns();
       const std::int64_t passed = now - last_look_;
@@ -312,7 +320,7 @@ class monitor {
   void sleep_for(std::int64_t ns) noexcept {
     meant_ = ns;
     const std::uint32_t before = bell.load(mo::acquire);
-    if (!refused_ && the_scheduler.threads_wanted.load(mo::acquire)) return;
+    if (over.load(mo::relaxed) || (!refused_ && the_scheduler.threads_wanted.load(mo::acquire))) return;
     platform::futex_wait(bell, before, platform::now_ns() + ns);
   }
 
@@ -320,7 +328,7 @@ class monitor {
     const std::uint32_t before = bell.load(mo::acquire);
     asleep.store(true, mo::seq_cst);
     platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
-    if (all_idle()) sleep_until_rung(before);
+    if (all_idle() && !over.load(mo::relaxed)) sleep_until_rung(before);
     asleep.store(false, mo::seq_cst);
     meant_ = 0;
     last_look_ = platform::now_ns();  // what there is to see began just now
@@ -353,16 +361,26 @@ class monitor {
   std::int64_t meant_ = 0;  // to sleep, before this look
 };
 
-void monitor_main(void*) {
-  static monitor the_monitor;  // too large for a stack, and never destroyed before its thread ends
-  the_monitor.run();
-}
+// Too large for a stack.
+alignas(monitor) std::byte storage[sizeof(monitor)];
+static_assert(std::is_trivially_destructible_v<monitor>, "its thread may still be there when the process ends");
+
+void monitor_main(void*) { (new (storage) monitor)->run(); }
 
 }  // namespace
 
 void start_monitor() noexcept {
-  const int error = platform::start_thread(monitor_main, nullptr, "baton-monitor");
-  if (error != 0) std::terminate();
+  std::fill(std::begin(seen), std::end(seen), observation{});
+  over.store(false, mo::relaxed);
+  forget_deadlock();
+  const int error = platform::start_thread(monitor_main, nullptr, "baton-monitor", &thread);
+  if (error != 0) fatal("cannot start the monitor's thread (%s)", std::strerror(error));
+}
+
+void end_monitor() noexcept {
+  over.store(true, mo::release);
+  wake_monitor();  // who has read the bell before sees it rung, who reads it after this sees `over`
+  platform::join_thread(thread);
 }
 
 void wake_monitor() noexcept {

@@ -1,6 +1,6 @@
 // What all Ps share, and the decisions about who runs what. Internal to sched/.
 //
-// Lock order, outermost first: scheduler::lock > timer heap, depot, slab.
+// Lock order, outermost first: scheduler::life > scheduler::lock > timer heap, depot, slab.
 #pragma once
 
 #include <baton/sched/fiber_list.h>
@@ -11,6 +11,7 @@
 #include <baton/sched/processor.h>
 
 #include <cstdint>
+#include <mutex>
 
 namespace baton::sched {
 
@@ -53,7 +54,9 @@ class shared_queue {
 
 struct scheduler {
   // ---- read often, written seldom ----
-  platform::atomic<bool> running{false};
+  platform::atomic<bool> up{false};      // between a start and a shutdown: new needs are served (shutdown.cc)
+  platform::atomic<bool> has_ps{false};  // since the first start
+  platform::atomic<std::size_t> stack_size{0};
   platform::atomic<int> procs{0};
   platform::atomic<int> procs_ever{0};        // the highest number that procs has had
   platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
@@ -76,6 +79,11 @@ struct scheduler {
   processor* idle_p_list ABSL_GUARDED_BY(lock) = nullptr;
   machine* idle_m_list ABSL_GUARDED_BY(lock) = nullptr;
   int idle_m_count ABSL_GUARDED_BY(lock) = 0;
+  bool closing ABSL_GUARDED_BY(lock) = false;  // Ms end instead of going to sleep
+
+  // ---- start and shutdown ----
+  std::mutex life;
+  platform::atomic<int> threads_served{0};  // plain ones that wait for what only the runtime brings
 
   // ---- threads ----
   platform::atomic<int> threads{0};
@@ -160,19 +168,17 @@ void wake_for_work() noexcept;
 // Looks for work with a P until there is some; goes idle when there is none. Returns a fiber, or null
 // when the M has to look at its state again (it has no P). Native context only.
 [[nodiscard]] fiber* find_work(machine* m) noexcept;
-// Waits without a P until it is given one, or takes an idle one. Native context only. False: end.
+// Waits without a P until it is given one, or takes an idle one. Native context only. False: the thread is to end.
 [[nodiscard]] bool wait_for_p(machine* m) noexcept;
 // Takes an idle P for m, in a section. False: there is none.
 [[nodiscard]] bool take_idle_p(machine* m) noexcept;
 // Finds a P that belongs to nobody a new M, or puts it on the idle list.
 void hand_off(processor* p) noexcept;
 void put_idle(processor* p) noexcept;
+// From here on Ms end instead of going to sleep, and those that sleep are woken to end; false: no more.
+void close_machines(bool closing) noexcept;
 // Rebuilds the idle list for another number of Ps; busy ones beyond it go when they are next seen.
 void change_procs(int n) noexcept;
-// Runs the due timers of p, and of every idle P (retired ones too), whose owners are not there to do it.
-void run_all_due_timers(processor* mine, fiber_list& out) noexcept;
-// Runs the due timers of p; returns whether any fiber was readied into `out`.
-void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
 // If the sleeper in the poller would sleep past `when`, wakes it.
 void break_poll_before(std::int64_t when) noexcept;
 
@@ -185,6 +191,12 @@ void pass_p_on(machine* m, processor* p, machine* to) noexcept;
 void await_p(machine* m) noexcept;
 // An idle P that from now on belongs to the caller; null: none, at a glance.
 [[nodiscard]] processor* grab_idle_p() noexcept;
+
+// ---- timer.cc ----
+// Runs the due timers of p, and of every idle P (retired ones too), whose owners are not there to do it.
+void run_all_due_timers(processor* mine, fiber_list& out) noexcept;
+// Runs the due timers of p; what they ready goes into `out`.
+void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
 
 // ---- thread_lock.cc: fibers that stay on their thread while they wait ----
 // f has been readied, and nobody else has a hold on it.
@@ -210,6 +222,7 @@ inline void make_runnable(machine* m, fiber* f) noexcept {
 // ---- machine.cc ----
 // The monitor's job: the first few threads, and later those that are wanted.
 void start_first_threads() noexcept;
+void end_machines() noexcept;          // shutdown's: when nobody starts any; all have been joined
 bool start_wanted_threads() noexcept;  // false: one was needed, and cannot be had now
 void want_thread() noexcept;
 
@@ -218,6 +231,7 @@ void install_first_poller() noexcept;
 
 // ---- monitor.cc ----
 void start_monitor() noexcept;
+void end_monitor() noexcept;         // and joins it
 void wake_monitor() noexcept;        // to start a thread
 void monitor_note_busy() noexcept;   // a P was taken off the idle list: ends the monitor's long sleep
 void monitor_watch_call() noexcept;  // a call of unknown length has begun and kept its P

@@ -193,8 +193,8 @@ stack take_from_depot(std::size_t klass) noexcept {
 
 prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size, std::size_t closure_align) noexcept {
   scheduler& sched = the_scheduler;
-  if (!sched.running.load(mo::acquire)) start(settings{});
-  const std::size_t wanted = a.stack_size != 0 ? a.stack_size : sched.config.stack_size;
+  if (__builtin_expect(!sched.up.load(mo::acquire), 0)) start(settings{});  // acquire: as in is_running()
+  const std::size_t wanted = a.stack_size != 0 ? a.stack_size : sched.stack_size.load(mo::relaxed);
   const std::size_t klass = stack_class_for(std::max(wanted, 2 * (closure_size + closure_align)));
   if (klass == stack_classes) return {};
 
@@ -225,6 +225,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->exceptions = {};
   f->syscall_depth = 0;
   f->in_place = false;
+  f->serves = false;
   f->thread_locks = 0;
   f->drop_result = nullptr;
   f->locals = nullptr;
@@ -256,8 +257,14 @@ void discard_fiber(fiber* f) noexcept {
 void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
   f->entry = entry;
   f->join.store(joinable ? join_running : join_detached, mo::relaxed);  // the queue publishes it
-  const runtime_section section;
-  make_runnable(section.m(), f);
+  machine* const m = enter_runtime();
+  if (__builtin_expect(m == nullptr, 0)) {
+    runtime_needed();
+    make_runnable(nullptr, f);
+    return;
+  }
+  make_runnable(m, f);
+  leave_runtime(m);
 }
 
 namespace {

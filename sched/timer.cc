@@ -35,8 +35,12 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
           platform::full_fence();  // timer, then look; pairs with those between the idle P and its heap
           if (the_scheduler.ps[0].idle.load(mo::relaxed)) break_poll_before(when_ns);
         }
-        return handle;
+        if (section.m() != nullptr) return handle;
       }
+    }
+    if (handle) {
+      runtime_needed();
+      return handle;
     }
     heap->grow();  // outside the section: it allocates
   }
@@ -65,6 +69,24 @@ bool cancel_timer(timer_handle timer) noexcept {
     word = n->word.load(mo::acquire);  // pairs with the release of recycle()
   }
   return false;
+}
+
+void run_all_due_timers(processor* mine, fiber_list& out) noexcept {
+  scheduler& s = the_scheduler;
+  std::int64_t now = 0;
+  for (int i = 0; i < s.procs_ever.load(mo::acquire); ++i) {
+    processor& p = s.ps[i];
+    if (p.timers.size() == 0 || (&p != mine && !p.idle.load(mo::relaxed))) continue;
+    if (now == 0) now = platform::now_ns();
+    if (p.timers.earliest() <= now) run_due_timers(&p, now, out);
+  }
+}
+
+void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept {
+  while (timer_node* const n = p->timers.pop_due(now)) {
+    n->fn(n->arg, n->seq, out);
+    p->timers.fired(n);
+  }
 }
 
 }  // namespace baton::sched

@@ -102,10 +102,11 @@ void timer_heap::fired(timer_node* n) noexcept {
   recycle(n);
 }
 
-bool timer_heap::anything_to_come() noexcept {
+std::size_t timer_heap::to_come() noexcept {
   platform::lock_guard guard(lock_);
-  // One that was cancelled but not yet counted so is taken for armed; a sweep may count it before.
-  return firing_ > 0 || used_ != cancelled_.load(mo::relaxed);
+  // One that was cancelled but not yet counted so is taken for armed; a sweep may count it before, so that
+  // the number is below zero for a moment.
+  return firing_ + used_ - static_cast<std::size_t>(static_cast<std::int32_t>(cancelled_.load(mo::relaxed)));
 }
 
 void timer_heap::recycle(timer_node* n) noexcept {

@@ -33,8 +33,8 @@ class timer_heap {
   // Readable by anybody; written under the lock.
   [[nodiscard]] std::int64_t earliest() const noexcept { return earliest_.load(platform::mo::acquire); }
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(platform::mo::relaxed); }
-  // Whether a timer is armed, or its callback under way; a cancelled one does not count.
-  [[nodiscard]] bool anything_to_come() noexcept;
+  // How many timers are armed, or have their callback under way; cancelled ones do not count.
+  [[nodiscard]] std::size_t to_come() noexcept;
 
   // Null: the free list is empty (see grow). Otherwise armed; *first tells whether it is the earliest now.
   [[nodiscard]] timer_node* arm(std::int64_t when, timer_function fn, void* arg, std::uint64_t seq,

@@ -1,5 +1,5 @@
-// Ms are detached: they are never joined, they end by themselves or stop at exit. Signals stay with
-// the application's own threads; only the synchronous ones are left open, for the overflow report.
+// Signals stay with the application's own threads; only the synchronous ones are left open, for the
+// overflow report.
 #include <baton/sched/platform/thread.h>
 
 #include <pthread.h>
@@ -31,7 +31,7 @@ void* thread_main(void* p) {
 
 }  // namespace
 
-int start_thread(void (*fn)(void*), void* arg, const char* name) noexcept {
+int start_thread(void (*fn)(void*), void* arg, const char* name, thread_handle* started) noexcept {
   auto* args = new (std::nothrow) start_args{fn, arg, {}};
   if (args == nullptr) return 12;  // ENOMEM
   for (std::size_t i = 0; i + 1 < sizeof args->name && name[i] != '\0'; ++i) args->name[i] = name[i];
@@ -42,17 +42,18 @@ int start_thread(void (*fn)(void*), void* arg, const char* name) noexcept {
   ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
   pthread_attr_t attr;
   ::pthread_attr_init(&attr);
-  ::pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
   // The native context runs the scheduler's own shallow loop, nothing of the user's but
   // thread_local destructors.
   ::pthread_attr_setstacksize(&attr, 256 * 1024);
-  pthread_t thread;
-  const int error = ::pthread_create(&thread, &attr, thread_main, args);
+  const int error = ::pthread_create(started, &attr, thread_main, args);
   ::pthread_attr_destroy(&attr);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) delete args;
   return error;
 }
+
+void join_thread(thread_handle thread) noexcept { ::pthread_join(thread, nullptr); }
+void detach_this_thread() noexcept { ::pthread_detach(::pthread_self()); }
 
 void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
 

@@ -1,0 +1,361 @@
+// shutdown(): in processes of their own, whose threads can be counted, and in which nothing has been left by
+// other tests.
+#include <baton/runtime/channel.h>
+#include <baton/runtime/context.h>
+#include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/os_signals.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/stats.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/runtime/timer.h>
+#include <baton/runtime/wait_group.h>
+
+#include <baton/netpoll/dial.h>
+#include <baton/netpoll/tcp_listener.h>
+#include <baton/netpoll/tcp_stream.h>
+#include <baton/sched/platform/thread_state.h>
+#include <baton/sched/sanitizer.h>
+#include <baton/syscall/blocking.h>
+
+#include "runtime/parked.h"
+
+#include <gtest/gtest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+
+class shutdown_death_test : public testing::Test {
+ protected:
+  shutdown_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+// Within the child: what is not so ends it with a line.
+void check(bool so, const char* what) {
+  if (so) return;
+  std::fprintf(stderr, "not so: %s\n", what);
+  std::_Exit(1);
+}
+#define CHECK(condition) check(condition, #condition)
+
+void check_refused(const char* why) {
+  const absl::Status s = baton::shutdown();
+  if (absl::IsFailedPrecondition(s) && s.message().find(why) != s.message().npos) return;
+  std::fprintf(stderr, "not refused because \"%s\": %s\n", why, s.ToString().c_str());
+  std::_Exit(1);
+}
+
+// The kernel may count a thread that has been joined for another moment.
+void check_threads(int n) {
+  constexpr int of_the_sanitizer = BATON_TSAN;
+  for (int i = 0; i < 10'000; ++i) {
+    if (baton::sched::platform::thread_count() == n + of_the_sanitizer) return;
+    ::usleep(1000);
+  }
+  std::fprintf(stderr, "%d threads\n", baton::sched::platform::thread_count());
+  std::_Exit(1);
+}
+
+// Runs the test in the child and ends it with 0 if it comes to its end.
+template <class F>
+[[noreturn]] void in_child(F&& f) {
+  ::alarm(60);
+  f();
+  std::exit(0);
+}
+
+#define EXPECT_GOOD_CHILD(...) EXPECT_EXIT(in_child(__VA_ARGS__), testing::ExitedWithCode(0), "^$")
+
+TEST_F(shutdown_death_test, there_is_nothing_to_end_before_the_first_use) {
+  EXPECT_GOOD_CHILD([] {
+    const int before = baton::sched::platform::thread_count();
+    CHECK(baton::shutdown().ok());
+    CHECK(baton::sched::platform::thread_count() == before);
+  });
+}
+
+TEST_F(shutdown_death_test, ends_every_thread_and_run_starts_anew) {
+  EXPECT_GOOD_CHILD([] {
+    for (int round = 1; round <= 20; ++round) {
+      std::atomic<int> sum{0};
+      const int code = baton::run(
+          [&] {
+            CHECK(baton::procs() == round % 3 + 1);
+            std::vector<baton::fiber<void>> all;
+            for (int i = 0; i < 100; ++i) {
+              all.push_back(baton::spawn([&sum] {
+                baton::this_fiber::yield();
+                sum += baton::blocking([] { return 1; });
+              }));
+            }
+            return round;
+          },
+          {.procs = round % 3 + 1});
+      CHECK(code == round);
+      CHECK(sum == 100);
+      CHECK(baton::shutdown().ok());
+      check_threads(1);
+      CHECK(baton::shutdown().ok());  // again does nothing
+    }
+  });
+}
+
+TEST_F(shutdown_death_test, settings_are_those_of_the_start_that_follows) {
+  EXPECT_GOOD_CHILD([] {
+    baton::run([] { CHECK(baton::procs() == 3); }, {.procs = 3, .max_threads = 7});
+    CHECK(baton::set_max_threads(7) == 7);
+    CHECK(baton::shutdown().ok());
+    baton::run([] { CHECK(baton::procs() == 1); }, {.procs = 1, .max_threads = 9});
+    CHECK(baton::set_max_threads(9) == 9);
+    CHECK(baton::set_procs(2) == 1);
+    CHECK(baton::procs() == 2);
+  });
+}
+
+TEST_F(shutdown_death_test, fibers_that_wait_are_named) {
+  EXPECT_GOOD_CHILD([] {
+    baton::event go_on;
+    auto named = baton::run([&] {
+      auto f = baton::spawn({.name = "lost sheep"}, [&] { go_on.wait(); });
+      f.detach();
+      for (int i = 0; i < 7; ++i) baton::go([&] { go_on.wait(); });
+      while (baton::stats().fibers_parked < 8) baton::this_fiber::yield();
+      return 0;
+    });
+    CHECK(named == 0);
+    check_refused("8 fibers have not ended: fiber ");
+    check_refused("\"lost sheep\"");
+    check_refused("and 3 more");
+    // Nothing has happened: all goes on.
+    CHECK(baton::run([] { return 5; }) == 5);
+    go_on.set();
+    CHECK(baton::shutdown().ok());
+    check_threads(1);
+  });
+}
+
+TEST_F(shutdown_death_test, a_fiber_in_a_declared_call_is_one_that_has_not_ended) {
+  EXPECT_GOOD_CHILD([] {
+    std::atomic<bool> end{false};
+    std::atomic<bool> there{false};
+    auto f = baton::spawn([&] {
+      baton::blocking([&] {
+        there = true;
+        there.notify_all();
+        end.wait(false);
+      });
+    });
+    there.wait(false);
+    check_refused("1 fiber has not ended");
+    end = true;
+    end.notify_all();
+    f.join();
+    CHECK(baton::shutdown().ok());
+  });
+}
+
+TEST_F(shutdown_death_test, a_fiber_that_has_ended_is_joined_later) {
+  EXPECT_GOOD_CHILD([] {
+    auto f = baton::spawn([] { return std::string(1000, 'x'); });
+    CHECK(baton::shutdown().ok());  // waits for its end, not for the join
+    check_threads(1);
+    CHECK(f.join() == std::string(1000, 'x'));
+    check_threads(1);
+  });
+}
+
+TEST_F(shutdown_death_test, a_fiber_may_not) {
+  EXPECT_GOOD_CHILD([] {
+    baton::run([] {
+      check_refused("called by fiber ");
+      baton::blocking([] { check_refused("called by fiber "); });
+    });
+    CHECK(baton::shutdown().ok());
+  });
+}
+
+TEST_F(shutdown_death_test, a_timer_that_is_set_is_kept) {
+  EXPECT_GOOD_CHILD([] {
+    std::atomic<bool> called{false};
+    auto t = baton::after_func(1h, [&] {
+      called = true;
+      called.notify_all();
+    });
+    check_refused("1 timer is set");
+    t.reset(0ns);
+    called.wait(false);
+    CHECK(baton::shutdown().ok());
+    auto other = baton::after_func(1h, [] {});
+    check_refused("1 timer is set");
+    other.stop();
+    CHECK(baton::shutdown().ok());
+    check_threads(1);
+  });
+}
+
+TEST_F(shutdown_death_test, contexts_and_timers_work_on_after_it) {
+  EXPECT_GOOD_CHILD([] {
+    for (int round = 0; round < 3; ++round) {
+      const auto ctx = baton::with_timeout(baton::context::background(), 1ms);
+      ctx.wait_done();  // as a plain thread
+      CHECK(absl::IsDeadlineExceeded(ctx.error()));
+      CHECK(baton::after(1ms).receive().has_value());
+      CHECK(baton::shutdown().ok());
+      check_threads(1);
+    }
+  });
+}
+
+TEST_F(shutdown_death_test, a_thread_that_waits_for_a_descriptor_is_served) {
+  EXPECT_GOOD_CHILD([] {
+    auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
+    CHECK(listener.ok());
+    baton::test::watched_strand there;
+    std::thread waits([&] {
+      there.about_to_wait();
+      CHECK(listener->accept().ok());
+    });
+    there.await_parked();
+    check_refused("1 thread waits for a descriptor");
+    CHECK(baton::net::dial(listener->local_address().to_string()).ok());
+    waits.join();
+    CHECK(baton::shutdown().ok());
+    check_threads(1);
+    // And one that comes after it starts it anew.
+    std::thread again([&] { CHECK(listener->accept().ok()); });
+    CHECK(baton::net::dial(listener->local_address().to_string()).ok());
+    again.join();
+    CHECK(baton::shutdown().ok());
+  });
+}
+
+TEST_F(shutdown_death_test, a_signal_that_comes_meanwhile_is_kept) {
+  EXPECT_GOOD_CHILD([] {
+    const baton::channel<int> arrived(1);
+    baton::os_signals::notify(arrived, {SIGUSR1});
+    ::kill(::getpid(), SIGUSR1);
+    CHECK(arrived.receive() == SIGUSR1);
+    CHECK(baton::shutdown().ok());
+    check_threads(1);
+    ::kill(::getpid(), SIGUSR1);
+    CHECK(baton::run([&] { return *arrived.receive(); }) == SIGUSR1);
+    CHECK(baton::shutdown().ok());
+  });
+}
+
+TEST_F(shutdown_death_test, not_in_the_child_of_a_fork) {
+  EXPECT_GOOD_CHILD([] {
+    baton::run([] {});
+    const pid_t child = ::fork();
+    if (child == 0) {
+      check_refused("the child of a fork");
+      ::_exit(0);
+    }
+    int status = -1;
+    CHECK(::waitpid(child, &status, 0) == child && status == 0);
+    CHECK(baton::shutdown().ok());
+  });
+}
+
+TEST_F(shutdown_death_test, not_after_exit) {
+  EXPECT_EXIT(
+      {
+        std::atexit([] {
+          check_refused("exit() has stopped all fibers");
+          std::_Exit(7);
+        });
+        baton::run([] {});
+        std::exit(3);
+      },
+      testing::ExitedWithCode(7), "^$");
+}
+
+TEST_F(shutdown_death_test, what_starts_after_exit_in_a_process_that_was_shut_down_never_runs) {
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        std::atexit([] {
+          baton::go([] { std::_Exit(1); });
+          check_threads(1);
+          std::_Exit(7);
+        });
+        baton::run([] {});
+        CHECK(baton::shutdown().ok());
+        std::exit(3);
+      },
+      testing::ExitedWithCode(7), "one that is started now never runs");
+}
+
+// Threads that start fibers, set timers, wait for descriptors, and shut down, all at once.
+TEST_F(shutdown_death_test, nothing_is_lost_between_others) {
+  EXPECT_GOOD_CHILD([] {
+    constexpr int rounds = BATON_TSAN ? 300 : 1500;
+    std::atomic<bool> over{false};
+    std::atomic<int> done{0};
+    std::vector<std::thread> users;
+    users.emplace_back([&] {
+      for (int i = 0; i < rounds; ++i) done += baton::spawn([] { return 1; }).join();
+    });
+    users.emplace_back([&] {
+      for (int i = 0; i < rounds; ++i) {
+        baton::wait_group all;
+        all.add(3);
+        for (int k = 0; k < 3; ++k) {
+          baton::go([&] {
+            baton::this_fiber::yield();
+            all.done();
+          });
+        }
+        all.wait();
+        ++done;
+      }
+    });
+    users.emplace_back([&] {
+      for (int i = 0; i < rounds; ++i) {
+        CHECK(baton::after(1us).receive().has_value());
+        ++done;
+      }
+    });
+    users.emplace_back([&] {
+      auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
+      CHECK(listener.ok());
+      const std::string to = listener->local_address().to_string();
+      for (int i = 0; i < rounds; ++i) {
+        auto dialed = baton::net::dial(to);
+        auto accepted = listener->accept();
+        CHECK(dialed.ok() && accepted.ok());
+        char byte = 0;
+        std::thread writer([&] { CHECK(dialed->write("x").ok()); });
+        CHECK(accepted->read(baton::bytes(&byte, 1)).ok() && byte == 'x');
+        writer.join();
+        ++done;
+      }
+    });
+    std::thread ender([&] {
+      while (!over) {
+        const absl::Status s = baton::shutdown();
+        CHECK(s.ok() || absl::IsFailedPrecondition(s));
+      }
+    });
+    for (std::thread& t : users) t.join();
+    over = true;
+    ender.join();
+    CHECK(done == 4 * rounds);
+    CHECK(baton::shutdown().ok());
+    check_threads(1);
+  });
+}
+
+}  // namespace
