@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <vector>
 
