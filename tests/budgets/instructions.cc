@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -135,6 +136,25 @@ void timers(int n) {
   }
 }
 
+// Both ends of a connection over the loopback are fibers: two reads and two writes a round trip.
+void echoes(int n) {
+  auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
+  auto client = baton::net::dial("127.0.0.1:" + std::to_string(listener->local_address().port()));
+  auto server = listener->accept();
+  auto echo = baton::spawn([&] {
+    std::byte buffer[64];
+    while (const auto got = server->read(buffer).value_or(0))
+      server->write(baton::const_bytes(buffer, got)).IgnoreError();
+  });
+  std::byte buffer[64]{};
+  for (int i = 0; i < n; ++i) {
+    client->write(buffer).IgnoreError();
+    static_cast<void>(client->read(buffer));
+  }
+  client->close();
+  echo.join();
+}
+
 void count_all() {
   count("yield", yields);
   count("spawn_join", spawns_and_joins);
@@ -147,6 +167,7 @@ void count_all() {
   count("blocking_short", short_calls);
   count("mutex", locks);
   count("timer", timers);
+  count("echo", echoes);
 }
 
 }  // namespace

@@ -108,6 +108,7 @@ int serve(int connections, int messages) {
   end.wait();
   mark("end", name.c_str());
   std::printf("%s %d\n", name.c_str(), messages / 2 * connections);
+  std::fflush(stdout);  // only now do the clients close
   for (auto& f : fibers) f.join();
   return 0;
 }
