@@ -72,12 +72,12 @@ def bars(group, rows, name, title, text):
             table.append((r, beside))
     if not table:
         return None
-    names, at, tics, data, labels, heading_, above = [], 0.0, [], {}, [], "", ""
+    names, at, tics, data, labels, last, above = [], 0.0, [], {}, [], "", ""
     lowest, highest = 0.5, 2.0
     for r, beside in table:
-        if r.heading != heading_:
-            heading_ = r.heading
-            above += (f"set label {quoted(heading_)} at screen 0.012, first {at:.2f} left font ',12' "
+        if r.heading != last:
+            last = r.heading
+            above += (f"set label {quoted(last)} at screen 0.012, first {at:.2f} left font ',12' "
                       f"textcolor rgb '{gnuplot.INK}'\n")
             at += 1.3
         shown = f"{r.name}:  {number(r.baton)} {r.unit}".replace("%", "per cent")  # tics are formats
@@ -189,15 +189,15 @@ def scaling(report, machine):
         return None
     names = sorted({n for curves in found.values() for n in curves}, key=lambda n: (n != "baton", n))
     title = f"Scaling: time of an operation with 1 to {max(p for c in found.values() for v in c.values() for p in v)} Ps"
-    columns, lines_ = 3, (len(found) + 3) // 3
+    across, down = 3, (len(found) + 3) // 3
     commands = ""
     for p, curves in enumerate(found.values()):
         for name, values in curves.items():
             commands += block(f"d{p}_{names.index(name)}",
                               [f"{procs} {f['p50']:.6g} {f['least']:.6g} {f['largest']:.6g}"
                                for procs, f in sorted(values.items())])
-    top = 1 - 78 / (290 * lines_)
-    commands += (panels_title(title) + f"set multiplot layout {lines_},{columns} "
+    top = 1 - 78 / (290 * down)
+    commands += (panels_title(title) + f"set multiplot layout {down},{across} "
                  f"margins 0.07,0.985,0.095,{top:.3f} spacing 0.085,0.18\nset xrange [0.6:8.4]\nset xtics 1,1,8\n"
                  "set xlabel 'Ps'\nunset key\n")
     cpus = machine["cpus"]
@@ -217,7 +217,7 @@ def scaling(report, machine):
     commands += "unset multiplot\n"
     text = (f"This machine has {cpus} CPUs: more Ps than that cannot be quicker, but must not be much slower. Medians, with "
             "the least and the largest round.")
-    return Picture("scaling", "sched", title, text, gnuplot.draw("scaling", WIDTH, 290 * lines_, commands))
+    return Picture("scaling", "sched", title, text, gnuplot.draw("scaling", WIDTH, 290 * down, commands))
 
 
 # ---- memory, throughput: lines over a number ----
