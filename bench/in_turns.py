@@ -38,12 +38,13 @@ class Row:
     """A line of the table: `metric` of a measurement.
 
     target: its text; met(figure): whether it is met, where figure(peer="baton", measurement=this one,
-    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown.
+    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown. compared: False
+    if nobody is ahead who has less of it: what the machine does before anything is measured.
     """
 
-    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1):
+    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1, compared=True):
         self.what, self.measurement, self.metric, self.unit = what, measurement, metric, unit
-        self.target, self.met, self.peers, self.digits = target, met, peers, digits
+        self.target, self.met, self.peers, self.digits, self.compared = target, met, peers, digits, compared
 
 
 def at_most(**limits):
@@ -155,9 +156,9 @@ def fill(rows, measurements, raw, missing):
             return math.nan if there is None else there[percentile]
 
         judged = row.met is not None and figures["baton"] is not None
-        results.append({"heading": heading, "what": row.what, "measurement": m.name, "metric": row.metric, "unit": row.unit,
-                        "digits": row.digits, "figures": figures, "why_not": why_not, "target": row.target,
-                        "met": bool(row.met(figure)) if judged else None})
+        results.append({"heading": heading, "what": row.what, "measurement": m.name, "metric": row.metric,
+                        "unit": row.unit, "digits": row.digits, "compared": row.compared, "figures": figures,
+                        "why_not": why_not, "target": row.target, "met": bool(row.met(figure)) if judged else None})
     # A heading with nothing beneath it goes.
     return [r for i, r in enumerate(results)
             if not isinstance(r, str) or (i + 1 < len(results) and not isinstance(results[i + 1], str))]

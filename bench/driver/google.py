@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from .rows import Row
-from .targets import PAIRED, SYNC
+from .targets import PAIRED, PEERS, SYNC
 
 GROUPS = {"sched": "sched", "fiber_local": "sched", "syscall": "syscall", "sync": "sync", "locks": "sync",
           "select": "sync", "hand_over": "sync", "timer": "sync"}
@@ -30,7 +30,7 @@ def filter_for(program, words):
     names = done.stdout.split("\n")[:-1] if done.returncode == 0 else []
     wanted = {plain_name(n) for n in names
               if any(word in plain_name(n) or word in shown_name(plain_name(n)) for word in words)}
-    wanted |= {SYNC[n][1] for n in wanted if n in SYNC and SYNC[n][1]}
+    wanted |= {PEERS[n][0] for n in wanted if n in PEERS} | {SYNC[n][1] for n in wanted if n in SYNC and SYNC[n][1]}
     chosen = [n for n in names if plain_name(n) in wanted]
     return "^(" + "|".join(re.escape(n).replace("\\-", "-") for n in chosen) + ")$" if chosen else None
 
@@ -62,7 +62,9 @@ def plain_row(group, name, entries, results):
     ns = statistics.median(values)
     bare = statistics.median(per_op_ns(e) for e in results[primitive]) if primitive in results else None
     ratio = ns / bare if bare else None
-    return Row(group, what, ns, "ns", bare=bare, bare_name=bare_name, ratio=ratio, spread=(min(values), max(values)),
+    other, other_name = PEERS.get(name, ("", ""))
+    peers = {other_name: statistics.median(per_op_ns(e) for e in results[other])} if other in results else {}
+    return Row(group, what, ns, "ns", peers=peers, bare=bare, bare_name=bare_name, ratio=ratio, spread=(min(values), max(values)),
                target=target, reached=judge(ns, ratio) if judge else None)
 
 
@@ -75,5 +77,6 @@ def rows(name, report):
         if entry["run_type"] == "iteration":
             results.setdefault(plain_name(entry["run_name"]), []).append(entry)
     group = GROUPS.get(name, name)
+    beside = {SYNC[n][1] for n in results if n in SYNC} | {PEERS[n][0] for n in results if n in PEERS}
     return [paired_row(group, n, entries) if "baton_ns" in entries[0] else plain_row(group, n, entries, results)
-            for n, entries in results.items()]
+            for n, entries in results.items() if n not in beside]

@@ -19,15 +19,18 @@ class Row:
     target: str = ""
     reached: bool = None
     more_is_better: bool = False
+    compared: bool = True
     heading: str = ""
 
     def times(self, theirs):
         """How many times as good as theirs baton's figure is: over 1, baton is ahead."""
-        if theirs is None or theirs <= 0 or self.baton <= 0:
+        if theirs is None or theirs <= 0 or self.baton <= 0 or not self.compared:
             return None
         return self.baton / theirs if self.more_is_better else theirs / self.baton
 
     def lost_to(self):
+        if not self.compared:
+            return []
         return [name for name, theirs in self.peers.items()
                 if theirs is not None and (theirs > self.baton if self.more_is_better else theirs < self.baton)]
 

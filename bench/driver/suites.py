@@ -86,7 +86,7 @@ def in_turns_rows(name, report, parent):
                         peers={heading(p, report): f for p, f in figures.items() if p not in BARE},
                         bare=figures[bare[0]] if bare else None, bare_name=heading(bare[0], report) if bare else "",
                         spread=(ours["least"], ours["largest"]), target=r["target"], reached=r["met"],
-                        more_is_better=more, heading=r.get("heading", "")))
+                        more_is_better=more, compared=r.get("compared", True), heading=r.get("heading", "")))
     return rows
 
 

@@ -45,7 +45,6 @@ SYNC = {
     "event_round_trip/1": ("event round trip (sync_bench)", None, "", "", None),
     "event_round_trip/2": ("event round trip (sync_bench), 2 Ps", None, "", "", None),
     "cas_pair/1": ("compare-and-swap pair", None, "", "", None),
-    "mutex_uncontended<std::mutex>/1": ("std::mutex, uncontended", "cas_pair/1", "compare-and-swap pair", "", None),
     "mutex_contended/1": ("mutex, 100 fibers, 1 P", None, "", "", None),
     "semaphore_uncontended/1": ("semaphore, uncontended", "cas_pair/1", "compare-and-swap pair", "", None),
     "channel_buffered/2": ("buffered(128) channel, an item, 2 Ps", None, "", "", None),
@@ -61,12 +60,8 @@ SYNC = {
     "read_lock_uncontended<baton::shared_mutex>/1": ("shared_mutex, read lock", "atomic_add_pair/1",
                                                      "atomic add and subtract", "<= 25 ns",
                                                      lambda ns, ratio: ns <= 25),
-    "read_lock_uncontended<std::shared_mutex>/1": ("std::shared_mutex, read lock", "atomic_add_pair/1",
-                                                   "atomic add and subtract", "", None),
     "write_lock_uncontended<baton::shared_mutex>/1": ("shared_mutex, write lock", "atomic_add_pair/1",
                                                       "atomic add and subtract", "", None),
-    "write_lock_uncontended<std::shared_mutex>/1": ("std::shared_mutex, write lock", "atomic_add_pair/1",
-                                                    "atomic add and subtract", "", None),
     "mixed_of_100/1/10": ("shared_mutex, 100 fibers, 1 in 10 writes", None, "", "", None),
     "mixed_of_100/2/10": ("shared_mutex, 100 fibers, 1 in 10 writes, 2 Ps", None, "", "", None),
     "mixed_of_100/1/1000": ("shared_mutex, 100 fibers, 1 in 1,000 writes", None, "", "", None),
@@ -80,10 +75,19 @@ SYNC = {
     "create_stop/1/0": ("timer that nobody listens to: make, stop", "clock_look/1/0", "a look at the clock", "<= 80 ns",
                         lambda ns, ratio: ns <= 80),
     "create_listen_stop/1/0": ("timer with its channel: make, stop", "clock_look/1/0", "a look at the clock", "", None),
+    "create_listen_stop/1/100000": ("the same, 100,000 others set", "clock_look/1/0", "a look at the clock", "", None),
     "after_func_stop/1/0": ("timer with a function: make, stop", "clock_look/1/0", "a look at the clock", "<= 80 ns",
                             lambda ns, ratio: ns <= 80),
     "after_func_stop/1/100000": ("the same, 100,000 others set", "clock_look/1/0", "a look at the clock", "", None),
     "reset/1/0": ("timer with its channel: reset", "clock_look/1/0", "a look at the clock", "", None),
+    "reset/1/100000": ("the same, 100,000 others set", "clock_look/1/0", "a look at the clock", "", None),
     "fire_and_receive/1/0": ("timer of no length: make, receive", "clock_look/1/0", "a look at the clock", "", None),
     "fiber_local_on_a_thread": ("fiber_local on a plain thread, an access", None, "", "", None),
+}
+
+# Benchmark name -> (the same of another library, its name): shown beside it, not as a row of its own.
+PEERS = {
+    "mutex_uncontended<baton::mutex>/1": ("mutex_uncontended<std::mutex>/1", "std::mutex"),
+    "read_lock_uncontended<baton::shared_mutex>/1": ("read_lock_uncontended<std::shared_mutex>/1", "std::shared_mutex"),
+    "write_lock_uncontended<baton::shared_mutex>/1": ("write_lock_uncontended<std::shared_mutex>/1", "std::shared_mutex"),
 }

@@ -25,6 +25,8 @@ def there():
 
 def style(name):
     """A peer's, or that of what stands for a primitive: any other name has one of four, always the same."""
+    if name.startswith("std::"):
+        name = "std::thread"
     return STYLES.get(name) or OTHERS[sum(map(ord, name)) % len(OTHERS)]
 
 

@@ -121,7 +121,8 @@ def write(page, out, readers):
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">',
         f"<style>{STYLE}</style></head><body><h1>baton: benchmarks</h1>",
         f"<p>{sum(r.reached for r in judged)} of {len(judged)} targets reached; {len(lost)} of {len(rows)} rows lost to a "
-        "peer. Medians; bench/README.md says how each number is taken, and what it does not say.</p>",
+        "peer. The figures are medians; spread is the least and the largest repetition (of suites: the least and the "
+        "largest p50 of the rounds). bench/README.md says how each number is taken, and what it does not say.</p>",
     ]
     if quick:
         parts.append('<p class="warn">Some of this is of a quick run: too few repetitions to be quoted.</p>')

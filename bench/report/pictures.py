@@ -83,13 +83,14 @@ def bars(group, rows, name, title, text):
         shown = f"{r.name}:  {number(r.baton)} {r.unit}".replace("%", "per cent")  # tics are formats
         tics.append(f"{quoted(shown)} {at + (len(beside) - 1) / 2:.2f}")
         for peer, times, theirs in beside:
-            shown = "primitive" if name.endswith("bare") and peer not in gnuplot.STYLES else peer
+            bare = peer == r.bare_name and peer not in gnuplot.STYLES
+            shown = "primitive" if bare else peer
             if shown not in names:
                 names.append(shown)
             lowest, highest = min(lowest, times), max(highest, times)
             data.setdefault(shown, []).append(
                 f"{times:.5g} {at:.2f} {min(1, times):.5g} {max(1, times):.5g} {at - 0.42:.2f} {at + 0.42:.2f}")
-            which = f"{peer}: " if name.endswith("bare") else ""
+            which = f"{peer}: " if bare else ""
             labels.append(f"{max(1, times):.5g} {at:.2f} {quoted(f'{which}{number(theirs)} {r.unit}')}")
             at += 1
         at += 0.7
@@ -251,7 +252,7 @@ def memory(report, bench):
         for r in bench:
             if not r.get("floor") and r["round"] == 1 and r["stack"] == 64 * 1024:
                 curves.setdefault("baton", {})[r["fibers"]] = r["bytes_per_fiber"]
-    if not curves:
+    if max((len(values) for values in curves.values()), default=0) < 2:
         return None
     title = "Memory of a parked fiber: resident, page tables among it"
     names = sorted(curves, key=lambda n: (n != "baton", n))
