@@ -38,12 +38,13 @@ class Row:
     """A line of the table: `metric` of a measurement.
 
     target: its text; met(figure): whether it is met, where figure(peer="baton", measurement=this one,
-    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown.
+    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown. compared: False
+    if nobody is ahead who has less of it: what the machine does before anything is measured.
     """
 
-    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1):
+    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1, compared=True):
         self.what, self.measurement, self.metric, self.unit = what, measurement, metric, unit
-        self.target, self.met, self.peers, self.digits = target, met, peers, digits
+        self.target, self.met, self.peers, self.digits, self.compared = target, met, peers, digits, compared
 
 
 def at_most(**limits):
@@ -132,10 +133,11 @@ def summary(rounds, metric):
 def fill(rows, measurements, raw, missing):
     """[heading or result]; a result is what is written as JSON. missing: {peer: why it is not there}."""
     by_name = {m.name: m for m in measurements}
-    results = []
+    results, heading = [], ""
     for row in rows:
         if isinstance(row, str):
             results.append(row)
+            heading = row
             continue
         if row.measurement not in by_name:
             continue
@@ -154,9 +156,9 @@ def fill(rows, measurements, raw, missing):
             return math.nan if there is None else there[percentile]
 
         judged = row.met is not None and figures["baton"] is not None
-        results.append({"what": row.what, "measurement": m.name, "metric": row.metric, "unit": row.unit,
-                        "digits": row.digits, "figures": figures, "why_not": why_not, "target": row.target,
-                        "met": bool(row.met(figure)) if judged else None})
+        results.append({"heading": heading, "what": row.what, "measurement": m.name, "metric": row.metric,
+                        "unit": row.unit, "digits": row.digits, "compared": row.compared, "figures": figures,
+                        "why_not": why_not, "target": row.target, "met": bool(row.met(figure)) if judged else None})
     # A heading with nothing beneath it goes.
     return [r for i, r in enumerate(results)
             if not isinstance(r, str) or (i + 1 < len(results) and not isinstance(results[i + 1], str))]
@@ -206,7 +208,9 @@ def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true")
     p.add_argument("--smoke", action="store_true")
-    p.add_argument("--only", default="", metavar="NAME")
+    p.add_argument("--only", default="", metavar="NAME,...", help="measurements and rows whose name contains one of these")
+    p.add_argument("--without", default="", metavar="NAME,...", help="no measurement whose name contains one of these")
+    p.add_argument("--list", action="store_true", help="prints the names, measures nothing")
     p.add_argument("--rounds", type=int, default=None)
     p.add_argument("--bin", type=pathlib.Path, default=None,
                    help="directory of the programs (default: $BATON_BENCH_DIR, else build/release/bench)")
@@ -216,10 +220,14 @@ def parse(description):
     return p.parse_args()
 
 
-def selected(measurements, rows, only):
-    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.)"""
-    named = {m.name for m in measurements if only in m.name}
-    named |= {r.measurement for r in rows if not isinstance(r, str) and only in r.what}
+def selected(measurements, rows, only, without=""):
+    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.) Both are
+    words with commas between them; only: part of a measurement's or a row's name; without: of a measurement's."""
+    words = only.split(",")
+    barred = [word for word in without.split(",") if word]
+    named = {m.name for m in measurements if any(word in m.name for word in words)}
+    named |= {r.measurement for r in rows if not isinstance(r, str) and any(word in r.what for word in words)}
+    named = {name for name in named if not any(word in name for word in barred)}
     # Those whose figures stand for others', too.
     wanted = named | {name for m in measurements if m.name in named for name in m.instead.values()}
     return [m for m in measurements if m.name in wanted], named
@@ -232,10 +240,14 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
     its program. derive: adds to the values of a run."""
     directory = (args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parent / "build/release/bench"))
     directory = directory.resolve()
+    if args.list:
+        chosen, _ = selected(measurements, rows, args.only, args.without)
+        print("\n".join(m.name for m in chosen))
+        return
     baton = directory / f"baton_{suite}"
     if not os.access(baton, os.X_OK):
         sys.exit(f"{suite}/run: not built: {baton}")
-    report = args.json or directory.parent / f"bench-results/{suite}.json"
+    report = (args.json or directory.parent / f"bench-results/{suite}.json").resolve()
     report.parent.mkdir(parents=True, exist_ok=True)
     rounds = rounds if args.rounds is None else args.rounds
 
@@ -248,7 +260,7 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
         everything[peer] = directory / name if there else None
         if not there:
             missing[peer] = "not installed"
-    measurements, named = selected(measurements, rows, args.only)
+    measurements, named = selected(measurements, rows, args.only, args.without)
     if not measurements:
         sys.exit(f"{suite}/run: nothing is called {args.only}")
     versions = ", ".join([version] + [peers[p] for p in programs])
@@ -257,8 +269,8 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
     raw = run_all(measurements, rounds, everything, words, derive)
     results = fill([r for r in rows if isinstance(r, str) or r.measurement in named], measurements, raw, missing)
     lines = [r for r in results if not isinstance(r, str)]
-    report.write_text(json.dumps({"peers": versions, "rounds": rounds, "load_average_before": load_before,
-                                  "rows": lines, "raw": raw}) + "\n")
+    report.write_text(json.dumps({"peers": versions, "headings": peers, "rounds": rounds,
+                                  "load_average_before": load_before, "rows": lines, "raw": raw}) + "\n")
     if args.smoke:
         empty = [r["what"] for r in lines if r["figures"]["baton"] is None and r["metric"] != "ratio"]
         if empty:

@@ -1,0 +1,86 @@
+"""A line of the table, and the table."""
+import dataclasses
+
+
+@dataclasses.dataclass
+class Row:
+    """The figures are numbers in `unit`. peers: {name: figure} of other runtimes, which baton can lose to; bare: of a
+    primitive or of a loop without a runtime, which does less on purpose. reached is None where nothing is judged."""
+    group: str
+    name: str
+    baton: float
+    unit: str
+    peers: dict = dataclasses.field(default_factory=dict)
+    bare: float = None
+    bare_name: str = ""
+    ratio: float = None  # of pairs, where those were measured; else see times()
+    extra: float = None
+    spread: tuple = None
+    target: str = ""
+    reached: bool = None
+    more_is_better: bool = False
+    compared: bool = True
+    heading: str = ""
+
+    def times(self, theirs):
+        """How many times as good as theirs baton's figure is: over 1, baton is ahead."""
+        if theirs is None or theirs <= 0 or self.baton <= 0 or not self.compared:
+            return None
+        return self.baton / theirs if self.more_is_better else theirs / self.baton
+
+    def lost_to(self):
+        if not self.compared:
+            return []
+        return [name for name, theirs in self.peers.items()
+                if theirs is not None and (theirs > self.baton if self.more_is_better else theirs < self.baton)]
+
+    def verdict(self):
+        words = [] if self.reached is None else ["reached" if self.reached else "MISSED"]
+        if self.lost_to():
+            words.append("LOST to " + ", ".join(self.lost_to()))
+        return ", ".join(words)
+
+
+def number(value):
+    if value is None:
+        return ""
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"
+
+
+def columns(row):
+    """The texts of a row: name, baton, spread, beside it, ratio, target, verdict."""
+    spread = f"{number(row.spread[0])}-{number(row.spread[1])}" if row.spread else ""
+    beside = [f"{name} {number(theirs)}" for name, theirs in row.peers.items() if theirs is not None]
+    if row.bare is not None:
+        beside.append(f"{row.bare_name} {number(row.bare)}")
+    ratio = row.ratio
+    if ratio is None and len(beside) == 1:
+        theirs = row.bare if row.bare is not None else next(t for t in row.peers.values() if t is not None)
+        ratio = row.baton / theirs if theirs else None
+    text = f"{row.extra:+.1f} {row.unit}" if row.extra is not None else f"{ratio:.2f}" if ratio is not None else ""
+    return (row.name, f"{number(row.baton)} {row.unit}".strip(), spread, "; ".join(beside), text, row.target,
+            row.verdict())
+
+
+HEAD = ("", "baton", "spread", "beside it, same unit", "ratio", "target", "")
+
+
+def print_table(rows):
+    """Under the headings of groups; the ratio is baton's figure over the one beside it."""
+    lines = [columns(r) for r in rows]
+    widths = [max(len(line[i]) for line in lines + [HEAD]) for i in range(len(HEAD))]
+    right = {1, 2, 4}
+
+    def show(line):
+        print("  ".join(text.rjust(w) if i in right else text.ljust(w)
+                        for i, (text, w) in enumerate(zip(line, widths))).rstrip())
+
+    show(HEAD)
+    group = None
+    for row, line in zip(rows, lines):
+        if row.group != group:
+            group = row.group
+            print(f"\n{group}")
+        show(line)

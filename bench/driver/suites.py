@@ -1,0 +1,121 @@
+"""The suites: bench/NAME/run and bench/GROUP/NAME/run, scripts that run programs of several runtimes in turns. Each takes
+--bin DIR, --json FILE, --quick and --smoke; those of in_turns.py also --only, --without and --list. What they leave
+as JSON is theirs alone: a peer that it names is shown, whoever that is.
+"""
+import json
+import pathlib
+import statistics
+import subprocess
+
+from .rows import Row
+
+BENCH = pathlib.Path(__file__).resolve().parents[1]
+
+# Suite -> group; a suite in a folder of a group's name needs no line.
+GROUPS = {"handoff": "handoff", "memory": "memory", "calls": "syscall", "echo": "net", "http": "net", "churn": "net"}
+# A suite of two groups: measurements with these words in their names are of that group, the others of the other one.
+SHARED = {"concurrency": (("sched", ("yield", "spawn", "skynet", "scaling")), "sync")}
+
+HEADINGS = {"go": "Go", "boost": "Boost.Fiber", "boost_fiber": "Boost.Fiber", "tokio": "Tokio", "hyper": "hyper",
+            "thread": "std::thread", "threads": "std::thread", "std_thread": "std::thread", "raw": "raw epoll",
+            "raw_epoll": "raw epoll", "epoll": "raw epoll", "net_http": "Go"}
+BARE = {"raw", "raw_epoll", "epoll", "bare", "floor", "fcontext"}  # no runtimes
+
+
+def find():
+    """{name: script}"""
+    scripts = sorted(BENCH.glob("*/run")) + sorted(BENCH.glob("*/*/run"))
+    return {script.parent.name: script for script in scripts}
+
+
+def groups_of(name, script):
+    if name in SHARED:
+        (one, _), other = SHARED[name]
+        return [one, other]
+    parent = script.parent.parent.name
+    return [GROUPS.get(name, name if parent == BENCH.name else parent)]
+
+
+def group_of(name, measurement, parent=None):
+    if name in SHARED:
+        (one, words), other = SHARED[name]
+        return one if any(word in measurement for word in words) else other
+    return parent or GROUPS.get(name, name)
+
+
+def takes_words(script):
+    """Whether it knows --only, --without and --list."""
+    return "in_turns" in script.read_text()
+
+
+def choice(name, group):
+    """The arguments for that group's measurements alone."""
+    if name not in SHARED:
+        return []
+    (one, words), _ = SHARED[name]
+    return ["--only" if group == one else "--without", ",".join(words)]
+
+
+def has(script, word, directory):
+    """Whether it has a row or a measurement of that name."""
+    if not takes_words(script):
+        return False
+    done = subprocess.run([str(script), "--bin", str(directory), "--list", "--only", word], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True)
+    return done.returncode == 0 and bool(done.stdout.strip())
+
+
+def heading(peer, report):
+    return report.get("headings", {}).get(peer) or HEADINGS.get(peer, peer)
+
+
+def in_turns_rows(name, report, parent):
+    rows = []
+    for r in report["rows"]:
+        ours = r["figures"].get("baton")
+        if ours is None:
+            continue
+        percentile = r["target"].split()[0] if r["target"] else "p50"  # the one that counts first
+        if percentile not in ours:
+            percentile = "p50"
+        figures = {peer: f[percentile] for peer, f in r["figures"].items() if f is not None and peer != "baton"}
+        bare = [peer for peer in figures if peer in BARE]
+        more = r.get("better") == "more" or ">=" in r["target"] or (r["unit"].endswith("/s") and len(r["unit"]) > 2)
+        what = f"{r['what']}: {percentile}" if percentile != "p50" else r["what"]
+        rows.append(Row(group_of(name, r["measurement"], parent), what, ours[percentile], r["unit"],
+                        peers={heading(p, report): f for p, f in figures.items() if p not in BARE},
+                        bare=figures[bare[0]] if bare else None, bare_name=heading(bare[0], report) if bare else "",
+                        spread=(ours["least"], ours["largest"]), target=r["target"], reached=r["met"],
+                        more_is_better=more, compared=r.get("compared", True), heading=r.get("heading", "")))
+    return rows
+
+
+def pairs_rows(name, report, parent):
+    """Of what echo/run leaves: runs of each peer for numbers of connections and sizes."""
+    rows = []
+    for r in report["results"]:
+        judged = r["connections"] == 100 and "raw" in r["runs"]
+        what = f"TCP echo, {r['connections']:,} connection{'s' if r['connections'] > 1 else ''}, {r['size']:,} B"
+        group = group_of(name, what, parent)
+        for key, unit, label in (("messages_per_s", "/s", ""), ("p99_us", "us", ": p99")):
+            values = {peer: [one[key] for one in runs] for peer, runs in r["runs"].items()}
+            ours = values.pop("baton")
+            bare = statistics.median(values.pop("raw")) if "raw" in values else None
+            row = Row(group, what + label, statistics.median(ours), unit, bare=bare, bare_name="raw epoll",
+                      peers={heading(p, report): statistics.median(v) for p, v in values.items()},
+                      spread=(min(ours), max(ours)), more_is_better=unit == "/s")
+            if unit == "/s":
+                row.ratio = r.get("ratio")
+                if judged and row.ratio is not None:
+                    row.target, row.reached = ">= 95 % of raw", row.ratio >= 0.95
+            rows.append(row)
+    return rows
+
+
+def rows(name, path):
+    report = json.loads(path.read_text())
+    script = find().get(name)
+    parent = script.parent.parent.name if script and script.parent.parent != BENCH else None
+    if "rows" in report:
+        return in_turns_rows(name, report, parent)
+    return pairs_rows(name, report, parent) if "results" in report else []
