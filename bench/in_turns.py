@@ -160,7 +160,7 @@ def fill(rows, measurements, raw, missing):
 
         ours = figures["baton"]
         ratios = {peer: ours[row.percentile] / theirs[row.percentile] for peer, theirs in figures.items()
-                  if peer != "baton" and ours and theirs and theirs[row.percentile] != 0}
+                  if peer != "baton" and ours and theirs and min(ours[row.percentile], theirs[row.percentile]) > 0}
         judged = row.met is not None and ours is not None
         results.append({"what": row.what, "measurement": m.name, "metric": row.metric, "unit": row.unit,
                         "digits": row.digits, "percentile": row.percentile, "figures": figures, "ratios": ratios,

@@ -4,6 +4,7 @@
 //! A declared call is one in block_in_place() where a task blocks beside others, and one in spawn_blocking() where
 //! many block at once, which is what Tokio's documentation advises. block_in_place() exists with the multi_thread
 //! scheduler only, so a P is one of its workers. Nothing watches the workers.
+mod cached_reads;
 mod crowd;
 mod declared;
 mod undeclared;
@@ -52,6 +53,7 @@ fn main() {
         ("undeclared", undeclared::undeclared),
         ("crowd", crowd::crowd),
         ("blockers", crowd::blockers),
+        ("cached_reads", cached_reads::cached_reads),
         ("idle", idle),
     ]);
 }
