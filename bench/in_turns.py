@@ -154,18 +154,24 @@ def fill(rows, measurements, raw, missing):
                 reason = m.why_not.get(peer) if isinstance(m.why_not, dict) else m.why_not
                 why_not[peer] = (reason or "-") if absent else missing.get(peer, "-")
 
+        unknown = []
+
         def figure(peer="baton", measurement=m.name, percentile="p50", metric=row.metric):
             there = summary(raw[peer].get(measurement, []), metric) if peer in raw else None
+            if peer in missing:
+                unknown.append(peer)
             return math.nan if there is None else there[percentile]
 
         ours = figures["baton"]
         ratios = {peer: ours[row.percentile] / theirs[row.percentile] for peer, theirs in figures.items()
                   if peer != "baton" and ours and theirs and min(ours[row.percentile], theirs[row.percentile]) > 0}
-        judged = row.met is not None and ours is not None
+        met = bool(row.met(figure)) if row.met is not None and ours is not None else None
+        if not met and unknown:
+            met = None  # it cannot be told without that peer
         results.append({"what": row.what, "measurement": m.name, "metric": row.metric, "unit": row.unit,
                         "digits": row.digits, "percentile": row.percentile, "figures": figures, "ratios": ratios,
                         "why_not": why_not, "target": row.target,
-                        "met": bool(row.met(figure)) if judged else None})
+                        "met": met})
     # A heading with nothing beneath it goes.
     return [r for i, r in enumerate(results)
             if not isinstance(r, str) or (i + 1 < len(results) and not isinstance(results[i + 1], str))]

@@ -1,9 +1,36 @@
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use scenario::{Clock, MS};
-use tokio::task::{yield_now, JoinHandle};
+use tokio::task::JoinHandle;
+
+/// A yield that puts the task at the end of its worker's queue at once. tokio::task::yield_now() keeps it aside for a
+/// while, and block_in_place() does not hand such tasks over with the worker (issue 7877 of Tokio): they would stand
+/// still until the call has ended.
+pub struct Yield {
+    yielded: bool,
+}
+
+pub fn yield_now() -> Yield {
+    Yield { yielded: false }
+}
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
 
 pub trait Turn: Send + Sync + 'static {
     fn turn(&self);
