@@ -27,7 +27,8 @@ constexpr std::size_t block_size = 4'096;
 // Numbers of blocks, at random.
 class places {
  public:
-  places(std::uint32_t seed, off_t file_size) : dice_(seed * 2'654'435'761U + 1), blocks_(file_size / block_size) {}
+  places(std::uint32_t seed, off_t file_size)
+      : dice_(seed * 2'654'435'761U + 1), blocks_(static_cast<std::size_t>(file_size) / block_size) {}
   off_t next() noexcept {
     dice_ = dice_ * 1'664'525U + 1'013'904'223U;
     return static_cast<off_t>((dice_ >> 8) % blocks_ * block_size);
