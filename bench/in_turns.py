@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+from build_tokio import build_tokio
+
 HERE = pathlib.Path(__file__).resolve().parent
 GO_SOURCES = HERE / "peers/go"
 PERCENTILES = ("p50", "p90", "p99", "max")
@@ -25,7 +27,7 @@ class Measurement:
     """One run of a scenario of baton's program, and of its peers'.
 
     peers: those that have it, with the same arguments. instead: {peer: name of the measurement whose figures
-    count here, too}. why_not: what is printed for the others.
+    count here, too}. why_not: what is printed for the others, or {peer: that}.
     """
 
     def __init__(self, name, scenario, peers=(), instead=None, why_not="", rounds=None, **arguments):
@@ -38,13 +40,16 @@ class Row:
     """A line of the table: `metric` of a measurement.
 
     target: its text; met(figure): whether it is met, where figure(peer="baton", measurement=this one,
-    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown. compared: False
-    if nobody is ahead who has less of it: what the machine does before anything is measured.
+    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown. percentile:
+    what stands in the column of p50, and what the ratio is taken of. compared: False if nobody is ahead who has less of
+    it: what the machine does before anything is measured.
     """
 
-    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1, compared=True):
+    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1, percentile="p50",
+                 compared=True):
         self.what, self.measurement, self.metric, self.unit = what, measurement, metric, unit
-        self.target, self.met, self.peers, self.digits, self.compared = target, met, peers, digits, compared
+        self.target, self.met, self.peers, self.digits = target, met, peers, digits
+        self.percentile, self.compared = percentile, compared
 
 
 def at_most(**limits):
@@ -72,7 +77,7 @@ def build_go(package, out):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
     if done.returncode != 0:
         sys.stderr.write(done.stdout)
-        return None, "Go does not build"
+        return None, "does not build"
     version = subprocess.run([go, "version"], env=environment, stdout=subprocess.PIPE, text=True).stdout.split()
     return program, version[2] if len(version) > 2 else "go"
 
@@ -120,12 +125,13 @@ def percentiles(samples):
 
 
 def summary(rounds, metric):
-    """Medians over the rounds of each percentile, and the spread of p50; None if nothing was measured."""
+    """Medians over the rounds of each percentile, and their spreads; None if nothing was measured."""
     each = [percentiles(values[metric]) for values in rounds if values.get(metric)]
     if not each:
         return None
     out = {p: statistics.median(e[p] for e in each) for p in PERCENTILES}
-    out["least"], out["largest"] = min(e["p50"] for e in each), max(e["p50"] for e in each)
+    out["spread"] = {p: [min(e[p] for e in each), max(e[p] for e in each)] for p in PERCENTILES}
+    out["least"], out["largest"] = out["spread"]["p50"]
     out["samples"] = sum(len(values.get(metric, [])) for values in rounds)
     return out
 
@@ -149,16 +155,26 @@ def fill(rows, measurements, raw, missing):
             figures[peer] = summary(raw[peer].get(name, []), row.metric) if shown else None
             if figures[peer] is None:
                 absent = not row.peers or (peer not in m.peers and peer not in m.instead)
-                why_not[peer] = (m.why_not or "-") if absent else missing.get(peer, "-")
+                reason = m.why_not.get(peer) if isinstance(m.why_not, dict) else m.why_not
+                why_not[peer] = (reason or "-") if absent else missing.get(peer, "-")
+
+        unknown = []
 
         def figure(peer="baton", measurement=m.name, percentile="p50", metric=row.metric):
             there = summary(raw[peer].get(measurement, []), metric) if peer in raw else None
+            if peer in missing:
+                unknown.append(peer)
             return math.nan if there is None else there[percentile]
 
-        judged = row.met is not None and figures["baton"] is not None
+        ours = figures["baton"]
+        ratios = {peer: ours[row.percentile] / theirs[row.percentile] for peer, theirs in figures.items()
+                  if peer != "baton" and ours and theirs and min(ours[row.percentile], theirs[row.percentile]) > 0}
+        met = bool(row.met(figure)) if row.met is not None and ours is not None else None
+        if not met and unknown:
+            met = None  # it cannot be told without that peer
         results.append({"heading": heading, "what": row.what, "measurement": m.name, "metric": row.metric,
-                        "unit": row.unit, "digits": row.digits, "compared": row.compared, "figures": figures,
-                        "why_not": why_not, "target": row.target, "met": bool(row.met(figure)) if judged else None})
+                        "unit": row.unit, "digits": row.digits, "percentile": row.percentile, "compared": row.compared,
+                        "figures": figures, "ratios": ratios, "why_not": why_not, "target": row.target, "met": met})
     # A heading with nothing beneath it goes.
     return [r for i, r in enumerate(results)
             if not isinstance(r, str) or (i + 1 < len(results) and not isinstance(results[i + 1], str))]
@@ -168,40 +184,58 @@ def number(value, digits):
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{digits}f}"
 
 
-def print_table(results, peers, shown):
-    """peers: {peer: heading}; shown: which percentiles."""
-    head = ["", ""] + list(shown) + ["spread of p50"]
-    for heading in peers.values():
-        head += [f"{heading} {shown[0]}"] + list(shown[1:])
-    head += ["target", ""]
-    lines = [head]
+def print_table(results, peers, shown, peers_shown):
+    """peers: {peer: heading}; shown, peers_shown: which percentiles of baton's and of theirs. ratio: baton's first one
+    by the peer's."""
+    above = [["", ""], "baton"] + list(peers.values()) + [["", ""]]
+    head = [["", ""], list(shown) + ["spread"]] + [list(peers_shown) + ["ratio"] for _ in peers] + [["target", ""]]
+    lines = [above, head]
     for r in results:
         if isinstance(r, str):
             lines.append(r)
             continue
-        digits, ours = r["digits"], r["figures"]["baton"]
-        line = ["  " + r["what"], r["unit"]]
+        first = r["percentile"]
+
+        def figures(of, percentiles):
+            return [number(of[first if p == "p50" else p], r["digits"]) for p in percentiles]
+
+        line, ours = [["  " + r["what"], r["unit"]]], r["figures"]["baton"]
         if ours is None:
-            line += ["-"] * len(shown) + [""]
+            line.append("-")
         else:
-            line += [number(ours[p], digits) for p in shown]
-            line.append(f"{number(ours['least'], digits)} - {number(ours['largest'], digits)}")
+            line.append(figures(ours, shown) + [" - ".join(number(v, r["digits"]) for v in ours["spread"][first])])
         for peer in peers:
             theirs = r["figures"].get(peer)
             if theirs is None:
-                line += [r["why_not"].get(peer, "-")] + [""] * (len(shown) - 1)
+                line.append(r["why_not"].get(peer, "-"))
             else:
-                line += [number(theirs[p], digits) for p in shown]
-        line += [r["target"], "" if r["met"] is None else "met" if r["met"] else "MISSED"]
-        lines.append(line)
-    widths = [max(len(line[i]) for line in lines if not isinstance(line, str)) for i in range(len(head))]
-    right = set(range(2, len(head) - 2))
+                line.append(figures(theirs, peers_shown) + [f"{r['ratios'][peer]:.2f}" if peer in r["ratios"] else ""])
+        lines.append(line + [[r["target"], "" if r["met"] is None else "met" if r["met"] else "MISSED"]])
+    print_groups(lines)
+
+
+def print_groups(lines):
+    """A line is a heading, or a list of groups of columns; a group is a list of cells, or a text over all of them."""
+    lists = [line for line in lines if not isinstance(line, str)]
+    widths = []
+    for i in range(len(lists[0])):
+        cells = [line[i] for line in lists if not isinstance(line[i], str)]
+        widths.append([max(map(len, column)) for column in zip(*cells)])
+        longest = max(len(line[i]) if isinstance(line[i], str) else 0 for line in lists)
+        widths[i][0] += max(0, longest - sum(widths[i]) - 2 * (len(widths[i]) - 1))
     for line in lines:
         if isinstance(line, str):
             print("\n" + line)
-        else:
-            print("  ".join(text.rjust(w) if i in right else text.ljust(w)
-                            for i, (text, w) in enumerate(zip(line, widths))).rstrip())
+            continue
+        out = []
+        for i, group in enumerate(line):
+            if isinstance(group, str):
+                out.append(group.rjust(sum(widths[i]) + 2 * (len(widths[i]) - 1)))
+            elif i in (0, len(line) - 1):
+                out.append("  ".join(text.ljust(w) for text, w in zip(group, widths[i])))
+            else:
+                out.append("  ".join(text.rjust(w) for text, w in zip(group, widths[i])))
+        print("   ".join(out).rstrip())
 
 
 def parse(description):
@@ -233,11 +267,11 @@ def selected(measurements, rows, only, without=""):
     return [m for m in measurements if m.name in wanted], named
 
 
-def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENTILES, extra_words=None,
-         derive=lambda values: None):
+def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENTILES, peers_shown=("p50",),
+         extra_words=None, derive=lambda values: None):
     """suite: its name, which is also that of baton's program, of Go's package, of the report. programs: those of
-    the other peers. peers: {peer: heading}, in the order of the columns. extra_words: {peer: [word]}, with {baton} for
-    its program. derive: adds to the values of a run."""
+    the peers that CMake builds. peers: {peer: heading}, in the order of the columns. extra_words: {peer: [word]}, with
+    {baton} for its program. derive: adds to the values of a run."""
     directory = (args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parent / "build/release/bench"))
     directory = directory.resolve()
     if args.list:
@@ -252,18 +286,24 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
     rounds = rounds if args.rounds is None else args.rounds
 
     begin, load_before = time.monotonic(), os.getloadavg()[0]
-    go, version = build_go(suite, report.parent)
-    missing = {} if go else {"go": version}
-    everything = {"baton": baton, "go": go}
-    for peer, name in programs.items():
-        there = os.access(directory / name, os.X_OK)
-        everything[peer] = directory / name if there else None
-        if not there:
-            missing[peer] = "not installed"
+    everything, missing, versions = {"baton": baton}, {}, []
+    for peer, heading in peers.items():
+        if peer == "go":
+            program, version = build_go(suite, report.parent)
+        elif peer == "tokio":
+            program, version = build_tokio(suite, report.parent, only_if_built=args.smoke)
+        elif os.access(directory / programs[peer], os.X_OK):
+            program, version = directory / programs[peer], heading
+        else:
+            program, version = None, "not installed"
+        everything[peer] = program
+        if program is None:
+            missing[peer] = version
+        versions.append(version if program else f"{heading}: {version}")
+    versions = ", ".join(versions)
     measurements, named = selected(measurements, rows, args.only, args.without)
     if not measurements:
         sys.exit(f"{suite}/run: nothing is called {args.only}")
-    versions = ", ".join([version] + [peers[p] for p in programs])
     print(f"{suite}: baton beside {versions}, in turns; rounds: {rounds}", flush=True)
     words = {peer: [w.format(baton=baton) for w in extra] for peer, extra in (extra_words or {}).items()}
     raw = run_all(measurements, rounds, everything, words, derive)
@@ -275,7 +315,7 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
         empty = [r["what"] for r in lines if r["figures"]["baton"] is None and r["metric"] != "ratio"]
         if empty:
             sys.exit(f"{suite}/run: nothing measured: " + ", ".join(empty))
-    print_table(results, peers, shown)
+    print_table(results, peers, shown, peers_shown)
     judged = [r for r in lines if r["met"] is not None]
     met = sum(r["met"] for r in judged)
     print(f"\n{met} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average {load_before:.1f} "

@@ -13,6 +13,8 @@
 //
 // Beside it, in a process of its own, the floor: mappings of the same size without guards, of which one
 // page per stack is touched. What the kernel takes for those pages nobody can save.
+#include "process_memory.h"
+
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
@@ -30,7 +32,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <new>
 #include <string>
 #include <string_view>
@@ -55,27 +56,10 @@ double seconds_since(clock_type::time_point begin) {
   return std::chrono::duration<double>(clock_type::now() - begin).count();
 }
 
-// A line of /proc/self/status, in bytes.
-std::int64_t status_bytes(std::string_view key) {
-  std::ifstream in("/proc/self/status");
-  for (std::string line; std::getline(in, line);) {
-    if (line.compare(0, key.size(), key) == 0 && line[key.size()] == ':') {
-      return std::strtoll(line.c_str() + key.size() + 1, nullptr, 10) * 1024;
-    }
-  }
-  return 0;
-}
-
-struct memory {
-  std::int64_t rss = status_bytes("VmRSS");
-  std::int64_t page_tables = status_bytes("VmPTE");
-  [[nodiscard]] std::int64_t total() const { return rss + page_tables; }
-};
-
 struct round_result {
   double create_s = 0;
   double wake_s = 0;
-  memory parked;
+  bench::process_memory parked;
   baton::runtime_stats stats;
 };
 
@@ -101,7 +85,7 @@ round_result measure(const arguments& a) {
   while (arrived.load(std::memory_order_relaxed) < a.fibers) baton::this_fiber::yield();
   r.create_s = seconds_since(begin);
   r.stats = baton::stats();
-  r.parked = memory();
+  r.parked = bench::process_memory();
 
   begin = clock_type::now();
   gate.set();
@@ -145,7 +129,7 @@ int measure_floor(const arguments& a) {
   constexpr std::size_t region = std::size_t{64} << 20;
   const std::size_t stack = stack_size_of(a);
   if (stack > region) return 0;
-  const memory before;
+  const bench::process_memory before;
   const auto begin = clock_type::now();
   for (std::int64_t left = a.fibers; left > 0;) {
     void* const base =
@@ -160,7 +144,7 @@ int measure_floor(const arguments& a) {
     }
   }
   const double seconds = seconds_since(begin);
-  const std::int64_t per_stack = (memory().total() - before.total()) / a.fibers;
+  const std::int64_t per_stack = (bench::process_memory().total() - before.total()) / a.fibers;
   std::printf("%10lld %9zu floor %10s %9.3f %9s %8s %6s %8lld\n", static_cast<long long>(a.fibers), stack, "", seconds,
               "", "", "", static_cast<long long>(per_stack));
   if (std::FILE* const f = open_json(a)) {
@@ -175,7 +159,7 @@ int measure_floor(const arguments& a) {
 int measure_here(const arguments& a) {
   const std::size_t stack = stack_size_of(a);
   baton::run([] {}, {.procs = a.procs});
-  const memory before;
+  const bench::process_memory before;
   const int rounds = 2;
   for (int round = 1; round <= rounds; ++round) {
     round_result r;

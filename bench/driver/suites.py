@@ -12,7 +12,7 @@ from .rows import Row
 BENCH = pathlib.Path(__file__).resolve().parents[1]
 
 # Suite -> group; a suite in a folder of a group's name needs no line.
-GROUPS = {"handoff": "handoff", "memory": "memory", "calls": "syscall", "echo": "net", "http": "net", "churn": "net"}
+GROUPS = {"handoff": "handoff", "parked_memory": "memory", "calls": "syscall", "echo": "net", "http": "net", "churn": "net"}
 # A suite of two groups: measurements with these words in their names are of that group, the others of the other one.
 SHARED = {"concurrency": (("sched", ("yield", "spawn", "skynet", "scaling")), "sync")}
 
@@ -75,7 +75,7 @@ def in_turns_rows(name, report, parent):
         ours = r["figures"].get("baton")
         if ours is None:
             continue
-        percentile = r["target"].split()[0] if r["target"] else "p50"  # the one that counts first
+        percentile = r["target"].split()[0] if r["target"] else r.get("percentile", "p50")  # the one that counts first
         if percentile not in ours:
             percentile = "p50"
         figures = {peer: f[percentile] for peer, f in r["figures"].items() if f is not None and peer != "baton"}

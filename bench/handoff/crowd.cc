@@ -5,6 +5,9 @@
 //     cold_ms    the first time in this process: the threads are started
 //     warm_ms    the other times
 //
+//   crowd_of_threads fibers=N ms=M times=T
+//     the same without a runtime: a plain thread for each, started anew each time
+//
 //   blockers procs=W extra=E segment_ms=S
 //     W + E fibers make declared calls of 10 ms in a loop; one more fiber yields and looks at the clock.
 //     without, with    in percent: how much of the wall time lay in gaps over 100 us, without blockers
@@ -14,6 +17,7 @@
 #include <baton/baton.h>
 
 #include <atomic>
+#include <thread>
 #include <vector>
 
 namespace handoff {
@@ -53,6 +57,17 @@ void crowd(const arguments& a, report& out) {
         }
       },
       {.procs = a.number("procs", 2)});
+}
+
+void crowd_of_threads(const arguments& a, report& out) {
+  const std::int64_t length = a.number("ms", 100) * ms;
+  for (int round = 0; round < a.number("times", 3); ++round) {
+    const std::int64_t begin = now_ns();
+    std::vector<std::thread> all;
+    for (int i = 0; i < a.number("fibers", 1'000); ++i) all.emplace_back(block_ns, length);
+    for (std::thread& t : all) t.join();
+    out.add(round == 0 ? "cold_ms" : "warm_ms", in_ms(now_ns() - begin));
+  }
 }
 
 void blockers(const arguments& a, report& out) {

@@ -5,9 +5,16 @@
 int main(int argc, char** argv) {
   using namespace handoff;
   constexpr bench::scenario scenarios[] = {
-      {"floor", floor}, {"declared", declared},   {"undeclared", undeclared},
-      {"crowd", crowd}, {"blockers", blockers},   {"short_calls", short_calls},
-      {"idle", idle},   {"hold_lock", hold_lock},
+      {"floor", floor},
+      {"declared", declared},
+      {"undeclared", undeclared},
+      {"crowd", crowd},
+      {"crowd_of_threads", crowd_of_threads},
+      {"cached_reads", cached_reads},
+      {"blockers", blockers},
+      {"short_calls", short_calls},
+      {"idle", idle},
+      {"hold_lock", hold_lock},
   };
   return bench::run_scenario(scenarios, argc, argv);
 }

@@ -1,0 +1,70 @@
+// What parked fibers cost, once for all runtimes in C++; bench/peers has it in Go and with Tokio.
+//
+//   parked fibers=N procs=P
+//     Two rounds in one process. A round: one fiber starts N others, which wait for one gate each alone, and then lets
+//     them run until all of them wait. Then the gate is opened, and all come to their end.
+//   prints, for each fiber
+//     first_bytes, again_bytes          VmRSS + VmPTE while all wait, minus what the process had before the first round
+//     first_create_ns, again_create_ns  until all wait
+//     first_wake_ns, again_wake_ns      from the opening until the last one has said that it is done
+//   again: stacks and pages that the first round left can be used again.
+//
+// A Runtime has
+//   run(procs, f)      runs f as a fiber; a second time in the same process, too
+//   go(f), yield()
+//   gate               wait(); open()
+//   all_done           all_done(n); done(); wait()
+//   settle()           waits until the fibers are gone altogether
+#pragma once
+
+#include "../process_memory.h"
+#include "../scenario.h"
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace parked_memory {
+
+using namespace bench;
+
+template <class Runtime>
+void measure(std::int64_t fibers, const process_memory& before, const std::string& round, report& out) {
+  typename Runtime::gate gate;
+  typename Runtime::all_done all(fibers);
+  std::atomic<std::int64_t> arrived{0};
+  const auto each = [fibers](std::int64_t all_of_them) {
+    return static_cast<double>(all_of_them) / static_cast<double>(fibers);
+  };
+  std::int64_t begin = now_ns();
+  for (std::int64_t i = 1; i <= fibers; ++i) {
+    Runtime::go([&gate, &all, &arrived] {
+      arrived.fetch_add(1, std::memory_order_relaxed);
+      gate.wait();
+      all.done();
+    });
+    // They are to park as they come, as in a server, not to pile up in the run queue.
+    if (i % 64 == 0) Runtime::yield();
+  }
+  while (arrived.load(std::memory_order_relaxed) < fibers) Runtime::yield();
+  out.add(round + "_create_ns", each(now_ns() - begin));
+  out.add(round + "_bytes", each(process_memory().total() - before.total()));
+
+  begin = now_ns();
+  gate.open();
+  all.wait();
+  out.add(round + "_wake_ns", each(now_ns() - begin));
+  Runtime::settle();
+}
+
+template <class Runtime>
+void parked(const arguments& a, report& out) {
+  const int procs = a.number("procs", 1);
+  Runtime::run(procs, [] {});
+  const process_memory before;
+  for (const char* const round : {"first", "again"}) {
+    Runtime::run(procs, [&] { measure<Runtime>(a.number("fibers", 100'000), before, round, out); });
+  }
+}
+
+}  // namespace parked_memory

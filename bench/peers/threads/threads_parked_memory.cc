@@ -1,0 +1,75 @@
+// threads_parked_memory parked [key=value ...]: ../../parked_memory/parked.h with a std::thread for each fiber, which
+// waits for a condition variable. What the kernel itself keeps for a thread, a stack of 16 KiB among it, is in none of
+// the figures.
+#include "../../parked_memory/parked.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+struct threads_runtime {
+  static inline std::vector<std::thread> all;
+
+  template <class F>
+  static void run(int /*procs*/, F f) {
+    f();
+  }
+  template <class F>
+  static void go(F f) {
+    all.emplace_back(std::move(f));
+  }
+  static void yield() { std::this_thread::yield(); }
+  static void settle() {
+    for (std::thread& t : all) t.join();
+    all.clear();
+  }
+
+  class gate {
+   public:
+    void wait() {
+      std::unique_lock guard(lock_);
+      opened_.wait(guard, [this] { return open_; });
+    }
+    void open() {
+      {
+        const std::lock_guard guard(lock_);
+        open_ = true;
+      }
+      opened_.notify_all();
+    }
+
+   private:
+    std::mutex lock_;
+    std::condition_variable opened_;
+    bool open_ = false;
+  };
+
+  class all_done {
+   public:
+    explicit all_done(std::int64_t count) : left_(count) {}
+    void done() {
+      const std::lock_guard guard(lock_);
+      if (--left_ == 0) none_left_.notify_one();
+    }
+    void wait() {
+      std::unique_lock guard(lock_);
+      none_left_.wait(guard, [this] { return left_ == 0; });
+    }
+
+   private:
+    std::mutex lock_;
+    std::condition_variable none_left_;
+    std::int64_t left_;
+  };
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  constexpr bench::scenario scenarios[] = {{"parked", parked_memory::parked<threads_runtime>}};
+  return bench::run_scenario(scenarios, argc, argv);
+}
