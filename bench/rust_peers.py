@@ -49,4 +49,4 @@ def build_rust(project, programs, crates, out, compile_them=True):
             return {}, f"{project} does not build"
     if not all(os.access(path, os.X_OK) for path in built.values()):
         return {}, "not built"
-    return built, versions or "Rust"
+    return built, versions or ", ".join(f"{crate} ?" for crate in crates)

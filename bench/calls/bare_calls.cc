@@ -1,5 +1,4 @@
-// bare_calls SCENARIO [key=value ...]: the calls alone, on one thread (workloads.h). What 64 fibers read there, one
-// loop reads here.
+// bare_calls SCENARIO [key=value ...]: the calls alone, on one thread (workloads.h).
 #include "workloads.h"
 
 namespace {
@@ -34,14 +33,6 @@ struct bare {
     if (::pwrite(fd, content.data(), content.size(), offset) != static_cast<ssize_t>(content.size())) {
       bench::die("pwrite");
     }
-  }
-  static void read_at(int fd, char* into, std::size_t size, off_t offset) {
-    if (::pread(fd, into, size, offset) != static_cast<ssize_t>(size)) bench::die("pread");
-  }
-  static void yield() {}
-  template <class F>
-  static void all(int fibers, F f) {
-    for (int i = 0; i < fibers; ++i) f(i);
   }
 };
 

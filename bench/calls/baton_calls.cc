@@ -40,17 +40,6 @@ struct with_baton {
   static void write_at(baton::file& file, const std::string& content, off_t offset) {
     if (!file.write_at(baton::const_bytes(content.data(), content.size()), offset).ok()) bench::die("write_at");
   }
-  static void read_at(baton::file& file, char* into, std::size_t size, off_t offset) {
-    const auto n = file.read_at(baton::bytes(into, size), offset);
-    if (!n.ok() || *n != size) bench::die("read_at");
-  }
-  static void yield() { baton::this_fiber::yield(); }
-  template <class F>
-  static void all(int fibers, F f) {
-    std::vector<baton::fiber<void>> each;
-    for (int i = 0; i < fibers; ++i) each.push_back(baton::spawn(f, i));
-    for (auto& fiber : each) fiber.join();
-  }
 };
 
 }  // namespace

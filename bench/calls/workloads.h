@@ -10,10 +10,6 @@
 //                             empty, which is not timed: so no write has to wait
 //   file_write ops=N blocks=B file=PATH
 //                             4 KiB, to one of 256 places in a file, one place after another
-//   cached_reads fibers=F ops=N blocks=B file=PATH
-//                             4 KiB, to be found in the page cache. F fibers share the ops; after each read a fiber
-//                             lets the next one go on. From the first spawn to the last join
-//     threads                   of the process, when the last block is done
 //
 // `Calls` is a struct of static functions: the two programs differ in nothing else.
 #pragma once
@@ -27,9 +23,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <string>
 #include <vector>
 
@@ -55,18 +48,6 @@ inline long trap(long number) {
   answer = ::syscall(number);
 #endif
   return answer;
-}
-
-inline int threads_of_this_process() {
-  std::FILE* const status = std::fopen("/proc/self/status", "re");
-  if (status == nullptr) return 0;
-  char line[256];
-  int threads = 0;
-  while (std::fgets(line, sizeof line, status) != nullptr) {
-    if (std::sscanf(line, "Threads: %d", &threads) == 1) break;
-  }
-  std::fclose(status);
-  return threads;
 }
 
 template <class Calls>
@@ -166,36 +147,12 @@ void file_write(const bench::arguments& a, bench::report& out) {
 }
 
 template <class Calls>
-void cached_reads(const bench::arguments& a, bench::report& out) {
-  const std::string path = a.text("file");
-  fill(path);
-  const int fibers = a.number("fibers", 64);
-  const int each = std::max(1, a.number("ops", 64 * places) / fibers);
-  Calls::run([&] {
-    auto file = Calls::open(path);
-    for (int block = 0; block < a.number("blocks", 10); ++block) {
-      const std::int64_t begin = bench::now_ns();
-      Calls::all(fibers, [&](int fiber) {
-        std::vector<char> buffer(page);
-        for (int i = 0; i < each; ++i) {
-          Calls::read_at(file, buffer.data(), page, static_cast<off_t>(page) * ((fiber + i) % places));
-          Calls::yield();
-        }
-      });
-      out.add("op_ns", static_cast<double>(bench::now_ns() - begin) / (each * fibers));
-    }
-    out.add("threads", threads_of_this_process());
-  });
-}
-
-template <class Calls>
 int main(int argc, char** argv) {
   constexpr bench::scenario scenarios[] = {
       {"getpid", getpid<Calls>},
       {"zero", zero<Calls>},
       {"socket_write", socket_write<Calls>},
       {"file_write", file_write<Calls>},
-      {"cached_reads", cached_reads<Calls>},
   };
   return bench::run_scenario(scenarios, argc, argv);
 }

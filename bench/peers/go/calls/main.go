@@ -6,9 +6,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
-	"sync"
 	"syscall"
 
 	"baton/bench/peers/scenario"
@@ -133,47 +130,9 @@ func fileWrite(a arguments, out report) {
 	}
 }
 
-func threads() int {
-	status, err := os.ReadFile("/proc/self/status")
-	check(err)
-	_, rest, _ := strings.Cut(string(status), "Threads:")
-	line, _, _ := strings.Cut(rest, "\n")
-	n, err := strconv.Atoi(strings.TrimSpace(line))
-	check(err)
-	return n
-}
-
-func cachedReads(a arguments, out report) {
-	file := filled(a.Text("file", ""))
-	fibers := a.Number("fibers", 64)
-	each := a.Number("ops", 64*places) / fibers
-	if each < 1 {
-		each = 1
-	}
-	for block := 0; block < a.Number("blocks", 10); block++ {
-		begin := scenario.Now()
-		var all sync.WaitGroup
-		all.Add(fibers)
-		for fiber := 0; fiber < fibers; fiber++ {
-			go func(fiber int) {
-				defer all.Done()
-				buffer := make([]byte, page)
-				for i := 0; i < each; i++ {
-					_, err := file.ReadAt(buffer, int64(page*((fiber+i)%places)))
-					check(err)
-					runtime.Gosched()
-				}
-			}(fiber)
-		}
-		all.Wait()
-		out.Add("op_ns", float64(scenario.Now()-begin)/float64(each*fibers))
-	}
-	out.Add("threads", float64(threads()))
-}
-
 func main() {
 	runtime.GOMAXPROCS(1)
 	scenario.Run(map[string]func(arguments, report){
-		"getpid": getpid, "zero": zero, "socket_write": socketWrite, "file_write": fileWrite, "cached_reads": cachedReads,
+		"getpid": getpid, "zero": zero, "socket_write": socketWrite, "file_write": fileWrite,
 	})
 }

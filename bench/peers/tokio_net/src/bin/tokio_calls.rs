@@ -1,6 +1,6 @@
 //! tokio_calls SCENARIO [key=value ...]: the scenarios of bench/calls for which Tokio has a way of its own, on the
 //! runtime with one thread. What each measures stands in bench/calls/workloads.h. Files go through tokio::fs, which
-//! hands each operation to a pool of threads; a read or write of a file is as long as Tokio's buffer then.
+//! hands each operation to a pool of threads.
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, SeekFrom};
 use std::time::Instant;
@@ -110,46 +110,6 @@ async fn file_write(a: &Arguments, out: &mut Report) -> std::io::Result<()> {
     Ok(())
 }
 
-fn threads() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("status");
-    let line = status.lines().find(|line| line.starts_with("Threads:")).expect("Threads");
-    line["Threads:".len()..].trim().parse().expect("a number")
-}
-
-async fn cached_reads(a: &Arguments, out: &mut Report) -> std::io::Result<()> {
-    let path = a.text("file");
-    filled(&path).await?;
-    let tasks = a.number("fibers", 64);
-    let each = std::cmp::max(1, a.number("ops", 64 * PLACES) / tasks);
-    for _ in 0..a.number("blocks", 10) {
-        let begin = Instant::now();
-        let all: Vec<_> = (0..tasks)
-            .map(|task| {
-                let path = path.clone();
-                tokio::spawn(async move {
-                    let mut file = File::open(&path).await?;
-                    let first = task % PLACES;
-                    file.seek(SeekFrom::Start((first * PAGE) as u64)).await?;
-                    let mut buffer = vec![0u8; PAGE];
-                    for i in 0..each {
-                        if i > 0 && (first + i) % PLACES == 0 {
-                            file.seek(SeekFrom::Start(0)).await?;
-                        }
-                        file.read_exact(&mut buffer).await?;
-                    }
-                    std::io::Result::Ok(())
-                })
-            })
-            .collect();
-        for task in all {
-            task.await.expect("a task")?;
-        }
-        out.add("op_ns", per_op(begin, each * tasks));
-    }
-    out.add("threads", threads());
-    Ok(())
-}
-
 fn main() -> std::io::Result<()> {
     let mut words = std::env::args().skip(1);
     let scenario = words.next().unwrap_or_default();
@@ -165,7 +125,6 @@ fn main() -> std::io::Result<()> {
             "zero" => zero(&a, &mut out).await,
             "socket_write" => socket_write(&a, &mut out).await,
             "file_write" => file_write(&a, &mut out).await,
-            "cached_reads" => cached_reads(&a, &mut out).await,
             _ => panic!("no scenario {}", scenario),
         }
     })?;

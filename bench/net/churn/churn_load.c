@@ -7,7 +7,7 @@
 // first, so its end keeps the port for a minute (TIME_WAIT): each connection comes from the next of 127.0.0.1 to
 // 127.0.0.250, which makes seven million ports. Exit code 1 when an echo is wrong or a connection breaks.
 #define _GNU_SOURCE
-#include "load.h"
+#include "../load.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,5 +1,4 @@
 """That the HTTP servers do the same: the same answer, and the protocol minded, before anything is measured."""
-import shutil
 import socket
 import sys
 
@@ -7,10 +6,6 @@ from servers import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: check\r\n\r\n"
 VARYING = {"date"}
-
-
-def wrk_is_there():
-    return shutil.which("wrk") is not None
 
 
 class Client:
@@ -87,6 +82,6 @@ def check_all(peers):
         with Server(peer) as server:
             answers[name] = answer_of(server.port)
         if answers[name] is None:
-            sys.exit(f"net/run: {name} does not speak HTTP as the others do")
+            sys.exit(f"http/run: {name} does not speak HTTP as the others do")
     if any(answer != answers["baton"] for answer in answers.values()):
-        sys.exit(f"net/run: the servers answer differently: {answers}")
+        sys.exit(f"http/run: the servers answer differently: {answers}")

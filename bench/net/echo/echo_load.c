@@ -7,7 +7,7 @@
 // read. The payload differs from message to message and from connection to connection. Exit code 1 when an echo is
 // wrong or a connection breaks.
 #define _GNU_SOURCE
-#include "load.h"
+#include "../load.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
