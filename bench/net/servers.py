@@ -155,7 +155,7 @@ def rows_of(case, runs):
 
 
 def print_head():
-    print(f"{'':26}{'':10}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'max us':>9}"
+    print(f"{'':28}{'':10}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'max us':>9}"
           f"{'CPU us':>8}{'busy':>6}  baton / this")
 
 
@@ -165,7 +165,7 @@ def print_case(case, runs, missing):
     ratios = ratios_of(rates)
     for name, all_runs in runs.items():
         m = {key: statistics.median(run[key] for run in all_runs) for key in FIGURES}
-        line = (f"{label:26}{HEADINGS.get(name, name):10}{m['requests_per_s']:10,.0f}{min(rates[name]):10,.0f}"
+        line = (f"{label:28}{HEADINGS.get(name, name):10}{m['requests_per_s']:10,.0f}{min(rates[name]):10,.0f}"
                 f"{max(rates[name]):10,.0f}" + "".join(f"{m[key]:9.0f}" for key in FIGURES[1:5]) +
                 f"{m['server_cpu_us']:8.2f}{m['server_busy_percent']:5.0f}%")
         if name in ratios:
@@ -174,11 +174,11 @@ def print_case(case, runs, missing):
         print(line)
         label = ""
     for name, why in missing.items():
-        print(f"{'':26}{HEADINGS[name]:10}{why}")
+        print(f"{'':28}{HEADINGS[name]:10}{why}")
     text, met = judge(case, ratios)
     if text:
         verdict = {True: "met", False: "MISSED", None: "not judged"}[met]
-        print(f"{'':26}target: {text}: {verdict}")
+        print(f"{'':28}target: {text}: {verdict}")
     sys.stdout.flush()
 
 
@@ -204,10 +204,12 @@ class Suite:
 
     def __init__(self, name, args):
         self.name, self.args = name, args
-        self.directory = args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parents[1] / "build/release/bench")
-        self.directory = self.directory.resolve()
+        given = args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parents[1] / "build/release/bench")
+        self.directory = given.resolve()
         self.report = (args.json or self.directory.parent / f"bench-results/{name}.json").resolve()
         self.report.parent.mkdir(parents=True, exist_ok=True)
+        self.built = self.directory.parent / "bench-results"  # what Go and Rust make
+        self.built.mkdir(exist_ok=True)
         self.peers = {}
 
     def add_built(self, name, program, *words):
@@ -218,12 +220,12 @@ class Suite:
 
     def add_go(self, word):
         if self.wanted("go"):
-            program, version = build_go("net", self.report.parent)
+            program, version = build_go("net", self.built)
             self.add("go", Peer([program, word, 0] if program else None, version))
 
     def add_rust(self, name, program):
         if self.wanted(name):
-            built, version = build_rust("tokio_net", (program,), ("tokio", "hyper"), self.report.parent,
+            built, version = build_rust("tokio_net", (program,), ("tokio", "hyper"), self.built,
                                         not self.args.smoke)
             if built:
                 version = next(word.split()[-1] for word in version.split(", ") if word.startswith(name))
@@ -266,5 +268,7 @@ class Suite:
         print(f"\n{sum(judged)} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average "
               f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every round in "
               f"{os.path.relpath(self.report)}")
+        if load_before > 0.5 * os.cpu_count():
+            print("other work had the CPUs, too: the CPU per request says more than the rate (bench/README.md)")
         if self.args.quick:
             print("--quick: too few and too short rounds to be quoted")
