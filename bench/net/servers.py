@@ -1,6 +1,6 @@
-"""Runs servers under load, one after another in turns, A B C D, B C D A, ..., a fresh process for each measurement;
-all on one CPU, the load generator on another. Makes a table, and keeps every figure of every round as JSON, in the form
-of in_turns.py: `rows`, and raw[peer][measurement], a dictionary for each round; `loads` says what a measurement's load is.
+"""Runs servers under load, in turns, A B C D, B C D A, ..., a fresh process for each measurement; all on one CPU, the
+load generator on another. Makes a table, and keeps every figure of every round as JSON, in the form of in_turns.py:
+`rows`, and raw[peer][measurement], a dictionary for each round; `loads` says what a measurement's load is.
 
 echo/run, http/run and churn/run say which servers, and which loads.
 """
@@ -155,8 +155,8 @@ def rows_of(case, runs):
 
 
 def print_head():
-    print(f"{'':28}{'':10}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}{'max us':>9}"
-          f"{'CPU us':>8}{'busy':>6}  baton / this")
+    print(f"{'':28}{'':10}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}"
+          f"{'max us':>9}{'CPU us':>8}{'busy':>6}  baton / this")
 
 
 def print_case(case, runs, missing):
@@ -188,14 +188,15 @@ def parse(description):
     p.add_argument("--smoke", action="store_true",
                    help="everything once, for a moment: does it run? Rust's peers only if they have been built")
     p.add_argument("--rounds", type=int, default=None)
-    p.add_argument("--peers", default=None, metavar="NAME,...", help=f"beside baton only these of {', '.join(HEADINGS)}")
+    p.add_argument("--peers", default=None, metavar="NAME,...", help=f"only these of {', '.join(HEADINGS)}")
     p.add_argument("--procs", type=int, default=1, help="of baton's server")
     p.add_argument("--server-cpu", type=int, default=None)
     p.add_argument("--load-cpu", type=int, default=None)
     p.add_argument("--bin", type=pathlib.Path, default=None,
                    help="directory of the programs (default: $BATON_BENCH_DIR, else build/release/bench)")
     p.add_argument("--json", type=pathlib.Path, default=None,
-                   help="where the results go, every round among them (default: in bench-results of the build directory)")
+                   help="where the results go, every round among them (default: in bench-results of the build "
+                   "directory)")
     return p
 
 
@@ -263,7 +264,8 @@ class Suite:
         self.report.write_text(json.dumps({
             "suite": self.name, "peers": versions, "headings": HEADINGS, "missing": missing, "pinning": cpus.said,
             "rounds": rounds, "load_average_before": load_before,
-            "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows, "raw": raw}) + "\n")
+            "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows,
+            "raw": raw}) + "\n")
         judged = [row["met"] for row in rows if row["met"] is not None]
         print(f"\n{sum(judged)} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average "
               f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every round in "
