@@ -3,11 +3,12 @@
 //
 //   echo_load PORT CONNECTIONS SIZE WARM_UP_S MEASURE_S
 //
-// Prints one JSON object: messages per second, and percentiles of the time from just before a message's
-// send to just after its last byte was read. Percentiles are exact: every latency is kept and sorted.
-// The payload differs from message to message and from connection to connection. Exit code 1 when an
-// echo is wrong or a connection breaks.
+// Prints what load.h says; a latency is the time from just before a message's send to just after its last byte was
+// read. The payload differs from message to message and from connection to connection. Exit code 1 when an echo is
+// wrong or a connection breaks.
 #define _GNU_SOURCE
+#include "../load.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -36,27 +37,7 @@ static size_t message_size;
 static char* pattern;  // a message is message_size bytes of it, from an offset on
 static char* buffer;
 
-static uint32_t* latencies;  // ns
-static size_t latency_count, latency_capacity;
-
-static void die(const char* what) {
-  perror(what);
-  exit(1);
-}
-
-static void* allocate(size_t bytes) {
-  void* const p = malloc(bytes);
-  if (p == NULL) die("malloc");
-  return p;
-}
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-// The prime keeps neighbours apart; the pattern is longer than a message by 256 bytes.
+// The prime keeps neighbours apart.
 static const char* message_of(const struct connection* c) { return pattern + (c->index * 37u + c->sequence) % 251u; }
 
 static void send_rest(struct connection* c) {
@@ -76,15 +57,6 @@ static void begin_message(struct connection* c) {
   c->sent = c->received = 0;
   c->began_ns = now_ns();
   send_rest(c);
-}
-
-static void keep(uint64_t ns) {
-  if (latency_count == latency_capacity) {
-    latency_capacity = latency_capacity != 0 ? latency_capacity * 2 : 1 << 18;
-    latencies = realloc(latencies, latency_capacity * sizeof *latencies);
-    if (latencies == NULL) die("realloc");
-  }
-  latencies[latency_count++] = ns < UINT32_MAX ? (uint32_t)ns : UINT32_MAX;
 }
 
 // Reads what there is. Edge-triggered: a read shorter than asked for, or one that completes the message
@@ -112,23 +84,10 @@ static void receive(struct connection* c, int measuring) {
       if ((size_t)n < wanted) return;
       continue;
     }
-    if (measuring) keep(now_ns() - c->began_ns);
+    count_request(measuring, now_ns() - c->began_ns);
     begin_message(c);
     return;
   }
-}
-
-static int ascending(const void* a, const void* b) {
-  const uint32_t x = *(const uint32_t*)a, y = *(const uint32_t*)b;
-  return (x > y) - (x < y);
-}
-
-// Nearest rank, in microseconds.
-static double percentile(double p) {
-  if (latency_count == 0) return 0;
-  size_t rank = (size_t)(p / 100 * (double)latency_count + 0.999999);
-  if (rank > latency_count) rank = latency_count;
-  return latencies[rank == 0 ? 0 : rank - 1] / 1e3;
 }
 
 int main(int argc, char** argv) {
@@ -143,13 +102,8 @@ int main(int argc, char** argv) {
     fprintf(stderr, "echo_load: at least one connection; 1 to %d bytes\n", size_max);
     return 2;
   }
-  pattern = allocate(message_size + 256);
+  pattern = make_pattern(message_size);
   buffer = allocate(message_size);
-  uint32_t random = 12345;
-  for (size_t i = 0; i < message_size + 256; ++i) {
-    random = random * 1664525u + 1013904223u;
-    pattern[i] = (char)(random >> 24);
-  }
 
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) die("epoll_create1");
@@ -184,16 +138,5 @@ int main(int argc, char** argv) {
     if (began == 0 && now >= begin) began = now;
     for (int i = 0; i < n; ++i) receive(events[i].data.ptr, began != 0);
   }
-  const double seconds = (double)(now_ns() - began) / 1e9;
-  if (began == 0 || latency_count == 0) {
-    fprintf(stderr, "echo_load: no echo at all\n");
-    return 1;
-  }
-  qsort(latencies, latency_count, sizeof *latencies, ascending);
-  printf(
-      "{\"messages_per_s\": %.0f, \"messages\": %zu, \"seconds\": %.3f, \"p50_us\": %.1f, \"p90_us\": %.1f, "
-      "\"p99_us\": %.1f, \"max_us\": %.1f}\n",
-      (double)latency_count / seconds, latency_count, seconds, percentile(50), percentile(90), percentile(99),
-      percentile(100));
-  return 0;
+  return report(began);
 }

@@ -1,0 +1,276 @@
+"""Runs servers under load, in turns, A B C D, B C D A, ..., a fresh process for each measurement; all on one CPU, the
+load generator on another. Makes a table, and keeps every figure of every round as JSON, in the form of in_turns.py:
+`rows`, and raw[peer][measurement], a dictionary for each round; `loads` says what a measurement's load is.
+
+echo/run, http/run and churn/run say which servers, and which loads.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from in_turns import build_go  # noqa: E402 (the path comes first)
+from rust_peers import build_rust  # noqa: E402
+
+HEADINGS = {"raw": "raw epoll", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
+
+
+class Peer:
+    """A server: its command, or None if it is not there, and then `version` says why. It prints "port N"."""
+
+    def __init__(self, command, version=""):
+        self.command, self.version = command, version
+
+
+class Cpus:
+    def __init__(self, server, load, said):
+        self.server, self.load, self.said = server, load, said
+
+
+def choose_cpus(server, load):
+    """Two different CPUs if there are two and taskset; else no pinning at all."""
+    allowed = sorted(os.sched_getaffinity(0))
+    if shutil.which("taskset") is None:
+        return Cpus(None, None, "not pinned: there is no taskset")
+    if server is None and load is None and len(allowed) < 2:
+        return Cpus(None, None, "not pinned: there is only one CPU")
+    server = allowed[0] if server is None else server
+    load = next((cpu for cpu in allowed if cpu != server), server) if load is None else load
+    return Cpus(server, load, f"all servers on CPU {server}, the load generator on CPU {load} (taskset)")
+
+
+def pinned(cpu, command):
+    return (["taskset", "-c", str(cpu)] if cpu is not None else []) + [str(word) for word in command]
+
+
+class Server:
+    """A server that runs, as a context."""
+
+    def __init__(self, peer, cpu=None):
+        self.command, self.cpu = peer.command, cpu
+
+    def __enter__(self):
+        self.process = subprocess.Popen(pinned(self.cpu, self.command), stdout=subprocess.PIPE, text=True)
+        first = self.process.stdout.readline().split()
+        if len(first) != 2 or first[0] != "port":
+            self.__exit__()
+            sys.exit(f"{self.command[0]} did not say which port")
+        self.port = int(first[1])
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def cpu_ns(self):
+        """What its threads have computed so far, in the kernel too."""
+        total = 0
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            try:
+                total += int((task / "schedstat").read_text().split()[0])
+            except OSError:  # it has ended, or this kernel does not say
+                continue
+        return total
+
+
+def run_load(load, port, cpu):
+    command = [str(word).format(port=port) for word in load]
+    done = subprocess.run(pinned(cpu, command), stdout=subprocess.PIPE, text=True, timeout=120)
+    found = re.search(r"^(?:JSON )?(\{.*\})$", done.stdout, re.M)
+    if done.returncode != 0 or found is None:
+        sys.exit(f"{' '.join(command)} failed")
+    figures = json.loads(found.group(1))
+    if figures.get("failed"):
+        sys.exit(f"{figures['failed']} requests failed: {' '.join(command)}")
+    return figures
+
+
+def measure(peer, before, load, cpus):
+    """One fresh server. Adds to the load's figures: the server's CPU per request, and how busy its CPU was."""
+    with Server(peer, cpus.server) as server:
+        if before is not None:
+            run_load(before, server.port, cpus.load)
+        cpu, clock = server.cpu_ns(), time.monotonic_ns()
+        figures = run_load(load, server.port, cpus.load)
+        cpu, clock = server.cpu_ns() - cpu, time.monotonic_ns() - clock
+        figures["server_cpu_us"] = round(cpu / 1e3 / figures["requests_in_all"], 3)
+        figures["server_busy_percent"] = round(100 * cpu / clock, 1)
+        return figures
+
+
+FIGURES = ("requests_per_s", "p50_us", "p90_us", "p99_us", "max_us", "server_cpu_us", "server_busy_percent")
+# What of these becomes a row: its name's end, unit, digits, whether more is better.
+ROWS = {"requests_per_s": ("", "/s", 0, True), "p99_us": (": p99", "us", 0, False),
+        "server_cpu_us": (": the server's CPU", "us", 2, False)}
+
+
+class Case:
+    """A load: its command, in which {port} stands for the port, and what runs once before it; `facts` for the JSON.
+    target: None, or (peer, share): so much of that peer's rate, in the median of the rounds."""
+
+    def __init__(self, name, what, load, before=None, facts=None, target=None):
+        self.name, self.what, self.load, self.before = name, what, load, before
+        self.facts, self.target = facts or {}, target
+
+
+def ratios_of(rates):
+    """{peer: [baton's rate by this peer's, round by round]}"""
+    return {name: [ours / theirs for ours, theirs in zip(rates["baton"], r)] for name, r in rates.items()
+            if name != "baton"}
+
+
+def judge(case, ratios):
+    """(The target's text, whether it is met or None)"""
+    if case.target is None:
+        return "", None
+    peer, share = case.target
+    text = f">= {share:.0%} of {HEADINGS[peer]}"
+    return text, statistics.median(ratios[peer]) >= share if peer in ratios else None
+
+
+def rows_of(case, runs):
+    rows = []
+    for metric, (end, unit, digits, more) in ROWS.items():
+        figures = {}
+        for name, all_runs in runs.items():
+            values = [run[metric] for run in all_runs]
+            figures[name] = {"p50": statistics.median(values), "least": min(values), "largest": max(values)}
+        row = {"what": case.what + end, "measurement": case.name, "metric": metric, "unit": unit, "digits": digits,
+               "better": "more" if more else "less", "figures": figures, "target": "", "met": None}
+        if metric == "requests_per_s":
+            ratios = ratios_of({name: [run[metric] for run in all_runs] for name, all_runs in runs.items()})
+            row["target"], row["met"] = judge(case, ratios)
+            row["ratios"] = {name: statistics.median(r) for name, r in ratios.items()}
+        rows.append(row)
+    return rows
+
+
+def print_head():
+    print(f"{'':28}{'':10}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}"
+          f"{'max us':>9}{'CPU us':>8}{'busy':>6}  baton / this")
+
+
+def print_case(case, runs, missing):
+    label = case.what
+    rates = {name: [run["requests_per_s"] for run in all_runs] for name, all_runs in runs.items()}
+    ratios = ratios_of(rates)
+    for name, all_runs in runs.items():
+        m = {key: statistics.median(run[key] for run in all_runs) for key in FIGURES}
+        line = (f"{label:28}{HEADINGS.get(name, name):10}{m['requests_per_s']:10,.0f}{min(rates[name]):10,.0f}"
+                f"{max(rates[name]):10,.0f}" + "".join(f"{m[key]:9.0f}" for key in FIGURES[1:5]) +
+                f"{m['server_cpu_us']:8.2f}{m['server_busy_percent']:5.0f}%")
+        if name in ratios:
+            r = ratios[name]
+            line += f"  {statistics.median(r):6.1%} ({min(r):.1%} to {max(r):.1%})"
+        print(line)
+        label = ""
+    for name, why in missing.items():
+        print(f"{'':28}{HEADINGS[name]:10}{why}")
+    text, met = judge(case, ratios)
+    if text:
+        verdict = {True: "met", False: "MISSED", None: "not judged"}[met]
+        print(f"{'':28}target: {text}: {verdict}")
+    sys.stdout.flush()
+
+
+def parse(description):
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--quick", action="store_true", help="too few and too short rounds to be quoted")
+    p.add_argument("--smoke", action="store_true",
+                   help="everything once, for a moment: does it run? Rust's peers only if they have been built")
+    p.add_argument("--rounds", type=int, default=None)
+    p.add_argument("--peers", default=None, metavar="NAME,...", help=f"only these of {', '.join(HEADINGS)}")
+    p.add_argument("--procs", type=int, default=1, help="of baton's server")
+    p.add_argument("--server-cpu", type=int, default=None)
+    p.add_argument("--load-cpu", type=int, default=None)
+    p.add_argument("--bin", type=pathlib.Path, default=None,
+                   help="directory of the programs (default: $BATON_BENCH_DIR, else build/release/bench)")
+    p.add_argument("--json", type=pathlib.Path, default=None,
+                   help="where the results go, every round among them (default: in bench-results of the build "
+                   "directory)")
+    return p
+
+
+class Suite:
+    """Where the programs are and the results go, and the peers."""
+
+    def __init__(self, name, args):
+        self.name, self.args = name, args
+        given = args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parents[1] / "build/release/bench")
+        self.directory = given.resolve()
+        self.report = (args.json or self.directory.parent / f"bench-results/{name}.json").resolve()
+        self.report.parent.mkdir(parents=True, exist_ok=True)
+        self.built = self.directory.parent / "bench-results"  # what Go and Rust make
+        self.built.mkdir(exist_ok=True)
+        self.peers = {}
+
+    def add_built(self, name, program, *words):
+        """One that CMake builds."""
+        if not os.access(self.directory / program, os.X_OK):
+            sys.exit(f"{self.name}/run: not built: {self.directory / program}")
+        self.add(name, Peer([self.directory / program, 0, *words]))
+
+    def add_go(self, word):
+        if self.wanted("go"):
+            program, version = build_go("net", self.built)
+            self.add("go", Peer([program, word, 0] if program else None, version))
+
+    def add_rust(self, name, program):
+        if self.wanted(name):
+            built, version = build_rust("tokio_net", (program,), ("tokio", "hyper"), self.built,
+                                        not self.args.smoke)
+            if built:
+                version = next(word.split()[-1] for word in version.split(", ") if word.startswith(name))
+            self.add(name, Peer([built[program], 0] if built else None, version))
+
+    def wanted(self, name):
+        return name == "baton" or self.args.peers is None or name in self.args.peers.split(",")
+
+    def add(self, name, peer):
+        if self.wanted(name):
+            self.peers[name] = peer
+
+    def present(self):
+        return {name: peer for name, peer in self.peers.items() if peer.command is not None}
+
+    def run(self, title, cases, rounds):
+        peers, rounds = self.present(), self.args.rounds or rounds
+        missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
+        versions = ", ".join(f"{HEADINGS[name]}: {peer.version}" for name, peer in self.peers.items() if peer.version)
+        cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
+        begin, load_before = time.monotonic(), os.getloadavg()[0]
+        print(f"{title}; rounds: {rounds}; {cpus.said}\n{versions}", flush=True)
+        print_head()
+        rows, raw, names = [], {name: {} for name in peers}, list(peers)
+        for case in cases:
+            runs = {name: [] for name in peers}
+            for number in range(rounds):
+                first = number % len(names)
+                for name in names[first:] + names[:first]:
+                    runs[name].append(measure(peers[name], case.before, case.load, cpus))
+            print_case(case, runs, missing)
+            rows += rows_of(case, runs)
+            for name in peers:
+                raw[name][case.name] = runs[name]
+        self.report.write_text(json.dumps({
+            "suite": self.name, "peers": versions, "headings": HEADINGS, "missing": missing, "pinning": cpus.said,
+            "rounds": rounds, "load_average_before": load_before,
+            "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows,
+            "raw": raw}) + "\n")
+        judged = [row["met"] for row in rows if row["met"] is not None]
+        print(f"\n{sum(judged)} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average "
+              f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every round in "
+              f"{os.path.relpath(self.report)}")
+        if load_before > 0.5 * os.cpu_count():
+            print("other work had the CPUs, too: the CPU per request says more than the rate (bench/README.md)")
+        if self.args.quick:
+            print("--quick: too few and too short rounds to be quoted")
