@@ -42,10 +42,11 @@ struct alignas(64) fiber : strand {
   void* context = nullptr;               // where it was left (an fcontext_t); meaningful while it does not run
   fiber* next = nullptr;                 // link of whatever queue or free list holds it
   exception_state exceptions;
-  std::uint32_t syscall_depth = 0;  // enter_syscall minus exit_syscall
-  bool in_place = false;            // stays on its thread while it waits: see thread_lock.cc
-  bool serves = false;              // is the runtime's own: see shutdown.cc
-  machine* on = nullptr;            // the M that runs it; meaningful while it runs
+  std::uint32_t syscall_depth = 0;      // enter_syscall minus exit_syscall
+  bool in_place = false;                // stays on its thread while it waits: see thread_lock.cc
+  bool serves = false;                  // is the runtime's own: see shutdown.cc
+  platform::atomic<bool> fresh{false};  // has not run yet; a hint for who does not have it
+  machine* on = nullptr;                // the M that runs it; meaningful while it runs
   fiber_entry entry = nullptr;
 
   // ---- second line: birth and end ----
@@ -66,6 +67,12 @@ struct alignas(64) fiber : strand {
   alignas(64) struct stack stack;
   void* asan_fake_stack = nullptr;
   void* tsan_fiber = nullptr;
+
+  // ---- the same line: while it heads a batch (spilled.h) ----
+  fiber* older = nullptr;
+  fiber* newer = nullptr;
+  fiber* batch_last = nullptr;
+  std::uint32_t batch_size = 0;
 };
 
 static_assert(sizeof(fiber) == 256, "1,000,000 of them should cost one page and a quarter KiB each");

@@ -7,6 +7,11 @@ namespace baton::sched {
 
 class fiber_list {
  public:
+  fiber_list() noexcept = default;
+  // Of fibers that are linked already.
+  fiber_list(fiber* first, fiber* last, std::size_t size) noexcept : head_(first), tail_(last), size_(size) {}
+  [[nodiscard]] fiber* front() const noexcept { return head_; }
+  [[nodiscard]] fiber* back() const noexcept { return tail_; }
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   void push_back(fiber* f) noexcept {

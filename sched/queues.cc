@@ -5,6 +5,8 @@
 //   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
 //                While it holds any, yielding fibers and polled ones queue behind them: otherwise
 //                those that fit the ring would go round and round before the others
+//   spilled      fibers that have not run yet, of rings that were filled with such: batches, the newest
+//                first (spilled.h)
 //   returning    fibers that came back from a syscall and found no P, and fibers that wait for one in
 //                place, on their own thread (thread_lock.cc): whose turn it is gets the picker's P
 //
@@ -12,7 +14,8 @@
 //   1. every 64th pick: the global queue first, so that local work cannot starve it;
 //   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within
 //      microseconds, and a flood of them cannot starve the others;
-//   3. runnext, then the ring;  4. a batch from the global queue.
+//   3. runnext, then the ring;  4. a batch from the spilled ones or the global queue, in turns.
+// And once in 8,192 picks the oldest spilled batch, all of it.
 // Every 16th pick takes from the ring before runnext, so that two fibers that ready each other for ever
 // do not keep the ring waiting for a whole time slice, as they do in Go. It also looks at the cycle
 // counter, and every so often then at timers and the network, so a P that is never idle serves them too.
@@ -33,6 +36,18 @@ void push_overflowing(processor* p, fiber* f) noexcept {
     the_scheduler.global.push_all(static_cast<fiber_list&&>(batch));
     return;
   }
+}
+
+void spill(processor* p) noexcept {
+  p->spawned = 0;
+  const std::uint64_t turn = p->picks();
+  if (p->queue.ring_size() < limits::spill_from || p->spilled_in == turn) return;
+  const std::uint32_t n = p->queue.fresh_ones_ahead(limits::spill_batch);
+  if (n == 0) return;
+  fiber_list batch = p->queue.take_batch(n);
+  if (batch.empty()) return;
+  p->spilled_in = turn;
+  the_scheduler.spilled.push(static_cast<fiber_list&&>(batch));
 }
 
 void push_local_all(processor* p, fiber_list&& list) noexcept {
@@ -83,6 +98,23 @@ fiber* take_global_batch(machine* m, processor* p) noexcept {
   return f != nullptr ? turn_of(m, p, f) : nullptr;
 }
 
+fiber* take_spilled(processor* p, fiber_list&& batch) noexcept {
+  fiber* const f = batch.pop_front();
+  while (fiber* const other = batch.pop_front()) push_local(p, other);
+  return f;
+}
+
+// In turns, so that neither keeps the other waiting.
+fiber* take_shared_batch(machine* m, processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  p->served_spilled = !p->served_spilled || s.global.empty();
+  if (p->served_spilled) {
+    if (fiber* const f = take_spilled(p, s.spilled.pop_newest())) return f;
+  }
+  if (!s.global.empty()) return take_global_batch(m, p);
+  return take_spilled(p, s.spilled.pop_newest());
+}
+
 // A busy P's look around: due timers, and the network when nobody has polled for a while.
 void look_around(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
@@ -113,6 +145,8 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     look_around(m, p);
     if (p->slow_picks.read() % limits::global_queue_every_slow == 0) {
       if (fiber* const f = s.global.pop()) return turn_of(m, p, f);
+      const bool oldest = p->slow_picks.read() % limits::oldest_batch_every_slow == 0;
+      if (fiber* const f = take_spilled(p, oldest ? s.spilled.pop_oldest() : s.spilled.pop_newest())) return f;
     }
     // A chain of fibers that ready each other would keep the ring waiting for its whole time slice.
     if (fiber* const f = p->queue.pop()) return f;
@@ -130,7 +164,7 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
   }
   if (fiber* const f = p->queue.pop()) return f;
   if (fiber* const f = s.returning.pop()) return turn_of(m, p, f);
-  return take_global_batch(m, p);
+  return take_shared_batch(m, p);
 }
 
 fiber* steal(processor* p) noexcept {

@@ -41,17 +41,29 @@ class run_queue {
     return true;
   }
 
-  // Takes a batch off a full ring, in order, for the global queue. May yield nothing when a thief was
+  // Takes a batch off a ring, in order, for the global queue. May yield nothing when a thief was
   // faster; then there is room.
-  [[nodiscard]] fiber_list take_batch() noexcept {
+  [[nodiscard]] fiber_list take_batch(std::uint32_t most = limits::run_queue_batch) noexcept {
     fiber_list out;
     std::uint32_t head = head_.load(mo::acquire);
-    const std::uint32_t n = std::min((tail_.load(mo::relaxed) - head) / 2, limits::run_queue_batch);
+    const std::uint32_t n = std::min((tail_.load(mo::relaxed) - head) / 2, most);
     fiber* batch[limits::run_queue_batch];
     for (std::uint32_t i = 0; i < n; ++i) batch[i] = ring_[(head + i) % slots].load(mo::relaxed);
     if (n == 0 || !head_.compare_exchange_strong(head, head + n, mo::acq_rel, mo::relaxed)) return out;
     for (std::uint32_t i = 0; i < n; ++i) out.push_back(batch[i]);
     return out;
+  }
+
+  // How many of the first `most` in a row have not run yet. What a thief takes meanwhile is looked at all the
+  // same: fibers are type-stable.
+  [[nodiscard]] std::uint32_t fresh_ones_ahead(std::uint32_t most) const noexcept {
+    const std::uint32_t head = head_.load(mo::acquire);
+    std::uint32_t n = 0;
+    while (n < most && head + n != tail_.load(mo::relaxed) &&
+           ring_[(head + n) % slots].load(mo::relaxed)->fresh.load(mo::relaxed)) {
+      ++n;
+    }
+    return n;
   }
 
   // From the ring only. Null: empty.

@@ -9,6 +9,7 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/poller.h>
 #include <baton/sched/processor.h>
+#include <baton/sched/spilled.h>
 
 #include <cstdint>
 #include <mutex>
@@ -66,7 +67,8 @@ struct scheduler {
 
   // ---- queues ----
   alignas(64) shared_queue global;
-  alignas(64) shared_queue returning;  // fibers back from a syscall without a P
+  alignas(64) shared_queue returning;   // fibers back from a syscall without a P
+  alignas(64) spilled_batches spilled;  // fibers that have not run yet
 
   // ---- the idle protocol (idle.cc) ----
   alignas(64) platform::atomic<int> idle_ps{0};
@@ -119,6 +121,7 @@ inline void push_local(processor* p, fiber* f) noexcept {  // to the tail; overf
 inline void push_next(processor* p, fiber* f) noexcept {  // goes first
   if (fiber* const before = p->queue.exchange_next(f)) push_local(p, before);
 }
+void spill(processor* p) noexcept;  // fibers that have not run yet, off a ring that is full of such
 // Whether fibers that wait their turn (they yielded, or were polled) belong at the end of the global
 // queue: when others are there already, or this ring is well filled.
 [[nodiscard]] inline bool goes_global(const processor* p) noexcept {
@@ -154,7 +157,8 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
 // Is there anything that could run on a P?
 [[nodiscard]] bool work_waits(const processor* p) noexcept;
 [[nodiscard]] inline bool shared_work_waits() noexcept {
-  return !the_scheduler.global.empty() || !the_scheduler.returning.empty();
+  const scheduler& s = the_scheduler;
+  return !s.global.empty() || !s.returning.empty() || !s.spilled.empty();
 }
 
 // The same for a batch.
@@ -217,6 +221,14 @@ inline void make_runnable(machine* m, fiber* f) noexcept {
     the_scheduler.global.push(f);
   }
   wake_for_work();
+}
+
+// The same for one that has not run yet, by an M in a section.
+inline void make_spawned_runnable(machine* m, fiber* f) noexcept {
+  if (processor* const p = m->my_p(); p != nullptr && __builtin_expect(++p->spawned >= limits::spill_batch, 0)) {
+    spill(p);
+  }
+  make_runnable(m, f);
 }
 
 // ---- machine.cc ----

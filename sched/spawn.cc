@@ -144,6 +144,7 @@ void retire(machine* m, void* arg) noexcept {
   sanitizer::finish_switch(nullptr);
   machine* const m = arrive(t);
   fiber* const f = m->my_fiber();
+  f->fresh.store(false, mo::relaxed);
   leave_runtime(m);
   f->entry(f, f->closure);
   end_fiber(f);
@@ -226,6 +227,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->syscall_depth = 0;
   f->in_place = false;
   f->serves = false;
+  f->fresh.store(true, mo::relaxed);
   f->thread_locks = 0;
   f->drop_result = nullptr;
   f->locals = nullptr;
@@ -263,7 +265,7 @@ void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
     make_runnable(nullptr, f);
     return;
   }
-  make_runnable(m, f);
+  make_spawned_runnable(m, f);
   leave_runtime(m);
 }
 
