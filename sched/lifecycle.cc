@@ -170,6 +170,7 @@ void take_settings(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   sched.config = s;
   sched.stack_size.store(s.stack_size, mo::relaxed);
+  sched.stack_class.store(stack_class_for(s.stack_size), mo::relaxed);
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
   sched.idle_thread_ends_after_ns.store(s.idle_thread_ends_after_ns, mo::relaxed);
   if (s.ignore_sigpipe) {

@@ -98,7 +98,9 @@ fiber* take_global_batch(machine* m, processor* p) noexcept {
   return f != nullptr ? turn_of(m, p, f) : nullptr;
 }
 
-fiber* take_spilled(processor* p, fiber_list&& batch) noexcept {
+__attribute__((noinline)) fiber* take_spilled(processor* p, bool oldest) noexcept {
+  scheduler& s = the_scheduler;
+  fiber_list batch = oldest ? s.spilled.pop_oldest() : s.spilled.pop_newest();
   fiber* const f = batch.pop_front();
   while (fiber* const other = batch.pop_front()) push_local(p, other);
   return f;
@@ -107,12 +109,13 @@ fiber* take_spilled(processor* p, fiber_list&& batch) noexcept {
 // In turns, so that neither keeps the other waiting.
 fiber* take_shared_batch(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
-  p->served_spilled = !p->served_spilled || s.global.empty();
-  if (p->served_spilled) {
-    if (fiber* const f = take_spilled(p, s.spilled.pop_newest())) return f;
+  if (__builtin_expect(!s.spilled.empty(), 0)) {
+    p->served_spilled = !p->served_spilled || s.global.empty();
+    if (p->served_spilled) {
+      if (fiber* const f = take_spilled(p, false)) return f;
+    }
   }
-  if (!s.global.empty()) return take_global_batch(m, p);
-  return take_spilled(p, s.spilled.pop_newest());
+  return take_global_batch(m, p);
 }
 
 // A busy P's look around: due timers, and the network when nobody has polled for a while.
@@ -145,8 +148,10 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     look_around(m, p);
     if (p->slow_picks.read() % limits::global_queue_every_slow == 0) {
       if (fiber* const f = s.global.pop()) return turn_of(m, p, f);
-      const bool oldest = p->slow_picks.read() % limits::oldest_batch_every_slow == 0;
-      if (fiber* const f = take_spilled(p, oldest ? s.spilled.pop_oldest() : s.spilled.pop_newest())) return f;
+      if (__builtin_expect(!s.spilled.empty(), 0)) {
+        const bool oldest = p->slow_picks.read() % limits::oldest_batch_every_slow == 0;
+        if (fiber* const f = take_spilled(p, oldest)) return f;
+      }
     }
     // A chain of fibers that ready each other would keep the ring waiting for its whole time slice.
     if (fiber* const f = p->queue.pop()) return f;

@@ -55,9 +55,10 @@ class shared_queue {
 
 struct scheduler {
   // ---- read often, written seldom ----
-  platform::atomic<bool> up{false};      // between a start and a shutdown: new needs are served (shutdown.cc)
-  platform::atomic<bool> has_ps{false};  // since the first start
-  platform::atomic<std::size_t> stack_size{0};
+  platform::atomic<bool> up{false};              // between a start and a shutdown: new needs are served (shutdown.cc)
+  platform::atomic<bool> has_ps{false};          // since the first start
+  platform::atomic<std::size_t> stack_size{0};   // of fibers that do not ask for another one
+  platform::atomic<std::size_t> stack_class{0};  // that of this size
   platform::atomic<int> procs{0};
   platform::atomic<int> procs_ever{0};        // the highest number that procs has had
   platform::atomic<poller*> source{nullptr};  // never null while the runtime runs

@@ -196,7 +196,9 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   scheduler& sched = the_scheduler;
   if (__builtin_expect(!sched.up.load(mo::acquire), 0)) start(settings{});  // acquire: as in is_running()
   const std::size_t wanted = a.stack_size != 0 ? a.stack_size : sched.stack_size.load(mo::relaxed);
-  const std::size_t klass = stack_class_for(std::max(wanted, 2 * (closure_size + closure_align)));
+  const std::size_t least = 2 * (closure_size + closure_align);
+  const std::size_t klass = a.stack_size == 0 && least <= wanted ? sched.stack_class.load(mo::relaxed)
+                                                                 : stack_class_for(std::max(wanted, least));
   if (klass == stack_classes) return {};
 
   fiber* f = nullptr;
