@@ -134,6 +134,7 @@ void freeze() {
     mine->baton.leave(place::syscall);
     set_this_machine(nullptr);
   }
+  leave_ended_machines();                            // else a checker of threads would call it a leak
   exiting.store(this_thread_strand(), mo::relaxed);  // for itself: others only see that they are not it
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -227,6 +228,7 @@ void start(const settings& s) noexcept {
   // A fiber has been started by somebody, and keeps it from being shut down.
   if (!is_running() && this_machine() == nullptr) {
     scheduler& sched = the_scheduler;
+    if (is_ending()) return;  // before the lock: exit() may have stopped a shutdown() that has it
     const std::lock_guard hold(sched.life);
     if (is_ending()) return;
     if (!is_running()) return sched.has_ps.load(mo::relaxed) ? start_again(s) : start_first(s);
