@@ -212,6 +212,7 @@ void start_again(const settings& s) noexcept {
     procs_follow_cpus.store(false, mo::relaxed);
     change_procs(procs_wanted(s));
   }
+  main_returned();  // what has been made since the first start is destroyed after exit() has stopped the fibers
   // seq_cst: what a thread needs that sees it is served from here on.
   the_scheduler.up.store(true, mo::seq_cst);
   start_monitor();
@@ -234,6 +235,11 @@ void start(const settings& s) noexcept {
     if (!is_running()) return sched.has_ps.load(mo::relaxed) ? start_again(s) : start_first(s);
   }
   if (s.procs > 0) set_procs(s.procs);
+}
+
+void start_for_run(const settings& s) noexcept {
+  platform::light_barrier();  // pairs with shutdown's heavy one, as in runtime_needed()
+  start(s);
 }
 
 // acquire: pairs with the end of start_first().

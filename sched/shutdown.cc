@@ -30,6 +30,7 @@
 //      on one of them may start the runtime.
 #include <baton/sched/lifecycle.h>
 
+#include <baton/sched/deadlock.h>
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
@@ -77,14 +78,17 @@ struct census {
   std::uint64_t fibers = 0;
   std::uint64_t awake = 0;  // of these, or of those that serve, not parked: they may end soon
   std::uint64_t timers = 0;
+  int runs = 0;          // threads in run(): its fiber is about to come, or has just gone
   int threads = 0;       // that wait for what it brings
   bool settled = false;  // no P was used meanwhile, so nothing went from one to the other (but see step 6)
 
   [[nodiscard]] bool nobody() const noexcept {
-    return settled && fibers == 0 && awake == 0 && timers == 0 && threads == 0;
+    return settled && fibers == 0 && awake == 0 && runs == 0 && timers == 0 && threads == 0;
   }
   // Whether to wait for somebody who may end soon.
-  [[nodiscard]] bool may_change() const noexcept { return !settled || awake > 0 || nobody(); }
+  [[nodiscard]] bool may_change() const noexcept {
+    return !settled || awake > 0 || (runs > 0 && fibers == 0) || nobody();
+  }
 };
 
 // What belongs to the fiber stays as it is while it is parked; of one that is awake only the name may be
@@ -126,6 +130,7 @@ census take_census(text* named = nullptr) noexcept {
   const int n = s.procs_ever.load(mo::acquire);
   for (int i = 0; i < n; ++i) c.timers += s.ps[i].timers.to_come();
   count_fibers(c, named);
+  c.runs = run_caller_count();
   c.threads = s.threads_served.load(mo::seq_cst);
   c.settled = idle && all_ps_idle(&after) && before == after;
   return c;
