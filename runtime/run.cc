@@ -37,12 +37,12 @@ void start_with_defaults() noexcept {
 
 namespace detail {
 
-void begin_run(const options& o) {
+run_scope::run_scope(const options& o) {
   if (sched::current_fiber() != nullptr) {
     sched::fatal("run() called from a fiber: it is for threads outside the runtime");
   }
   if (sched::exits_here()) sched::fatal("run() after exit(), which has stopped all fibers");
-  sched::start(settings_of(o));
+  sched::start_for_run(settings_of(o));
 }
 
 run_scope::~run_scope() { sched::main_returned(); }

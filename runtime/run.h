@@ -21,12 +21,10 @@ namespace baton {
 
 namespace detail {
 
-void begin_run(const options& o);
-
 // As long as run(); its end comes at each return, also by an exception.
 class run_scope {
  public:
-  run_scope() noexcept = default;
+  explicit run_scope(const options& o);
   run_scope(const run_scope&) = delete;
   run_scope& operator=(const run_scope&) = delete;
   ~run_scope();
@@ -64,8 +62,7 @@ int run(Main&& main_function, options o = {}) {
   using result = std::invoke_result_t<Main>;
   static_assert(std::is_void_v<result> || std::is_convertible_v<result, int>,
                 "the function given to run() returns void or what converts to int");
-  detail::begin_run(o);
-  const detail::run_scope scope;
+  const detail::run_scope scope(o);
   // By reference: it outlives the fiber, and need be neither copied nor moved.
   auto fiber =
       spawn({.name = "main"}, [&main_function]() -> result { return std::invoke(std::forward<Main>(main_function)); });

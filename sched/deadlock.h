@@ -22,6 +22,9 @@ class run_caller {
   run_caller* prev_ = nullptr;
 };
 
+// How many there are.
+[[nodiscard]] int run_caller_count() noexcept;
+
 enum class wakers : std::uint8_t {
   none,         // unless somebody has run since: the caller checks
   some,         // and when they come, a P is taken

@@ -65,6 +65,7 @@ processor* pop_idle_p(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.loc
   s.idle_p_list = p->next_idle;
   p->next_idle = nullptr;
   p->idle.store(false, mo::relaxed);
+  ++s.ps_taken;
   s.idle_ps.fetch_sub(1, mo::relaxed);
   return p;
 }

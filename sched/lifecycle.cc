@@ -134,6 +134,7 @@ void freeze() {
     mine->baton.leave(place::syscall);
     set_this_machine(nullptr);
   }
+  leave_ended_machines();                            // else a checker of threads would call it a leak
   exiting.store(this_thread_strand(), mo::relaxed);  // for itself: others only see that they are not it
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -212,6 +213,7 @@ void start_again(const settings& s) noexcept {
     procs_follow_cpus.store(false, mo::relaxed);
     change_procs(procs_wanted(s));
   }
+  main_returned();  // what has been made since the first start is destroyed after exit() has stopped the fibers
   // seq_cst: what a thread needs that sees it is served from here on.
   the_scheduler.up.store(true, mo::seq_cst);
   start_monitor();
@@ -228,11 +230,17 @@ void start(const settings& s) noexcept {
   // A fiber has been started by somebody, and keeps it from being shut down.
   if (!is_running() && this_machine() == nullptr) {
     scheduler& sched = the_scheduler;
+    if (is_ending()) return;  // before the lock: exit() may have stopped a shutdown() that has it
     const std::lock_guard hold(sched.life);
     if (is_ending()) return;
     if (!is_running()) return sched.has_ps.load(mo::relaxed) ? start_again(s) : start_first(s);
   }
   if (s.procs > 0) set_procs(s.procs);
+}
+
+void start_for_run(const settings& s) noexcept {
+  platform::light_barrier();  // pairs with shutdown's heavy one, as in runtime_needed()
+  start(s);
 }
 
 // acquire: pairs with the end of start_first().

@@ -27,6 +27,8 @@ struct settings {
 // Starts the runtime; does nothing when it runs already, but s.procs > 0 then sets the number of Ps. After
 // exit() it does not start again.
 void start(const settings& s) noexcept;
+// The same for who has made a run_caller: until that is gone the runtime is not shut down.
+void start_for_run(const settings& s) noexcept;
 [[nodiscard]] bool is_running() noexcept;
 // Ends all threads of the runtime; true: done, or there are none. False: somebody needs it, or the caller
 // may not; `why` is then a text of it, and nothing has changed. start() may start it again.

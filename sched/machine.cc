@@ -6,8 +6,10 @@
 // runtime section and never from a thread of the user's (whose signal mask, affinity and scheduling
 // class they would inherit).
 //
-// Ms are numbered and type-stable: a thread that ends leaves its object on a free list. It detaches itself,
-// unless end_machines() is there to join it; both are decided under the table's lock.
+// Ms are numbered and type-stable: the object of a thread that has ended goes on a free list. The thread
+// itself is joined by the next one that ends, so whoever joins the last one (join_ended_machines()) has waited
+// for all. A thread that has retired is no more than that: what thread_locals' destructors do on it, which may
+// take long and use the runtime, is done by a plain thread.
 #include <baton/sched/machine.h>
 
 #include <baton/sched/fatal.h>
@@ -23,6 +25,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <new>
 #include <utility>
 
@@ -36,10 +39,8 @@ constinit thread_local strand thread_strand __attribute__((tls_model("initial-ex
 
 platform::spin_lock table_lock;
 machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle
-machine* to_join ABSL_GUARDED_BY(table_lock) = nullptr;        // likewise
-bool joining ABSL_GUARDED_BY(table_lock) = false;
-int live ABSL_GUARDED_BY(table_lock) = 0;        // allocated and not freed
-platform::atomic<std::uint32_t> times_ended{0};  // while joining
+machine* last_ended ABSL_GUARDED_BY(table_lock) = nullptr;     // to be joined
+platform::atomic<std::uint32_t> live{0};                       // allocated and not retired; end_machines() waits for 0
 platform::atomic<machine*> table[machines_max];
 platform::atomic<std::uint32_t> table_size{0};
 
@@ -50,40 +51,46 @@ machine* allocate_machine() noexcept {
       machine* const m = free_machines;
       free_machines = m->next_idle;
       m->next_idle = nullptr;
-      ++live;
+      live.fetch_add(1, mo::relaxed);
       return m;
     }
   }
   auto* const m = new (std::nothrow) machine;  // type-stable: never freed
   if (m == nullptr) return nullptr;
   platform::lock_guard guard(table_lock);
-  ++live;
+  live.fetch_add(1, mo::relaxed);
   m->index = table_size.load(mo::relaxed);
   table[m->index].store(m, mo::release);  // pairs with machine_at()
   table_size.store(m->index + 1, mo::release);
   return m;
 }
 
-void free_machine(machine* m) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock) {
+void free_machine(machine* m) noexcept {
+  platform::lock_guard guard(table_lock);
   m->next_idle = free_machines;
   free_machines = m;
-  --live;
+}
+
+void one_less() noexcept {
+  // release: pairs with end_machines().
+  if (live.fetch_sub(1, mo::release) == 1) platform::futex_wake(&live, 1);
+}
+
+void join_machine(machine* m) noexcept {
+  if (m == nullptr) return;
+  platform::join_thread(m->thread);
+  free_machine(m);
 }
 
 // The calling thread's, which ends.
 void retire_machine(machine* m) noexcept {
+  machine* before;
   {
     platform::lock_guard guard(table_lock);
-    if (!joining) {
-      free_machine(m);
-      platform::detach_this_thread();
-      return;
-    }
-    m->next_idle = to_join;
-    to_join = m;
+    before = std::exchange(last_ended, m);
   }
-  times_ended.fetch_add(1, mo::release);
-  platform::futex_wake(&times_ended, 1);
+  one_less();
+  join_machine(before);
 }
 
 void run_machine(machine* m) noexcept {
@@ -213,8 +220,8 @@ int start_machine() noexcept {
   const int error = platform::start_thread(machine_main, m, "baton-m", &m->thread);
   if (error != 0) {
     s.threads.fetch_sub(1, mo::relaxed);
-    platform::lock_guard guard(table_lock);
     free_machine(m);
+    one_less();
     return error;
   }
   s.threads_started.fetch_add(1, mo::relaxed);
@@ -232,31 +239,30 @@ void start_first_threads() noexcept {
 }
 
 void end_machines() noexcept {
-  {
-    platform::lock_guard guard(table_lock);
-    joining = true;
-  }
   close_machines(true);
   for (;;) {
-    const std::uint32_t seen = times_ended.load(mo::acquire);  // pairs with retire_machine()
-    machine* ended;
-    {
-      platform::lock_guard guard(table_lock);
-      if (live == 0) {
-        joining = false;
-        break;
-      }
-      ended = std::exchange(to_join, nullptr);
-    }
-    if (ended == nullptr) platform::futex_wait(times_ended, seen, platform::forever_ns);
-    while (ended != nullptr) {
-      machine* const m = std::exchange(ended, ended->next_idle);
-      platform::join_thread(m->thread);
-      platform::lock_guard guard(table_lock);
-      free_machine(m);
-    }
+    const std::uint32_t n = live.load(mo::acquire);  // pairs with one_less()
+    if (n == 0) break;
+    platform::futex_wait(live, n, platform::forever_ns);
   }
   close_machines(false);
+}
+
+void join_ended_machines() noexcept {
+  static std::mutex one_joins;  // who comes second waits for the first one's, too
+  const std::lock_guard hold(one_joins);
+  machine* last;
+  {
+    platform::lock_guard guard(table_lock);
+    last = std::exchange(last_ended, nullptr);
+  }
+  join_machine(last);
+}
+
+void leave_ended_machines() noexcept {
+  platform::lock_guard guard(table_lock);
+  if (last_ended != nullptr) platform::detach_thread(last_ended->thread);
+  last_ended = nullptr;
 }
 
 bool start_wanted_threads() noexcept {

@@ -47,7 +47,7 @@ struct alignas(64) machine {
   bool doomed = false;                    // its thread ends: a fiber ended while it was locked to it
   platform::atomic<std::int32_t> tid{0};  // of the thread, once it runs
   std::uint32_t index = 0;
-  platform::thread_handle thread{};  // the monitor's; and shutdown's, when there is no monitor
+  platform::thread_handle thread{};  // the monitor's, then whoever joins it
 
   // ---- how an M that waits is given a P: a binary semaphore, and what came with it ----
   alignas(64) platform::atomic<std::uint32_t> wake_word{0};

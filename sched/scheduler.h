@@ -82,7 +82,8 @@ struct scheduler {
   processor* idle_p_list ABSL_GUARDED_BY(lock) = nullptr;
   machine* idle_m_list ABSL_GUARDED_BY(lock) = nullptr;
   int idle_m_count ABSL_GUARDED_BY(lock) = 0;
-  bool closing ABSL_GUARDED_BY(lock) = false;  // Ms end instead of going to sleep
+  std::uint64_t ps_taken ABSL_GUARDED_BY(lock) = 0;  // so many times has a P ceased to be idle
+  bool closing ABSL_GUARDED_BY(lock) = false;        // Ms end instead of going to sleep
 
   // ---- start and shutdown ----
   std::mutex life;
@@ -235,7 +236,9 @@ inline void make_spawned_runnable(machine* m, fiber* f) noexcept {
 // ---- machine.cc ----
 // The monitor's job: the first few threads, and later those that are wanted.
 void start_first_threads() noexcept;
-void end_machines() noexcept;          // shutdown's: when nobody starts any; all have been joined
+void end_machines() noexcept;          // shutdown's, when nobody starts any: afterwards all have retired
+void join_ended_machines() noexcept;   // waits until the threads of those that have retired are gone
+void leave_ended_machines() noexcept;  // at exit: nobody will
 bool start_wanted_threads() noexcept;  // false: one was needed, and cannot be had now
 void want_thread() noexcept;
 

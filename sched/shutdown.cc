@@ -21,10 +21,16 @@
 //   4. the monitor, which alone starts others
 //   5. the Ms: each ends instead of going to sleep, which is decided, as sleeping is, under the scheduler's
 //      lock (idle.cc); those that sleep are woken with nothing in their hand. A fiber that was readied
-//      meanwhile runs on one that has not ended yet, or waits in its queue for the next start.
-// All of them are joined: none is left in the process.
+//      meanwhile runs on one that has not ended yet, or waits in its queue.
+//   6. now that nothing moves, look once more: needs are looked for one after the other, and what went on
+//      from one that had not been looked at to one that had (a fiber started another and ended, a timer
+//      called for a fiber) was missed. Is there one, all goes on with new threads. Such a move mostly
+//      takes a P, which 3 would have seen: so this is rare, and 5 does not wait for fibers that run for ever.
+//   7. the threads are joined: none is left in the process. Without `life`: a destructor of a thread_local
+//      on one of them may start the runtime.
 #include <baton/sched/lifecycle.h>
 
+#include <baton/sched/deadlock.h>
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
@@ -72,13 +78,21 @@ struct census {
   std::uint64_t fibers = 0;
   std::uint64_t awake = 0;  // of these, or of those that serve, not parked: they may end soon
   std::uint64_t timers = 0;
-  int threads = 0;  // that wait for what it brings
+  int runs = 0;          // threads in run(): its fiber is about to come, or has just gone
+  int threads = 0;       // that wait for what it brings
+  bool settled = false;  // no P was used meanwhile, so nothing went from one to the other (but see step 6)
 
-  [[nodiscard]] bool nobody() const noexcept { return fibers == 0 && awake == 0 && timers == 0 && threads == 0; }
+  [[nodiscard]] bool nobody() const noexcept {
+    return settled && fibers == 0 && awake == 0 && runs == 0 && timers == 0 && threads == 0;
+  }
+  // Whether to wait for somebody who may end soon.
+  [[nodiscard]] bool may_change() const noexcept {
+    return !settled || awake > 0 || (runs > 0 && fibers == 0) || nobody();
+  }
 };
 
 // What belongs to the fiber stays as it is while it is parked; of one that is awake only the name may be
-// torn, which is the price of a message.
+// torn, which is the price of a message. (Copied here: the sanitizer looks into calls to the C library.)
 __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named) noexcept {
   const std::uint32_t n = fiber_entries();
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -91,17 +105,36 @@ __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named)
     if (f.serves) continue;
     if (++c.fibers > named_max || named == nullptr) continue;
     named->add("%s fiber %llu", c.fibers > 1 ? "," : "", static_cast<unsigned long long>(f.id));
-    if (f.name[0] != '\0') named->add(" \"%s\"", f.name);
+    char name[limits::fiber_name_max];
+    for (std::size_t k = 0; k < sizeof name; ++k) name[k] = static_cast<const volatile char&>(f.name[k]);
+    if (name[0] != '\0') named->add(" \"%s\"", name);
   }
+}
+
+// Whether nobody has a P. *taken is a number that changes whenever somebody gets one.
+bool all_ps_idle(std::uint64_t* taken) noexcept {
+  scheduler& s = the_scheduler;
+  platform::lock_guard guard(s.lock);
+  *taken = s.ps_taken;
+  for (int i = 0; i < s.procs_ever.load(mo::relaxed); ++i) {
+    if (!s.ps[i].idle.load(mo::relaxed)) return false;
+  }
+  return true;
 }
 
 census take_census(text* named = nullptr) noexcept {
   const scheduler& s = the_scheduler;
   census c;
-  count_fibers(c, named);
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;
+  const bool idle = all_ps_idle(&before);
+  // Timers first: one that calls for a fiber has readied it before it counts no more, also without a P.
   const int n = s.procs_ever.load(mo::acquire);
   for (int i = 0; i < n; ++i) c.timers += s.ps[i].timers.to_come();
+  count_fibers(c, named);
+  c.runs = run_caller_count();
   c.threads = s.threads_served.load(mo::seq_cst);
+  c.settled = idle && all_ps_idle(&after) && before == after;
   return c;
 }
 
@@ -115,10 +148,13 @@ bool close_if_nobody_needs_it() noexcept {
   return false;
 }
 
-void explain(std::span<char> why) noexcept {
-  char names[300];
-  text named(names);
-  const census c = take_census(&named);
+// After step 5.
+void go_on() noexcept {
+  the_scheduler.up.store(true, mo::seq_cst);
+  start_monitor();
+}
+
+void explain(const census& c, const char* names, std::span<char> why) noexcept {
   text out(why);
   const char* between = "";
   if (c.fibers > 0) {
@@ -139,7 +175,7 @@ void explain(std::span<char> why) noexcept {
     out.add("%s%d %s for a descriptor", between, c.threads, c.threads == 1 ? "thread waits" : "threads wait");
     between = "; ";
   }
-  if (between[0] == '\0') out.add("other threads keep starting fibers");
+  if (between[0] == '\0') out.add("fibers come and go");
 }
 
 }  // namespace
@@ -154,26 +190,38 @@ bool shut_down(std::span<char> why) noexcept {
     text(why).add("called by fiber %llu: it is for threads outside the runtime", static_cast<unsigned long long>(id));
     return false;
   }
-  const std::lock_guard hold(s.life);
-  if (!is_running()) return true;
-  if (is_ending()) {
-    text(why).add("exit() has stopped all fibers");
-    return false;
-  }
   const std::int64_t give_up = platform::now_ns() + patience_ns;
-  for (;;) {
-    const census c = take_census();
-    if (c.nobody() && close_if_nobody_needs_it()) break;
-    // Waiting helps only if somebody is awake who may end, or has just come.
-    if ((!c.nobody() && c.awake == 0) || platform::now_ns() >= give_up) {
-      explain(why);
-      return false;
+  bool ended = false;
+  while (!is_ending()) {  // before the lock: exit() may have stopped a shutdown() that has it
+    {
+      const std::lock_guard hold(s.life);
+      if (!is_running()) {
+        ended = true;
+        break;
+      }
+      char names[300];
+      text named(names);
+      const census c = take_census(&named);
+      if (c.nobody() && close_if_nobody_needs_it()) {
+        end_monitor();
+        end_machines();
+        ended = take_census().nobody();
+        if (ended) break;
+        go_on();
+      } else if (!c.may_change() || platform::now_ns() >= give_up) {
+        explain(c, names, why);
+        return false;
+      }
     }
+    // Without the lock: who waits for it may be the one we wait for.
     const timespec pause{0, pause_ns};
     ::nanosleep(&pause, nullptr);
   }
-  end_monitor();
-  end_machines();
+  if (!ended) {
+    text(why).add("exit() has stopped all fibers");
+    return false;
+  }
+  join_ended_machines();
   return true;
 }
 

@@ -53,7 +53,7 @@ int start_thread(void (*fn)(void*), void* arg, const char* name, thread_handle* 
 }
 
 void join_thread(thread_handle thread) noexcept { ::pthread_join(thread, nullptr); }
-void detach_this_thread() noexcept { ::pthread_detach(::pthread_self()); }
+void detach_thread(thread_handle thread) noexcept { ::pthread_detach(thread); }
 
 void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
 

@@ -11,13 +11,13 @@ using thread_handle = pthread_t;
 
 // Starts a thread that runs fn(arg) with all signals blocked but the synchronous ones (so that a
 // process-directed signal goes to a thread of the application, and a crash still reports). Returns 0 or
-// an errno. Somebody must join it, or it detaches itself. Never call it in a runtime section: it
+// an errno. Somebody must join it. Never call it in a runtime section: it
 // allocates and may block.
 int start_thread(void (*fn)(void*), void* arg, const char* name, thread_handle* started) noexcept;
 // Waits for its end.
 void join_thread(thread_handle thread) noexcept;
-// The calling one: nobody will join it.
-void detach_this_thread() noexcept;
+// Nobody will.
+void detach_thread(thread_handle thread) noexcept;
 
 // 1 ns of timer slack for the calling thread: short sleeps end some 50 us earlier.
 void set_precise_timers() noexcept;

@@ -8,6 +8,7 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/stats.h>
 #include <baton/runtime/this_fiber.h>
+#include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
 #include <baton/runtime/wait_group.h>
 
@@ -17,6 +18,7 @@
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/sanitizer.h>
 #include <baton/syscall/blocking.h>
+#include <baton/syscall/pinning.h>
 
 #include "runtime/parked.h"
 
@@ -296,6 +298,89 @@ TEST_F(shutdown_death_test, what_starts_after_exit_in_a_process_that_was_shut_do
         std::exit(3);
       },
       testing::ExitedWithCode(7), "one that is started now never runs");
+}
+
+// The need goes on from a timer to the runtime's own fiber and back.
+TEST_F(shutdown_death_test, a_ticker_is_never_missed) {
+  EXPECT_GOOD_CHILD([] {
+    const baton::ticker ticks(20us);
+    const auto until = std::chrono::steady_clock::now() + 2s;
+    while (std::chrono::steady_clock::now() < until) CHECK(!baton::shutdown().ok());
+    CHECK(ticks.ticks().receive().has_value());
+    CHECK(ticks.ticks().receive().has_value());
+  });
+}
+
+// There is always one, but never for long the same.
+TEST_F(shutdown_death_test, a_relay_of_fibers_is_never_missed) {
+  EXPECT_GOOD_CHILD([] {
+    static std::atomic<bool> over{false};
+    struct runner {
+      static void run() {
+        if (!over) baton::go(run);
+      }
+    };
+    baton::run([] {
+      std::vector<baton::fiber<void>> all;  // their entries are used in turn
+      for (int i = 0; i < 200; ++i) all.push_back(baton::spawn([] { baton::this_fiber::yield(); }));
+    });
+    baton::go(runner::run);
+    for (int i = 0; i < 10; ++i) CHECK(!baton::shutdown().ok());
+    over = true;
+    CHECK(baton::shutdown().ok());
+  });
+}
+
+// Its last moments are a destructor's, which may take long and use the runtime.
+struct last_will {
+  ~last_will() {
+    if (!used) return;
+    baton::go([] {});
+    ::usleep(1000);
+  }
+  bool used = false;
+};
+thread_local last_will will;
+
+TEST_F(shutdown_death_test, the_thread_of_a_locked_fiber_is_waited_for) {
+  EXPECT_GOOD_CHILD([] {
+    for (int i = 0; i < 300; ++i) {
+      baton::spawn([] {
+        baton::lock_os_thread();
+        will.used = true;
+      }).join();
+      // More than once: what the destructor starts is a fiber like others.
+      while (!baton::shutdown().ok()) {
+      }
+    }
+    CHECK(baton::shutdown().ok());
+    check_threads(1);
+  });
+}
+
+// exit() stops the threads that another thread's shutdown() waits for.
+TEST_F(shutdown_death_test, a_static_destructor_does_not_wait_for_a_shutdown_that_exit_stopped) {
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EXIT(
+        {
+          ::alarm(20);
+          std::atexit([] {
+            baton::go([] {});
+            check_refused("exit() has stopped all fibers");
+            std::_Exit(7);
+          });
+          baton::run([] {});
+          std::thread([] {
+            for (;;) {
+              static_cast<void>(baton::shutdown());
+              baton::run([] {});
+            }
+          }).detach();
+          ::usleep(3000);
+          std::exit(3);
+        },
+        testing::ExitedWithCode(7), "");
+  }
 }
 
 // Threads that start fibers, set timers, wait for descriptors, and shut down, all at once.
