@@ -74,9 +74,9 @@ int run(Main&& main_function, options o = {}) {
   }
 }
 
-// Ends every thread of the runtime; for who is to have none, such as a library about to be unloaded. The next
-// call that needs the runtime starts it anew; if that is run(), its options count. Memory that has been
-// mapped for stacks is kept for that.
+// Ends every thread of the runtime; for who is to have none for a while, or at the end. The next call that needs
+// the runtime starts it anew; if that is run(), its options count. Memory that has been mapped for stacks is
+// kept for that.
 //
 // FAILED_PRECONDITION, and nothing has happened, as long as somebody needs the runtime; the message names
 //   - fibers that have not ended. Those that run, or are about to, are given 100 ms for that; those that
@@ -84,7 +84,8 @@ int run(Main&& main_function, options o = {}) {
 //   - timers that are set, also those of contexts and deadlines
 //   - threads that wait for a descriptor
 // and from a fiber, after exit(), and in the child of a fork. OK if the runtime does not run.
-// Signals that os_signals catches meanwhile are delivered when it runs again.
+// Signals that os_signals catches meanwhile are delivered when it runs again; so reset() them first, if they
+// are to act as if it had never run.
 //
 // From any thread, several at once. It blocks the thread until the others have ended. A call that comes to
 // need the runtime meanwhile, on another thread, waits for that and starts it anew: nothing is lost.

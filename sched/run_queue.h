@@ -72,7 +72,10 @@ class run_queue {
     for (;;) {
       if (tail_.load(mo::relaxed) == head) return nullptr;
       fiber* const f = ring_[head % slots].load(mo::relaxed);
-      if (head_.compare_exchange_weak(head, head + 1, mo::acq_rel, mo::acquire)) return f;
+      if (head_.compare_exchange_weak(head, head + 1, mo::acq_rel, mo::acquire)) {
+        fetch_ahead(head);
+        return f;
+      }
     }
   }
 
@@ -131,6 +134,19 @@ class run_queue {
   [[nodiscard]] fiber* steal_next() noexcept { return take_next(); }
 
  private:
+  // Where many fibers wait, the next ones have left the caches: first the fiber's own line is fetched, some
+  // turns later the place on its stack where it was left. A thief may have taken them: no harm, a fiber stays
+  // one, and any address may be prefetched.
+  __attribute__((no_sanitize("thread"))) void fetch_ahead(std::uint32_t head) const noexcept {
+    constexpr std::uint32_t line_ahead = 5;
+    constexpr std::uint32_t stack_ahead = 2;
+    if (tail_.load(mo::relaxed) - head <= line_ahead) return;
+    const fiber* const later = ring_[(head + line_ahead) % slots].load(mo::relaxed);
+    const fiber* const soon = ring_[(head + stack_ahead) % slots].load(mo::relaxed);
+    __builtin_prefetch(&later->context);
+    __builtin_prefetch(soon->context);
+  }
+
   alignas(64) platform::atomic<std::uint32_t> head_{0};
   alignas(64) platform::atomic<std::uint32_t> tail_{0};
   // On a line of its own: thieves look at tail all the time, the owner of a ping-pong writes next all the time.
