@@ -48,7 +48,7 @@ class channel {
   explicit channel(std::size_t capacity) : core_(detail::channel_core::make(elements, capacity)) {}
 
   channel(const channel& other) noexcept : core_(other.core_) { core_->retain(); }
-  channel& operator=(const channel& other) noexcept {
+  channel& operator=(const channel& other) noexcept {  // NOLINT(bugprone-unhandled-self-assignment): it is
     detail::channel_core* const core = other.core_;
     core->retain();
     // Last: the former channel may go with this, and with it an element that `other` lies in.

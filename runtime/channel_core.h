@@ -60,7 +60,10 @@ class peekable {
  public:
   constexpr explicit peekable(T value) noexcept : value_(value) {}
   operator T() const noexcept { return value_.load(sched::platform::mo::relaxed); }
-  void operator=(T value) noexcept { value_.store(value, sched::platform::mo::relaxed); }
+  peekable& operator=(T value) noexcept {
+    value_.store(value, sched::platform::mo::relaxed);
+    return *this;
+  }
 
  private:
   sched::platform::atomic<T> value_;

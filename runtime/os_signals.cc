@@ -93,7 +93,7 @@ void handler(int signal, siginfo_t* info, void* context) {
 }
 
 struct subscription {
-  explicit subscription(channel<int> c) noexcept : to(std::move(c)) {}
+  explicit subscription(const channel<int>& c) noexcept : to(c) {}
   const channel<int> to;
   const channel<bool> changed{1};
   // Guarded by the hub's lock.

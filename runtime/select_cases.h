@@ -84,7 +84,7 @@ class send_case {
  public:
   send_case(channel_reference c, T& value, F f)
       : channel_(std::move(c)), value_(std::addressof(value)), f_(std::move(f)) {}
-  send_case(send_case&& other)
+  send_case(send_case&& other)  // NOLINT(performance-noexcept-move-constructor): as F's and T's are
       : channel_(std::move(other.channel_)),
         value_(other.value_),
         f_(std::move(other.f_)),
@@ -124,7 +124,7 @@ class send_copy_case {
  public:
   send_copy_case(channel_reference c, const T& value, F f)
       : channel_(std::move(c)), value_(std::addressof(value)), f_(std::move(f)) {}
-  send_copy_case(send_copy_case&& other)
+  send_copy_case(send_copy_case&& other)  // NOLINT(performance-noexcept-move-constructor): as F's and T's are
       : channel_(std::move(other.channel_)),
         value_(other.value_),
         f_(std::move(other.f_)),

@@ -17,7 +17,7 @@
 
 namespace baton::detail {
 
-__extension__ typedef __int128 wide_integer;
+__extension__ typedef __int128 wide_integer;  // NOLINT(modernize-use-using): a using takes no __extension__
 
 // Nanoseconds of a duration, rounded up, clamped to the range of int64.
 template <class Rep, class Period>
