@@ -36,7 +36,7 @@ func cachedReads(a arguments, out report) {
 	for segment := 0; segment < a.Number("segments", 2); segment++ {
 		var reads atomic.Int64
 		var all sync.WaitGroup
-		begin := now()
+		begin, cpu := now(), processCPU()
 		for i := 0; i < a.Number("fibers", 64); i++ {
 			all.Add(1)
 			go func(i int) {
@@ -55,6 +55,7 @@ func cachedReads(a arguments, out report) {
 		}
 		all.Wait()
 		out.Add("reads_per_s", float64(reads.Load())*1e6/float64(now()-begin))
+		out.Add("cpu_ns", float64(processCPU()-cpu)/float64(reads.Load()))
 		out.Add("threads", threadsOfProcess())
 	}
 }
