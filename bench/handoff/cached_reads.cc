@@ -9,6 +9,7 @@
 //     cpu_ns, bare_cpu_ns       CPU time of the process for each read
 //     cpu_share                 reads in as much CPU time, in percent: what other work on the machine changes less
 //     threads                   of the process at the end, without the bare ones
+//     machines                  of these, the ones that run fibers, or may
 //     rescued                   of 100 time slices, how many ended because the reader's P was taken from it: the others
 //                               ended when it looked
 #include "scenarios.h"
@@ -137,6 +138,7 @@ void cached_reads(const arguments& a, report& out) {
     out.add("cpu_ns", ours.cpu_ns);
     out.add("bare_cpu_ns", bare.cpu_ns);
     out.add("cpu_share", 100 * bare.cpu_ns / ours.cpu_ns);
+    out.add("machines", static_cast<double>(after.threads));
     const auto rescued = static_cast<double>(after.rescues - before.rescues);
     const auto ended = static_cast<double>(after.slices_ended - before.slices_ended);
     out.add("rescued", 100 * rescued / std::max(1.0, rescued + ended));
