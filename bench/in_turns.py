@@ -224,7 +224,8 @@ def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true")
     p.add_argument("--smoke", action="store_true")
-    p.add_argument("--only", default="", metavar="NAME,...", help="measurements and rows whose name contains one of these")
+    p.add_argument("--only", default="", metavar="NAME,...",
+                   help="measurements and rows whose name contains one of these")
     p.add_argument("--without", default="", metavar="NAME,...", help="no measurement whose name contains one of these")
     p.add_argument("--list", action="store_true", help="prints the names, measures nothing")
     p.add_argument("--rounds", type=int, default=None)
