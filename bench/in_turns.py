@@ -9,16 +9,15 @@ import json
 import math
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
 import time
 
-from build_tokio import build_tokio
+from go_peers import build_go
+from rust_peers import build_rust
 
 HERE = pathlib.Path(__file__).resolve().parent
-GO_SOURCES = HERE / "peers/go"
 PERCENTILES = ("p50", "p90", "p99", "max")
 PATIENCE_S = 120  # with one measurement
 
@@ -64,23 +63,6 @@ def at_least(**limits):
 
 
 # ---- running ----
-
-def build_go(package, out):
-    """(program, version) or (None, why)."""
-    go = shutil.which("go")
-    if go is None:
-        return None, "no Go here"
-    program = out / f"go_{package}"
-    environment = dict(os.environ, GOCACHE=str(out / "go-cache"), GOPATH=str(out / "go-path"), GOPROXY="off",
-                       GOTOOLCHAIN="local", GOWORK="off", GOFLAGS="", CGO_ENABLED="0")
-    done = subprocess.run([go, "build", "-o", str(program), f"./{package}"], cwd=GO_SOURCES, env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
-    if done.returncode != 0:
-        sys.stderr.write(done.stdout)
-        return None, "does not build"
-    version = subprocess.run([go, "version"], env=environment, stdout=subprocess.PIPE, text=True).stdout.split()
-    return program, version[2] if len(version) > 2 else "go"
-
 
 def measure(program, words):
     command = f"{program.name} {' '.join(words)}"
@@ -242,7 +224,8 @@ def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true")
     p.add_argument("--smoke", action="store_true")
-    p.add_argument("--only", default="", metavar="NAME,...", help="measurements and rows whose name contains one of these")
+    p.add_argument("--only", default="", metavar="NAME,...",
+                   help="measurements and rows whose name contains one of these")
     p.add_argument("--without", default="", metavar="NAME,...", help="no measurement whose name contains one of these")
     p.add_argument("--list", action="store_true", help="prints the names, measures nothing")
     p.add_argument("--rounds", type=int, default=None)
@@ -291,7 +274,7 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
         if peer == "go":
             program, version = build_go(suite, report.parent)
         elif peer == "tokio":
-            program, version = build_tokio(suite, report.parent, only_if_built=args.smoke)
+            program, version = build_rust(f"tokio_{suite}", report.parent, only_if_built=args.smoke)
         elif os.access(directory / programs[peer], os.X_OK):
             program, version = directory / programs[peer], heading
         else:

@@ -1,52 +1,100 @@
-"""Builds the peers that are written in Rust, from the crates that Debian's librust-*-dev packages install: nothing is
-downloaded. Each project in bench/peers says so in its .cargo/config.toml."""
+"""Builds the peers of peers/tokio with Debian's cargo and its packages of crates, offline.
+
+cargo writes a lock file beside the sources and reads the user's settings: so they are copied, and it has a home of its
+own. Each program has a copy with no member of the workspace but its own and what that is made of, so that a crate which
+only another one needs may be missing. The lock file names what Debian has and is made anew each time.
+"""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
-PEERS = pathlib.Path(__file__).resolve().parent / "peers"
-CRATES = pathlib.Path("/usr/share/cargo/registry")
-BUILD_S = 900  # with link-time optimisation, on a small machine
+SOURCES = pathlib.Path(__file__).resolve().parent / "peers/tokio"
+CRATES = pathlib.Path("/usr/share/cargo/registry")  # where librust-*-dev lie; .cargo/config.toml names it, too
+NAMES = {"tokio": "Tokio"}  # of crates, where they are spelt otherwise
+PATIENCE_S = 900  # with a build on a small machine
 
 
-def debian(tool):
-    """Debian's own tool, whatever else comes first in the path: it goes with Debian's crates."""
-    path = f"/usr/bin/{tool}"
-    return path if os.access(path, os.X_OK) else shutil.which(tool)
+def tool(name):
+    """Debian's, also where another one comes first in the path: its packages of crates are meant for it."""
+    debian = pathlib.Path("/usr/bin") / name
+    return str(debian) if os.access(debian, os.X_OK) else shutil.which(name)
 
 
-def versions_of(crates):
-    """"tokio 1.24.2, ...", as far as they are installed."""
-    found = {}
-    for path in CRATES.glob("*"):
-        name, _, version = path.name.rpartition("-")
-        if name in crates:
-            found[name] = version
-    return ", ".join(f"{name} {found[name]}" for name in crates if name in found)
+class Program:
+    """A member of the workspace: tokio_echo is that in echo, hyper_hello that in hyper_hello."""
+
+    def __init__(self, name, out):
+        self.name, self.member = name, name.removeprefix("tokio_")
+        manifest = (SOURCES / self.member / "Cargo.toml").read_text()
+        dependencies = manifest.partition("[dependencies]\n")[2].partition("\n[")[0]
+        self.crates = re.findall(r"^([\w-]+) = (?!.*\bpath\b)", dependencies, re.M)
+        self.members = [self.member] + re.findall(r'\bpath = "\.\./(\w+)"', dependencies)
+        self.work = out / "tokio"
+        self.copy = self.work / "sources" / self.member
+        self.lock = self.copy / "Cargo.lock"
+        self.path = self.work / "target/release" / name
+
+    def missing_crate(self):
+        return next((crate for crate in self.crates if not any(CRATES.glob(f"{crate}-[0-9]*"))), None)
+
+    def sources(self):
+        """What it is made of, relative to SOURCES."""
+        roots = [SOURCES / "Cargo.toml", SOURCES / ".cargo"] + [SOURCES / member for member in self.members]
+        paths = [path for root in roots for path in [root, *root.rglob("*")] if path.is_file()]
+        return [path.relative_to(SOURCES) for path in paths]
+
+    def is_built(self):
+        """Whether there is the program of an earlier build, and none of the sources is younger."""
+        youngest = max((SOURCES / path).stat().st_mtime for path in self.sources())
+        return os.access(self.path, os.X_OK) and self.lock.exists() and self.path.stat().st_mtime >= youngest
+
+    def copy_sources(self):
+        shutil.rmtree(self.copy, ignore_errors=True)
+        for path in self.sources():
+            (self.copy / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(SOURCES / path, self.copy / path)
+        workspace = (SOURCES / "Cargo.toml").read_text()
+        members = ", ".join(f'"{member}"' for member in self.members)
+        (self.copy / "Cargo.toml").write_text(re.sub(r"(?m)^members = .*", f"members = [{members}]", workspace))
+
+    def versions(self, rustc):
+        """Of Tokio, or what else the program is called after, and of the compiler."""
+        crate = self.name.partition("_")[0]
+        found = re.search(rf'name = "{crate}"\nversion = "([^"]+)"', self.lock.read_text())
+        compiler = subprocess.run([rustc, "--version"], stdout=subprocess.PIPE, text=True).stdout.split()
+        return (f"{NAMES.get(crate, crate)} {found[1] if found else ''} "
+                f"(rustc {compiler[1] if len(compiler) > 1 else ''})")
 
 
-def build_rust(project, programs, crates, out, compile_them=True):
-    """({program: path}, versions) or ({}, why not). compile_them: else only what has been built before counts."""
-    target = (out / "cargo" / project).resolve()
-    built = {name: target / "release" / name for name in programs}
-    versions = versions_of(crates)
-    cargo, rustc = debian("cargo"), debian("rustc")
-    if compile_them:
-        if cargo is None or rustc is None:
-            return {}, "no Rust here"
-        if len(versions.split(", ")) < len(crates):
-            return {}, "crates not installed"
-        environment = dict(os.environ, RUSTC=rustc, CARGO_TARGET_DIR=str(target), CARGO_NET_OFFLINE="true")
-        if sys.stderr.isatty() and not all(os.access(path, os.X_OK) for path in built.values()):
-            print(f"building {project} (a few minutes, once)", file=sys.stderr, flush=True)
-        done = subprocess.run([cargo, "build", "--release", "--offline", "--quiet"], cwd=PEERS / project,
+def build_rust(name, out, only_if_built=False):
+    """(program, versions) or (None, why). only_if_built: what an earlier build has left, or nothing; building takes
+    minutes."""
+    cargo, rustc = tool("cargo"), tool("rustc")
+    if cargo is None or rustc is None:
+        return None, "no Rust here"
+    program = Program(name, out.resolve())
+    missing = program.missing_crate()
+    if missing is not None:
+        return None, f"no {NAMES.get(missing, missing)} here"
+    if only_if_built:
+        return (program.path, program.versions(rustc)) if program.is_built() else (None, "not built")
+    if sys.stderr.isatty() and not program.path.exists():
+        print(f"building {name}: some minutes, once", file=sys.stderr, flush=True)
+    program.copy_sources()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("CARGO", "RUST"))}
+    environment.update(RUSTC=rustc, CARGO_HOME=str(program.work / "home"),
+                       CARGO_TARGET_DIR=str(program.work / "target"))
+    try:
+        done = subprocess.run([cargo, "build", "--release", "--offline", "--package", name], cwd=program.copy,
                               env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=BUILD_S)
-        if done.returncode != 0:
-            sys.stderr.write(done.stdout)
-            return {}, f"{project} does not build"
-    if not all(os.access(path, os.X_OK) for path in built.values()):
-        return {}, "not built"
-    return built, versions or ", ".join(f"{crate} ?" for crate in crates)
+                              timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return None, f"not built within {PATIENCE_S} s"
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout)
+        return None, "does not build"
+    os.utime(program.path)  # up to date now, also if there was nothing to do
+    return program.path, program.versions(rustc)

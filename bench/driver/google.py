@@ -23,8 +23,8 @@ def shown_name(name):
 
 
 def filter_for(program, words):
-    """A --benchmark_filter for the benchmarks that are called or shown so, with the primitives that their rows need; None
-    if there are none."""
+    """A --benchmark_filter for the benchmarks that are called or shown so, with the primitives that their rows need;
+    None if there are none."""
     done = subprocess.run([program, "--benchmark_list_tests=true"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           text=True)
     names = done.stdout.split("\n")[:-1] if done.returncode == 0 else []
@@ -64,8 +64,8 @@ def plain_row(group, name, entries, results):
     ratio = ns / bare if bare else None
     other, other_name = PEERS.get(name, ("", ""))
     peers = {other_name: statistics.median(per_op_ns(e) for e in results[other])} if other in results else {}
-    return Row(group, what, ns, "ns", peers=peers, bare=bare, bare_name=bare_name, ratio=ratio, spread=(min(values), max(values)),
-               target=target, reached=judge(ns, ratio) if judge else None)
+    return Row(group, what, ns, "ns", peers=peers, bare=bare, bare_name=bare_name, ratio=ratio,
+               spread=(min(values), max(values)), target=target, reached=judge(ns, ratio) if judge else None)
 
 
 def rows(name, report):

@@ -42,5 +42,6 @@ def rows(report):
             row.target, row.reached = f"<= {0.8 * share:g} s", r["wake_s"] <= 0.8 * share
         rows.append(row)
         if r["round"] == 1:
-            rows.append(Row("memory", f"{which}: guard {r['guard']}, {r['unguarded']} without; threads", r["threads"], ""))
+            what = f"{which}: guard {r['guard']}, {r['unguarded']} without; threads"
+            rows.append(Row("memory", what, r["threads"], ""))
     return rows

@@ -1,6 +1,6 @@
-"""The suites: bench/NAME/run and bench/GROUP/NAME/run, scripts that run programs of several runtimes in turns. Each takes
---bin DIR, --json FILE, --quick and --smoke; those of in_turns.py also --only, --without and --list. What they leave
-as JSON is theirs alone: a peer that it names is shown, whoever that is.
+"""The suites: bench/NAME/run and bench/GROUP/NAME/run, scripts that run programs of several runtimes in turns. Each
+takes --bin DIR, --json FILE, --quick and --smoke; those of in_turns.py also --only, --without and --list. What they
+leave as JSON is theirs alone: a peer that it names is shown, whoever that is.
 """
 import json
 import pathlib
@@ -12,7 +12,8 @@ from .rows import Row
 BENCH = pathlib.Path(__file__).resolve().parents[1]
 
 # Suite -> group; a suite in a folder of a group's name needs no line.
-GROUPS = {"handoff": "handoff", "parked_memory": "memory", "calls": "syscall", "echo": "net", "http": "net", "churn": "net"}
+GROUPS = {"handoff": "handoff", "parked_memory": "memory", "calls": "syscall", "echo": "net", "http": "net",
+          "churn": "net"}
 # A suite of two groups: measurements with these words in their names are of that group, the others of the other one.
 SHARED = {"concurrency": (("sched", ("yield", "spawn", "skynet", "scaling")), "sync")}
 

@@ -89,5 +89,6 @@ SYNC = {
 PEERS = {
     "mutex_uncontended<baton::mutex>/1": ("mutex_uncontended<std::mutex>/1", "std::mutex"),
     "read_lock_uncontended<baton::shared_mutex>/1": ("read_lock_uncontended<std::shared_mutex>/1", "std::shared_mutex"),
-    "write_lock_uncontended<baton::shared_mutex>/1": ("write_lock_uncontended<std::shared_mutex>/1", "std::shared_mutex"),
+    "write_lock_uncontended<baton::shared_mutex>/1": ("write_lock_uncontended<std::shared_mutex>/1",
+                                                      "std::shared_mutex"),
 }

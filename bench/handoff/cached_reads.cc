@@ -2,17 +2,24 @@
 //
 //   cached_reads file=PATH fibers=N procs=P ms=M segments=S
 //     N fibers read 4 KiB each at random places of the file, as fast as they can, with the means that the runtime has
-//     for files; for M ms. In turns with P bare threads that do the same by pread().
+//     for files; for 50 ms, which do not count, and then S times for M ms. In turns with P bare threads that do the
+//     same by pread().
 //   prints
 //     reads_per_s, bare_per_s   in thousands
 //     share                     the first by the second, in percent
+//     cpu_ns, bare_cpu_ns       CPU time of the process for each read
+//     cpu_share                 reads in as much CPU time, in percent: what other work on the machine changes less
 //     threads                   of the process at the end, without the bare ones
+//     machines                  of these, the ones that run fibers, or may
+//     rescued                   of 100 time slices, how many ended because the reader's P was taken from it: the others
+//                               ended when it looked
 #include "scenarios.h"
 
 #include <baton/baton.h>
 
 #include <fcntl.h>
 #include <unistd.h>
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <thread>
@@ -39,9 +46,25 @@ class places {
   std::size_t blocks_;
 };
 
-double thousands_per_s(std::int64_t reads, std::int64_t ns) {
-  return static_cast<double>(reads) * 1e6 / static_cast<double>(ns);
-}
+struct pace {
+  double per_ms;
+  double cpu_ns;  // for each
+};
+
+// Since the construction.
+class stopwatch {
+ public:
+  [[nodiscard]] bool passed(std::int64_t ns) const noexcept { return now_ns() - begin_ >= ns; }
+  [[nodiscard]] pace pace_of(std::int64_t reads) const noexcept {
+    const auto cpu = static_cast<double>(read_clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_begin_);
+    const auto n = static_cast<double>(reads);
+    return {n * 1e6 / static_cast<double>(now_ns() - begin_), cpu / n};
+  }
+
+ private:
+  std::int64_t cpu_begin_ = read_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+  std::int64_t begin_ = now_ns();
+};
 
 int threads_of_process() {
   std::ifstream in("/proc/self/status");
@@ -52,35 +75,35 @@ int threads_of_process() {
   return 0;
 }
 
-double bare_reads(int threads, int fd, off_t size, std::int64_t length) {
+pace bare_reads(int threads, int fd, off_t size, std::int64_t length) {
   std::atomic<std::int64_t> reads{0};
   std::vector<std::thread> all;
-  const std::int64_t begin = now_ns();
+  const stopwatch watch;
   for (int i = 0; i < threads; ++i) {
     all.emplace_back([&, i] {
       places where(static_cast<std::uint32_t>(i), size);
       char buffer[block_size];
       std::int64_t mine = 0;
-      for (; now_ns() - begin < length; ++mine) {
+      for (; !watch.passed(length); ++mine) {
         if (::pread(fd, buffer, sizeof buffer, where.next()) != block_size) die("cannot read");
       }
       reads += mine;
     });
   }
   for (std::thread& t : all) t.join();
-  return thousands_per_s(reads, now_ns() - begin);
+  return watch.pace_of(reads);
 }
 
-double fibers_read(int fibers, baton::file& file, off_t size, std::int64_t length) {
+pace fibers_read(int fibers, baton::file& file, off_t size, std::int64_t length) {
   std::atomic<std::int64_t> reads{0};
   std::vector<baton::fiber<void>> all;
-  const std::int64_t begin = now_ns();
+  const stopwatch watch;
   for (int i = 0; i < fibers; ++i) {
     all.push_back(baton::spawn([&, i] {
       places where(static_cast<std::uint32_t>(i), size);
       std::byte buffer[block_size];
       std::int64_t mine = 0;
-      for (; now_ns() - begin < length; ++mine) {
+      for (; !watch.passed(length); ++mine) {
         const auto n = file.read_at(buffer, where.next());
         if (!n.ok() || *n != block_size) die("cannot read");
       }
@@ -88,7 +111,7 @@ double fibers_read(int fibers, baton::file& file, off_t size, std::int64_t lengt
     }));
   }
   for (auto& fiber : all) fiber.join();
-  return thousands_per_s(reads, now_ns() - begin);
+  return watch.pace_of(reads);
 }
 
 }  // namespace
@@ -97,22 +120,32 @@ void cached_reads(const arguments& a, report& out) {
   const int fibers = a.number("fibers", 64);
   const int procs = a.number("procs", 2);
   const std::int64_t length = a.number("ms", 300) * ms;
-  baton::run(
-      [&] {
-        auto file = baton::file::open(a.text("file"));
-        if (!file.ok()) die("cannot open the file");
-        const off_t size = file->stat()->st_size;
-        bare_reads(procs, file->native_handle(), size, 50 * ms);
-        for (int i = 0; i < a.number("segments", 2); ++i) {
-          const double ours = fibers_read(fibers, *file, size, length);
-          out.add("threads", threads_of_process());
-          const double bare = bare_reads(procs, file->native_handle(), size, length);
-          out.add("reads_per_s", ours);
-          out.add("bare_per_s", bare);
-          out.add("share", 100 * ours / bare);
-        }
-      },
-      {.procs = procs});
+  // The bare threads are waited for by a plain thread: a fiber that joined them would block its own undeclared, and
+  // the runtime would start one more.
+  auto file = baton::file::open(a.text("file"));
+  if (!file.ok()) die("cannot open the file");
+  const off_t size = file->stat()->st_size;
+  const std::int64_t warm_up = 50 * ms;
+  bare_reads(procs, file->native_handle(), size, warm_up);
+  baton::run([&] { fibers_read(fibers, *file, size, warm_up); }, {.procs = procs});
+  for (int i = 0; i < a.number("segments", 2); ++i) {
+    const baton::runtime_stats before = baton::stats();
+    pace ours{};
+    baton::run([&] { ours = fibers_read(fibers, *file, size, length); });
+    const baton::runtime_stats after = baton::stats();
+    out.add("threads", threads_of_process());
+    const pace bare = bare_reads(procs, file->native_handle(), size, length);
+    out.add("reads_per_s", ours.per_ms);
+    out.add("bare_per_s", bare.per_ms);
+    out.add("share", 100 * ours.per_ms / bare.per_ms);
+    out.add("cpu_ns", ours.cpu_ns);
+    out.add("bare_cpu_ns", bare.cpu_ns);
+    out.add("cpu_share", 100 * bare.cpu_ns / ours.cpu_ns);
+    out.add("machines", static_cast<double>(after.threads));
+    const auto rescued = static_cast<double>(after.rescues - before.rescues);
+    const auto ended = static_cast<double>(after.slices_ended - before.slices_ended);
+    out.add("rescued", 100 * rescued / std::max(1.0, rescued + ended));
+  }
 }
 
 }  // namespace handoff

@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
       {"floor", floor},
       {"declared", declared},
       {"undeclared", undeclared},
+      {"hog", hog},
       {"crowd", crowd},
       {"crowd_of_threads", crowd_of_threads},
       {"cached_reads", cached_reads},

@@ -129,13 +129,6 @@ class slow_name_server {
   sockaddr_in address_{};
 };
 
-void compute_until(std::int64_t end) {
-  volatile std::uint64_t sum = 0;
-  while (now_ns() < end) {
-    for (std::uint64_t i = 0; i < 1'000; ++i) sum = sum + i;
-  }
-}
-
 class occupation {
  public:
   explicit occupation(const arguments& a) : kind_(a.text("kind", "nanosleep")), milliseconds_(a.number("ms", 100)) {
@@ -173,6 +166,13 @@ class occupation {
 };
 
 }  // namespace
+
+void compute_until(std::int64_t end) noexcept {
+  volatile std::uint64_t sum = 0;
+  while (now_ns() < end) {
+    for (std::uint64_t i = 0; i < 1'000; ++i) sum = sum + i;
+  }
+}
 
 void undeclared(const arguments& a, report& out) {
   const occupation occupy(a);

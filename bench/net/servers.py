@@ -17,7 +17,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from in_turns import build_go  # noqa: E402 (the path comes first)
+from go_peers import build_go  # noqa: E402 (the path comes first)
 from rust_peers import build_rust  # noqa: E402
 
 HEADINGS = {"raw": "raw epoll", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
@@ -226,11 +226,8 @@ class Suite:
 
     def add_rust(self, name, program):
         if self.wanted(name):
-            built, version = build_rust("tokio_net", (program,), ("tokio", "hyper"), self.built,
-                                        not self.args.smoke)
-            if built:
-                version = next(word.split()[-1] for word in version.split(", ") if word.startswith(name))
-            self.add(name, Peer([built[program], 0] if built else None, version))
+            path, version = build_rust(program, self.built, only_if_built=self.args.smoke)
+            self.add(name, Peer([path, 0] if path else None, version))
 
     def wanted(self, name):
         return name == "baton" or self.args.peers is None or name in self.args.peers.split(",")
@@ -245,7 +242,8 @@ class Suite:
     def run(self, title, cases, rounds):
         peers, rounds = self.present(), self.args.rounds or rounds
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
-        versions = ", ".join(f"{HEADINGS[name]}: {peer.version}" for name, peer in self.peers.items() if peer.version)
+        versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
+                             for name, peer in self.peers.items() if peer.version)
         cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
         begin, load_before = time.monotonic(), os.getloadavg()[0]
         print(f"{title}; rounds: {rounds}; {cpus.said}\n{versions}", flush=True)

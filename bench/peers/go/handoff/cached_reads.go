@@ -33,10 +33,15 @@ func cachedReads(a arguments, out report) {
 		die(err.Error())
 	}
 	blocks := uint32(stat.Size() / blockSize)
-	for segment := 0; segment < a.Number("segments", 2); segment++ {
+	warmUp := 50 * ms
+	for segment := -1; segment < a.Number("segments", 2); segment++ {
+		length := length
+		if segment < 0 {
+			length = warmUp
+		}
 		var reads atomic.Int64
 		var all sync.WaitGroup
-		begin := now()
+		begin, cpu := now(), processCPU()
 		for i := 0; i < a.Number("fibers", 64); i++ {
 			all.Add(1)
 			go func(i int) {
@@ -54,7 +59,11 @@ func cachedReads(a arguments, out report) {
 			}(i)
 		}
 		all.Wait()
+		if segment < 0 {
+			continue
+		}
 		out.Add("reads_per_s", float64(reads.Load())*1e6/float64(now()-begin))
+		out.Add("cpu_ns", float64(processCPU()-cpu)/float64(reads.Load()))
 		out.Add("threads", threadsOfProcess())
 	}
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use scenario::{die, run_as_task, Arguments, Clock, Report, MS};
 use tokio::task::spawn_blocking;
 
-use crate::runtime;
+use crate::{process_cpu, runtime};
 
 const BLOCK: usize = 4_096;
+const WARM_UP: i64 = 50 * MS;
 
 fn threads_of_process() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -45,20 +46,27 @@ pub fn cached_reads(a: &Arguments, out: &mut Report) {
     let values = run_as_task(&runtime(a.number("procs", 2)), async move {
         let clock = Clock::start();
         let mut values = Vec::new();
-        for _ in 0..segments {
-            let begin = clock.now();
+        for segment in -1..segments {
+            let length = if segment < 0 { WARM_UP } else { length };
+            let (begin, cpu_begin) = (clock.now(), process_cpu());
             let task = |i| tokio::spawn(read(file.clone(), clock, begin, length, i as u32));
             let all: Vec<_> = (0..fibers).map(task).collect();
             let mut reads = 0;
             for task in all {
                 reads += task.await.unwrap();
             }
-            values.push((reads as f64 * 1e6 / (clock.now() - begin) as f64, threads_of_process()));
+            let rate = reads as f64 * 1e6 / (clock.now() - begin) as f64;
+            let cpu = (process_cpu() - cpu_begin) as f64 / reads as f64;
+            if segment < 0 {
+                continue;
+            }
+            values.push((rate, cpu, threads_of_process()));
         }
         values
     });
-    for (rate, threads) in values {
+    for (rate, cpu, threads) in values {
         out.add("reads_per_s", rate);
+        out.add("cpu_ns", cpu);
         out.add("threads", threads);
     }
 }

@@ -7,6 +7,7 @@
 mod cached_reads;
 mod crowd;
 mod declared;
+mod hog;
 mod undeclared;
 mod yielders;
 
@@ -51,6 +52,7 @@ fn main() {
     scenario::run(&[
         ("declared", declared::declared),
         ("undeclared", undeclared::undeclared),
+        ("hog", hog::hog),
         ("crowd", crowd::crowd),
         ("blockers", crowd::blockers),
         ("cached_reads", cached_reads::cached_reads),

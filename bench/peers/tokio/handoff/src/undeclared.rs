@@ -43,7 +43,7 @@ impl Lock {
     }
 }
 
-fn compute_until(clock: Clock, end: i64) {
+pub fn compute_until(clock: Clock, end: i64) {
     let mut sum = 0_u64;
     while clock.now() < end {
         for i in 0..1_000 {
