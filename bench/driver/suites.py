@@ -76,13 +76,13 @@ def in_turns_rows(name, report, parent):
         ours = r["figures"].get("baton")
         if ours is None:
             continue
-        percentile = r["target"].split()[0] if r["target"] else r.get("percentile", "p50")  # the one that counts first
+        percentile = (r["target"].split() or [""])[0]  # the one that counts first
         if percentile not in ours:
-            percentile = "p50"
+            percentile = r.get("percentile", "p50")
         figures = {peer: f[percentile] for peer, f in r["figures"].items() if f is not None and peer != "baton"}
         bare = [peer for peer in figures if peer in BARE]
         more = r.get("better") == "more" or ">=" in r["target"] or (r["unit"].endswith("/s") and len(r["unit"]) > 2)
-        what = f"{r['what']}: {percentile}" if percentile != "p50" else r["what"]
+        what = r["what"] if percentile == "p50" or percentile in r["what"] else f"{r['what']}: {percentile}"
         rows.append(Row(group_of(name, r["measurement"], parent), what, ours[percentile], r["unit"],
                         peers={heading(p, report): f for p, f in figures.items() if p not in BARE},
                         bare=figures[bare[0]] if bare else None, bare_name=heading(bare[0], report) if bare else "",

@@ -52,7 +52,7 @@ def draw(found, out, here):
             elif group == "net" and any(r.group == "net" for r in part):
                 drawn.append(pictures.throughput(name, report))
     bench = memory.results(out / "memory_bench.json") if "memory_bench" in found else []
-    suite = next((report for name, (_, report) in found.items() if name == "memory"), {})
+    suite = next((report for name, (_, report) in found.items() if name == "parked_memory"), {})
     drawn.append(pictures.memory(suite, bench))
     return [p for p in drawn if p]
 

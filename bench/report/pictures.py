@@ -245,9 +245,11 @@ def memory(report, bench):
     curves = {}
     for row in report.get("rows", ()):
         if per_fiber(row) and count(row):
+            other_stacks = ", stacks of 64 KiB" if row["measurement"].endswith("-small") else ""
             for peer, figures in row["figures"].items():
                 if figures is not None:
-                    curves.setdefault(name_of(peer, report), {})[count(row)] = figures["p50"] * BYTES[row["unit"]]
+                    name = name_of(peer, report) + other_stacks
+                    curves.setdefault(name, {})[count(row)] = figures["p50"] * BYTES[row["unit"]]
     if not curves.get("baton"):
         for r in bench:
             if not r.get("floor") and r["round"] == 1 and r["stack"] == 64 * 1024:
@@ -259,8 +261,9 @@ def memory(report, bench):
     commands = "".join(block(f"d{i}", [f"{x} {y:.6g}" for x, y in sorted(curves[n].items())]) for i, n in enumerate(names))
     values = [y for c in curves.values() for y in c.values()]
     low, high = min(values + [4096]) / 1.4, max(values + [8192]) * 1.4
-    tics = [(v, t) for v, t in ((512, "512 B"), (1024, "1 KiB"), (2048, "2 KiB"), (4096, "4 KiB: a page"), (8192, "8 KiB"),
-                                (16384, "16 KiB"), (32768, "32 KiB"), (65536, "64 KiB"), (131072, "128 KiB"))
+    tics = [(v, t) for v, t in ((128, "128 B"), (256, "256 B"), (512, "512 B"), (1024, "1 KiB"), (2048, "2 KiB"),
+                                (4096, "4 KiB: a page"), (8192, "8 KiB"), (16384, "16 KiB"), (32768, "32 KiB"),
+                                (65536, "64 KiB"), (131072, "128 KiB"))
             if low <= v <= high]
     commands += (f"set title {quoted(title)}\nset logscale xy\nset xrange [70:1.4e6]\nset yrange [{low:.5g}:{high:.5g}]\n"
                  f"set xtics ({tics_at((t, v) for v, t in SHORT.items())})\n"
