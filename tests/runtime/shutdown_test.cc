@@ -386,7 +386,7 @@ TEST_F(shutdown_death_test, a_static_destructor_does_not_wait_for_a_shutdown_tha
 // Threads that start fibers, set timers, wait for descriptors, and shut down, all at once.
 TEST_F(shutdown_death_test, nothing_is_lost_between_others) {
   EXPECT_GOOD_CHILD([] {
-    constexpr int rounds = BATON_TSAN ? 300 : 1500;
+    constexpr int rounds = BATON_TSAN ? 100 : 1500;
     std::atomic<bool> over{false};
     std::atomic<int> done{0};
     std::vector<std::thread> users;
