@@ -39,9 +39,9 @@ class run_scope {
 // void), or throws what it throws. The calling thread does nothing but wait; it runs no fibers.
 //
 // The runtime is process-wide: it starts with the first call that needs it (this one, go, spawn) and
-// is not destroyed before the process ends (but see shutdown()). Other fibers go on after run() has returned. run() can
-// be called again, also by several threads at once. The options count for the call that starts the runtime; of later
-// ones only `procs`, if it is not 0.
+// is not destroyed before the process ends (but see shutdown()). Other fibers go on after run() has
+// returned. run() can be called again, also by several threads at once. The options count for the call
+// that starts the runtime; of later ones only `procs`, if it is not 0.
 //
 // exit(), or returning from ::main, stops every fiber at its next call into the runtime. That comes before
 // the destructors of statics that were there when run() last returned or, if it never did, when the runtime

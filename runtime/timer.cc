@@ -50,27 +50,21 @@ channel<timer::time_point> timer::fired() const {
 
 bool timer::stop() noexcept {
   if (detail::timer_state* const s = state_.load(platform::mo::acquire)) return s->stop();
-  detail::timer_state* s = nullptr;
-  std::int64_t when_ns = stopped;
   {
     const platform::lock_guard hold(lock_);
-    s = state_.load(platform::mo::relaxed);
-    if (s == nullptr) when_ns = std::exchange(when_ns_, stopped);
+    if (state_.load(platform::mo::relaxed) == nullptr) return std::exchange(when_ns_, stopped) != stopped;
   }
-  return s != nullptr ? s->stop() : when_ns != stopped;
+  return state_.load(platform::mo::acquire)->stop();  // made meanwhile
 }
 
 bool timer::reset_ns(std::int64_t ns) {
   const std::int64_t when_ns = detail::deadline_after_ns(ns);
-  detail::timer_state* s = state_.load(platform::mo::acquire);
-  if (s != nullptr) return s->reset(when_ns, ns <= 0);
-  std::int64_t before_ns = stopped;
+  if (detail::timer_state* const s = state_.load(platform::mo::acquire)) return s->reset(when_ns, ns <= 0);
   {
     const platform::lock_guard hold(lock_);
-    s = state_.load(platform::mo::relaxed);
-    if (s == nullptr) before_ns = std::exchange(when_ns_, when_ns);
+    if (state_.load(platform::mo::relaxed) == nullptr) return std::exchange(when_ns_, when_ns) != stopped;
   }
-  return s != nullptr ? s->reset(when_ns, ns <= 0) : before_ns != stopped;
+  return state_.load(platform::mo::acquire)->reset(when_ns, ns <= 0);  // made meanwhile
 }
 
 void timer::detach() noexcept {

@@ -23,23 +23,23 @@ inline constexpr std::uint32_t run_queue_slots = 2048;
 // fiber's stack.
 inline constexpr std::uint32_t run_queue_batch = 128;
 
-// A run queue of at least so many fibers, none of which has run yet, gives a batch of them to the shared ones
-// (spilled.h), looked at once in a batch's worth of spawns. Enough for thieves; and so few that their data, and
-// those of the fibers that spawned them, stay in the caches and the TLB: with 256, 128 skynet takes twice as
-// long and three times the memory.
+// A run queue of at least so many fibers gives those at its head that have not run yet to the shared batches
+// (spilled.h), a batch at the most: looked at once in a batch's worth of spawns, and once a turn. Enough for
+// thieves; and so few that their data, and those of the fibers that spawned them, stay in the caches and the
+// TLB: with 256 and 128 skynet takes twice as long.
 inline constexpr std::uint32_t spill_from = 64;
 inline constexpr std::uint32_t spill_batch = 32;
 
 // Every so-many-th pick is a slow one, which reads the cycle counter (about 9 ns) and looks around.
 inline constexpr std::uint32_t clock_every = 16;
 
-// On every so-many-th slow pick the global queue goes first, so that local work that breeds more local
-// work cannot starve it: every 64th pick (Go: every 61st).
-inline constexpr std::uint32_t global_queue_every_slow = 4;
+// On every so-many-th slow pick the global queue or a spilled batch goes first, so that local work that breeds
+// more local work cannot starve them: every 64th pick (Go: every 61st).
+inline constexpr std::uint32_t shared_every_slow = 4;
 
-// On every so-many-th slow pick it is the oldest batch's turn, so that what is newer cannot starve it: one
-// fiber in 256 picks.
-inline constexpr std::uint32_t oldest_batch_every_slow = 256 * spill_batch / clock_every;
+// Of the batches that go first, every so-many-th is the oldest, so that what is newer cannot starve it: a batch
+// in 8,192 picks, one fiber in 256.
+inline constexpr std::uint32_t oldest_batch_every = 128;
 
 // Bytes of a fiber's name that are kept, with the terminating NUL: what fits its slab entry.
 inline constexpr std::size_t fiber_name_max = 24;

@@ -23,10 +23,11 @@ struct alignas(64) processor {
   // - countdown. `chained` counts those that took runnext: while picks - chained stands still, one fiber,
   // or one chain of them, has had this P, and the monitor notices.
   alignas(64) platform::atomic<std::uint32_t> countdown{1};
-  bool served_returning = false;  // the last pick took one from the `returning` queue
-  bool served_spilled = false;    // the last batch was not the global queue's
-  std::uint32_t spawned = 0;      // fibers, since the ring was looked at for what it should spill
-  std::uint64_t spilled_in = 0;   // the turn, by the number of picks
+  bool served_returning = false;    // the last pick took one from the `returning` queue
+  bool served_spilled = false;      // of the shared ones, the last turn was not the global queue's
+  std::uint32_t batches_first = 0;  // so many spilled batches went before the ring
+  std::uint32_t spawned = 0;        // fibers, since the ring was looked at for what it should spill
+  std::uint64_t spilled_in = 0;     // the turn, by the number of picks
   counter slow_picks, chained;
   std::uint64_t next_look_ticks = 0;  // when to look at timers and the network next
   std::uint64_t random = 0;           // xorshift state of the stealing order

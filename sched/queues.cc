@@ -5,17 +5,16 @@
 //   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
 //                While it holds any, yielding fibers and polled ones queue behind them: otherwise
 //                those that fit the ring would go round and round before the others
-//   spilled      fibers that have not run yet, of rings that were filled with such: batches, the newest
-//                first (spilled.h)
+//   spilled      fibers that have not run yet, off the heads of rings: batches, the newest first (spilled.h)
 //   returning    fibers that came back from a syscall and found no P, and fibers that wait for one in
 //                place, on their own thread (thread_lock.cc): whose turn it is gets the picker's P
 //
 // The order of a pick:
-//   1. every 64th pick: the global queue first, so that local work cannot starve it;
+//   1. every 64th pick: the global queue or a spilled batch first, in turns, so that local work cannot starve
+//      them; every 128th such batch is the oldest;
 //   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within
 //      microseconds, and a flood of them cannot starve the others;
-//   3. runnext, then the ring;  4. a batch from the spilled ones or the global queue, in turns.
-// And once in 8,192 picks the oldest spilled batch, all of it.
+//   3. runnext, then the ring;  4. a spilled batch or one from the global queue, in turns.
 // Every 16th pick takes from the ring before runnext, so that two fibers that ready each other for ever
 // do not keep the ring waiting for a whole time slice, as they do in Go. It also looks at the cycle
 // counter, and every so often then at timers and the network, so a P that is never idle serves them too.
@@ -106,16 +105,12 @@ __attribute__((noinline)) fiber* take_spilled(processor* p, bool oldest) noexcep
   return f;
 }
 
-// In turns, so that neither keeps the other waiting.
-fiber* take_shared_batch(machine* m, processor* p) noexcept {
-  scheduler& s = the_scheduler;
-  if (__builtin_expect(!s.spilled.empty(), 0)) {
-    p->served_spilled = !p->served_spilled || s.global.empty();
-    if (p->served_spilled) {
-      if (fiber* const f = take_spilled(p, false)) return f;
-    }
-  }
-  return take_global_batch(m, p);
+// Whether it is their turn: neither they nor the global queue keep the other waiting.
+bool spilled_are_next(processor* p) noexcept {
+  const scheduler& s = the_scheduler;
+  if (__builtin_expect(s.spilled.empty(), 1)) return false;
+  p->served_spilled = !p->served_spilled || s.global.empty();
+  return p->served_spilled;
 }
 
 // A busy P's look around: due timers, and the network when nobody has polled for a while.
@@ -146,12 +141,11 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     p->countdown.store(limits::clock_every, mo::relaxed);
     p->slow_picks.add();
     look_around(m, p);
-    if (p->slow_picks.read() % limits::global_queue_every_slow == 0) {
-      if (fiber* const f = s.global.pop()) return turn_of(m, p, f);
-      if (__builtin_expect(!s.spilled.empty(), 0)) {
-        const bool oldest = p->slow_picks.read() % limits::oldest_batch_every_slow == 0;
-        if (fiber* const f = take_spilled(p, oldest)) return f;
+    if (p->slow_picks.read() % limits::shared_every_slow == 0) {
+      if (spilled_are_next(p)) {
+        if (fiber* const f = take_spilled(p, ++p->batches_first % limits::oldest_batch_every == 0)) return f;
       }
+      if (fiber* const f = s.global.pop()) return turn_of(m, p, f);
     }
     // A chain of fibers that ready each other would keep the ring waiting for its whole time slice.
     if (fiber* const f = p->queue.pop()) return f;
@@ -169,7 +163,10 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
   }
   if (fiber* const f = p->queue.pop()) return f;
   if (fiber* const f = s.returning.pop()) return turn_of(m, p, f);
-  return take_shared_batch(m, p);
+  if (spilled_are_next(p)) {
+    if (fiber* const f = take_spilled(p, false)) return f;
+  }
+  return take_global_batch(m, p);
 }
 
 fiber* steal(processor* p) noexcept {

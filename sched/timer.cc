@@ -35,12 +35,9 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
           platform::full_fence();  // timer, then look; pairs with those between the idle P and its heap
           if (the_scheduler.ps[0].idle.load(mo::relaxed)) break_poll_before(when_ns);
         }
-        if (section.m() != nullptr) return handle;
+        if (section.m() == nullptr) runtime_needed();  // a plain thread: it is in no section
+        return handle;
       }
-    }
-    if (handle) {
-      runtime_needed();
-      return handle;
     }
     heap->grow();  // outside the section: it allocates
   }
