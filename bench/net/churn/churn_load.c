@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { size_max = 64 * 1024, events_max = 512, sources = 250 };
+enum { sources = 250 };
 
 struct connection {
   int fd;
@@ -33,11 +33,6 @@ struct connection {
   uint64_t began_ns;
 };
 
-static size_t message_size;
-static char* pattern;
-static char* buffer;
-static int epoll;
-static struct sockaddr_in server;
 static uint32_t connections_begun;
 
 static const char* message_of(const struct connection* c) { return pattern + c->sequence % 251u; }
@@ -73,15 +68,7 @@ static int advance(struct connection* c, unsigned events) {
     if ((events & EPOLLOUT) == 0) return 0;
     c->connected = 1;
   }
-  while (c->sent < message_size) {
-    const ssize_t n = send(c->fd, message_of(c) + c->sent, message_size - c->sent, MSG_NOSIGNAL);
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN) break;
-      die("send");
-    }
-    c->sent += (size_t)n;
-  }
+  send_rest(c->fd, message_of(c), &c->sent);
   while ((events & EPOLLIN) != 0 && c->received < message_size) {
     const ssize_t n = recv(c->fd, buffer, message_size - c->received, 0);
     if (n < 0) {
@@ -98,45 +85,18 @@ static int advance(struct connection* c, unsigned events) {
   return c->received == message_size;
 }
 
-int main(int argc, char** argv) {
-  if (argc != 6) {
-    fprintf(stderr, "churn_load PORT IN_FLIGHT SIZE WARM_UP_S MEASURE_S\n");
-    return 2;
-  }
-  const int in_flight = atoi(argv[2]);
-  message_size = (size_t)atol(argv[3]);
-  const double warm_up_s = atof(argv[4]), measure_s = atof(argv[5]);
-  if (in_flight < 1 || message_size < 1 || message_size > size_max) {
-    fprintf(stderr, "churn_load: at least one in flight; 1 to %d bytes\n", size_max);
-    return 2;
-  }
-  pattern = make_pattern(message_size);
-  buffer = allocate(message_size);
-  server = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  server.sin_port = htons((unsigned short)atoi(argv[1]));
+static void step(void* registered, unsigned events, int measuring) {
+  struct connection* const c = registered;
+  if (!advance(c, events)) return;
+  close(c->fd);
+  count_request(measuring, now_ns() - c->began_ns);
+  open_connection(c);
+}
 
-  epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (epoll < 0) die("epoll_create1");
+int main(int argc, char** argv) {
+  const int in_flight = prepare(argc, argv, 64 * 1024);
   struct connection* all = calloc((size_t)in_flight, sizeof *all);
   if (all == NULL) die("calloc");
   for (int i = 0; i < in_flight; ++i) open_connection(&all[i]);
-
-  const uint64_t begin = now_ns() + (uint64_t)(warm_up_s * 1e9);
-  const uint64_t end = begin + (uint64_t)(measure_s * 1e9);
-  uint64_t began = 0, now = now_ns();
-  static struct epoll_event events[events_max];
-  while (now < end) {
-    const int n = epoll_wait(epoll, events, events_max, 100);
-    if (n < 0 && errno != EINTR) die("epoll_wait");
-    now = now_ns();
-    if (began == 0 && now >= begin) began = now;
-    for (int i = 0; i < n; ++i) {
-      struct connection* const c = events[i].data.ptr;
-      if (!advance(c, events[i].events)) continue;
-      close(c->fd);
-      count_request(began != 0, now_ns() - c->began_ns);
-      open_connection(c);
-    }
-  }
-  return report(began);
+  return drive(step);
 }

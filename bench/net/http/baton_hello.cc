@@ -4,16 +4,11 @@
 //   baton_hello [port] [procs]     prints "port N"; port 0 or none: the kernel chooses one
 #include "http_request.h"
 
-#include <baton/netpoll/tcp_listener.h>
-#include <baton/netpoll/tcp_stream.h>
-#include <baton/runtime/fiber.h>
-#include <baton/runtime/run.h>
+#include "../server.h"
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string>
@@ -101,28 +96,8 @@ class connection {
   std::array<char, 8 * 1024> buffer_;
 };
 
-int listen(const std::string& port) {
-  auto listener = baton::net::tcp_listener::bind("127.0.0.1:" + port);
-  if (!listener.ok()) {
-    std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
-    return 1;
-  }
-  std::printf("port %d\n", listener->local_address().port());
-  std::fflush(stdout);
-  for (;;) {
-    auto peer = listener->accept();
-    if (!peer.ok()) {
-      std::fprintf(stderr, "%s\n", peer.status().ToString().c_str());
-      return 1;
-    }
-    baton::go([p = std::move(*peer)]() mutable { connection(std::move(p)).run(); });
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string port = argc > 1 ? argv[1] : "0";
-  const int procs = argc > 2 ? std::atoi(argv[2]) : 1;
-  return baton::run([&] { return listen(port); }, {.procs = procs});
+  return bench::serve_clients(argc, argv, [](baton::net::tcp_stream peer) { connection(std::move(peer)).run(); });
 }
