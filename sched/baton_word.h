@@ -49,9 +49,10 @@ class baton_word {
   enum notice_bit : std::uint32_t {
     asked = 1,       // a revoker wants the P
     no_p = 2,        // this M has none
-    slice_over = 4,  // the time slice is used up
-    dead = 8,        // this is the child of a fork: nothing of the runtime works
-    frozen = 16,     // the process is ending: stop here
+    slice_over = 4,  // the time slice is used up: give way at the next call that may switch
+    overdue = 8,     // and has been for long: give the P away at the next call of any kind
+    dead = 16,       // this is the child of a fork: nothing of the runtime works
+    frozen = 32,     // the process is ending: stop here
   };
 
   // ---- the M that owns this object ----
@@ -89,9 +90,12 @@ class baton_word {
   void give_away() noexcept { notice_.fetch_or(no_p, mo::acq_rel); }
   // Inside a section, after having got a P.
   void regain() noexcept { notice_.fetch_and(~std::uint32_t{no_p | asked}, mo::acq_rel); }
-  void clear(notice_bit b) noexcept { notice_.fetch_and(~std::uint32_t{b}, mo::relaxed); }
+  // A new slice begins.
+  void clear_slice() noexcept { notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed); }
 
   [[nodiscard]] std::uint32_t notice() const noexcept { return notice_.load(mo::acquire); }
+  [[nodiscard]] bool has_no_p() const noexcept { return (notice_.load(mo::relaxed) & no_p) != 0; }
+  [[nodiscard]] bool slice_is_over() const noexcept { return (notice_.load(mo::relaxed) & slice_over) != 0; }
 
   // ---- anybody ----
 

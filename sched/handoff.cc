@@ -17,9 +17,11 @@
 //      (not before: another M could run it while it is still on its stack); then the M sleeps. Busy Ps
 //      look at `returning` at every second pick, so the fiber runs again within microseconds.
 //      A pinned call's fiber, or one that is locked to its thread, queues there without leaving.
+//   4. the time slice is used up: the fiber gives way, as at any call that may switch.
 #include <baton/sched/handoff.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
@@ -87,8 +89,8 @@ inline bool outermost(machine* m) noexcept {
   return true;
 }
 
-// The P is gone, or was asked for, or the call was timed.
-__attribute__((noinline)) void end_slow(machine* m, bool notice, stay where, const void* from) noexcept {
+// The P is gone, or was asked for, or the call was timed. Returns whether it is gone.
+__attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, const void* from) noexcept {
   call_site* const site = m->call.load(mo::relaxed);
   const bool timed = m->call_began != 0;
   const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
@@ -98,20 +100,26 @@ __attribute__((noinline)) void end_slow(machine* m, bool notice, stay where, con
   if (notice) {
     enter_runtime(m);
     fiber* const self = m->my_fiber();
+    const bool in_place = where == stay::here || self->in_place;
     lost = m->my_p() == nullptr;
     if (lost && !take_idle_p(m)) {
       the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
-      if (where == stay::here || self->in_place) {
+      if (in_place) {
         return_in_place(m, self);
       } else {
         m = switch_to_native(m, self, queue_returning, self);
       }
+    } else if (in_place && m->baton.slice_is_over()) {
+      yield_in_place(m, self);
     }
     leave_runtime(m);
+    if (!in_place) yield_if_due();  // a loop of short calls may have no other place to give way
   }
   // Of a call whose P was taken, the monitor has told the site at once.
-  if (site == nullptr || !timed || (lost && !handed_over)) return;
-  site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
+  if (site != nullptr && timed && (!lost || handed_over)) {
+    site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
+  }
+  return lost;
 }
 
 }  // namespace
@@ -153,18 +161,19 @@ __attribute__((noinline)) void begin_short_call(call_site& site) noexcept {
   m->baton.begin_syscall();
 }
 
-__attribute__((noinline)) void end_call(stay where) noexcept {
+__attribute__((noinline)) bool end_call(stay where) noexcept {
   machine* const m = the_machine;
-  if (m == nullptr) return;
+  if (m == nullptr) return false;
   fiber* const f = m->my_fiber();
   if (__builtin_expect(f->syscall_depth != 1, 0)) {
     if (f->syscall_depth == 0) fatal("exit_syscall without enter_syscall");
     --f->syscall_depth;
-    return;
+    return false;
   }
   f->syscall_depth = 0;
   const bool notice = !m->baton.end_syscall();
-  if (__builtin_expect(notice || m->call_began != 0, 0)) end_slow(m, notice, where, __builtin_return_address(0));
+  if (__builtin_expect(!notice && m->call_began == 0, 1)) return false;
+  return end_slow(m, notice, where, __builtin_return_address(0));
 }
 
 void hand_over_within_call(machine* m) noexcept {

@@ -22,9 +22,10 @@ void begin_short_call(call_site& site) noexcept;
 // unknown site keeps the P.
 void begin_call_here() noexcept;
 
-// (S) The end of any of them. `here`: on the same thread. Aborts if nothing began.
+// (S) The end of any of them. `here`: on the same thread. Returns whether the P was gone meanwhile: handed over at
+// entry, or taken by the monitor. Aborts if nothing began.
 enum class stay : std::uint8_t { anywhere, here };
-void end_call(stay where) noexcept;
+bool end_call(stay where) noexcept;
 
 // Within a declared call, when the thread is about to sleep on something of the runtime's own: that the
 // call blocks is certain now.

@@ -71,6 +71,8 @@ inline constexpr std::int64_t retake_at_the_latest_ns = 10'000'000;
 // Rescues (rescue.cc): so many at once, then one each.
 inline constexpr int rescues_at_once = 64;
 inline constexpr std::int64_t rescue_every_ns = 1'000'000;
+// Fibers that compute beside those that have a P: as many as there are Ps, and so many more.
+inline constexpr int hogs_beside = 8;
 
 // How late a look of the monitor may be and still count in full; and from where on nothing before it
 // counts: the process was stopped, or throttled.

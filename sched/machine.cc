@@ -158,6 +158,23 @@ __attribute__((noinline)) strand* this_thread_strand() noexcept {
 machine* machine_at(std::uint32_t i) noexcept { return table[i].load(mo::acquire); }
 std::uint32_t machine_count() noexcept { return table_size.load(mo::acquire); }
 
+namespace {
+
+// The fiber makes calls, so it is not at one visit for long, but none of them may switch. From here on, the rest of
+// the call that has begun included, it is as one whose P was taken in user code.
+// still: the slice is that of which the monitor spoke. It may have ended just before.
+void give_up_overdue_p(machine* m, bool still) noexcept {
+  m->baton.clear_slice();
+  processor* const p = m->my_p();
+  if (!still || p == nullptr || m->my_fiber() == nullptr) return;
+  m->baton.give_away();
+  m->p.store(nullptr, mo::relaxed);
+  the_scheduler.rescues.fetch_add(1, mo::relaxed);
+  hand_off(p);
+}
+
+}  // namespace
+
 void detail::heed(machine* m) noexcept {
   const std::uint32_t n = m->baton.notice();
   if ((n & baton_word::dead) != 0) {
@@ -169,7 +186,11 @@ void detail::heed(machine* m) noexcept {
     static platform::atomic<std::uint32_t> never{0};
     for (;;) platform::futex_wait(never, 0, platform::forever_ns);
   }
-  if (!m->baton.keep()) m->p.store(nullptr, mo::relaxed);
+  if (!m->baton.keep()) {
+    m->p.store(nullptr, mo::relaxed);
+  } else if ((n & baton_word::overdue) != 0) {
+    give_up_overdue_p(m, (n & baton_word::slice_over) != 0);
+  }
 }
 
 namespace {

@@ -3,12 +3,15 @@
 // that nobody looks at; and it starts threads, because nobody else may.
 //
 // What it does at each look, P by P (only busy ones):
-//   visit in syscall    the same visit on two looks, at least 20 us old, and work waits that nobody idle
-//                       or spinning serves; or 10 ms old and work waits: retake
+//   visit in syscall    the same visit on two looks, at least 20 us old, its thread blocked or at work, and work
+//                       waits that nobody idle or spinning serves; or 10 ms old and work waits: retake.
+//                       A thread that only waits for a CPU is left its P until then: a call that is short ends as
+//                       soon as it gets one, and another thread would wait there, too.
 //   visit in user code  10 ms old (option rescue_after), and work waits that nobody idle or spinning
 //                       serves: rescue, with a report (rescue.cc says when not)
 //   same slice          one fiber or runnext chain for 10 ms while others wait: tell `slice_over`, heeded at
-//                       the M's next call that may switch
+//                       the M's next call that may switch. Not heeded for another 10 ms (rescue_after) although it
+//                       makes calls: tell `overdue`, heeded at any call (rescue.cc, "calling")
 //   timers              more than 1 ms overdue: run them, their fibers go to the global queue
 //   retired P           (procs was lowered) taken from user code and calls alike
 // and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
@@ -35,6 +38,7 @@
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/platform/thread_state.h>
 #include <baton/sched/rescue.h>
 #include <baton/sched/rescue_report.h>
 #include <baton/sched/scheduler.h>
@@ -56,6 +60,8 @@ struct observation {
   baton_word::visit visit;
   std::int64_t visit_since = 0;
   std::int64_t visit_age = 0;  // in looks that came on time
+  std::int64_t cpu_ns = -1;    // that the thread had used at cpu_at, of a visit that might be at work; -1: not asked
+  std::int64_t cpu_at = 0;
   std::uint64_t slice = 0;
   std::int64_t slice_since = 0;
   bool slice_told = false;
@@ -120,6 +126,7 @@ class look {
       o.visit = v;
       o.visit_since = now_;
       o.visit_age = passed_ / 2;
+      o.cpu_ns = -1;
     } else {
       o.visit_age += passed_;
     }
@@ -136,8 +143,7 @@ class look {
     const bool retired = p.index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
     if (v.where == place::syscall) {
       if (waits && new_visit) new_call = true;
-      if (!first_sight && (retired || (waits && age >= limits::retake_after_ns &&
-                                       (!somebody_serves() || age >= limits::retake_at_the_latest_ns)))) {
+      if (!first_sight && (retired || (waits && is_to_be_retaken(*m, o, age, now_)))) {
         // Written before the visit began, and not again before it ends: if the P can be taken, it is this call's
         // (or, hardly ever, the next one's).
         call_site* const site = retired ? nullptr : m->call.load(mo::relaxed);
@@ -148,11 +154,22 @@ class look {
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
       oldest_ = std::max(oldest_, o.visit_age);
       const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
-      if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
+      // Who computes may heed the end of its slice (yield_if_due is no visit), so it is told before.
+      const bool leave =
+          verdict == rescue_policy::verdict::none || (verdict == rescue_policy::verdict::computing && !o.slice_told);
+      if (!leave) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
     }
-    if (waits && !o.slice_told && now_ - o.slice_since >= limits::time_slice_ns) {
-      o.slice_told = true;
-      m->baton.tell(baton_word::slice_over);
+    if (const std::int64_t since_end = now_ - o.slice_since - limits::time_slice_ns;
+        waits && since_end >= -limits::monitor_work_waits_ns) {
+      if (!o.slice_told) {
+        o.slice_told = true;
+        m->baton.tell(baton_word::slice_over);
+      } else if (new_visit && rescue_ && !somebody_serves() &&
+                 rescues_.is_overdue(*m, since_end, now_, the_scheduler.procs.load(mo::relaxed))) {
+        m->baton.tell(baton_word::overdue);
+        describe(*m, true, since_end + limits::time_slice_ns);
+        o.slice_since = now_;
+      }
     }
   }
 
@@ -175,11 +192,8 @@ class look {
         if (c.site != nullptr) c.site->was_retaken();
       } else {
         the_scheduler.rescues.fetch_add(1, mo::relaxed);
-        rescues_.taken(*c.m, c.visit, c.rescue);
-        if (described_ < reports_a_look) {
-          described_rescues_[described_++] =
-              describe_rescued(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
-        }
+        rescues_.taken(*c.m, c.rescue);
+        describe(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
       }
       hand_off(c.p);
     }
@@ -206,6 +220,22 @@ class look {
     } else if (work_waiting) {
       wake_for_work();
     }
+  }
+
+  static bool is_to_be_retaken(const machine& m, observation& o, std::int64_t age, std::int64_t now) noexcept {
+    if (age >= limits::retake_at_the_latest_ns) return true;
+    if (age < limits::retake_after_ns || somebody_serves()) return false;
+    const std::int32_t tid = m.tid.load(mo::relaxed);
+    if (!platform::thread_is_runnable(tid)) return true;
+    const std::int64_t cpu = platform::thread_cpu_ns(tid);
+    if (o.cpu_ns >= 0 && 2 * (cpu - o.cpu_ns) >= now - o.cpu_at) return true;
+    o.cpu_ns = cpu;
+    o.cpu_at = now;
+    return false;
+  }
+
+  void describe(const machine& m, bool computing, std::int64_t age) noexcept {
+    if (described_ < reports_a_look) described_rescues_[described_++] = describe_rescued(m, computing, age);
   }
 
   // How long until the oldest visit in user code comes of age, and a little.

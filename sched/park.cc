@@ -65,15 +65,6 @@ inline machine* switch_away(machine* m, fiber* from, after_action action, void* 
   return switch_to_native(m, from, action, arg);
 }
 
-// The slice is used up: the chain that hands on through runnext ends here. In a section.
-void end_chain(machine* m) noexcept {
-  m->baton.clear(baton_word::slice_over);
-  the_scheduler.slices_ended.fetch_add(1, mo::relaxed);
-  if (processor* const p = m->my_p()) {
-    if (fiber* const next = p->queue.take_next()) the_scheduler.global.push(next);
-  }
-}
-
 // A plain thread is about to sleep. If it is an M inside a declared call, it still may have a P.
 void before_sleep() noexcept {
   if (machine* const m = this_machine()) hand_over_within_call(m);
@@ -149,7 +140,7 @@ void park(strand* self) noexcept {
     return;
   }
   enter_runtime(m);
-  if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
+  if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
   m = switch_away(m, f, commit_park, f);
   leave_runtime(m);
 }
@@ -217,7 +208,7 @@ void yield() noexcept {
   } else if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others
     m = switch_to_native(m, self, requeue_global, self);
   } else {
-    if (__builtin_expect((m->baton.notice() & baton_word::slice_over) != 0, 0)) end_chain(m);
+    if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
     if (fiber* const next = pick(m, p)) {
       m = switch_to(m, self, next, requeue_local, self);
     } else if (__builtin_expect(m->my_p() == nullptr, 0)) {  // it went to a fiber in place
@@ -237,8 +228,8 @@ void yield_if_due() noexcept {
   enter_runtime(m);
   if (__builtin_expect(self->in_place, 0)) {
     yield_in_place(m, self);
-  } else if ((m->baton.notice() & baton_word::slice_over) != 0 || m->my_p() == nullptr) {
-    if ((m->baton.notice() & baton_word::slice_over) != 0) end_chain(m);
+  } else if (m->baton.slice_is_over() || m->my_p() == nullptr) {
+    if (m->baton.slice_is_over()) end_chain(m);
     m = switch_away(m, self, requeue_global, self);
   }
   leave_runtime(m);

@@ -169,6 +169,14 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
   return take_global_batch(m, p);
 }
 
+void end_chain(machine* m) noexcept {
+  m->baton.clear_slice();
+  the_scheduler.slices_ended.fetch_add(1, mo::relaxed);
+  if (processor* const p = m->my_p()) {
+    if (fiber* const next = p->queue.take_next()) the_scheduler.global.push(next);
+  }
+}
+
 fiber* steal(processor* p) noexcept {
   scheduler& s = the_scheduler;
   const auto n = static_cast<std::uint32_t>(s.procs.load(mo::relaxed));

@@ -12,8 +12,12 @@
 //              no use to it. Always relieved
 //   starved    it has waited for a CPU nearly all the time: another thread would wait there too. Left alone,
 //              up to ten times as long
-//   computing  relieved, so that others get their share of the CPU; at most as many at a time as there
-//              are Ps, or a program that computes all the time would get ever more threads
+//   computing  relieved, so that others get their share of the CPU. As many at a time as there are Ps at once;
+//              each further one when it has computed for one allowance more than the one before, and no more than
+//              `hogs_beside` further ones, or a program that computes all the time would get ever more threads
+//   calling    it computes, and makes calls between, none of which may switch, so it neither heeds the end of its
+//              slice nor stays at one visit (a loop that tries a lock whose holder waits for this P). The P cannot be
+//              taken: it gives it up itself at its next call, and is then one that computes (machine.cc)
 //   rate       of all together: some at once, then one a millisecond
 //
 // The thread's CPU clock and its run delay are read for the suspect alone, twice: in the middle of the
@@ -45,14 +49,23 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
   if (idle && age_ns < 10 * after_ns_) return verdict::none;
-  return room_for_a_hog(procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
+  return room_for_a_hog(age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
 
-void rescue_policy::taken(const machine& m, const baton_word::visit& v, verdict why) noexcept {
-  if (why != verdict::computing) return;
-  for (hog& h : hogs_) {
-    if (h.m != nullptr) continue;
-    h = {&m, v.count};
+bool rescue_policy::is_overdue(const machine& m, std::int64_t age_ns, std::int64_t now_ns, int procs) noexcept {
+  if (age_ns < after_ns_ || !room_for_a_hog(age_ns, procs) || !within_rate(now_ns)) return false;
+  remember_hog(m);
+  return true;
+}
+
+void rescue_policy::taken(const machine& m, verdict why) noexcept {
+  if (why == verdict::computing) remember_hog(m);
+}
+
+void rescue_policy::remember_hog(const machine& m) noexcept {
+  for (const machine*& h : hogs_) {
+    if (h != nullptr && h != &m) continue;
+    h = &m;
     return;
   }
 }
@@ -61,18 +74,19 @@ void rescue_policy::forget() noexcept {
   for (sample& s : samples_) s.m = nullptr;
 }
 
-bool rescue_policy::room_for_a_hog(int procs) noexcept {
+bool rescue_policy::room_for_a_hog(std::int64_t age_ns, int procs) noexcept {
   int at_it = 0;
-  for (hog& h : hogs_) {
-    if (h.m == nullptr) continue;
-    const baton_word::visit now = h.m->baton.judge();
-    if (now.count == h.visit && now.where == place::user) {
+  for (const machine*& h : hogs_) {
+    if (h == nullptr) continue;
+    const place where = h->baton.is_at();
+    if (h->baton.has_no_p() && (where == place::user || where == place::runtime)) {
       ++at_it;
     } else {
-      h.m = nullptr;  // it has come to a call meanwhile
+      h = nullptr;  // it has come to a call that waits for a P, or has one
     }
   }
-  return at_it < std::min(procs, limits::procs_max);
+  const int further = std::max(0, at_it - procs + 1);
+  return further <= limits::hogs_beside && age_ns >= (1 + further) * after_ns_;
 }
 
 bool rescue_policy::within_rate(std::int64_t now_ns) noexcept {

@@ -20,8 +20,11 @@ class rescue_policy {
   // and work waits. procs: how many Ps there are.
   [[nodiscard]] verdict judge(const machine& m, std::uint32_t p, const baton_word::visit& v, std::int64_t age_ns,
                               std::int64_t now_ns, int procs) noexcept;
+  // m's fiber has been told for age_ns that its slice is over, and has made calls since, but none that may switch:
+  // whether it is to lose its P at the next one. Yes: as if it had been taken.
+  [[nodiscard]] bool is_overdue(const machine& m, std::int64_t age_ns, std::int64_t now_ns, int procs) noexcept;
   // The P was taken.
-  void taken(const machine& m, const baton_word::visit& v, verdict why) noexcept;
+  void taken(const machine& m, verdict why) noexcept;
   // This look came so late that nothing is known of the time before it: the process was stopped, perhaps.
   void forget() noexcept;
 
@@ -31,16 +34,13 @@ class rescue_policy {
     std::uint64_t visit = 0;
     std::int64_t at_ns = 0, cpu_ns = 0, delay_ns = 0;
   };
-  struct hog {
-    const machine* m = nullptr;
-    std::uint64_t visit = 0;
-  };
-  [[nodiscard]] bool room_for_a_hog(int procs) noexcept;
+  [[nodiscard]] bool room_for_a_hog(std::int64_t age_ns, int procs) noexcept;
+  void remember_hog(const machine& m) noexcept;
   [[nodiscard]] bool within_rate(std::int64_t now_ns) noexcept;
 
   std::int64_t after_ns_ = 0;
   sample samples_[limits::procs_max] = {};
-  hog hogs_[limits::procs_max] = {};  // of those that compute without their P
+  const machine* hogs_[limits::procs_max + limits::hogs_beside] = {};  // those that compute without their P
   std::int64_t tokens_since_ns_ = 0;
   int tokens_ = limits::rescues_at_once;
 };

@@ -156,6 +156,9 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
   p->chained.add();
   return true;
 }
+// The slice is used up, and the running fiber about to switch: what is in runnext waits behind the others, and with
+// it the chain ends.
+void end_chain(machine* m) noexcept;
 // Is there anything that could run on a P?
 [[nodiscard]] bool work_waits(const processor* p) noexcept;
 [[nodiscard]] inline bool shared_work_waits() noexcept {

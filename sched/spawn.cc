@@ -116,6 +116,7 @@ void retire(machine* m, void* arg) noexcept {
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   machine* const m = f->on;
   enter_runtime(m);
+  if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
   processor* const p = m->my_p();
   if (p != nullptr && state >= join_states) {
     // If the joiner is parked it goes next, as it would through runnext, without the detour of being

@@ -61,18 +61,20 @@ void unlock_thread() noexcept {
 void park_in_place(machine* m, fiber* f) noexcept {
   if (!f->word.commit()) return;  // woken already
   enter_runtime(m);
-  m->baton.clear(baton_word::slice_over);
+  m->baton.clear_slice();
   give_p_and_wait(m);
   leave_runtime(m);
 }
 
 void yield_in_place(machine* m, fiber* f) noexcept {
-  m->baton.clear(baton_word::slice_over);
+  m->baton.clear_slice();
   processor* const p = m->my_p();
   if (p != nullptr && !work_waits(p)) return;
+  f->in_place = true;
   the_scheduler.global.push(f);
   wake_for_work();
   give_p_and_wait(m);
+  f->in_place = f->thread_locks != 0;
 }
 
 void return_in_place(machine* m, fiber* f) noexcept {

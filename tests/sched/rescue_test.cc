@@ -4,6 +4,7 @@
 #include "own_process.h"
 
 #include <baton/sched/counters.h>
+#include <baton/sched/limits.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
 
@@ -16,6 +17,7 @@
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +25,7 @@
 #include <fstream>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -92,21 +95,44 @@ TEST(Rescue, PollAndFlockAreNotInterruptedByIt) {
   });
 }
 
-TEST(Rescue, AFiberThatComputesSharesTheCpu) {
+TEST(Rescue, FibersThatComputeShareTheCpu) {
   for (const int n : {1, 2, 8}) {
     const with_procs set(n);
     std::atomic<bool> stop{false};
-    fiber* const hog = spawn_fiber([&] {
-      while (!stop.load(std::memory_order_relaxed)) {
-      }
-    });
+    std::vector<fiber*> hogs;
+    for (int i = 0; i < n + 3; ++i) {
+      hogs.push_back(spawn_fiber([&] {
+        while (!stop.load(std::memory_order_relaxed)) {
+        }
+      }));
+    }
     fiber* const other = spawn_fiber([&] {
       for (int i = 0; i < 100; ++i) yield();
       stop = true;
     });
-    join(hog);
+    for (fiber* hog : hogs) join(hog);
     join(other);
   }
+}
+
+TEST(Rescue, NotEachOfManyThatComputeGetsAThread) {
+  const with_procs one(1);
+  const std::uint64_t most = 1 + limits::hogs_beside;
+  const std::uint64_t before = read_counters().rescues;
+  std::atomic<bool> stop{false};
+  std::vector<fiber*> hogs;
+  for (std::uint64_t i = 0; i < 4 * most; ++i) {
+    hogs.push_back(spawn_fiber([&] {
+      while (!stop.load(std::memory_order_relaxed)) {
+      }
+    }));
+  }
+  while (read_counters().rescues - before < most) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  // Twice as long as the next one would take.
+  std::this_thread::sleep_for(std::chrono::nanoseconds(2 * (most + 1) * limits::time_slice_ns));
+  EXPECT_EQ(read_counters().rescues - before, most);
+  stop = true;
+  for (fiber* hog : hogs) join(hog);
 }
 
 // The P may go at any moment, also while user code holds a lock of its own.

@@ -3,7 +3,10 @@
 #include "on_fiber.h"
 
 #include <baton/sched/counters.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/thread.h>
+#include <baton/sched/thread_lock.h>
 #include <baton/sched/timer.h>
 
 #include <gtest/gtest.h>
@@ -201,6 +204,57 @@ TEST(Fairness, AFiberThatNeverWaitsGivesWayWhenItsSliceIsOver) {
     while (!stop.load()) yield_if_due();
     join(other);
   });
+}
+
+// Each call is a visit of its own, so nothing looks as if it blocked or computed.
+TEST(Fairness, AFiberOfShortDeclaredCallsGivesWayWhenItsSliceIsOver) {
+  for (const stay where : {stay::anywhere, stay::here}) {
+    const with_procs one(1);
+    on_fiber([where] {
+      std::atomic<bool> stop{false};
+      fiber* const other = spawn_fiber([&] { stop.store(true); });
+      while (!stop.load()) {
+        begin_call_here();
+        end_call(where);
+      }
+      join(other);
+    });
+  }
+}
+
+TEST(Fairness, AFiberLockedToItsThreadGivesWayToo) {
+  const with_procs one(1);
+  on_fiber([] {
+    std::atomic<bool> stop{false};
+    fiber* const other = spawn_fiber([&] { stop.store(true); });
+    lock_thread();
+    const auto thread = platform::thread_id();
+    while (!stop.load()) {
+      begin_call_here();
+      end_call(stay::anywhere);
+    }
+    EXPECT_EQ(platform::thread_id(), thread);
+    unlock_thread();
+    join(other);
+  });
+}
+
+// A loop of calls that never switch (a lock that is tried, say) has no place to give way; others run beside it.
+TEST(Fairness, AFiberOfCallsThatNeverSwitchLosesItsP) {
+  for (const int n : {1, 2, 8}) {
+    const with_procs set(n);
+    std::atomic<bool> stop{false};
+    std::vector<fiber*> fibers;
+    for (int i = 0; i < n; ++i) {
+      fibers.push_back(spawn_fiber([&] {
+        while (!stop.load()) {
+          const runtime_section section;
+        }
+      }));
+    }
+    fibers.push_back(spawn_fiber([&] { stop.store(true); }));
+    for (fiber* f : fibers) join(f);
+  }
 }
 
 TEST(Fairness, TheGlobalQueueIsServedBesideLocalWork) {
