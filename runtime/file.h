@@ -14,6 +14,7 @@
 
 #include <baton/sched/platform/atomic.h>
 #include <baton/syscall/bytes.h>
+#include <baton/syscall/result.h>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
@@ -23,6 +24,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,7 +41,7 @@ class file {
   file(file&& other) noexcept
       : fd_(std::exchange(other.fd_, -1)),
         path_(std::move(other.path_)),
-        try_cache_(other.try_cache_.load(sched::platform::mo::relaxed)) {}
+        cached_in_a_row_(other.cached_in_a_row_.load(sched::platform::mo::relaxed)) {}
   file& operator=(file&& other) noexcept;
   ~file();
 
@@ -70,13 +72,15 @@ class file {
 
  private:
   file(int fd, std::string path) noexcept : fd_(fd), path_(std::move(path)) {}
-  bool read_cached(bytes buffer, off_t offset, std::size_t& count);
+  sys::result<std::size_t> read_from(bytes buffer, off_t offset);
+  sys::result<std::size_t> ask(bytes buffer, off_t offset);
+  sys::result<std::size_t> trust(bytes buffer, off_t offset);
   [[nodiscard]] std::string what(const char* operation) const;
 
   int fd_ = -1;
   std::string path_;
-  // Whether to ask the page cache first: not where the file system cannot say.
-  sched::platform::atomic<bool> try_cache_{true};
+  // Reads that found what they wanted in memory since one did not; about. Or that the file system cannot say.
+  sched::platform::atomic<std::uint32_t> cached_in_a_row_{0};
 };
 
 // (S) The whole content, also of files whose size is not known beforehand (/proc, pipes). A directory

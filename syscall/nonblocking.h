@@ -1,5 +1,5 @@
 // The calls of those who have made sure that they do not block: on descriptors with O_NONBLOCK, or with
-// MSG_DONTWAIT or RWF_NOWAIT among the flags. EAGAIN says that they would have.
+// MSG_DONTWAIT or RWF_NOWAIT among the flags. EAGAIN says that they would have. Or who declare them by other means.
 //
 // None tells the scheduler, parks or migrates its caller; on a descriptor that does block, the fiber's P
 // is blocked too. EINTR is retried, except by connect. Otherwise as their namesakes in files.h and sockets.h.
@@ -28,6 +28,10 @@ inline result<std::size_t> readv(int fd, std::span<const ::iovec> into) noexcept
 }
 inline result<std::size_t> writev(int fd, std::span<const ::iovec> from) noexcept {
   return detail::call<SYS_writev, std::size_t>(fd, from.data(), from.size());
+}
+
+inline result<std::size_t> pread(int fd, bytes into, ::off_t offset) noexcept {
+  return detail::call<SYS_pread64, std::size_t>(fd, into.data(), into.size(), offset);
 }
 
 // At an offset (-1: the file's own), with flags. RWF_NOWAIT: only what is in the page cache; a short

@@ -2,7 +2,7 @@
 //
 //   cached_reads file=PATH fibers=N procs=P ms=M segments=S
 //     N fibers read 4 KiB each at random places of the file, as fast as they can, with the means that the runtime has
-//     for files; for 50 ms, which do not count, and then S times for M ms. In turns with P bare threads that do the
+//     for files; for 300 ms, which do not count, and then S times for M ms. In turns with P bare threads that do the
 //     same by pread().
 //   prints
 //     reads_per_s, bare_per_s   in thousands
@@ -125,7 +125,7 @@ void cached_reads(const arguments& a, report& out) {
   auto file = baton::file::open(a.text("file"));
   if (!file.ok()) die("cannot open the file");
   const off_t size = file->stat()->st_size;
-  const std::int64_t warm_up = 50 * ms;
+  const std::int64_t warm_up = 300 * ms;
   bare_reads(procs, file->native_handle(), size, warm_up);
   baton::run([&] { fibers_read(fibers, *file, size, warm_up); }, {.procs = procs});
   for (int i = 0; i < a.number("segments", 2); ++i) {

@@ -204,4 +204,43 @@ TEST_F(file_io, many_fibers_read_one_file) {
   });
 }
 
+// A file that has answered from memory so often that nobody asks any more: when it does wait, others run.
+TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
+  baton::run([&] {
+    const int before = baton::set_procs(1);
+    int ends[2];
+    ASSERT_EQ(0, ::pipe(ends));
+    file in = file::adopt(ends[0], "the pipe");
+    file out = file::adopt(ends[1], "the pipe");
+    const std::string page(4096, 'x');
+    std::string buffer(1, '\0');
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_EQ(page.size(), out.write(page).value());
+      for (std::size_t k = 0; k < page.size(); ++k) ASSERT_EQ(1U, in.read(buffer).value());
+    }
+    for (int i = 0; i < 3; ++i) {
+      auto writer = baton::spawn([&] { EXPECT_EQ(1U, out.write("y").value()); });
+      ASSERT_EQ(1U, in.read(buffer).value());  // waits for the writer, which has no other P than ours
+      EXPECT_EQ("y", buffer);
+      writer.join();
+    }
+    baton::set_procs(before);
+  });
+}
+
+TEST_F(file_io, errors_are_the_same_however_often_it_was_read) {
+  baton::run([&] {
+    ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "text"));
+    file f = file::open(path("f")).value();
+    std::string buffer(8, '\0');
+    for (int i = 0; i < 20'000; ++i) ASSERT_EQ(4U, f.read_at(buffer, 0).value());
+    EXPECT_EQ(0U, f.read_at(buffer, 4).value()) << "the end";
+    EXPECT_EQ(EINVAL, baton::errno_of(f.read_at(buffer, -1).status()));
+    EXPECT_EQ(4U, f.read(buffer).value()) << "at the position, which read_at has left alone";
+    EXPECT_EQ(0U, f.read(buffer).value());
+    ASSERT_EQ(absl::OkStatus(), f.close());
+    EXPECT_EQ(EBADF, baton::errno_of(f.read(buffer).status()));
+  });
+}
+
 }  // namespace

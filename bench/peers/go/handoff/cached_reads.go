@@ -33,7 +33,7 @@ func cachedReads(a arguments, out report) {
 		die(err.Error())
 	}
 	blocks := uint32(stat.Size() / blockSize)
-	warmUp := 50 * ms
+	warmUp := 300 * ms
 	for segment := -1; segment < a.Number("segments", 2); segment++ {
 		length := length
 		if segment < 0 {

@@ -8,7 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::{process_cpu, runtime};
 
 const BLOCK: usize = 4_096;
-const WARM_UP: i64 = 50 * MS;
+const WARM_UP: i64 = 300 * MS;
 
 fn threads_of_process() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
