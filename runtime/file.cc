@@ -4,12 +4,13 @@
 //             block. EAGAIN means that the device is needed: then comes the blocking call. So a file begins
 //   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in
 //             memory for long is read by pread, declared as short. If one of them has to wait, its P waits too,
-//             until the monitor takes it (half a millisecond, rarely more), and the file is asked again
+//             until the monitor takes it (half a millisecond where work waits), and the file is asked again. Not
+//             pipes, terminals and the like: there, to wait is nothing unusual
 //   telling   file systems that do not know the flag say EOPNOTSUPP, once per open file: a declared call, which
 //             learns (call_site.h)
 //
-// When to trust: once asking has cost as much as one surprise does. Then, whatever comes, both together cost at most
-// twice what the better of the two would have.
+// When to trust: once asking has cost as much as one surprise does. Then, whatever comes, both together cost about
+// twice what the better of the two would have, at most.
 #include <baton/runtime/file.h>
 
 #include <baton/sched/park.h>
@@ -54,6 +55,12 @@ constexpr std::size_t first_guess = 4096;  // for files that do not say how larg
 // One in counted_every, at random: the cycle counter's upper digits after a multiplication that mixes.
 bool is_counted() noexcept { return (platform::ticks() * 0x9e37'79b9'7f4a'7c15U) >> 58 == 0; }
 
+// Of files whose content lies on a device, not with somebody who may write some more.
+bool waiting_is_unusual(int fd) noexcept {
+  const auto about = sys::fstat(fd);
+  return about && (S_ISREG(about->st_mode) || S_ISBLK(about->st_mode));
+}
+
 std::size_t first_size(const absl::StatusOr<struct stat>& about) {
   if (!about.ok() || !S_ISREG(about->st_mode) || about->st_size <= 0) return first_guess;
   // One more, so that the read that finds the end needs no larger buffer.
@@ -86,40 +93,42 @@ absl::StatusOr<file> file::open(const std::string& path, int flags, mode_t mode)
 
 file file::adopt(int fd, std::string name) { return file(fd, std::move(name)); }
 
-// EAGAIN: whoever wants to know must wait.
+// An error: whoever wants to know must wait, or gets the same one again.
 sys::result<std::size_t> file::ask(bytes buffer, off_t offset) {
   const ::iovec one = as_iovec(buffer);
   const sys::result<std::size_t> n = sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
   if (n) {
     if (is_counted()) {
-      const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed);
-      if (row < trusted_from) cached_in_a_row_.store(row + counted_every, platform::mo::relaxed);
+      const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;
+      const bool goes_on = row < trusted_from || waiting_is_unusual(fd_);
+      cached_in_a_row_.store(goes_on ? row : 0, platform::mo::relaxed);
     }
     return n;
   }
-  if (n.error() == EOPNOTSUPP || n.error() == EINVAL || n.error() == ENOSYS) {
-    cached_in_a_row_.store(cannot_ask, platform::mo::relaxed);
-    return sys::failure(EAGAIN);
-  }
-  cached_in_a_row_.store(0, platform::mo::relaxed);
+  // The kernel, the file system, or a filter of system calls does not know it. (Or it is an error that comes again.)
+  const bool never = n.error() == EOPNOTSUPP || n.error() == EINVAL || n.error() == ENOSYS || n.error() == EPERM;
+  cached_in_a_row_.store(never ? cannot_ask : 0, platform::mo::relaxed);
   return n;
 }
 
 sys::result<std::size_t> file::trust(bytes buffer, off_t offset) {
-  sched::begin_short_call(trusting);
+  const bool kept = sched::begin_short_call(trusting);
   const auto n = offset == at_position ? sys::nb::read(fd_, buffer) : sys::nb::pread(fd_, buffer, offset);
-  if (sched::end_call(sched::stay::anywhere)) cached_in_a_row_.store(0, platform::mo::relaxed);
+  const bool waited = sched::end_call(sched::stay::anywhere) && kept;
+  if (waited) cached_in_a_row_.store(0, platform::mo::relaxed);
   return n;
 }
 
 sys::result<std::size_t> file::read_from(bytes buffer, off_t offset) {
   const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed);
-  if (row != cannot_ask) {
-    const auto n = row < trusted_from ? ask(buffer, offset) : trust(buffer, offset);
-    if (n || n.error() != EAGAIN) {
+  if (row < trusted_from) {
+    const auto n = ask(buffer, offset);
+    if (n) {
       sched::yield_if_due();
       return n;
     }
+  } else if (row != cannot_ask) {
+    return trust(buffer, offset);
   }
   return offset == at_position ? sys::read(fd_, buffer) : sys::pread(fd_, buffer, offset);
 }

@@ -5,8 +5,9 @@
 //   auto n = f->read_at(buffer, 4096);
 //
 // What the page cache has is read at once, on the caller's thread, as by pread(); only what would
-// wait for a device gives up the processor meanwhile. All calls are marked (S): they may switch. From
-// a plain thread they simply block it.
+// wait for a device gives up the processor meanwhile. (A file of which thousands of reads in a row were in the page
+// cache is no longer asked: the first that waits keeps its processor until it is taken, half a millisecond or so.) All
+// calls are marked (S): they may switch. From a plain thread they simply block it.
 //
 // Errors are absl::Status with the operation, the path and the errno's text in the message, and the
 // errno itself for errno_of(status).

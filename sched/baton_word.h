@@ -88,8 +88,8 @@ class baton_word {
   }
   // Inside a section, with a P: it belongs to whoever the M hands it to from here on.
   void give_away() noexcept { notice_.fetch_or(no_p, mo::acq_rel); }
-  // Inside a section, after having got a P.
-  void regain() noexcept { notice_.fetch_and(~std::uint32_t{no_p | asked}, mo::acq_rel); }
+  // Inside a section, after having got a P: with it begins a slice.
+  void regain() noexcept { notice_.fetch_and(~std::uint32_t{no_p | asked | slice_over | overdue}, mo::acq_rel); }
   // A new slice begins.
   void clear_slice() noexcept { notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed); }
 

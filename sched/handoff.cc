@@ -154,11 +154,12 @@ __attribute__((noinline)) void begin_blocking_call() noexcept {
   leave_at_entry(m, handoff_cause::hinted);
 }
 
-__attribute__((noinline)) void begin_short_call(call_site& site) noexcept {
+__attribute__((noinline)) bool begin_short_call(call_site& site) noexcept {
   machine* const m = the_machine;
-  if (m == nullptr || !outermost(m)) return;
+  if (m == nullptr || !outermost(m)) return false;
   m->call.store(&site, mo::relaxed);
   m->baton.begin_syscall();
+  return !m->baton.has_no_p();
 }
 
 __attribute__((noinline)) bool end_call(stay where) noexcept {

@@ -16,8 +16,8 @@ enum class handoff_cause : std::uint8_t { predicted, unknown, hinted };
 void begin_call(call_site& site) noexcept;
 // Hands the P over, whatever waits.
 void begin_blocking_call() noexcept;
-// Keeps it, whatever the site has learnt.
-void begin_short_call(call_site& site) noexcept;
+// Keeps it, whatever the site has learnt. Returns whether there is one to keep.
+bool begin_short_call(call_site& site) noexcept;
 // A bare enter_syscall, whose site is the place that this function returns to: as begin_call(), but an
 // unknown site keeps the P.
 void begin_call_here() noexcept;

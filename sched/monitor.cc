@@ -155,15 +155,21 @@ class look {
       oldest_ = std::max(oldest_, o.visit_age);
       const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
       // Who computes may heed the end of its slice (yield_if_due is no visit), so it is told before.
-      const bool leave =
-          verdict == rescue_policy::verdict::none || (verdict == rescue_policy::verdict::computing && !o.slice_told);
-      if (!leave) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
+      if (verdict == rescue_policy::verdict::computing && !o.slice_told) {
+        o.slice_told = true;
+        m->baton.tell(baton_word::slice_over);
+      } else if (verdict != rescue_policy::verdict::none) {
+        candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
+      }
     }
     if (const std::int64_t since_end = now_ - o.slice_since - limits::time_slice_ns;
         waits && since_end >= -limits::monitor_work_waits_ns) {
       if (!o.slice_told) {
         o.slice_told = true;
         m->baton.tell(baton_word::slice_over);
+      } else if (!m->baton.slice_is_over()) {  // heeded, but there was nobody to give way to
+        o.slice_told = false;
+        o.slice_since = now_;
       } else if (new_visit && rescue_ && !somebody_serves() &&
                  rescues_.is_overdue(*m, since_end, now_, the_scheduler.procs.load(mo::relaxed))) {
         m->baton.tell(baton_word::overdue);
@@ -217,6 +223,7 @@ class look {
   void finish() noexcept {
     if (!readied_.empty()) {
       make_runnable_all(nullptr, static_cast<fiber_list&&>(readied_));
+      work_waiting = true;  // for the next look, perhaps behind a call that was expected to be short
     } else if (work_waiting) {
       wake_for_work();
     }

@@ -16,7 +16,7 @@
 //              each further one when it has computed for one allowance more than the one before, and no more than
 //              `hogs_beside` further ones, or a program that computes all the time would get ever more threads
 //   calling    it computes, and makes calls between, none of which may switch, so it neither heeds the end of its
-//              slice nor stays at one visit (a loop that tries a lock whose holder waits for this P). The P cannot be
+//              slice nor stays at one visit (a loop of go() or event::set()). The P cannot be
 //              taken: it gives it up itself at its next call, and is then one that computes (machine.cc)
 //   rate       of all together: some at once, then one a millisecond
 //
@@ -79,7 +79,8 @@ bool rescue_policy::room_for_a_hog(std::int64_t age_ns, int procs) noexcept {
   for (const machine*& h : hogs_) {
     if (h == nullptr) continue;
     const place where = h->baton.is_at();
-    if (h->baton.has_no_p() && (where == place::user || where == place::runtime)) {
+    const bool without = (h->baton.notice() & (baton_word::no_p | baton_word::overdue)) != 0;  // or soon
+    if (without && (where == place::user || where == place::runtime)) {
       ++at_it;
     } else {
       h = nullptr;  // it has come to a call that waits for a P, or has one

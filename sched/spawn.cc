@@ -116,9 +116,10 @@ void retire(machine* m, void* arg) noexcept {
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   machine* const m = f->on;
   enter_runtime(m);
-  if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
+  const bool chain_ends = m->baton.slice_is_over();
+  if (__builtin_expect(chain_ends, 0)) end_chain(m);
   processor* const p = m->my_p();
-  if (p != nullptr && state >= join_states) {
+  if (p != nullptr && !chain_ends && state >= join_states) {
     // If the joiner is parked it goes next, as it would through runnext, without the detour of being
     // queued by the after-action when the next fiber has been picked. Only we can ready it.
     auto* const joiner = reinterpret_cast<strand*>(state);

@@ -6,11 +6,16 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
@@ -204,8 +209,7 @@ TEST_F(file_io, many_fibers_read_one_file) {
   });
 }
 
-// A file that has answered from memory so often that nobody asks any more: when it does wait, others run.
-TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
+TEST_F(file_io, a_pipe_that_always_had_data_parks_nobody_else) {
   baton::run([&] {
     const int before = baton::set_procs(1);
     int ends[2];
@@ -224,6 +228,61 @@ TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
       EXPECT_EQ("y", buffer);
       writer.join();
     }
+    baton::set_procs(before);
+  });
+}
+
+// Memory that is not there until somebody provides it; who touches it waits, also the kernel.
+class absent_page {
+ public:
+  absent_page() {
+    at_ = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    fd_ = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC));
+    ::uffdio_api api{};
+    api.api = UFFD_API;
+    ::uffdio_register all{};
+    all.range = range();
+    all.mode = UFFDIO_REGISTER_MODE_MISSING;
+    works_ = fd_ >= 0 && ::ioctl(fd_, UFFDIO_API, &api) == 0 && ::ioctl(fd_, UFFDIO_REGISTER, &all) == 0;
+  }
+  ~absent_page() {
+    if (fd_ >= 0) ::close(fd_);
+    ::munmap(at_, size);
+  }
+  absent_page(const absent_page&) = delete;
+  absent_page& operator=(const absent_page&) = delete;
+
+  [[nodiscard]] bool works() const { return works_; }
+  [[nodiscard]] baton::bytes memory() const { return {static_cast<char*>(at_), size}; }
+  void provide() {
+    ::uffdio_zeropage zero{};
+    zero.range = range();
+    EXPECT_EQ(0, ::ioctl(fd_, UFFDIO_ZEROPAGE, &zero));
+  }
+
+ private:
+  static constexpr std::size_t size = 4096;
+  [[nodiscard]] ::uffdio_range range() const { return {reinterpret_cast<std::uintptr_t>(at_), size}; }
+
+  void* at_;
+  int fd_;
+  bool works_;
+};
+
+// A file that has answered from memory so often that nobody asks any more: when a read does wait, others run.
+TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
+  absent_page page;
+  if (!page.works()) GTEST_SKIP() << "no userfaultfd for us here";
+  baton::run([&] {
+    const int before = baton::set_procs(1);
+    ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(4096, 'x')));
+    file f = file::open(path("f")).value();
+    std::string buffer(4096, '\0');
+    for (int i = 0; i < 30'000; ++i) ASSERT_EQ(4096U, f.read_at(buffer, 0).value());
+    auto other = baton::spawn([&] { page.provide(); });
+    EXPECT_EQ(4096U, f.read_at(page.memory(), 0).value());
+    other.join();
+    EXPECT_EQ(4096U, f.read_at(buffer, 0).value());
     baton::set_procs(before);
   });
 }

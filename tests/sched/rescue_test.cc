@@ -5,6 +5,7 @@
 
 #include <baton/sched/counters.h>
 #include <baton/sched/limits.h>
+#include <baton/sched/machine.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
 
@@ -115,24 +116,34 @@ TEST(Rescue, FibersThatComputeShareTheCpu) {
   }
 }
 
-TEST(Rescue, NotEachOfManyThatComputeGetsAThread) {
-  const with_procs one(1);
-  const std::uint64_t most = 1 + limits::hogs_beside;
+// With calls: such as never switch, so that no visit is long.
+void not_each_gets_a_thread(int procs, bool with_calls) {
+  const with_procs set(procs);
+  const auto most = static_cast<std::uint64_t>(procs + limits::hogs_beside);
   const std::uint64_t before = read_counters().rescues;
   std::atomic<bool> stop{false};
   std::vector<fiber*> hogs;
   for (std::uint64_t i = 0; i < 4 * most; ++i) {
     hogs.push_back(spawn_fiber([&] {
       while (!stop.load(std::memory_order_relaxed)) {
+        if (with_calls) const runtime_section section;
       }
     }));
   }
   while (read_counters().rescues - before < most) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   // Twice as long as the next one would take.
   std::this_thread::sleep_for(std::chrono::nanoseconds(2 * (most + 1) * limits::time_slice_ns));
-  EXPECT_EQ(read_counters().rescues - before, most);
+  EXPECT_EQ(read_counters().rescues - before, most) << procs << " Ps";
   stop = true;
   for (fiber* hog : hogs) join(hog);
+}
+
+TEST(Rescue, NotEachOfManyThatComputeGetsAThread) {
+  for (const int n : {1, 2}) not_each_gets_a_thread(n, false);
+}
+
+TEST(Rescue, NorOfManyThatMakeCallsWhichNeverSwitch) {
+  for (const int n : {1, 2}) not_each_gets_a_thread(n, true);
 }
 
 // The P may go at any moment, also while user code holds a lock of its own.
