@@ -153,20 +153,19 @@ class look {
       candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, nullptr, age};
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
       oldest_ = std::max(oldest_, o.visit_age);
+      // Who computes may heed the end of its slice (yield_if_due is no visit), so it is told at a look before.
+      const bool told_before = o.slice_told;
+      if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
       const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
-      // Who computes may heed the end of its slice (yield_if_due is no visit), so it is told before.
-      if (verdict == rescue_policy::verdict::computing && !o.slice_told) {
-        o.slice_told = true;
-        m->baton.tell(baton_word::slice_over);
-      } else if (verdict != rescue_policy::verdict::none) {
+      if (verdict == rescue_policy::verdict::blocked ||
+          (verdict == rescue_policy::verdict::computing && told_before)) {
         candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
       }
     }
     if (const std::int64_t since_end = now_ - o.slice_since - limits::time_slice_ns;
         waits && since_end >= -limits::monitor_work_waits_ns) {
       if (!o.slice_told) {
-        o.slice_told = true;
-        m->baton.tell(baton_word::slice_over);
+        tell_slice_over(o);
       } else if (!m->baton.slice_is_over()) {  // heeded, but there was nobody to give way to
         o.slice_told = false;
         o.slice_since = now_;
@@ -239,6 +238,12 @@ class look {
     o.cpu_ns = cpu;
     o.cpu_at = now;
     return false;
+  }
+
+  static void tell_slice_over(observation& o) noexcept {
+    if (o.slice_told) return;
+    o.slice_told = true;
+    o.m->baton.tell(baton_word::slice_over);
   }
 
   void describe(const machine& m, bool computing, std::int64_t age) noexcept {
