@@ -4,6 +4,7 @@ leave as JSON is theirs alone: a peer that it names is shown, whoever that is.
 """
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 
@@ -70,6 +71,14 @@ def heading(peer, report):
     return report.get("headings", {}).get(peer) or HEADINGS.get(peer, peer)
 
 
+def shown_name(row):
+    """As it is called today, also in files that are older."""
+    if row["metric"] == "server_cpu_us" and row["what"].endswith("CPU"):
+        return row["what"] + " per request"
+    scaling = row["measurement"].startswith("scaling-")  # the pictures know these by their end
+    return row["what"] if scaling else re.sub(r"\b([2-9]) P$", r"\1 Ps", row["what"])
+
+
 def in_turns_rows(name, report, parent):
     rows = []
     for r in report["rows"]:
@@ -81,13 +90,15 @@ def in_turns_rows(name, report, parent):
             percentile = r.get("percentile", "p50")
         figures = {peer: f[percentile] for peer, f in r["figures"].items() if f is not None and peer != "baton"}
         bare = [peer for peer in figures if peer in BARE]
+        spread = ours.get("spread", {}).get(percentile) or (ours["least"], ours["largest"])
         more = r.get("better") == "more" or ">=" in r["target"] or (r["unit"].endswith("/s") and len(r["unit"]) > 2)
-        what = r["what"] if percentile == "p50" or percentile in r["what"] else f"{r['what']}: {percentile}"
+        what = shown_name(r)
+        what = what if percentile == "p50" or percentile in what else f"{what}: {percentile}"
         rows.append(Row(group_of(name, r["measurement"], parent), what, ours[percentile], r["unit"],
                         peers={heading(p, report): f for p, f in figures.items() if p not in BARE},
                         bare=figures[bare[0]] if bare else None, bare_name=heading(bare[0], report) if bare else "",
-                        spread=(ours["least"], ours["largest"]), target=r["target"], reached=r["met"],
-                        more_is_better=more, compared=r.get("compared", True), heading=r.get("heading", "")))
+                        spread=tuple(spread), target=r["target"], reached=r["met"],
+                        more_is_better=more, compared=r.get("compared", True), heading=r.get("heading") or name))
     return rows
 
 

@@ -110,7 +110,7 @@ def measure(peer, before, load, cpus):
 FIGURES = ("requests_per_s", "p50_us", "p90_us", "p99_us", "max_us", "server_cpu_us", "server_busy_percent")
 # What of these becomes a row: its name's end, unit, digits, whether more is better.
 ROWS = {"requests_per_s": ("", "/s", 0, True), "p99_us": (": p99", "us", 0, False),
-        "server_cpu_us": (": the server's CPU", "us", 2, False)}
+        "server_cpu_us": (": the server's CPU per request", "us", 2, False)}
 
 
 class Case:
@@ -137,15 +137,15 @@ def judge(case, ratios):
     return text, statistics.median(ratios[peer]) >= share if peer in ratios else None
 
 
-def rows_of(case, runs):
+def rows_of(heading, case, runs):
     rows = []
     for metric, (end, unit, digits, more) in ROWS.items():
         figures = {}
         for name, all_runs in runs.items():
             values = [run[metric] for run in all_runs]
             figures[name] = {"p50": statistics.median(values), "least": min(values), "largest": max(values)}
-        row = {"what": case.what + end, "measurement": case.name, "metric": metric, "unit": unit, "digits": digits,
-               "better": "more" if more else "less", "figures": figures, "target": "", "met": None}
+        row = {"heading": heading, "what": case.what + end, "measurement": case.name, "metric": metric, "unit": unit,
+               "digits": digits, "better": "more" if more else "less", "figures": figures, "target": "", "met": None}
         if metric == "requests_per_s":
             ratios = ratios_of({name: [run[metric] for run in all_runs] for name, all_runs in runs.items()})
             row["target"], row["met"] = judge(case, ratios)
@@ -239,7 +239,8 @@ class Suite:
     def present(self):
         return {name: peer for name, peer in self.peers.items() if peer.command is not None}
 
-    def run(self, title, cases, rounds):
+    def run(self, what, cases, rounds):
+        title = f"{self.name}: {what}"
         peers, rounds = self.present(), self.args.rounds or rounds
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
         versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
@@ -256,7 +257,7 @@ class Suite:
                 for name in names[first:] + names[:first]:
                     runs[name].append(measure(peers[name], case.before, case.load, cpus))
             print_case(case, runs, missing)
-            rows += rows_of(case, runs)
+            rows += rows_of(title, case, runs)
             for name in peers:
                 raw[name][case.name] = runs[name]
         self.report.write_text(json.dumps({
