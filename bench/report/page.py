@@ -68,12 +68,12 @@ def row_html(row):
 def table_html(rows):
     lines = ['<div class="wide"><table><thead><tr><th>row</th><th>baton</th><th>spread</th><th>beside it, same unit</th>'
              '<th>ratio</th><th>target</th><th></th></tr></thead><tbody>']
-    heading = ""
+    above = (rows[0].group, "") if rows else None
     for row in rows:
-        if row.heading != heading:
-            heading = row.heading
-            if heading:
-                lines.append(f'<tr><th colspan="7" class="h">{html.escape(heading)}</th></tr>')
+        if (row.group, row.heading) != above:
+            above = (row.group, row.heading)
+            heading = row.heading or GROUPS.get(row.group, row.group)  # not to stand under another group's
+            lines.append(f'<tr><th colspan="7" class="h">{html.escape(heading)}</th></tr>')
         lines.append(row_html(row))
     return "\n".join(lines + ["</tbody></table></div>"])
 
@@ -130,7 +130,7 @@ def write(page, out, readers):
         parts.append('<p class="warn">There is no gnuplot here, so there are no pictures.</p>')
     facts = (("machine", f"{here['cpu']}, {here['cpus']} CPUs" + (", virtual" if here["virtual"] else "")),
              ("kernel", f"Linux {here['kernel']}"), ("compiler", here["compiler"]), ("commit", here["commit"]),
-             ("date", here["date"]), ("command", here.get("command", "")))
+             ("date", here["date"]))
     parts.append("<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts if v) + "</dl>")
     parts.append("<nav>" + " · ".join(f'<a href="#{g}">{html.escape(GROUPS.get(g, g))}</a>' for g in groups) +
                  ' · <a href="#lost">lost rows</a> · <a href="#results">raw results</a></nav>')
