@@ -266,15 +266,17 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
         sys.exit(f"{suite}/run: not built: {baton}")
     report = (args.json or directory.parent / f"bench-results/{suite}.json").resolve()
     report.parent.mkdir(parents=True, exist_ok=True)
+    built = directory.parent / "bench-results"  # what Go and Rust make, wherever the report goes
+    built.mkdir(exist_ok=True)
     rounds = rounds if args.rounds is None else args.rounds
 
     begin, load_before = time.monotonic(), os.getloadavg()[0]
     everything, missing, versions = {"baton": baton}, {}, []
     for peer, heading in peers.items():
         if peer == "go":
-            program, version = build_go(suite, report.parent)
+            program, version = build_go(suite, built)
         elif peer == "tokio":
-            program, version = build_rust(f"tokio_{suite}", report.parent, only_if_built=args.smoke)
+            program, version = build_rust(f"tokio_{suite}", built, only_if_built=args.smoke)
         elif os.access(directory / programs[peer], os.X_OK):
             program, version = directory / programs[peer], heading
         else:
