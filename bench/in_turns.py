@@ -222,8 +222,9 @@ def print_groups(lines):
 
 def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--quick", action="store_true")
-    p.add_argument("--smoke", action="store_true")
+    level = p.add_mutually_exclusive_group()
+    level.add_argument("--quick", action="store_true")
+    level.add_argument("--smoke", action="store_true")
     p.add_argument("--only", default="", metavar="NAME,...",
                    help="measurements and rows whose name contains one of these")
     p.add_argument("--without", default="", metavar="NAME,...", help="no measurement whose name contains one of these")
@@ -294,6 +295,9 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
     raw = run_all(measurements, rounds, everything, words, derive)
     results = fill([r for r in rows if isinstance(r, str) or r.measurement in named], measurements, raw, missing)
     lines = [r for r in results if not isinstance(r, str)]
+    if args.smoke:  # what a moment says is no ground to judge by
+        for r in lines:
+            r.update(target="", met=None)
     report.write_text(json.dumps({"peers": versions, "headings": peers, "rounds": rounds,
                                   "load_average_before": load_before, "rows": lines, "raw": raw}) + "\n")
     if args.smoke:
@@ -302,8 +306,8 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
             sys.exit(f"{suite}/run: nothing measured: " + ", ".join(empty))
     print_table(results, peers, shown, peers_shown)
     judged = [r for r in lines if r["met"] is not None]
-    met = sum(r["met"] for r in judged)
-    print(f"\n{met} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average {load_before:.1f} "
+    targets = "" if args.smoke else f"{sum(r['met'] for r in judged)} of {len(judged)} targets met; "
+    print(f"\n{targets}{time.monotonic() - begin:.0f} s; load average {load_before:.1f} "
           f"before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every value in "
           f"{os.path.relpath(report)}")
     if args.quick:

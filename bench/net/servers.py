@@ -184,9 +184,10 @@ def print_case(case, runs, missing):
 
 def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--quick", action="store_true", help="too few and too short rounds to be quoted")
-    p.add_argument("--smoke", action="store_true",
-                   help="everything once, for a moment: does it run? Rust's peers only if they have been built")
+    level = p.add_mutually_exclusive_group()
+    level.add_argument("--quick", action="store_true", help="too few and too short rounds to be quoted")
+    level.add_argument("--smoke", action="store_true",
+                       help="everything once, for a moment: does it run? Rust's peers only if they have been built")
     p.add_argument("--rounds", type=int, default=None)
     p.add_argument("--peers", default=None, metavar="NAME,...", help=f"only these of {', '.join(HEADINGS)}")
     p.add_argument("--procs", type=int, default=1, help="of baton's server")
@@ -245,6 +246,9 @@ class Suite:
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
         versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
                              for name, peer in self.peers.items() if peer.version)
+        if self.args.smoke:  # what a moment says is no ground to judge by
+            for case in cases:
+                case.target = None
         cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
         begin, load_before = time.monotonic(), os.getloadavg()[0]
         print(f"{title}; rounds: {rounds}; {cpus.said}\n{versions}", flush=True)
@@ -266,7 +270,8 @@ class Suite:
             "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows,
             "raw": raw}) + "\n")
         judged = [row["met"] for row in rows if row["met"] is not None]
-        print(f"\n{sum(judged)} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average "
+        targets = "" if self.args.smoke else f"{sum(judged)} of {len(judged)} targets met; "
+        print(f"\n{targets}{time.monotonic() - begin:.0f} s; load average "
               f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every round in "
               f"{os.path.relpath(self.report)}")
         if load_before > 0.5 * os.cpu_count():
