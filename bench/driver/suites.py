@@ -1,7 +1,8 @@
 """The suites: bench/NAME/run and bench/GROUP/NAME/run, scripts that run programs of several runtimes in turns. Each
-takes --bin DIR, --json FILE, --quick and --smoke; those of in_turns.py also --only, --without and --list. What they
-leave as JSON is theirs alone: a peer that it names is shown, whoever that is.
+takes --bin DIR, --json FILE, --quick, --smoke, --only and --list; those of in_turns.py also --without. What they leave
+as JSON is theirs alone: a peer that it names is shown, whoever that is.
 """
+import functools
 import json
 import pathlib
 import re
@@ -45,26 +46,25 @@ def group_of(name, measurement, parent=None):
     return parent or GROUPS.get(name, name)
 
 
-def takes_words(script):
-    """Whether it knows --only, --without and --list."""
-    return "in_turns" in script.read_text()
-
-
 def choice(name, group):
     """The arguments for that group's measurements alone."""
     if name not in SHARED:
         return []
     (one, words), _ = SHARED[name]
-    return ["--only" if group == one else "--without", ",".join(words)]
+    return [f"--only={word}" if group == one else f"--without={word}" for word in words]
 
 
-def has(script, word, directory):
-    """Whether it has a row or a measurement of that name."""
-    if not takes_words(script):
-        return False
-    done = subprocess.run([str(script), "--bin", str(directory), "--list", "--only", word], stdout=subprocess.PIPE,
+@functools.cache
+def measurements(script, word, level):
+    """Those that are called so, or have a row that is; level: () or what shortens the run, and leaves some out."""
+    done = subprocess.run([script, "--list", f"--only={word}", *level], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, text=True)
-    return done.returncode == 0 and bool(done.stdout.strip())
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def has(name, script, group, word, level):
+    """Whether the suite has a row or a measurement of that name in that group."""
+    return any(name not in SHARED or group_of(name, m) == group for m in measurements(script, word, level))
 
 
 def heading(peer, report):

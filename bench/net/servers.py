@@ -18,6 +18,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from go_peers import build_go  # noqa: E402 (the path comes first)
+from in_turns import add_choice  # noqa: E402
 from rust_peers import build_rust  # noqa: E402
 
 HEADINGS = {"raw": "raw epoll", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
@@ -121,6 +122,10 @@ class Case:
         self.name, self.what, self.load, self.before = name, what, load, before
         self.facts, self.target = facts or {}, target
 
+    def names(self):
+        """Its own, and those of its rows."""
+        return [self.name] + [self.what + end for end, _, _, _ in ROWS.values()]
+
 
 def ratios_of(rates):
     """{peer: [baton's rate by this peer's, round by round]}"""
@@ -188,6 +193,7 @@ def parse(description):
     level.add_argument("--quick", action="store_true", help="too few and too short rounds to be quoted")
     level.add_argument("--smoke", action="store_true",
                        help="everything once, for a moment: does it run? Rust's peers only if they have been built")
+    add_choice(p)
     p.add_argument("--rounds", type=int, default=None)
     p.add_argument("--peers", default=None, metavar="NAME,...", help=f"only these of {', '.join(HEADINGS)}")
     p.add_argument("--procs", type=int, default=1, help="of baton's server")
@@ -202,21 +208,21 @@ def parse(description):
 
 
 class Suite:
-    """Where the programs are and the results go, and the peers."""
+    """Where the programs are and the results go, and the peers: none if there is only a list to print."""
 
     def __init__(self, name, args):
         self.name, self.args = name, args
         given = args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parents[1] / "build/release/bench")
         self.directory = given.resolve()
         self.report = (args.json or self.directory.parent / f"bench-results/{name}.json").resolve()
-        self.report.parent.mkdir(parents=True, exist_ok=True)
         self.built = self.directory.parent / "bench-results"  # what Go and Rust make
-        self.built.mkdir(exist_ok=True)
+        for folder in (self.report.parent, self.built) if not args.list else ():
+            folder.mkdir(parents=True, exist_ok=True)
         self.peers = {}
 
     def add_built(self, name, program, *words):
         """One that CMake builds."""
-        if not os.access(self.directory / program, os.X_OK):
+        if not self.args.list and not os.access(self.directory / program, os.X_OK):
             sys.exit(f"{self.name}/run: not built: {self.directory / program}")
         self.add(name, Peer([self.directory / program, 0, *words]))
 
@@ -231,7 +237,7 @@ class Suite:
             self.add(name, Peer([path, 0] if path else None, version))
 
     def wanted(self, name):
-        return name == "baton" or self.args.peers is None or name in self.args.peers.split(",")
+        return not self.args.list and (name == "baton" or self.args.peers is None or name in self.args.peers.split(","))
 
     def add(self, name, peer):
         if self.wanted(name):
@@ -240,8 +246,18 @@ class Suite:
     def present(self):
         return {name: peer for name, peer in self.peers.items() if peer.command is not None}
 
+    def chosen(self, cases):
+        words = self.args.only or [""]
+        return [case for case in cases if any(word in name for word in words for name in case.names())]
+
     def run(self, what, cases, rounds):
-        title = f"{self.name}: {what}"
+        title, there = f"{self.name}: {what}", cases
+        cases = self.chosen(there)
+        if self.args.list:
+            print("\n".join(case.name for case in cases))
+            return
+        if there and not cases:
+            sys.exit(f"{self.name}/run: nothing is called {', '.join(self.args.only)}")
         peers, rounds = self.present(), self.args.rounds or rounds
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
         versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
