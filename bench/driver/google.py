@@ -84,5 +84,9 @@ def rows(name, report):
             results.setdefault(plain_name(entry["run_name"]), []).append(entry)
     group = GROUPS.get(name, name)
     beside = {SYNC[n][1] for n in results if n in SYNC} | {PEERS[n][0] for n in results if n in PEERS}
-    return [paired_row(group, n, entries) if "baton_ns" in entries[0] else plain_row(group, n, entries, results)
-            for n, entries in results.items() if n not in beside]
+    found = [paired_row(group, n, entries) if "baton_ns" in entries[0] else plain_row(group, n, entries, results)
+             for n, entries in results.items() if n not in beside]
+    pairs = any("baton_ns" in entries[0] for entries in results.values())
+    for row in found:
+        row.heading = f"{name}_bench" + (": beside the bare primitive" if pairs else "")
+    return found
