@@ -8,7 +8,7 @@ import re
 from driver import machine, memory
 from driver.rows import columns
 
-from . import gnuplot, pictures
+from . import bars, gnuplot, pictures
 
 GROUPS = {"sched": "Fibers and the scheduler", "sync": "Channels, select, locks, timers", "syscall": "System calls",
           "handoff": "Calls that block: handing the processor over", "net": "Network", "memory": "Memory"}
@@ -50,11 +50,11 @@ def draw(found, out, here):
     rows = [r for part, _ in found.values() for r in part if not r.heading.startswith("Scaling")]
     drawn = []
     for group in GROUPS:
-        drawn.append(pictures.bars(group, rows, f"bars-{group}", f"{GROUPS[group]}: peers beside baton",
+        drawn.append(bars.bars(group, rows, f"bars-{group}", f"{GROUPS[group]}: peers beside baton",
                                    "Each bar is a peer, with its own figure at the end; baton's figure is at the left, and "
                                    "is the line at 1. The length says how many times better baton's is. A bar to the left "
                                    "of 1 is a row that baton loses."))
-        drawn.append(pictures.bars(group, rows, f"bars-{group}-bare", f"{GROUPS[group]}: the bare primitive beside baton",
+        drawn.append(bars.bars(group, rows, f"bars-{group}-bare", f"{GROUPS[group]}: the bare primitive beside baton",
                                    "A primitive does less on purpose: no queue, no join, no guard. These show how much "
                                    "is left of its speed; bars to the left of 1 are what is to be expected."))
         for name, (part, report) in found.items():

@@ -3,7 +3,6 @@ import dataclasses
 import re
 
 from driver.rows import number
-from driver.rows import number
 from driver.suites import HEADINGS, heading
 
 from . import gnuplot
@@ -29,65 +28,6 @@ def peers_of(report):
 
 def name_of(peer, report):
     return "baton" if peer == "baton" else heading(peer, report)
-
-
-# ---- bars ----
-
-def bars(group, rows, name, title, text):
-    """Each peer's figure over baton's, or baton's over the peer's where more is better; so over 1 baton is ahead."""
-    rows = [r for r in rows if r.group == group and r.baton]
-    table = []
-    for r in rows:
-        beside = [(peer, r.times(theirs), theirs) for peer, theirs in r.peers.items() if r.times(theirs)]
-        if name.endswith("bare"):
-            beside = [] if beside or not r.times(r.bare) else [(r.bare_name, r.times(r.bare), r.bare)]
-        elif beside and r.times(r.bare):
-            beside.append((r.bare_name, r.times(r.bare), r.bare))
-        if beside:
-            table.append((r, beside))
-    if not table:
-        return None
-    names, at, tics, data, labels, last, above = [], 0.0, [], {}, [], "", ""
-    lowest, highest = 0.5, 2.0
-    for r, beside in table:
-        if r.heading != last:
-            last = r.heading
-            above += (f"set label {quoted(last)} at screen 0.012, first {at:.2f} left font ',12' "
-                      f"textcolor rgb '{gnuplot.INK}'\n")
-            at += 1.3
-        shown = f"{r.name}:  {number(r.baton)} {r.unit}".replace("%", "per cent")  # tics are formats
-        tics.append(f"{quoted(shown)} {at + (len(beside) - 1) / 2:.2f}")
-        for peer, times, theirs in beside:
-            bare = peer == r.bare_name and peer not in gnuplot.STYLES
-            shown = "primitive" if bare else peer
-            if shown not in names:
-                names.append(shown)
-            lowest, highest = min(lowest, times), max(highest, times)
-            data.setdefault(shown, []).append(
-                f"{times:.5g} {at:.2f} {min(1, times):.5g} {max(1, times):.5g} {at - 0.42:.2f} {at + 0.42:.2f}")
-            which = f"{peer}: " if bare else ""
-            labels.append(f"{max(1, times):.5g} {at:.2f} {quoted(f'{which}{number(theirs)} {r.unit}')}")
-            at += 1
-        at += 0.7
-    room = 60 if name.endswith("bare") else 8
-    commands = "".join(block(f"d{i}", data[n]) for i, n in enumerate(names)) + block("labels", labels)
-    low, high = max(lowest / 1.3, 0.01), min(highest, 1e4) * (highest / lowest) ** 0.18 * (room / 8) ** 0.6
-    tic_at = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
-              if low <= t <= high and (high / low < 500 or t in (0.01, 0.1, 1, 10, 100, 1000, 10_000))]
-    longest = max(len(f"{r.name}:  {number(r.baton)} {r.unit}") for r, _ in table)
-    commands += above + (
-        f"set title {quoted(title)}\nset logscale x\nset xrange [{low:.4g}:{high:.4g}]\n"
-        f"set yrange [{at - 0.2:.2f}:-1]\nset lmargin {min(70, longest * 0.92):.0f}\nset grid noytics xtics\n"
-        f"set xtics ({tics_at((f'{t:g}', t) for t in tic_at)}) nomirror\n"
-        f"set ytics ({', '.join(tics)}) scale 0 nomirror\nset key outside top center horizontal samplen 1.5\n"
-        f"set xlabel 'times baton (log): right of 1 baton is ahead, left of 1 it is behind'\n"
-        f"set style fill solid 1.0 border rgb '{gnuplot.INK}'\n"
-        f"set arrow 1 from first 1, graph 0 to first 1, graph 1 nohead front linewidth 1.6 linecolor rgb '{gnuplot.INK}'\n")
-    plots = [f"$d{i} using 1:2:3:4:5:6 with boxxyerror linewidth 0.4 fillcolor rgb '{gnuplot.style(n)[0]}' "
-             f"title {quoted(n)}" for i, n in enumerate(names)]
-    plots.append(f"$labels using 1:2:3 with labels left offset 0.6,0 font ',11' textcolor rgb '{gnuplot.INK}' notitle")
-    commands += "plot " + ", \\\n     ".join(plots) + "\n"
-    return Picture(name, group, title, text, gnuplot.draw(name, WIDTH, int(115 + 17 * at), commands))
 
 
 # ---- handoff: distributions ----
