@@ -8,7 +8,7 @@ from .gnuplot import block, quoted, width_of
 from .pictures import WIDTH, Picture
 
 LINE_PX = 17  # a bar and the gap below it
-RIGHT_PX = 16
+RIGHT_PX = 26
 SEEN_PX = 3  # so long is a bar that is as good as nothing: its colour says whose the figure is
 HEADING, BEFORE, BETWEEN, AFTER = 1.35, 0.75, 0.6, 0.7  # a heading; above, between and below rows; in lines
 X_LABEL = "times baton (log): right of 1 baton is ahead, left of 1 it is behind"
@@ -42,7 +42,8 @@ def limits(texts, pixels):
 def legend_of(names):
     """A colour is there once, with all its names."""
     entries = {}
-    for name in names:
+    known = list(gnuplot.STYLES)
+    for name in sorted(names, key=lambda n: known.index(n) if n in known else known.index("std::thread") + 0.5):
         colour = gnuplot.style(name)[0]
         if colour in entries:
             entries[colour].name += ", " + name

@@ -60,7 +60,7 @@ def log_tics(low, high, pixels, shown="{:,g}".format):
     named, tics = {}, []
 
     def fits(value):
-        return all(abs(math.log10(value / other)) * per_decade > (width_of(text) + width_of(shown(value))) / 2 + 7
+        return all(abs(math.log10(value / other)) * per_decade > (width_of(text) + width_of(shown(value))) / 2 + 4
                    for other, text in named.items())
 
     decades = [10.0 ** e for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]

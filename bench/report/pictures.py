@@ -112,8 +112,9 @@ def scaling(report, machine):
     commands = ""
     for p, curves in enumerate(found.values()):
         for name, values in curves.items():
+            beside = 0.14 * (names.index(name) - (len(names) - 1) / 2)  # so that a spread does not hide another
             commands += block(f"d{p}_{names.index(name)}",
-                              [f"{procs} {f['p50']:.6g} {f['least']:.6g} {f['largest']:.6g}"
+                              [f"{procs + beside:.2f} {f['p50']:.6g} {f['least']:.6g} {f['largest']:.6g}"
                                for procs, f in sorted(values.items())])
     procs = sorted({n for curves in found.values() for values in curves.values() for n in values})
     beside, top = gnuplot.legend("scaling", [Entry.of(n) for n in names], WIDTH)
