@@ -220,14 +220,20 @@ def print_groups(lines):
         print("   ".join(out).rstrip())
 
 
+def add_choice(p):
+    p.add_argument("--only", action="append", default=[], metavar="NAME",
+                   help="measurements and rows whose name contains this; again for more")
+    p.add_argument("--list", action="store_true", help="prints the measurements' names, measures nothing")
+
+
 def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--quick", action="store_true")
-    p.add_argument("--smoke", action="store_true")
-    p.add_argument("--only", default="", metavar="NAME,...",
-                   help="measurements and rows whose name contains one of these")
-    p.add_argument("--without", default="", metavar="NAME,...", help="no measurement whose name contains one of these")
-    p.add_argument("--list", action="store_true", help="prints the names, measures nothing")
+    level = p.add_mutually_exclusive_group()
+    level.add_argument("--quick", action="store_true")
+    level.add_argument("--smoke", action="store_true")
+    add_choice(p)
+    p.add_argument("--without", action="append", default=[], metavar="NAME",
+                   help="no measurement whose name contains this; again for more")
     p.add_argument("--rounds", type=int, default=None)
     p.add_argument("--bin", type=pathlib.Path, default=None,
                    help="directory of the programs (default: $BATON_BENCH_DIR, else build/release/bench)")
@@ -237,14 +243,13 @@ def parse(description):
     return p.parse_args()
 
 
-def selected(measurements, rows, only, without=""):
-    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.) Both are
-    words with commas between them; only: part of a measurement's or a row's name; without: of a measurement's."""
-    words = only.split(",")
-    barred = [word for word in without.split(",") if word]
+def selected(measurements, rows, only, without=()):
+    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.) only: parts
+    of a measurement's or a row's name, all if there are none; without: of a measurement's."""
+    words = only or [""]
     named = {m.name for m in measurements if any(word in m.name for word in words)}
     named |= {r.measurement for r in rows if not isinstance(r, str) and any(word in r.what for word in words)}
-    named = {name for name in named if not any(word in name for word in barred)}
+    named = {name for name in named if not any(word in name for word in without)}
     # Those whose figures stand for others', too.
     wanted = named | {name for m in measurements if m.name in named for name in m.instead.values()}
     return [m for m in measurements if m.name in wanted], named
@@ -266,15 +271,17 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
         sys.exit(f"{suite}/run: not built: {baton}")
     report = (args.json or directory.parent / f"bench-results/{suite}.json").resolve()
     report.parent.mkdir(parents=True, exist_ok=True)
+    built = directory.parent / "bench-results"  # what Go and Rust make, wherever the report goes
+    built.mkdir(parents=True, exist_ok=True)
     rounds = rounds if args.rounds is None else args.rounds
 
     begin, load_before = time.monotonic(), os.getloadavg()[0]
     everything, missing, versions = {"baton": baton}, {}, []
     for peer, heading in peers.items():
         if peer == "go":
-            program, version = build_go(suite, report.parent)
+            program, version = build_go(suite, built)
         elif peer == "tokio":
-            program, version = build_rust(f"tokio_{suite}", report.parent, only_if_built=args.smoke)
+            program, version = build_rust(f"tokio_{suite}", built, only_if_built=args.smoke)
         elif os.access(directory / programs[peer], os.X_OK):
             program, version = directory / programs[peer], heading
         else:
@@ -286,12 +293,15 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
     versions = ", ".join(versions)
     measurements, named = selected(measurements, rows, args.only, args.without)
     if not measurements:
-        sys.exit(f"{suite}/run: nothing is called {args.only}")
+        sys.exit(f"{suite}/run: nothing is called {', '.join(args.only)}")
     print(f"{suite}: baton beside {versions}, in turns; rounds: {rounds}", flush=True)
     words = {peer: [w.format(baton=baton) for w in extra] for peer, extra in (extra_words or {}).items()}
     raw = run_all(measurements, rounds, everything, words, derive)
     results = fill([r for r in rows if isinstance(r, str) or r.measurement in named], measurements, raw, missing)
     lines = [r for r in results if not isinstance(r, str)]
+    if args.smoke:  # what a moment says is no ground to judge by
+        for r in lines:
+            r.update(target="", met=None)
     report.write_text(json.dumps({"peers": versions, "headings": peers, "rounds": rounds,
                                   "load_average_before": load_before, "rows": lines, "raw": raw}) + "\n")
     if args.smoke:
@@ -300,8 +310,8 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
             sys.exit(f"{suite}/run: nothing measured: " + ", ".join(empty))
     print_table(results, peers, shown, peers_shown)
     judged = [r for r in lines if r["met"] is not None]
-    met = sum(r["met"] for r in judged)
-    print(f"\n{met} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average {load_before:.1f} "
+    targets = "" if args.smoke else f"{sum(r['met'] for r in judged)} of {len(judged)} targets met; "
+    print(f"\n{targets}{time.monotonic() - begin:.0f} s; load average {load_before:.1f} "
           f"before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every value in "
           f"{os.path.relpath(report)}")
     if args.quick:

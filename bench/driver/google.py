@@ -1,4 +1,5 @@
 """The programs that Google Benchmark drives: running them, and rows from what they leave as JSON."""
+import functools
 import json
 import re
 import statistics
@@ -22,12 +23,17 @@ def shown_name(name):
     return PAIRED[name][0] if name in PAIRED else SYNC[name][0] if name in SYNC else name
 
 
+@functools.cache
+def names_in(program):
+    done = subprocess.run([program, "--benchmark_list_tests=true"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True)
+    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+
+
 def filter_for(program, words):
     """A --benchmark_filter for the benchmarks that are called or shown so, with the primitives that their rows need;
     None if there are none."""
-    done = subprocess.run([program, "--benchmark_list_tests=true"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True)
-    names = done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+    names = names_in(program)
     wanted = {plain_name(n) for n in names
               if any(word in plain_name(n) or word in shown_name(plain_name(n)) for word in words)}
     wanted |= {PEERS[n][0] for n in wanted if n in PEERS} | {SYNC[n][1] for n in wanted if n in SYNC and SYNC[n][1]}
@@ -78,5 +84,9 @@ def rows(name, report):
             results.setdefault(plain_name(entry["run_name"]), []).append(entry)
     group = GROUPS.get(name, name)
     beside = {SYNC[n][1] for n in results if n in SYNC} | {PEERS[n][0] for n in results if n in PEERS}
-    return [paired_row(group, n, entries) if "baton_ns" in entries[0] else plain_row(group, n, entries, results)
-            for n, entries in results.items() if n not in beside]
+    found = [paired_row(group, n, entries) if "baton_ns" in entries[0] else plain_row(group, n, entries, results)
+             for n, entries in results.items() if n not in beside]
+    pairs = any("baton_ns" in entries[0] for entries in results.values())
+    for row in found:
+        row.heading = f"{name}_bench" + (": beside the bare primitive" if pairs else "")
+    return found

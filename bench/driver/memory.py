@@ -21,11 +21,11 @@ def rows(report):
             continue
         share = r["fibers"] / 1e6
         bare = floor.get(r["stack"]) if r["round"] == 1 else None
-        which = f"{r['fibers']:,} x {r['stack'] // 1024} KiB, round {r['round']}"
+        which = f"{r['fibers']:,} stacks of {r['stack'] // 1024} KiB, round {r['round']}"
         judged = r["stack"] == 64 * 1024
         first = judged and r["round"] == 1
         guarded = r["guard"] != "none" and r["unguarded"] == 0 and r["parked"] >= r["fibers"]
-        row = Row("memory", f"{which}: per parked fiber", r["bytes_per_fiber"], "B")
+        row = Row("memory", f"{which}: memory per parked fiber", r["bytes_per_fiber"], "B")
         if bare:
             row.bare, row.bare_name = bare["bytes_per_fiber"], "a page each"
         if first:
@@ -42,6 +42,7 @@ def rows(report):
             row.target, row.reached = f"<= {0.8 * share:g} s", r["wake_s"] <= 0.8 * share
         rows.append(row)
         if r["round"] == 1:
-            what = f"{which}: guard {r['guard']}, {r['unguarded']} without; threads"
-            rows.append(Row("memory", what, r["threads"], ""))
+            unguarded = r["fibers"] if r["guard"] == "none" else r["unguarded"]
+            rows.append(Row("memory", f"{which}: stacks without a guard", unguarded, ""))
+            rows.append(Row("memory", f"{which}: threads of the process", r["threads"], ""))
     return rows

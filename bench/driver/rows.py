@@ -44,6 +44,8 @@ class Row:
 def number(value):
     if value is None:
         return ""
+    if isinstance(value, int) and abs(value) < 1000:  # what is counted
+        return str(value)
     if abs(value) >= 10_000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 1 else f"{value:.1f}"
@@ -68,8 +70,8 @@ HEAD = ("", "baton", "spread", "beside it, same unit", "ratio", "target", "")
 
 
 def print_table(rows):
-    """Under the headings of groups; the ratio is baton's figure over the one beside it."""
-    lines = [columns(r) for r in rows]
+    """Under the names of groups and their headings; the ratio is baton's figure over the one beside it."""
+    lines = [("    " + name, *others) for name, *others in map(columns, rows)]
     widths = [max(len(line[i]) for line in lines + [HEAD]) for i in range(len(HEAD))]
     right = {1, 2, 4}
 
@@ -78,9 +80,13 @@ def print_table(rows):
                         for i, (text, w) in enumerate(zip(line, widths))).rstrip())
 
     show(HEAD)
-    group = None
+    group, heading = None, ""
     for row, line in zip(rows, lines):
         if row.group != group:
-            group = row.group
+            group, heading = row.group, ""
             print(f"\n{group}")
+        if row.heading != heading:
+            heading = row.heading
+            if heading:
+                print(f"  {heading}")
         show(line)

@@ -1,9 +1,11 @@
 """The suites: bench/NAME/run and bench/GROUP/NAME/run, scripts that run programs of several runtimes in turns. Each
-takes --bin DIR, --json FILE, --quick and --smoke; those of in_turns.py also --only, --without and --list. What they
-leave as JSON is theirs alone: a peer that it names is shown, whoever that is.
+takes --bin DIR, --json FILE, --quick, --smoke, --only and --list; those of in_turns.py also --without. What they leave
+as JSON is theirs alone: a peer that it names is shown, whoever that is.
 """
+import functools
 import json
 import pathlib
+import re
 import statistics
 import subprocess
 
@@ -44,30 +46,37 @@ def group_of(name, measurement, parent=None):
     return parent or GROUPS.get(name, name)
 
 
-def takes_words(script):
-    """Whether it knows --only, --without and --list."""
-    return "in_turns" in script.read_text()
-
-
 def choice(name, group):
     """The arguments for that group's measurements alone."""
     if name not in SHARED:
         return []
     (one, words), _ = SHARED[name]
-    return ["--only" if group == one else "--without", ",".join(words)]
+    return [f"--only={word}" if group == one else f"--without={word}" for word in words]
 
 
-def has(script, word, directory):
-    """Whether it has a row or a measurement of that name."""
-    if not takes_words(script):
-        return False
-    done = subprocess.run([str(script), "--bin", str(directory), "--list", "--only", word], stdout=subprocess.PIPE,
+@functools.cache
+def measurements(script, word, level):
+    """Those that are called so, or have a row that is; level: () or what shortens the run, and leaves some out."""
+    done = subprocess.run([script, "--list", f"--only={word}", *level], stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, text=True)
-    return done.returncode == 0 and bool(done.stdout.strip())
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def has(name, script, group, word, level):
+    """Whether the suite has a row or a measurement of that name in that group."""
+    return any(name not in SHARED or group_of(name, m) == group for m in measurements(script, word, level))
 
 
 def heading(peer, report):
     return report.get("headings", {}).get(peer) or HEADINGS.get(peer, peer)
+
+
+def shown_name(row):
+    """As it is called today, also in files that are older."""
+    if row["metric"] == "server_cpu_us" and row["what"].endswith("CPU"):
+        return row["what"] + " per request"
+    scaling = row["measurement"].startswith("scaling-")  # the pictures know these by their end
+    return row["what"] if scaling else re.sub(r"\b([2-9]) P$", r"\1 Ps", row["what"])
 
 
 def in_turns_rows(name, report, parent):
@@ -81,13 +90,15 @@ def in_turns_rows(name, report, parent):
             percentile = r.get("percentile", "p50")
         figures = {peer: f[percentile] for peer, f in r["figures"].items() if f is not None and peer != "baton"}
         bare = [peer for peer in figures if peer in BARE]
+        spread = ours.get("spread", {}).get(percentile) or (ours["least"], ours["largest"])
         more = r.get("better") == "more" or ">=" in r["target"] or (r["unit"].endswith("/s") and len(r["unit"]) > 2)
-        what = r["what"] if percentile == "p50" or percentile in r["what"] else f"{r['what']}: {percentile}"
+        what = shown_name(r)
+        what = what if percentile == "p50" or percentile in what else f"{what}: {percentile}"
         rows.append(Row(group_of(name, r["measurement"], parent), what, ours[percentile], r["unit"],
                         peers={heading(p, report): f for p, f in figures.items() if p not in BARE},
                         bare=figures[bare[0]] if bare else None, bare_name=heading(bare[0], report) if bare else "",
-                        spread=(ours["least"], ours["largest"]), target=r["target"], reached=r["met"],
-                        more_is_better=more, compared=r.get("compared", True), heading=r.get("heading", "")))
+                        spread=tuple(spread), target=r["target"], reached=r["met"],
+                        more_is_better=more, compared=r.get("compared", True), heading=r.get("heading") or name))
     return rows
 
 

@@ -18,6 +18,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from go_peers import build_go  # noqa: E402 (the path comes first)
+from in_turns import add_choice  # noqa: E402
 from rust_peers import build_rust  # noqa: E402
 
 HEADINGS = {"raw": "raw epoll", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
@@ -110,7 +111,7 @@ def measure(peer, before, load, cpus):
 FIGURES = ("requests_per_s", "p50_us", "p90_us", "p99_us", "max_us", "server_cpu_us", "server_busy_percent")
 # What of these becomes a row: its name's end, unit, digits, whether more is better.
 ROWS = {"requests_per_s": ("", "/s", 0, True), "p99_us": (": p99", "us", 0, False),
-        "server_cpu_us": (": the server's CPU", "us", 2, False)}
+        "server_cpu_us": (": the server's CPU per request", "us", 2, False)}
 
 
 class Case:
@@ -120,6 +121,10 @@ class Case:
     def __init__(self, name, what, load, before=None, facts=None, target=None):
         self.name, self.what, self.load, self.before = name, what, load, before
         self.facts, self.target = facts or {}, target
+
+    def names(self):
+        """Its own, and those of its rows."""
+        return [self.name] + [self.what + end for end, _, _, _ in ROWS.values()]
 
 
 def ratios_of(rates):
@@ -137,15 +142,15 @@ def judge(case, ratios):
     return text, statistics.median(ratios[peer]) >= share if peer in ratios else None
 
 
-def rows_of(case, runs):
+def rows_of(heading, case, runs):
     rows = []
     for metric, (end, unit, digits, more) in ROWS.items():
         figures = {}
         for name, all_runs in runs.items():
             values = [run[metric] for run in all_runs]
             figures[name] = {"p50": statistics.median(values), "least": min(values), "largest": max(values)}
-        row = {"what": case.what + end, "measurement": case.name, "metric": metric, "unit": unit, "digits": digits,
-               "better": "more" if more else "less", "figures": figures, "target": "", "met": None}
+        row = {"heading": heading, "what": case.what + end, "measurement": case.name, "metric": metric, "unit": unit,
+               "digits": digits, "better": "more" if more else "less", "figures": figures, "target": "", "met": None}
         if metric == "requests_per_s":
             ratios = ratios_of({name: [run[metric] for run in all_runs] for name, all_runs in runs.items()})
             row["target"], row["met"] = judge(case, ratios)
@@ -184,9 +189,11 @@ def print_case(case, runs, missing):
 
 def parse(description):
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--quick", action="store_true", help="too few and too short rounds to be quoted")
-    p.add_argument("--smoke", action="store_true",
-                   help="everything once, for a moment: does it run? Rust's peers only if they have been built")
+    level = p.add_mutually_exclusive_group()
+    level.add_argument("--quick", action="store_true", help="too few and too short rounds to be quoted")
+    level.add_argument("--smoke", action="store_true",
+                       help="everything once, for a moment: does it run? Rust's peers only if they have been built")
+    add_choice(p)
     p.add_argument("--rounds", type=int, default=None)
     p.add_argument("--peers", default=None, metavar="NAME,...", help=f"only these of {', '.join(HEADINGS)}")
     p.add_argument("--procs", type=int, default=1, help="of baton's server")
@@ -201,21 +208,21 @@ def parse(description):
 
 
 class Suite:
-    """Where the programs are and the results go, and the peers."""
+    """Where the programs are and the results go, and the peers: none if there is only a list to print."""
 
     def __init__(self, name, args):
         self.name, self.args = name, args
         given = args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parents[1] / "build/release/bench")
         self.directory = given.resolve()
         self.report = (args.json or self.directory.parent / f"bench-results/{name}.json").resolve()
-        self.report.parent.mkdir(parents=True, exist_ok=True)
         self.built = self.directory.parent / "bench-results"  # what Go and Rust make
-        self.built.mkdir(exist_ok=True)
+        for folder in (self.report.parent, self.built) if not args.list else ():
+            folder.mkdir(parents=True, exist_ok=True)
         self.peers = {}
 
     def add_built(self, name, program, *words):
         """One that CMake builds."""
-        if not os.access(self.directory / program, os.X_OK):
+        if not self.args.list and not os.access(self.directory / program, os.X_OK):
             sys.exit(f"{self.name}/run: not built: {self.directory / program}")
         self.add(name, Peer([self.directory / program, 0, *words]))
 
@@ -230,7 +237,7 @@ class Suite:
             self.add(name, Peer([path, 0] if path else None, version))
 
     def wanted(self, name):
-        return name == "baton" or self.args.peers is None or name in self.args.peers.split(",")
+        return not self.args.list and (name == "baton" or self.args.peers is None or name in self.args.peers.split(","))
 
     def add(self, name, peer):
         if self.wanted(name):
@@ -239,11 +246,25 @@ class Suite:
     def present(self):
         return {name: peer for name, peer in self.peers.items() if peer.command is not None}
 
-    def run(self, title, cases, rounds):
+    def chosen(self, cases):
+        words = self.args.only or [""]
+        return [case for case in cases if any(word in name for word in words for name in case.names())]
+
+    def run(self, what, cases, rounds):
+        title, there = f"{self.name}: {what}", cases
+        cases = self.chosen(there)
+        if self.args.list:
+            print("\n".join(case.name for case in cases))
+            return
+        if there and not cases:
+            sys.exit(f"{self.name}/run: nothing is called {', '.join(self.args.only)}")
         peers, rounds = self.present(), self.args.rounds or rounds
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
         versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
                              for name, peer in self.peers.items() if peer.version)
+        if self.args.smoke:  # what a moment says is no ground to judge by
+            for case in cases:
+                case.target = None
         cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
         begin, load_before = time.monotonic(), os.getloadavg()[0]
         print(f"{title}; rounds: {rounds}; {cpus.said}\n{versions}", flush=True)
@@ -256,7 +277,7 @@ class Suite:
                 for name in names[first:] + names[:first]:
                     runs[name].append(measure(peers[name], case.before, case.load, cpus))
             print_case(case, runs, missing)
-            rows += rows_of(case, runs)
+            rows += rows_of(title, case, runs)
             for name in peers:
                 raw[name][case.name] = runs[name]
         self.report.write_text(json.dumps({
@@ -265,7 +286,8 @@ class Suite:
             "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows,
             "raw": raw}) + "\n")
         judged = [row["met"] for row in rows if row["met"] is not None]
-        print(f"\n{sum(judged)} of {len(judged)} targets met; {time.monotonic() - begin:.0f} s; load average "
+        targets = "" if self.args.smoke else f"{sum(judged)} of {len(judged)} targets met; "
+        print(f"\n{targets}{time.monotonic() - begin:.0f} s; load average "
               f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after, on {os.cpu_count()} CPUs; every round in "
               f"{os.path.relpath(self.report)}")
         if load_before > 0.5 * os.cpu_count():

@@ -3,14 +3,18 @@ import html
 import json
 import os
 import pathlib
+import re
 
 from driver import machine, memory
 from driver.rows import columns
 
-from . import gnuplot, pictures
+from . import bars, gnuplot, pictures
 
 GROUPS = {"sched": "Fibers and the scheduler", "sync": "Channels, select, locks, timers", "syscall": "System calls",
           "handoff": "Calls that block: handing the processor over", "net": "Network", "memory": "Memory"}
+# Above rows that have no heading of their own; those of other results have their name.
+TITLES = {"echo": "echo: TCP, one message under way in each connection", "http": "http: GET, keep-alive",
+          "churn": "churn: connect, one request, close"}
 STYLE = (pathlib.Path(__file__).parent / "style.css").read_text()
 
 
@@ -21,13 +25,21 @@ def read(path):
         return {}  # memory_bench leaves a line for each result
 
 
+def clear(name, row):
+    """The row with a heading, and with a name that says of what there are so many."""
+    row.heading = row.heading or TITLES.get(name, name)
+    if row.group == "memory":
+        row.name = re.sub(r"^(\d{1,3}(?:,\d{3})*)(?=$|, |: )", r"\1 fibers", row.name)
+    return row
+
+
 def suites_in(out, readers):
     """{name of the results: (rows, what the file holds)}, of what is there."""
     found = {}
     for name, rows in readers.items():
         path = out / f"{name}.json"
         if path.exists():
-            found[name] = (rows(path), read(path))
+            found[name] = ([clear(name, row) for row in rows(path)], read(path))
     return found
 
 
@@ -38,10 +50,11 @@ def draw(found, out, here):
     rows = [r for part, _ in found.values() for r in part if not r.heading.startswith("Scaling")]
     drawn = []
     for group in GROUPS:
-        drawn.append(pictures.bars(group, rows, f"bars-{group}", f"{GROUPS[group]}: peers beside baton",
-                                   "Each bar is a peer; its length says how many times baton's figure, which is at the "
-                                   "left, its own is. A bar to the left of 1 is a row that baton loses."))
-        drawn.append(pictures.bars(group, rows, f"bars-{group}-bare", f"{GROUPS[group]}: the bare primitive beside baton",
+        drawn.append(bars.bars(group, rows, f"bars-{group}", f"{GROUPS[group]}: peers beside baton",
+                                   "Each bar is a peer, with its own figure at the end; baton's figure is at the left, and "
+                                   "is the line at 1. The length says how many times better baton's is. A bar to the left "
+                                   "of 1 is a row that baton loses."))
+        drawn.append(bars.bars(group, rows, f"bars-{group}-bare", f"{GROUPS[group]}: the bare primitive beside baton",
                                    "A primitive does less on purpose: no queue, no join, no guard. These show how much "
                                    "is left of its speed; bars to the left of 1 are what is to be expected."))
         for name, (part, report) in found.items():
@@ -68,12 +81,12 @@ def row_html(row):
 def table_html(rows):
     lines = ['<div class="wide"><table><thead><tr><th>row</th><th>baton</th><th>spread</th><th>beside it, same unit</th>'
              '<th>ratio</th><th>target</th><th></th></tr></thead><tbody>']
-    heading = ""
+    above = (rows[0].group, "") if rows else None
     for row in rows:
-        if row.heading != heading:
-            heading = row.heading
-            if heading:
-                lines.append(f'<tr><th colspan="7" class="h">{html.escape(heading)}</th></tr>')
+        if (row.group, row.heading) != above:
+            above = (row.group, row.heading)
+            heading = row.heading or GROUPS.get(row.group, row.group)  # not to stand under another group's
+            lines.append(f'<tr><th colspan="7" class="h">{html.escape(heading)}</th></tr>')
         lines.append(row_html(row))
     return "\n".join(lines + ["</tbody></table></div>"])
 
@@ -130,7 +143,7 @@ def write(page, out, readers):
         parts.append('<p class="warn">There is no gnuplot here, so there are no pictures.</p>')
     facts = (("machine", f"{here['cpu']}, {here['cpus']} CPUs" + (", virtual" if here["virtual"] else "")),
              ("kernel", f"Linux {here['kernel']}"), ("compiler", here["compiler"]), ("commit", here["commit"]),
-             ("date", here["date"]), ("command", here.get("command", "")))
+             ("date", here["date"]))
     parts.append("<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts if v) + "</dl>")
     parts.append("<nav>" + " · ".join(f'<a href="#{g}">{html.escape(GROUPS.get(g, g))}</a>' for g in groups) +
                  ' · <a href="#lost">lost rows</a> · <a href="#results">raw results</a></nav>')

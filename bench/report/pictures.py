@@ -1,13 +1,12 @@
 """The pictures of the report, each from what the suites have left. A picture without data is left out."""
 import dataclasses
 import re
-import statistics
 
 from driver.rows import number
 from driver.suites import HEADINGS, heading
 
 from . import gnuplot
-from .gnuplot import block, line, quoted
+from .gnuplot import Entry, block, line, quoted, tics_at
 
 WIDTH = 960
 
@@ -29,90 +28,6 @@ def peers_of(report):
 
 def name_of(peer, report):
     return "baton" if peer == "baton" else heading(peer, report)
-
-
-def tics_at(pairs):
-    return ", ".join(f"{quoted(text)} {value:g}" for text, value in pairs)
-
-
-def panels_title(title):
-    """Above all panels of a multiplot; it is to be taken away after the first of them."""
-    return f"set label 99 {quoted(title)} at screen 0.5, screen 0.965 center font ',14' textcolor rgb '{gnuplot.INK}'\n"
-
-
-def legend(names, marks):
-    """Below all panels of a multiplot, in one line. names: {name: (colour, dash, mark)}"""
-    room = [0.055 + 0.0078 * len(name) for name in names]
-    x, commands = 0.5 - sum(room) / 2, ""
-    for i, (name, (colour, dash, mark)) in enumerate(names.items()):
-        commands += (f"set arrow {900 + i} from screen {x:.4f}, screen 0.045 to screen {x + 0.034:.4f}, screen 0.045 nohead "
-                     f"linewidth 2.4 linecolor rgb '{colour}' dashtype {dash}\n"
-                     f"set label {900 + i} {quoted(name)} at screen {x + 0.039:.4f}, screen 0.045 left "
-                     f"textcolor rgb '{gnuplot.INK}'\n")
-        if marks:
-            commands += (f"set label {950 + i} '' at screen {x + 0.017:.4f}, screen 0.045 "
-                         f"point pointtype {mark} pointsize 0.8 linecolor rgb '{colour}'\n")
-        x += room[i]
-    return commands
-
-
-# ---- bars ----
-
-def bars(group, rows, name, title, text):
-    """Each peer's figure over baton's, or baton's over the peer's where more is better; so over 1 baton is ahead."""
-    rows = [r for r in rows if r.group == group and r.baton]
-    table = []
-    for r in rows:
-        beside = [(peer, r.times(theirs), theirs) for peer, theirs in r.peers.items() if r.times(theirs)]
-        if name.endswith("bare"):
-            beside = [] if beside or not r.times(r.bare) else [(r.bare_name, r.times(r.bare), r.bare)]
-        elif beside and r.times(r.bare):
-            beside.append((r.bare_name, r.times(r.bare), r.bare))
-        if beside:
-            table.append((r, beside))
-    if not table:
-        return None
-    names, at, tics, data, labels, last, above = [], 0.0, [], {}, [], "", ""
-    lowest, highest = 0.5, 2.0
-    for r, beside in table:
-        if r.heading != last:
-            last = r.heading
-            above += (f"set label {quoted(last)} at screen 0.012, first {at:.2f} left font ',12' "
-                      f"textcolor rgb '{gnuplot.INK}'\n")
-            at += 1.3
-        shown = f"{r.name}:  {number(r.baton)} {r.unit}".replace("%", "per cent")  # tics are formats
-        tics.append(f"{quoted(shown)} {at + (len(beside) - 1) / 2:.2f}")
-        for peer, times, theirs in beside:
-            bare = peer == r.bare_name and peer not in gnuplot.STYLES
-            shown = "primitive" if bare else peer
-            if shown not in names:
-                names.append(shown)
-            lowest, highest = min(lowest, times), max(highest, times)
-            data.setdefault(shown, []).append(
-                f"{times:.5g} {at:.2f} {min(1, times):.5g} {max(1, times):.5g} {at - 0.42:.2f} {at + 0.42:.2f}")
-            which = f"{peer}: " if bare else ""
-            labels.append(f"{max(1, times):.5g} {at:.2f} {quoted(f'{which}{number(theirs)} {r.unit}')}")
-            at += 1
-        at += 0.7
-    room = 60 if name.endswith("bare") else 8
-    commands = "".join(block(f"d{i}", data[n]) for i, n in enumerate(names)) + block("labels", labels)
-    low, high = max(lowest / 1.3, 0.01), min(highest, 1e4) * (highest / lowest) ** 0.18 * (room / 8) ** 0.6
-    tic_at = [t for t in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
-              if low <= t <= high and (high / low < 500 or t in (0.01, 0.1, 1, 10, 100, 1000, 10_000))]
-    longest = max(len(f"{r.name}:  {number(r.baton)} {r.unit}") for r, _ in table)
-    commands += above + (
-        f"set title {quoted(title)}\nset logscale x\nset xrange [{low:.4g}:{high:.4g}]\n"
-        f"set yrange [{at - 0.2:.2f}:-1]\nset lmargin {min(70, longest * 0.92):.0f}\nset grid noytics xtics\n"
-        f"set xtics ({tics_at((f'{t:g}', t) for t in tic_at)}) nomirror\n"
-        f"set ytics ({', '.join(tics)}) scale 0 nomirror\nset key outside top center horizontal samplen 1.5\n"
-        f"set xlabel 'times baton (log): right of 1 baton is ahead, left of 1 it is behind'\n"
-        f"set style fill solid 1.0 border rgb '{gnuplot.INK}'\n"
-        f"set arrow 1 from first 1, graph 0 to first 1, graph 1 nohead front linewidth 1.6 linecolor rgb '{gnuplot.INK}'\n")
-    plots = [f"$d{i} using 1:2:3:4:5:6 with boxxyerror linewidth 0.4 fillcolor rgb '{gnuplot.style(n)[0]}' "
-             f"title {quoted(n)}" for i, n in enumerate(names)]
-    plots.append(f"$labels using 1:2:3 with labels left offset 0.6,0 font ',11' textcolor rgb '{gnuplot.INK}' notitle")
-    commands += "plot " + ", \\\n     ".join(plots) + "\n"
-    return Picture(name, group, title, text, gnuplot.draw(name, WIDTH, int(115 + 17 * at), commands))
 
 
 # ---- handoff: distributions ----
@@ -151,16 +66,18 @@ def handoff_cdf(report):
     title = "Handoff: time until another fiber runs, after a declared call has blocked the thread (1 P)"
     everything = [v for _, curves in panels for _, _, values in curves for v in values]
     low, high = max(1, min(everything) / 1.5), max(everything) * 1.5
-    tics = [(v, t) for v, t in ((1, "1 µs"), (10, "10 µs"), (100, "100 µs"), (1e3, "1 ms"), (1e4, "10 ms"), (1e5, "100 ms"))
-            if low <= v <= high]
+    tics = gnuplot.log_tics(low, high, WIDTH * 0.9 / len(panels),
+                            lambda us: f"{us:g} µs" if us < 1e3 else f"{us / 1e3:g} ms" if us < 1e6 else f"{us / 1e6:g} s")
     commands = ""
     for p, (_, curves) in enumerate(panels):
         for i, (_, _, values) in enumerate(curves):
             commands += block(f"d{p}_{i}", steps(values))
-    styles = {name: how for _, curves in panels for name, how, _ in curves}
-    commands += (panels_title(title) + legend(styles, False) + f"unset key\nset multiplot layout 1,{len(panels)} "
-                 f"margins 0.07,0.985,0.27,0.83 spacing 0.035\nset logscale x\nset xrange [{low:.4g}:{high:.4g}]\n"
-                 f"set yrange [0:100]\nset xtics ({tics_at((t, v) for v, t in tics)})\n"
+    height, styles = 400, {name: how for _, curves in panels for name, how, _ in curves}
+    entries = [Entry(name, colour, dash) for name, (colour, dash, _) in styles.items()]
+    beside, top = gnuplot.legend("handoff-cdf", entries, WIDTH)
+    commands += (f"set multiplot layout 1,{len(panels)} "
+                 f"margins 0.07,0.985,0.15,{1 - (top + 40) / height:.4f} spacing 0.035\nset logscale x\n"
+                 f"set xrange [{low:.4g}:{high:.4g}]\nset yrange [0:100]\nset xtics {gnuplot.tics_command(tics)} nomirror\n"
                  "set xlabel 'time until another fiber runs (log)'\n")
     for p, (what, curves) in enumerate(panels):
         commands += f"set title {quoted(what)}\n"
@@ -168,11 +85,12 @@ def handoff_cdf(report):
                      "unset ylabel\nset format y ''\n")
         commands += "plot " + ", ".join(f"$d{p}_{i} using 1:2 with steps linewidth 2.2 linecolor rgb '{colour}' "
                                         f"dashtype {dash}" for i, (_, (colour, dash, _), _) in enumerate(curves))
-        commands += "\nunset label\nunset arrow\n"
+        commands += "\n"
     commands += "unset multiplot\n"
     text = ("Every value of every round. Further left is better, and a steep curve is a sure one. Dotted: what two bare "
             "threads take to wake each other on this machine in the same minutes.")
-    return Picture("handoff-cdf", "handoff", title, text, gnuplot.draw("handoff-cdf", WIDTH, 400, commands))
+    return Picture("handoff-cdf", "handoff", title, text,
+                   gnuplot.draw("handoff-cdf", WIDTH, height, commands, gnuplot.title(title, WIDTH) + beside))
 
 
 # ---- scaling ----
@@ -190,41 +108,44 @@ def scaling(report, machine):
         return None
     names = sorted({n for curves in found.values() for n in curves}, key=lambda n: (n != "baton", n))
     title = f"Scaling: time of an operation with 1 to {max(p for c in found.values() for v in c.values() for p in v)} Ps"
-    across, down = 3, (len(found) + 3) // 3
+    across, down = 3, (len(found) + 2) // 3
     commands = ""
     for p, curves in enumerate(found.values()):
         for name, values in curves.items():
+            beside = 0.14 * (names.index(name) - (len(names) - 1) / 2)  # so that a spread does not hide another
             commands += block(f"d{p}_{names.index(name)}",
-                              [f"{procs} {f['p50']:.6g} {f['least']:.6g} {f['largest']:.6g}"
+                              [f"{procs + beside:.2f} {f['p50']:.6g} {f['least']:.6g} {f['largest']:.6g}"
                                for procs, f in sorted(values.items())])
-    top = 1 - 78 / (290 * down)
-    commands += (panels_title(title) + f"set multiplot layout {down},{across} "
-                 f"margins 0.07,0.985,0.095,{top:.3f} spacing 0.085,0.18\nset xrange [0.6:8.4]\nset xtics 1,1,8\n"
-                 "set xlabel 'Ps'\nunset key\n")
+    procs = sorted({n for curves in found.values() for values in curves.values() for n in values})
+    beside, top = gnuplot.legend("scaling", [Entry.of(n) for n in names], WIDTH)
+    above, below, panel = 46, 74, 180
+    height = top + 14 + (above + panel + below) * down
+    commands += (f"set multiplot layout {down},{across} margins 0.07,0.985,{below / height:.4f},"
+                 f"{1 - (top + 14 + above) / height:.4f} spacing 0.085,{(above + below) / height:.4f}\n"
+                 f"set xrange [{min(procs) - 0.4}:{max(procs) + 0.4}]\n"
+                 f"set xtics ({tics_at((str(n), n) for n in procs)})\nset xlabel 'Ps: fibers that run at a time'\n")
     cpus = machine["cpus"]
-    for p, ((what, unit), curves) in enumerate(found.items()):
+    for (what, unit), curves in found.items():
+        p = list(found).index((what, unit))
         highest = max(f["largest"] for values in curves.values() for f in values.values())
-        commands += (f"set title {quoted(what)}\nset yrange [0:{highest * 1.12:.4g}]\nunset arrow\n"
+        commands += (f"set title {quoted(what)} offset 0,0.2\nset yrange [0:{highest * 1.12:.4g}]\nunset arrow\n"
                      f"set ylabel {quoted(('a tree, ' if 'skynet' in what else 'an operation, ') + unit)} offset 1.5\n"
                      f"set arrow from {cpus}, graph 0 to {cpus}, graph 1 nohead linecolor rgb '#888888' dashtype (5,4)\n"
-                     f"set label 1 {quoted(f'{cpus} CPUs here')} at {cpus}, graph 0.07 left offset 0.5,0 "
+                     f"set label 1 {quoted(f'{cpus} CPUs here')} at {cpus}, graph 1 center offset 0,0.6 "
                      f"textcolor rgb '{gnuplot.INK}' font ',11'\n")
         commands += "plot " + ", ".join(
-            f"$d{p}_{names.index(n)} using 1:2:3:4 with yerrorlines {line(n, 2)} notitle" for n in curves) + "\nunset label 99\n"
-    # The place that is left is the legend's.
-    commands += ("unset title\nunset xlabel\nunset ylabel\nunset tics\nunset border\nunset grid\nunset arrow\nunset label\n"
-                 "set yrange [0:1]\nset key at graph 0.5, graph 0.75 center center vertical samplen 4 spacing 1.5\n")
-    commands += "plot " + ", ".join(f"NaN with linespoints {line(n, 2)} title {quoted(n)}" for n in names) + "\n"
+            f"$d{p}_{names.index(n)} using 1:2:3:4 with yerrorlines {line(n, 2)}" for n in curves) + "\n"
     commands += "unset multiplot\n"
     text = (f"This machine has {cpus} CPUs: more Ps than that cannot be quicker, but must not be much slower. Medians, with "
             "the least and the largest round.")
-    return Picture("scaling", "sched", title, text, gnuplot.draw("scaling", WIDTH, 290 * down, commands))
+    return Picture("scaling", "sched", title, text,
+                   gnuplot.draw("scaling", WIDTH, height, commands, gnuplot.title(title, WIDTH) + beside))
 
 
 # ---- memory, throughput: lines over a number ----
 
 BYTES = {"B": 1, "KB": 1e3, "kB": 1e3, "KiB": 1024, "MB": 1e6, "MiB": 2**20}
-SHORT = {100: "100", 1000: "1,000", 10_000: "10,000", 100_000: "100,000", 1_000_000: "1,000,000"}
+OTHER_STACKS = ", stacks of 64 KiB"
 
 
 def numbers_in(text):
@@ -245,7 +166,7 @@ def memory(report, bench):
     curves = {}
     for row in report.get("rows", ()):
         if per_fiber(row) and count(row):
-            other_stacks = ", stacks of 64 KiB" if row["measurement"].endswith("-small") else ""
+            other_stacks = OTHER_STACKS if row["measurement"].endswith("-small") else ""
             for peer, figures in row["figures"].items():
                 if figures is not None:
                     name = name_of(peer, report) + other_stacks
@@ -257,65 +178,91 @@ def memory(report, bench):
     if max((len(values) for values in curves.values()), default=0) < 2:
         return None
     title = "Memory of a parked fiber: resident, page tables among it"
-    names = sorted(curves, key=lambda n: (n != "baton", n))
+    names = sorted(curves, key=lambda n: (n == "baton", n.endswith(OTHER_STACKS)))  # what is drawn last lies on top
     commands = "".join(block(f"d{i}", [f"{x} {y:.6g}" for x, y in sorted(curves[n].items())]) for i, n in enumerate(names))
     values = [y for c in curves.values() for y in c.values()]
+    xs = sorted({x for c in curves.values() for x in c})
     low, high = min(values + [4096]) / 1.4, max(values + [8192]) * 1.4
     tics = [(v, t) for v, t in ((128, "128 B"), (256, "256 B"), (512, "512 B"), (1024, "1 KiB"), (2048, "2 KiB"),
                                 (4096, "4 KiB: a page"), (8192, "8 KiB"), (16384, "16 KiB"), (32768, "32 KiB"),
                                 (65536, "64 KiB"), (131072, "128 KiB"))
             if low <= v <= high]
-    commands += (f"set title {quoted(title)}\nset logscale xy\nset xrange [70:1.4e6]\nset yrange [{low:.5g}:{high:.5g}]\n"
-                 f"set xtics ({tics_at((t, v) for v, t in SHORT.items())})\n"
+    plots, entries = [], {}
+    for i, n in enumerate(names):
+        colour, dash, mark = gnuplot.style(n.removesuffix(OTHER_STACKS))
+        entry = Entry(n, colour, dash, mark)
+        if n.endswith(OTHER_STACKS):
+            entry = Entry(n, colour, "(3,3)", 4, 1.5)
+        if len(curves[n]) < 2:
+            entry.dash = None
+        entries[n] = entry
+        line_of = f"linespoints linewidth 2.4 dashtype {entry.dash}" if entry.dash else "points linewidth 2.4"
+        plots.append(f"$d{i} using 1:2 with {line_of} linecolor rgb '{colour}' pointtype {entry.mark} "
+                     f"pointsize {entry.size}")
+    height = 460
+    shown = sorted(names, key=lambda n: (not n.startswith("baton"), n))
+    beside, top = gnuplot.legend("memory", [entries[n] for n in shown], WIDTH)
+    commands += (f"set tmargin at screen {1 - (top + 8) / height:.4f}\n"
+                 f"set logscale xy\nset xrange [{min(xs) / 1.4:.5g}:{max(xs) * 1.4:.6g}]\nset yrange [{low:.5g}:{high:.5g}]\n"
+                 f"set xtics ({tics_at((f'{x:,}', x) for x in xs)})\n"
                  f"set ytics ({tics_at((t, v) for v, t in tics)})\n"
-                 "set xlabel 'parked fibers (log)'\nset ylabel 'bytes each (log)'\n"
-                 "set key outside top center horizontal samplen 4\nplot " +
-                 ", ".join(f"$d{i} using 1:2 with linespoints {line(n)} title {quoted(n)}" for i, n in enumerate(names)) + "\n")
+                 "set xlabel 'parked fibers (log)'\nset ylabel 'bytes each (log)'\nplot " + ", ".join(plots) + "\n")
     text = "Resident memory per fiber while all of them wait. A native stack takes at least one page."
-    return Picture("memory", "memory", title, text, gnuplot.draw("memory", WIDTH, 420, commands))
+    return Picture("memory", "memory", title, text,
+                   gnuplot.draw("memory", WIDTH, height, commands, gnuplot.title(title, WIDTH) + beside))
+
+
+LOADS = {  # suite: title, what is counted, what there are so many of
+    "echo": ("TCP echo: throughput against connections, one message under way in each", "messages", "connections"),
+    "http": ("HTTP GET, keep-alive: throughput against connections", "requests", "connections"),
+    "churn": ("Connect, one request, close: throughput against connections under way", "connections",
+              "connections under way"),
+}
+SHIFT = 0.017  # of the axis: peers stand side by side, so their spreads can be told apart
 
 
 def throughput(name, report):
-    """Of a suite of the network: messages a second against connections, a panel for each size."""
+    """Of a suite of the network: how many a second against connections, a panel for each size."""
     panels = {}
-    for r in report.get("results", ()):
-        for peer, runs in r["runs"].items():
-            rates = [one["messages_per_s"] for one in runs]
-            panels.setdefault(f"{r['size']:,} B", {}).setdefault(name_of(peer, report), {})[r["connections"]] = \
-                (statistics.median(rates), min(rates), max(rates))
     for row in report.get("rows", ()):
-        connections = re.search(r"([\d,]+) conn", row["what"]) or re.search(r"c(?:onns?)?(\d+)", row["measurement"])
-        if not connections or not row["unit"].endswith("/s"):
-            continue
-        size = re.search(r"([\d,]+ (?:B|KB|KiB))\b", row["what"])
-        for peer, f in row["figures"].items():
-            if f is not None:
-                panels.setdefault(size[1] if size else row.get("heading") or name, {}) \
-                    .setdefault(name_of(peer, report), {})[int(connections[1].replace(",", ""))] = \
-                    (f["p50"], f["least"], f["largest"])
-    if not panels or max(len(v) for curves in panels.values() for v in curves.values()) < 2:
+        load = report.get("loads", {}).get(row["measurement"], {})
+        at_once = load.get("connections") or load.get("in_flight")
+        if at_once and row["unit"] == "/s":
+            for peer, f in row["figures"].items():
+                if f is not None:
+                    panels.setdefault(f"{load['size']:,} B", {}).setdefault(name_of(peer, report), {})[at_once] = \
+                        (f["p50"], f["least"], f["largest"])
+    xs = sorted({x for curves in panels.values() for values in curves.values() for x in values})
+    if len(xs) < 2:
         return None
     names = sorted({n for curves in panels.values() for n in curves}, key=lambda n: (n != "baton", n))
-    title = f"{'TCP echo' if name == 'echo' else name}: throughput against connections, one message under way in each"
-    highest = max(v[2] for curves in panels.values() for values in curves.values() for v in values.values())
-    xs = sorted({x for curves in panels.values() for values in curves.values() for x in values})
+    title, counted, over = LOADS.get(name, (f"{name}: throughput", "operations", "connections"))
+    ends = [v / 1e3 for curves in panels.values() for values in curves.values() for f in values.values() for v in f[1:]]
+    low, high, left, right = min(ends) / 1.25, max(ends) * 1.25, min(xs) / 1.5, max(xs) * 1.5
     commands = ""
     for p, curves in enumerate(panels.values()):
         for n, values in curves.items():
+            beside = (right / left) ** (SHIFT * (names.index(n) - (len(names) - 1) / 2))
             commands += block(f"d{p}_{names.index(n)}",
-                              [f"{x} {m / 1e3:.6g} {least / 1e3:.6g} {largest / 1e3:.6g}"
+                              [f"{x * beside:.6g} {m / 1e3:.6g} {least / 1e3:.6g} {largest / 1e3:.6g}"
                                for x, (m, least, largest) in sorted(values.items())])
-    commands += (panels_title(title) + legend({n: gnuplot.style(n) for n in names}, True) +
-                 f"unset key\nset multiplot layout 1,{len(panels)} "
-                 "margins 0.075,0.985,0.26,0.83 spacing 0.05\nset logscale x\n"
-                 f"set xrange [{min(xs) / 1.5:.3g}:{max(xs) * 1.5:.5g}]\nset yrange [0:{highest / 1e3 * 1.08:.5g}]\n"
-                 f"set xtics ({tics_at((f'{x:,}', x) for x in xs)})\nset xlabel 'connections (log)'\n")
+    picture, height, width = f"throughput-{name}", 440, WIDTH if len(panels) > 1 else 640
+    beside, top = gnuplot.legend(picture, [Entry.of(n) for n in names], width)
+    commands += (f"set multiplot layout 1,{len(panels)} margins {72 / width:.4f},0.985,0.14,{1 - (top + 40) / height:.4f} "
+                 f"spacing 0.05\nset logscale xy\nset xrange [{left:.5g}:{right:.6g}]\nset yrange [{low:.5g}:{high:.5g}]\n"
+                 f"set ytics {gnuplot.tics_command(gnuplot.log_tics(low, high, height - top - 100))}\n"
+                 f"set xtics ({tics_at((f'{x:,}', x) for x in xs)})\nset xlabel '{over} (log)'\n")
     for p, (size, curves) in enumerate(panels.items()):
         commands += f"set title {quoted(size)}\n"
-        commands += "set ylabel 'thousand messages a second'\n" if p == 0 else "unset ylabel\nset format y ''\n"
-        commands += "plot " + ", ".join(f"$d{p}_{names.index(n)} using 1:2:3:4 with yerrorlines {line(n, 2.2)} "
-                                        "notitle" for n in names if n in curves) + "\nunset label\nunset arrow\n"
+        commands += f"set ylabel 'thousand {counted} a second (log)'\n" if p == 0 else "unset ylabel\nset format y ''\n"
+        here = [(f"$d{p}_{names.index(n)} using", n) for n in names if n in curves]
+        commands += "plot " + ", ".join(
+            [f"{data} 1:3:(0):($4-$3) with vectors heads size screen {4 / width:.4f},90 linewidth 1.4 "
+             f"linecolor rgb '{gnuplot.style(n)[0]}'"
+             for data, n in here] +
+            [f"{data} 1:2 with linespoints {line(n, 2)}" for data, n in here]) + "\n"
     commands += "unset multiplot\n"
-    text = "Medians, with the least and the largest run. Server and load generator have a CPU each; see bench/README.md."
-    picture = f"throughput-{name}"
-    return Picture(picture, "net", title, text, gnuplot.draw(picture, WIDTH, 400, commands))
+    text = ("Medians, with the least and the largest run; the peers stand a little beside each other, so all can be seen. "
+            "Server and load generator have a CPU each; see bench/README.md.")
+    return Picture(picture, "net", title, text,
+                   gnuplot.draw(picture, width, height, commands, gnuplot.title(title, width) + beside))
