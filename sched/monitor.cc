@@ -9,9 +9,10 @@
 //                       soon as it gets one, and another thread would wait there, too.
 //   visit in user code  10 ms old (option rescue_after), and work waits that nobody idle or spinning
 //                       serves: rescue, with a report (rescue.cc says when not)
-//   same slice          one fiber or runnext chain for 10 ms while others wait: tell `slice_over`, heeded at
-//                       the M's next call that may switch. Not heeded for another 10 ms (rescue_after) although it
-//                       makes calls: tell `overdue`, heeded at any call (rescue.cc, "calling")
+//   same slice          one fiber or runnext chain for 10 ms, or by the next look, while others wait: tell
+//                       `slice_over`, heeded at the M's next call that may switch; so before a rescue falls due, too.
+//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `overdue`, heeded
+//                       at any call (rescue.cc, "calling")
 //   timers              more than 1 ms overdue: run them, their fibers go to the global queue
 //   retired P           (procs was lowered) taken from user code and calls alike
 // and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
@@ -157,8 +158,7 @@ class look {
       const bool told_before = o.slice_told;
       if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
       const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
-      if (verdict == rescue_policy::verdict::blocked ||
-          (verdict == rescue_policy::verdict::computing && told_before)) {
+      if (verdict == rescue_policy::verdict::blocked || (verdict == rescue_policy::verdict::computing && told_before)) {
         candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
       }
     }
