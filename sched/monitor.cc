@@ -66,6 +66,7 @@ struct observation {
   std::uint64_t slice = 0;
   std::int64_t slice_since = 0;
   bool slice_told = false;
+  std::int64_t told_cpu_ns = 0;  // that the thread had used then
 };
 
 platform::atomic<std::uint32_t> bell{0};     // rung to end the monitor's sleep
@@ -169,7 +170,7 @@ class look {
       } else if (!m->baton.slice_is_over()) {  // heeded, but there was nobody to give way to
         o.slice_told = false;
         o.slice_since = now_;
-      } else if (new_visit && rescue_ && !somebody_serves() &&
+      } else if (new_visit && v.where == place::user && rescue_ && !somebody_serves() && has_worked_on(o) &&
                  rescues_.is_overdue(*m, since_end, now_, the_scheduler.procs.load(mo::relaxed))) {
         m->baton.tell(baton_word::overdue);
         describe(*m, true, since_end + limits::time_slice_ns);
@@ -243,7 +244,14 @@ class look {
   static void tell_slice_over(observation& o) noexcept {
     if (o.slice_told) return;
     o.slice_told = true;
+    o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
     o.m->baton.tell(baton_word::slice_over);
+  }
+
+  // Whether the thread has used CPU for long since it was told: by the clock alone it might have been stopped, or
+  // throttled, between two calls.
+  [[nodiscard]] bool has_worked_on(const observation& o) const noexcept {
+    return platform::thread_cpu_ns(o.m->tid.load(mo::relaxed)) - o.told_cpu_ns >= rescues_.after() / 2;
   }
 
   void describe(const machine& m, bool computing, std::int64_t age) noexcept {

@@ -16,7 +16,8 @@
 //              each further one when it has computed for one allowance more than the one before, and no more than
 //              `hogs_beside` further ones, or a program that computes all the time would get ever more threads
 //   calling    it computes, and makes calls between, none of which may switch, so it neither heeds the end of its
-//              slice nor stays at one visit (a loop of go() or event::set()). The P cannot be
+//              slice nor stays at one visit (a loop of go() or event::set()), and has used CPU since for half an
+//              allowance (by the clock alone a throttled group would look like it). The P cannot be
 //              taken: it gives it up itself at its next call, and is then one that computes (machine.cc)
 //   rate       of all together: some at once, then one a millisecond
 //
