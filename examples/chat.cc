@@ -88,7 +88,8 @@ class room {
   }
 
   void tell(member& m, const line& l) const {
-    if (m.missed > 0) {
+    // With room for the line as well: or the line would be missed at once, and there would be a note for it alone.
+    if (m.missed > 0 && m.outbox.size() + 2 <= m.outbox.capacity()) {
       const line note = make_line("* you missed " + std::to_string(m.missed) + " lines");
       if (m.outbox.try_send(note) == baton::channel_status::ok) m.missed = 0;
     }
