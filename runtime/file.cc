@@ -13,16 +13,16 @@
 // twice what the better of the two would have, at most.
 #include <baton/runtime/file.h>
 
+#include <baton/sched/handoff.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
-#include <baton/syscall/blocking.h>
+#include <baton/sched/sampling.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/status.h>
 
 #include <absl/strings/str_cat.h>
 
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -42,7 +42,7 @@ constexpr off_t at_position = -1;
 
 // Reads in a row that asked and were answered, before nobody asks any more: 60 ns each, half a millisecond.
 constexpr std::uint32_t trusted_from = 8192;
-// The count is shared by all who read the file, so only one in 64 reads adds to it, for all of them.
+// The count is shared by all who read the file, so only one in 64 reads adds to it, for all of them, by chance.
 constexpr std::uint32_t counted_every = 64;
 constexpr std::uint32_t cannot_ask = std::numeric_limits<std::uint32_t>::max();
 
@@ -51,9 +51,6 @@ constinit sched::call_site trusting("baton::file: a read of what has been in mem
 // A file that says it is larger gets its memory step by step, as its content turns up.
 constexpr std::size_t believed_size_max = std::size_t{64} << 20;
 constexpr std::size_t first_guess = 4096;  // for files that do not say how large they are
-
-// One in counted_every, at random: the cycle counter's upper digits after a multiplication that mixes.
-bool is_counted() noexcept { return (platform::ticks() * 0x9e37'79b9'7f4a'7c15U) >> 58 == 0; }
 
 // Of files whose content lies on a device, not with somebody who may write some more.
 bool waiting_is_unusual(int fd) noexcept {
@@ -98,7 +95,7 @@ sys::result<std::size_t> file::ask(bytes buffer, off_t offset) {
   const ::iovec one = as_iovec(buffer);
   const sys::result<std::size_t> n = sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
   if (n) {
-    if (is_counted()) {
+    if (sched::one_in_64(platform::ticks())) {
       const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;
       const bool goes_on = row < trusted_from || waiting_is_unusual(fd_);
       cached_in_a_row_.store(goes_on ? row : 0, platform::mo::relaxed);

@@ -23,6 +23,7 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/sampling.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
 #include <baton/sched/this_machine.h>
@@ -36,7 +37,6 @@ namespace {
 constexpr std::int64_t long_call_ns = 20'000;
 // Of the short ones, one in 64 is timed: by the number of the visit, spread so that it does not matter which
 // other visits the program makes in between (every second one, say).
-inline bool is_sampled(std::uint64_t visit) noexcept { return (visit * 0x9e37'79b9'7f4a'7c15U) >> 58 == 0; }
 
 void queue_returning(machine*, void* arg) noexcept {
   the_scheduler.returning.push(static_cast<fiber*>(arg));
@@ -50,14 +50,12 @@ bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
   processor* const p = m->my_p();
   const bool gives = p != nullptr && (cause != handoff_cause::unknown || work_waits(p));
   if (gives) {
-    m->baton.give_away();
-    m->p.store(nullptr, mo::relaxed);
     switch (cause) {
       case handoff_cause::predicted: s.handoffs_predicted.fetch_add(1, mo::relaxed); break;
       case handoff_cause::unknown: s.handoffs_unknown.fetch_add(1, mo::relaxed); break;
       case handoff_cause::hinted: s.handoffs_hinted.fetch_add(1, mo::relaxed); break;
     }
-    hand_off(p);
+    give_p_away(m, p);
   }
   m->baton.begin_syscall();
   if (!gives && p != nullptr) monitor_watch_call();
@@ -71,7 +69,7 @@ void begin_timed(machine* m, handoff_cause cause) noexcept {
 
 // Of a site that keeps its P.
 inline void begin_kept(machine* m) noexcept {
-  if (__builtin_expect(is_sampled(m->baton.begin_syscall()), 0)) {
+  if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
     m->call_began = platform::ticks();
     m->call_handed_over = false;
   }
@@ -177,13 +175,17 @@ __attribute__((noinline)) bool end_call(stay where) noexcept {
   return end_slow(m, notice, where, __builtin_return_address(0));
 }
 
+void give_p_away(machine* m, processor* p) noexcept {
+  m->baton.give_away();
+  m->p.store(nullptr, mo::relaxed);
+  hand_off(p);
+}
+
 void hand_over_within_call(machine* m) noexcept {
   enter_runtime(m);
   if (processor* const p = m->my_p()) {
-    m->baton.give_away();
-    m->p.store(nullptr, mo::relaxed);
     the_scheduler.handoffs_hinted.fetch_add(1, mo::relaxed);
-    hand_off(p);
+    give_p_away(m, p);
   }
   m->baton.begin_syscall();
 }

@@ -13,6 +13,7 @@
 #include <baton/sched/machine.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/machine_table.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
@@ -100,11 +101,7 @@ void run_machine(machine* m) noexcept {
     } else if (fiber* const f = find_work(m)) {
       switch_from_native(m, f);
       if (__builtin_expect(m->doomed, 0)) {
-        if (processor* const p = m->my_p()) {
-          m->baton.give_away();
-          m->p.store(nullptr, mo::relaxed);
-          hand_off(p);
-        }
+        if (processor* const p = m->my_p()) give_p_away(m, p);
         the_scheduler.threads.fetch_sub(1, mo::relaxed);
         return;
       }
@@ -167,10 +164,8 @@ void give_up_overdue_p(machine* m, bool still) noexcept {
   m->baton.clear_slice();
   processor* const p = m->my_p();
   if (!still || p == nullptr || m->my_fiber() == nullptr) return;
-  m->baton.give_away();
-  m->p.store(nullptr, mo::relaxed);
   the_scheduler.rescues.fetch_add(1, mo::relaxed);
-  hand_off(p);
+  give_p_away(m, p);
 }
 
 }  // namespace

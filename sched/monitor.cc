@@ -101,6 +101,7 @@ class look {
   void begin(std::int64_t now, std::int64_t passed, bool lost) noexcept {
     now_ = now;
     passed_ = passed;
+    procs_ = the_scheduler.procs.load(mo::relaxed);
     if (lost) rescues_.forget();
     busy = 0;
     work_waiting = new_call = false;
@@ -142,7 +143,7 @@ class look {
     o.m = m;
 
     const std::int64_t age = now_ - o.visit_since;
-    const bool retired = p.index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
+    const bool retired = p.index >= static_cast<std::uint32_t>(procs_);
     if (v.where == place::syscall) {
       if (waits && new_visit) new_call = true;
       if (!first_sight && (retired || (waits && is_to_be_retaken(*m, o, age, now_)))) {
@@ -155,13 +156,9 @@ class look {
       candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, nullptr, age};
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
       oldest_ = std::max(oldest_, o.visit_age);
-      // Who computes may heed the end of its slice (yield_if_due is no visit), so it is told at a look before.
-      const bool told_before = o.slice_told;
+      const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
+      if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
       if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
-      const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, the_scheduler.procs.load(mo::relaxed));
-      if (verdict == rescue_policy::verdict::blocked || (verdict == rescue_policy::verdict::computing && told_before)) {
-        candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
-      }
     }
     if (const std::int64_t since_end = now_ - o.slice_since - limits::time_slice_ns;
         waits && since_end >= -limits::monitor_work_waits_ns) {
@@ -170,8 +167,8 @@ class look {
       } else if (!m->baton.slice_is_over()) {  // heeded, but there was nobody to give way to
         o.slice_told = false;
         o.slice_since = now_;
-      } else if (new_visit && v.where == place::user && rescue_ && !somebody_serves() && has_worked_on(o) &&
-                 rescues_.is_overdue(*m, since_end, now_, the_scheduler.procs.load(mo::relaxed))) {
+      } else if (new_visit && v.where == place::user && rescue_ && !somebody_serves() &&
+                 rescues_.is_overdue(*m, o.told_cpu_ns, since_end, now_, procs_)) {
         m->baton.tell(baton_word::overdue);
         describe(*m, true, since_end + limits::time_slice_ns);
         o.slice_since = now_;
@@ -248,12 +245,6 @@ class look {
     o.m->baton.tell(baton_word::slice_over);
   }
 
-  // Whether the thread has used CPU for long since it was told: by the clock alone it might have been stopped, or
-  // throttled, between two calls.
-  [[nodiscard]] bool has_worked_on(const observation& o) const noexcept {
-    return platform::thread_cpu_ns(o.m->tid.load(mo::relaxed)) - o.told_cpu_ns >= rescues_.after() / 2;
-  }
-
   void describe(const machine& m, bool computing, std::int64_t age) noexcept {
     if (described_ < reports_a_look) described_rescues_[described_++] = describe_rescued(m, computing, age);
   }
@@ -276,6 +267,7 @@ class look {
  private:
   std::int64_t now_ = 0;
   std::int64_t passed_ = 0;
+  int procs_ = 0;
   bool rescue_ = false;
   std::int64_t oldest_ = 0;  // of the visits in user code while work waits
   rescue_policy rescues_;

@@ -33,7 +33,7 @@
 namespace baton::sched {
 
 rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, const baton_word::visit& v,
-                                            std::int64_t age_ns, std::int64_t now_ns, int procs) noexcept {
+                                            std::int64_t age_ns, std::int64_t now_ns, bool told, int procs) noexcept {
   if (age_ns < after_ns_ / 2) return verdict::none;
   sample& s = samples_[p];
   const std::int32_t tid = m.tid.load(mo::relaxed);
@@ -50,11 +50,16 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
   if (idle && age_ns < 10 * after_ns_) return verdict::none;
+  // It may yet heed the end of its slice: yield_if_due() is no visit.
+  if (!told) return verdict::none;
   return room_for_a_hog(age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
 
-bool rescue_policy::is_overdue(const machine& m, std::int64_t age_ns, std::int64_t now_ns, int procs) noexcept {
-  if (age_ns < after_ns_ || !room_for_a_hog(age_ns, procs) || !within_rate(now_ns)) return false;
+bool rescue_policy::is_overdue(const machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
+                               int procs) noexcept {
+  if (age_ns < after_ns_) return false;
+  const std::int64_t cpu = platform::thread_cpu_ns(m.tid.load(mo::relaxed)) - told_cpu_ns;
+  if (2 * cpu < after_ns_ || !room_for_a_hog(age_ns, procs) || !within_rate(now_ns)) return false;
   remember_hog(m);
   return true;
 }

@@ -17,12 +17,13 @@ class rescue_policy {
   [[nodiscard]] std::int64_t after() const noexcept { return after_ns_; }
 
   // m has been at visit v in user code for age_ns, counted in looks that came on time, has P number p,
-  // and work waits. procs: how many Ps there are.
+  // and work waits. told: at an earlier look, that its slice is over. procs: how many Ps there are.
   [[nodiscard]] verdict judge(const machine& m, std::uint32_t p, const baton_word::visit& v, std::int64_t age_ns,
-                              std::int64_t now_ns, int procs) noexcept;
-  // m's fiber has been told for age_ns that its slice is over, and has made calls since, but none that may switch:
-  // whether it is to lose its P at the next one. Yes: as if it had been taken.
-  [[nodiscard]] bool is_overdue(const machine& m, std::int64_t age_ns, std::int64_t now_ns, int procs) noexcept;
+                              std::int64_t now_ns, bool told, int procs) noexcept;
+  // m's fiber was told that its slice is over, age_ns ago, when its thread had used told_cpu_ns, and has made calls
+  // since, but none that may switch: whether it is to lose its P at the next one. Yes: as if it had been taken.
+  [[nodiscard]] bool is_overdue(const machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
+                                int procs) noexcept;
   // The P was taken.
   void taken(const machine& m, verdict why) noexcept;
   // This look came so late that nothing is known of the time before it: the process was stopped, perhaps.

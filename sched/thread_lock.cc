@@ -23,6 +23,7 @@
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/scheduler.h>
 
 namespace baton::sched {
@@ -31,13 +32,18 @@ namespace {
 
 // In a section; ends it. The P, if there is one, goes to others, and the thread waits for another.
 void give_p_and_wait(machine* m) noexcept {
-  if (processor* const p = m->my_p()) {
-    m->baton.give_away();
-    m->p.store(nullptr, mo::relaxed);
-    hand_off(p);
-  }
+  if (processor* const p = m->my_p()) give_p_away(m, p);
   m->baton.leave(place::syscall);  // for the others it is a thread that sleeps without a P
   await_p(m);
+}
+
+// The same, for f's turn in that queue; in place for so long, whether it is locked or not.
+void wait_in(shared_queue& queue, machine* m, fiber* f) noexcept {
+  f->in_place = true;
+  queue.push(f);
+  wake_for_work();
+  give_p_and_wait(m);
+  f->in_place = f->thread_locks != 0;
 }
 
 }  // namespace
@@ -70,20 +76,12 @@ void yield_in_place(machine* m, fiber* f) noexcept {
   m->baton.clear_slice();
   processor* const p = m->my_p();
   if (p != nullptr && !work_waits(p)) return;
-  f->in_place = true;
-  the_scheduler.global.push(f);
-  wake_for_work();
-  give_p_and_wait(m);
-  f->in_place = f->thread_locks != 0;
+  wait_in(the_scheduler.global, m, f);
 }
 
 void return_in_place(machine* m, fiber* f) noexcept {
   if (take_idle_p(m)) return;
-  f->in_place = true;
-  the_scheduler.returning.push(f);
-  wake_for_work();
-  give_p_and_wait(m);
-  f->in_place = f->thread_locks != 0;
+  wait_in(the_scheduler.returning, m, f);
 }
 
 void ready_in_place(fiber* f) noexcept {

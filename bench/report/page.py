@@ -51,12 +51,12 @@ def draw(found, out, here):
     drawn = []
     for group in GROUPS:
         drawn.append(bars.bars(group, rows, f"bars-{group}", f"{GROUPS[group]}: peers beside baton",
-                                   "Each bar is a peer, with its own figure at the end; baton's figure is at the left, and "
-                                   "is the line at 1. The length says how many times better baton's is. A bar to the left "
-                                   "of 1 is a row that baton loses."))
+                               "Each bar is a peer, with its own figure at the end; baton's figure is at the left, and "
+                               "is the line at 1. The length says how many times better baton's is. A bar to the left "
+                               "of 1 is a row that baton loses."))
         drawn.append(bars.bars(group, rows, f"bars-{group}-bare", f"{GROUPS[group]}: the bare primitive beside baton",
-                                   "A primitive does less on purpose: no queue, no join, no guard. These show how much "
-                                   "is left of its speed; bars to the left of 1 are what is to be expected."))
+                               "A primitive does less on purpose: no queue, no join, no guard. These show how much "
+                               "is left of its speed; bars to the left of 1 are what is to be expected."))
         for name, (part, report) in found.items():
             if "raw" in report and name.startswith(group) and group == "handoff":
                 drawn.append(pictures.handoff_cdf(report))
