@@ -62,7 +62,8 @@ class tcp_stream {
 
   // Never switch. From that point on reads (writes, both) fail, also when they would not have to wait;
   // calls that already wait are ended. A deadline in the past acts at once; time_point::max() takes it
-  // away. Any clock; rounded up, saturating. May throw std::bad_alloc.
+  // away. Any clock; rounded up, saturating; a time of a clock other than steady_clock is converted here, once.
+  // May throw std::bad_alloc.
   template <class Clock, class Duration>
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
     const std::int64_t ns = detail::deadline_at(when);

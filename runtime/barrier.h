@@ -103,7 +103,7 @@ class barrier {
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(const arrival_token& token,
                                 const std::chrono::time_point<Clock, Duration>& when) const {
-    return core_.wait(token.phase_, detail::deadline_at(when));
+    return detail::until(when, [&](std::int64_t ns) { return core_.wait(token.phase_, ns); });
   }
 
   // (S) wait(arrive()).

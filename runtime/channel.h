@@ -94,7 +94,7 @@ class channel {
   }
   template <class Clock, class Duration>
   channel_status send_until(T&& value, const std::chrono::time_point<Clock, Duration>& when) const {
-    return core_->send(std::addressof(value), detail::deadline_at(when));
+    return until(when, [&](std::int64_t ns) { return core_->send(std::addressof(value), ns); });
   }
   template <class Clock, class Duration>
   channel_status send_until(const T& value, const std::chrono::time_point<Clock, Duration>& when) const {
@@ -108,7 +108,7 @@ class channel {
   template <class Clock, class Duration>
   channel_status receive_until(std::optional<T>& out, const std::chrono::time_point<Clock, Duration>& when) const {
     out.reset();
-    return core_->receive(&out, detail::deadline_at(when));
+    return until(when, [&](std::int64_t ns) { return core_->receive(&out, ns); });
   }
 
   // Closes the channel, and wakes everybody who waits at it. False: it was closed before. Never
@@ -156,6 +156,14 @@ class channel {
   [[nodiscard]] detail::channel_core* core() const noexcept { return core_; }
 
  private:
+  // The last status of an operation that is tried again until the clock has come to `when`.
+  template <class Clock, class Duration, class Operation>
+  static channel_status until(const std::chrono::time_point<Clock, Duration>& when, Operation operation) {
+    channel_status s = channel_status::timeout;
+    detail::until(when, [&](std::int64_t ns) { return (s = operation(ns)) != channel_status::timeout; });
+    return s;
+  }
+
   static void store(void* slot, void* value) noexcept { ::new (slot) T(std::move(*static_cast<T*>(value))); }
   static void take(void* out, void* slot) noexcept {
     T* const from = std::launder(static_cast<T*>(slot));

@@ -31,10 +31,11 @@ namespace baton {
 
 namespace mo = sched::platform::mo;
 
-std::cv_status condition_variable::wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns) {
-  if (!lock.owns_lock()) sched::fatal("wait on a condition_variable without holding the mutex");
-  const bool timed = deadline_ns != sched::platform::forever_ns;
-  sched::waiter w;
+void condition_variable::not_held() noexcept {
+  sched::fatal("wait on a condition_variable without holding the mutex");
+}
+
+void condition_variable::add(sched::waiter& w, bool timed) noexcept {
   w.prepare(sched::wait_reason::condition_variable);
   std::uintptr_t expected = nobody;
   // release: publishes the waiter to whoever swaps it out.
@@ -42,11 +43,6 @@ std::cv_status condition_variable::wait_deadline(std::unique_lock<mutex>& lock, 
       !word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&w), mo::release, mo::relaxed)) {
     enqueue(w);
   }
-  lock.unlock();
-  const bool timed_out = w.wait(deadline_ns) == sched::waiter::timed_out;
-  if (timed_out) leave(w);
-  lock.lock();
-  return timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
 }
 
 void condition_variable::enqueue(sched::waiter& w) noexcept {
@@ -76,7 +72,7 @@ void condition_variable::notify_slow(std::uintptr_t seen, bool all) noexcept {
     if (seen == listed) {
       if (notify_listed(all)) return;
       seen = word_.load(mo::relaxed);
-      // acquire: pairs with the release in wait_deadline().
+      // acquire: pairs with the release in add().
     } else if (word_.compare_exchange_weak(seen, nobody, mo::acquire, mo::relaxed)) {
       sched::ready(reinterpret_cast<sched::waiter*>(seen)->who());
       return;

@@ -1,16 +1,19 @@
-// baton::condition_variable, as std's, for baton::mutex. Blocks the fiber that waits (or the plain
-// thread), never a fiber's thread.
+// baton::condition_variable, as std's, for baton::mutex and baton::shared_mutex. Blocks the fiber that waits
+// (or the plain thread), never a fiber's thread.
 //
 // The waiter looks at its condition under the mutex, and waits; whoever changes the condition does so
-// under the same mutex, and notifies, inside or after it. Waiters are woken in the order of their
-// coming. No wake without a notify, but another fiber may have changed the condition again before the
-// woken one has the mutex: wait in a loop, or with a predicate.
+// under the same mutex, and notifies, inside or after it. With a shared_mutex a waiter may hold it for
+// reading or for writing; whoever changes the condition must hold it for writing. Waiters are woken in the
+// order of their coming, whatever they hold. No wake without a notify (but see wait_until()), but another
+// fiber may have changed the condition again before the woken one has the mutex: wait in a loop, or with a
+// predicate.
 //
 // May be destroyed when everybody who waits has been notified, even if not all have come back. (S) Its
 // destructor, too, but only for those whose time was up just when they were notified: it lets them leave.
 #pragma once
 
 #include <baton/runtime/mutex.h>
+#include <baton/runtime/shared_mutex.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
@@ -19,9 +22,16 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
-#include <utility>
+#include <shared_mutex>
+#include <type_traits>
 
 namespace baton {
+
+namespace detail {
+template <class Lock>
+concept condition_lock = std::is_same_v<Lock, std::unique_lock<mutex>> ||
+    std::is_same_v<Lock, std::unique_lock<shared_mutex>> || std::is_same_v<Lock, std::shared_lock<shared_mutex>>;
+}
 
 class condition_variable {
  public:
@@ -37,30 +47,45 @@ class condition_variable {
   condition_variable(const condition_variable&) = delete;
   condition_variable& operator=(const condition_variable&) = delete;
 
+  // In all of these Lock is std::unique_lock<mutex>, std::unique_lock<shared_mutex> or std::shared_lock<shared_mutex>.
+
   // (S) Unlocks, waits for a notify, locks again. Aborts if `lock` does not hold its mutex.
-  void wait(std::unique_lock<mutex>& lock) { wait_deadline(lock, sched::platform::forever_ns); }
-  template <class Predicate>
-  void wait(std::unique_lock<mutex>& lock, Predicate done) {
+  template <detail::condition_lock Lock>
+  void wait(Lock& lock) {
+    (void)wait_deadline(lock, sched::platform::forever_ns);
+  }
+  template <detail::condition_lock Lock, class Predicate>
+  void wait(Lock& lock, Predicate done) {
     while (!done()) wait(lock);
   }
 
   // (S) As wait(), for no longer than that; the mutex is locked again in any case. With a predicate:
-  // what it says at the end.
-  template <class Rep, class Period>
-  std::cv_status wait_for(std::unique_lock<mutex>& lock, const std::chrono::duration<Rep, Period>& timeout) {
+  // what it says at the end. Without one, if the clock is not steady_clock, and has not come to `when`
+  // when its distance is over, because it is slower or was set back: no_timeout, as if there had been a
+  // notify.
+  template <detail::condition_lock Lock, class Rep, class Period>
+  std::cv_status wait_for(Lock& lock, const std::chrono::duration<Rep, Period>& timeout) {
     return wait_deadline(lock, detail::deadline_after(timeout));
   }
-  template <class Rep, class Period, class Predicate>
-  bool wait_for(std::unique_lock<mutex>& lock, const std::chrono::duration<Rep, Period>& timeout, Predicate done) {
-    return wait_deadline(lock, detail::deadline_after(timeout), std::move(done));
+  template <detail::condition_lock Lock, class Rep, class Period, class Predicate>
+  bool wait_for(Lock& lock, const std::chrono::duration<Rep, Period>& timeout, Predicate done) {
+    const std::int64_t deadline_ns = detail::deadline_after(timeout);
+    while (!done()) {
+      if (wait_deadline(lock, deadline_ns) == std::cv_status::timeout) return done();
+    }
+    return true;
   }
-  template <class Clock, class Duration>
-  std::cv_status wait_until(std::unique_lock<mutex>& lock, const std::chrono::time_point<Clock, Duration>& when) {
-    return wait_deadline(lock, detail::deadline_at(when));
+  template <detail::condition_lock Lock, class Clock, class Duration>
+  std::cv_status wait_until(Lock& lock, const std::chrono::time_point<Clock, Duration>& when) {
+    const std::cv_status s = wait_deadline(lock, detail::deadline_at(when));
+    return s == std::cv_status::timeout && detail::has_come(when) ? s : std::cv_status::no_timeout;
   }
-  template <class Clock, class Duration, class Predicate>
-  bool wait_until(std::unique_lock<mutex>& lock, const std::chrono::time_point<Clock, Duration>& when, Predicate done) {
-    return wait_deadline(lock, detail::deadline_at(when), std::move(done));
+  template <detail::condition_lock Lock, class Clock, class Duration, class Predicate>
+  bool wait_until(Lock& lock, const std::chrono::time_point<Clock, Duration>& when, Predicate done) {
+    while (!done()) {
+      if (wait_until(lock, when) == std::cv_status::timeout) return done();
+    }
+    return true;
   }
 
   // Wake the one that has waited longest, or all. Never switch; a load if nobody waits.
@@ -77,14 +102,20 @@ class condition_variable {
   }
 
  private:
-  std::cv_status wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns);
-  template <class Predicate>
-  bool wait_deadline(std::unique_lock<mutex>& lock, std::int64_t deadline_ns, Predicate done) {
-    while (!done()) {
-      if (wait_deadline(lock, deadline_ns) == std::cv_status::timeout) return done();
-    }
-    return true;
+  template <class Lock>
+  std::cv_status wait_deadline(Lock& lock, std::int64_t deadline_ns) {
+    if (!lock.owns_lock()) [[unlikely]]
+      not_held();
+    sched::waiter w;
+    add(w, deadline_ns != sched::platform::forever_ns);
+    lock.unlock();
+    const bool timed_out = w.wait(deadline_ns) == sched::waiter::timed_out;
+    if (timed_out) leave(w);
+    lock.lock();
+    return timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
   }
+  [[noreturn]] static void not_held() noexcept;
+  void add(sched::waiter& w, bool timed) noexcept;
   void notify_slow(std::uintptr_t seen, bool all) noexcept;
   bool notify_listed(bool all) noexcept;
   void enqueue(sched::waiter& w) noexcept;

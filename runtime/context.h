@@ -60,7 +60,7 @@ class context {
   }
   template <class Clock, class Duration>
   bool wait_done_until(std::chrono::time_point<Clock, Duration> until) const {
-    return wait_done_until_ns(detail::deadline_at(until));
+    return detail::until(until, [this](std::int64_t ns) { return wait_done_until_ns(ns); });
   }
 
   // What sockets and select subscribe to; empty for the background, which is never cancelled.
@@ -97,7 +97,8 @@ class cancellable_context : public context {
 [[nodiscard]] cancellable_context with_cancel(const context& parent);
 
 // As with_cancel(), and done with DEADLINE_EXCEEDED after that time, unless the parent's deadline is
-// earlier anyway. A deadline that has passed makes it done from the start.
+// earlier anyway. A deadline that has passed makes it done from the start. A time of a clock other than
+// steady_clock is converted here, once: what that clock does afterwards does not move the deadline.
 template <class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(const context& parent, std::chrono::duration<Rep, Period> timeout) {
   return detail::derive_context(parent, detail::deadline_after(timeout));

@@ -47,7 +47,7 @@ class event {
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return wait_deadline(detail::deadline_at(when));
+    return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
  private:

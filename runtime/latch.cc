@@ -51,7 +51,10 @@ bool latch::wait_deadline(std::int64_t deadline_ns) const noexcept {
     return true;
   }
   sched::waiter w;
-  if (!enqueue(w)) return true;
+  if (!enqueue(w)) {
+    sched::yield_if_due();
+    return true;
+  }
   if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
   const sched::platform::lock_guard guard(list_lock_);
   waiters_.remove(w);

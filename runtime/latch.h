@@ -50,7 +50,7 @@ class latch {
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) const {
-    return wait_deadline(detail::deadline_at(when));
+    return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
   // (S) count_down(n), then wait().

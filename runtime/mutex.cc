@@ -1,7 +1,8 @@
-// The word has three bits (mutex.h). Free and nobody waits: 0. Held and nobody waits: locked.
+// The word has three bits (mutex.h), and `owned`, which its owner sets for reports (lock_head.h) and which goes with
+// locked: what follows says locked for both. Free and nobody waits: 0. Held and nobody waits: locked.
 //
-//   lock      1. CAS 0 -> locked.
-//             2. Not locked, but with waiters: barge in, CAS + locked. (A waiter that was woken, and
+//   lock      1. Heed the end of the slice; set locked. It was not set: done, also past those who wait.
+//             2. In the slow path: not locked, CAS + locked. (A waiter that was woken, and
 //                takes it, clears woken.)
 //             3. Locked: under list_lock_, CAS + waiting while locked is set; join the list; wait.
 //                Woken: go to 2, and join the list at its front if somebody was faster. Handed over:
@@ -56,17 +57,16 @@ bool starving(const sched::waiter& w, std::uint64_t now) noexcept {
 bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
   bool was_woken = false;
   std::uint64_t since = 0;
-  // A fiber that always finds the mutex free, past its waiters, must not keep its P for ever.
-  sched::yield_if_due();
   for (;;) {
-    std::uint32_t seen = word_.load(mo::relaxed);
+    std::uint32_t seen = head_.word.load(mo::relaxed);
     while ((seen & locked_bit) == 0) {
       const std::uint32_t mine = (seen | locked_bit) & ~(was_woken ? woken_bit : 0U);
       // acquire: pairs with the release in unlock().
-      if (word_.compare_exchange_weak(seen, mine, mo::acquire, mo::relaxed)) return true;
+      if (head_.word.compare_exchange_weak(seen, mine, mo::acquire, mo::relaxed)) return true;
     }
     if (since == 0) since = sched::platform::ticks();
     lock_waiter w(since);
+    sched::waits_for_lock(w.who(), head_);
     w.prepare(sched::wait_reason::mutex);
     if (!enqueue(w, was_woken)) {
       sched::cancel_park(w.who());
@@ -84,12 +84,12 @@ bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
 
 // False: the mutex is free, and the waiter is in no list.
 bool mutex::enqueue(sched::waiter& w, bool was_woken) noexcept {
-  const sched::platform::lock_guard guard(list_lock_);
-  std::uint32_t seen = word_.load(mo::relaxed);
+  const sched::platform::lock_guard guard(head_.list_lock);
+  std::uint32_t seen = head_.word.load(mo::relaxed);
   do {
     if ((seen & locked_bit) == 0) return false;
     // relaxed: the list is ordered by its lock, which the unlocker takes when it sees the bit.
-  } while (!word_.compare_exchange_weak(seen, (seen | waiting_bit) & ~(was_woken ? woken_bit : 0U), mo::relaxed,
+  } while (!head_.word.compare_exchange_weak(seen, (seen | waiting_bit) & ~(was_woken ? woken_bit : 0U), mo::relaxed,
                                         mo::relaxed));
   if (was_woken) {
     waiters_.push_front(w);
@@ -100,9 +100,9 @@ bool mutex::enqueue(sched::waiter& w, bool was_woken) noexcept {
 }
 
 void mutex::leave(sched::waiter& w) noexcept {
-  const sched::platform::lock_guard guard(list_lock_);
+  const sched::platform::lock_guard guard(head_.list_lock);
   waiters_.remove(w);
-  if (waiters_.empty()) word_.fetch_and(~waiting_bit, mo::relaxed);
+  if (waiters_.empty()) head_.word.fetch_and(~waiting_bit, mo::relaxed);
 }
 
 void mutex::unlock_slow(std::uint32_t seen) noexcept {
@@ -110,13 +110,13 @@ void mutex::unlock_slow(std::uint32_t seen) noexcept {
     if ((seen & locked_bit) == 0) sched::fatal("unlock of a mutex that is not locked");
     if ((seen & waiting_bit) != 0 && (seen & woken_bit) == 0) break;
     // release: pairs with the acquire of the next lock(). Nothing of *this is touched after it.
-    if (word_.compare_exchange_weak(seen, seen & ~locked_bit, mo::release, mo::relaxed)) return;
+    if (head_.word.compare_exchange_weak(seen, seen & ~(locked_bit | owned_bit), mo::release, mo::relaxed)) return;
   }
 
   sched::strand* heir = nullptr;
   bool hand_over = false;
   {
-    const sched::platform::lock_guard guard(list_lock_);
+    const sched::platform::lock_guard guard(head_.list_lock);
     const std::uint64_t now = sched::platform::ticks();
     while (sched::waiter* const w = waiters_.pop_front()) {
       hand_over = starving(*w, now);
@@ -125,16 +125,17 @@ void mutex::unlock_slow(std::uint32_t seen) noexcept {
         break;
       }
     }
-    if (waiters_.empty()) word_.fetch_and(~waiting_bit, mo::relaxed);
+    // From here on the owner is another one, if it is still locked; relaxed: as owner we alone change these bits.
+    head_.word.fetch_and(~(owned_bit | (waiters_.empty() ? waiting_bit : 0U)), mo::relaxed);
   }
   if (heir == nullptr) {
     // All had timed out. release: as above, and the last access.
-    word_.fetch_and(~locked_bit, mo::release);
+    head_.word.fetch_and(~locked_bit, mo::release);
     return;
   }
   // release: pairs with the acquire of the next lock(). The last access. In a hand-over it was the
   // list's unlock; ready() publishes our writes to the heir.
-  if (!hand_over) word_.fetch_xor(locked_bit | woken_bit, mo::release);
+  if (!hand_over) head_.word.fetch_xor(locked_bit | woken_bit, mo::release);
   sched::ready(heir);
 }
 

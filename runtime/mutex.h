@@ -8,18 +8,33 @@
 // in any mixture. A free mutex may be taken past those who wait for it, which keeps it fast under
 // contention; whoever has waited for 1 ms gets it handed over, in order of arrival.
 //
-// Not recursive: a fiber that locks twice waits for itself. The owner is not recorded: a fiber may
-// unlock what another locked (hand a locked mutex over to it), and only the unlock of a mutex that
-// nobody holds is noticed, and aborts. It may be destroyed as soon as the last unlock() has released
+// Not recursive: a fiber that locks twice waits for itself. A fiber may unlock what another locked (hand a
+// locked mutex over to it); only the unlock of a mutex that nobody holds is noticed, and aborts. Code that
+// is compiled without NDEBUG writes down who locks, so that dump_fibers() and the report of a deadlock name
+// it ("waits for a mutex that fiber 17 "cache" holds"); define BATON_MUTEX_OWNER as 0 or 1 to decide it
+// otherwise. Parts of a program may be compiled either way: the object is the same, and where nobody was
+// written down nobody is named. It may be destroyed as soon as the last unlock() has released
 // it, also by whoever could lock and unlock it meanwhile.
 #pragma once
 
 #include <baton/sched/durations.h>
+#include <baton/sched/lock_head.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/slice_notice.h>
 #include <baton/sched/waiter.h>
 
 #include <cstdint>
+
+// Whether who locks a mutex is written down. As with assert(), functions of this header differ by it; each mixture
+// of them is right (lock_head.h).
+#ifndef BATON_MUTEX_OWNER
+#ifdef NDEBUG
+#define BATON_MUTEX_OWNER 0
+#else
+#define BATON_MUTEX_OWNER 1
+#endif
+#endif
 
 namespace baton {
 
@@ -29,24 +44,26 @@ class mutex {
   mutex(const mutex&) = delete;
   mutex& operator=(const mutex&) = delete;
 
-  // (S) Waits until the mutex is free, and takes it.
+  // (S) Waits until the mutex is free, and takes it. Lets others run first if the fiber's time slice is over.
   void lock() noexcept {
-    std::uint32_t expected = 0;
-    // acquire: pairs with the release in unlock().
-    if (!word_.compare_exchange_strong(expected, locked_bit, sched::platform::mo::acquire,
-                                       sched::platform::mo::relaxed)) [[unlikely]] {
+    sched::heed_slice();
+    // acquire: pairs with the release in unlock(). Past those who wait, as in lock_slow(). Setting a bit that is set
+    // changes nothing.
+    if ((head_.word.fetch_or(locked_bit, sched::platform::mo::acquire) & locked_bit) != 0) [[unlikely]] {
       lock_slow(sched::platform::forever_ns);
     }
+    note_owner();
   }
 
   // Takes the mutex if it is free. Never waits, never fails without reason.
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t seen = 0;
     // acquire: pairs with the release in unlock().
-    while (!word_.compare_exchange_weak(seen, seen | locked_bit, sched::platform::mo::acquire,
-                                        sched::platform::mo::relaxed)) {
+    while (!head_.word.compare_exchange_weak(seen, seen | locked_bit, sched::platform::mo::acquire,
+                                             sched::platform::mo::relaxed)) {
       if ((seen & locked_bit) != 0) return false;
     }
+    note_owner();
     return true;
   }
 
@@ -54,18 +71,18 @@ class mutex {
   // time is zero or past.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& timeout) {
-    return try_lock() || lock_slow(detail::deadline_after(timeout));
+    return try_at_first() || lock_late(detail::deadline_after(timeout));
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return try_lock() || lock_slow(detail::deadline_at(when));
+    return try_at_first() || detail::until(when, [this](std::int64_t ns) { return lock_late(ns); });
   }
 
   // Frees the mutex. Never switches. Aborts if it is not locked.
   void unlock() noexcept {
-    std::uint32_t expected = locked_bit;
+    std::uint32_t expected = locked_bit | noted_bit;
     // release: pairs with the acquire of the next lock().
-    if (!word_.compare_exchange_strong(expected, 0, sched::platform::mo::release, sched::platform::mo::relaxed))
+    if (!head_.word.compare_exchange_strong(expected, 0, sched::platform::mo::release, sched::platform::mo::relaxed))
         [[unlikely]] {
       unlock_slow(expected);
     }
@@ -75,15 +92,30 @@ class mutex {
   static constexpr std::uint32_t locked_bit = 1;   // somebody owns it
   static constexpr std::uint32_t waiting_bit = 2;  // waiters_ is not empty
   static constexpr std::uint32_t woken_bit = 4;    // one waiter was woken, and competes
+  static constexpr std::uint32_t owned_bit = sched::lock_head::owned;
+  static constexpr std::uint32_t noted_bit = BATON_MUTEX_OWNER ? owned_bit : 0;  // as note_owner() leaves it
 
+  void note_owner() noexcept {
+#if BATON_MUTEX_OWNER
+    head_.note_owner();
+#endif
+  }
+  bool try_at_first() noexcept {
+    sched::heed_slice();
+    return try_lock();
+  }
+  bool lock_late(std::int64_t deadline_ns) noexcept {
+    if (!lock_slow(deadline_ns)) return false;
+    note_owner();
+    return true;
+  }
   bool lock_slow(std::int64_t deadline_ns) noexcept;
   void unlock_slow(std::uint32_t seen) noexcept;
   bool enqueue(sched::waiter& w, bool was_woken) noexcept;
   void leave(sched::waiter& w) noexcept;
 
-  sched::platform::atomic<std::uint32_t> word_{0};
-  sched::platform::spin_lock list_lock_;
-  sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
+  sched::lock_head head_;
+  sched::waiter_list waiters_ ABSL_GUARDED_BY(head_.list_lock);
 };
 
 }  // namespace baton

@@ -11,6 +11,7 @@
 
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/slice_notice.h>
 #include <baton/sched/waiter.h>
 
 #include <cstdint>
@@ -52,6 +53,7 @@ class once_flag {
 // (S) Calls f(args...) unless a call with this flag has returned before; waits for one that is under way.
 template <class F, class... Args>
 void call_once(once_flag& flag, F&& f, Args&&... args) {
+  sched::heed_slice();
   // acquire: pairs with the release in end_done().
   if (flag.word_.load(sched::platform::mo::acquire) == once_flag::called || !flag.begin()) return;
   struct ending {

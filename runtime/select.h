@@ -71,11 +71,11 @@ template <class T, class F>
 // The time counts from the start of each select() that the case is used in.
 template <class Rep, class Period, class F>
 [[nodiscard]] auto on_timeout(const std::chrono::duration<Rep, Period>& d, F f) {
-  return detail::timeout_case<F>(detail::select_entry::kind::timeout, detail::saturated_ns(d), std::move(f));
+  return detail::timeout_case<F>(detail::saturated_ns(d), std::move(f));
 }
 template <class Clock, class Duration, class F>
 [[nodiscard]] auto on_timeout(const std::chrono::time_point<Clock, Duration>& when, F f) {
-  return detail::timeout_case<F>(detail::select_entry::kind::deadline, detail::deadline_at(when), std::move(f));
+  return detail::deadline_case<Clock, Duration, F>(when, std::move(f));
 }
 
 template <class F>

@@ -9,7 +9,9 @@
 #include <baton/runtime/channel.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/select_core.h>
+#include <baton/sched/durations.h>
 
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <functional>
@@ -160,22 +162,46 @@ class send_copy_case {
   std::optional<T> own_;
 };
 
-// A duration that counts from the start of the wait (kind timeout), or a point in time (deadline).
+// A duration that counts from the start of the wait.
 template <class F>
 class timeout_case {
  public:
-  timeout_case(select_entry::kind kind, std::int64_t ns, F f) : kind_(kind), ns_(ns), f_(std::move(f)) {}
+  timeout_case(std::int64_t ns, F f) : ns_(ns), f_(std::move(f)) {}
 
   void describe(select_entry& e) const noexcept {
-    e.what = kind_;
+    e.what = select_entry::kind::timeout;
     e.ns = ns_;
   }
   void run(bool) { std::invoke(f_); }
   void own() noexcept {}
 
  private:
-  select_entry::kind kind_;
   std::int64_t ns_;
+  F f_;
+};
+
+// A point in time.
+template <class Clock, class Duration, class F>
+class deadline_case {
+ public:
+  deadline_case(const std::chrono::time_point<Clock, Duration>& when, F f) : when_(when), f_(std::move(f)) {}
+
+  void describe(select_entry& e) {
+    e.what = select_entry::kind::deadline;
+    e.ns = deadline_at(when_);
+    if constexpr (!std::is_same_v<Clock, std::chrono::steady_clock>) {
+      e.element = this;
+      e.later = [](const void* of) {
+        const auto& self = *static_cast<const deadline_case*>(of);
+        return has_come(self.when_) ? 0 : deadline_at(self.when_);
+      };
+    }
+  }
+  void run(bool) { std::invoke(f_); }
+  void own() noexcept {}
+
+ private:
+  std::chrono::time_point<Clock, Duration> when_;
   F f_;
 };
 

@@ -369,6 +369,16 @@ class selecting {
 
 }  // namespace
 
-select_result run_select(const select_frame& frame) { return selecting(frame).run(); }
+select_result run_select(const select_frame& frame) {
+  for (;;) {
+    const select_result r = selecting(frame).run();
+    if (r.index == select_frame::none) return r;
+    select_entry& e = frame.entries[r.index];
+    if (e.what != kind::deadline || e.later == nullptr) return r;
+    const std::int64_t ns = e.later(e.element);
+    if (ns == 0) return r;
+    e.ns = ns;  // its clock is slow, or was set back: as if nothing had happened
+  }
+}
 
 }  // namespace baton::detail

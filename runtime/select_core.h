@@ -29,6 +29,9 @@ struct select_entry {
   // it is called without locks, and may throw and switch.
   void* element = nullptr;
   void* (*make)(void* of) = nullptr;
+  // deadline, of a clock that may be slower than CLOCK_MONOTONIC, or set back: called with `element` when the time is
+  // over; the new one, or 0: that clock says so, too.
+  std::int64_t (*later)(const void* of) = nullptr;
 };
 
 // Memory for what an entry needs while the select waits; its content is select_core.cc's.

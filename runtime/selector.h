@@ -51,7 +51,9 @@ class selector {
   }
   template <class Clock, class Duration>
   std::optional<std::size_t> wait_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return wait_until_ns(detail::deadline_at(when));
+    std::optional<std::size_t> chosen;
+    detail::until(when, [&](std::int64_t ns) { return (chosen = wait_until_ns(ns)).has_value(); });
+    return chosen;
   }
 
  private:

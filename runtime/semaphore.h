@@ -45,7 +45,7 @@ class semaphore {
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_acquire_until(const std::chrono::time_point<Clock, Duration>& when, std::ptrdiff_t n = 1) {
-    return acquire_deadline(n, detail::deadline_at(when));
+    return detail::until(when, [&](std::int64_t ns) { return acquire_deadline(n, ns); });
   }
 
   // Gives n permits, wakes those who can go on with them. Never switches. Aborts if n is negative or

@@ -62,8 +62,6 @@ struct shared_mutex::lock_waiter : sched::waiter {
 bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
   bool was_woken = false;
   std::uint64_t since = 0;
-  // As in mutex: who always finds the lock free must not keep its P for ever.
-  sched::yield_if_due();
   for (;;) {
     std::uint32_t seen = word_.load(mo::relaxed);
     while (!held(seen)) {
@@ -89,7 +87,6 @@ bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
 }
 
 bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
-  sched::yield_if_due();
   for (;;) {
     if (try_lock_shared()) return true;
     if ((word_.load(mo::relaxed) & too_many_bit) != 0) {

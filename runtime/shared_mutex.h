@@ -20,6 +20,7 @@
 #include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/slice_notice.h>
 #include <baton/sched/waiter.h>
 
 #include <cstdint>
@@ -32,8 +33,10 @@ class shared_mutex {
   shared_mutex(const shared_mutex&) = delete;
   shared_mutex& operator=(const shared_mutex&) = delete;
 
-  // (S) Waits until nobody holds it, and takes it for writing.
+  // (S) Waits until nobody holds it, and takes it for writing. This and the other calls that wait let others run first
+  // if the fiber's time slice is over.
   void lock() noexcept {
+    sched::heed_slice();
     std::uint32_t expected = 0;
     // acquire: pairs with the release in unlock() and unlock_shared().
     if (!word_.compare_exchange_strong(expected, writer_bit, sched::platform::mo::acquire,
@@ -59,11 +62,11 @@ class shared_mutex {
   // or past.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& timeout) {
-    return try_lock() || lock_slow(detail::deadline_after(timeout));
+    return try_at_first() || lock_slow(detail::deadline_after(timeout));
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return try_lock() || lock_slow(detail::deadline_at(when));
+    return try_at_first() || detail::until(when, [this](std::int64_t ns) { return lock_slow(ns); });
   }
 
   // Frees it. Never switches. Aborts if it is not held for writing.
@@ -78,6 +81,7 @@ class shared_mutex {
 
   // (S) Waits until no writer holds it, or waits for it, and takes it for reading.
   void lock_shared() noexcept {
+    sched::heed_slice();
     if (!try_lock_shared()) [[unlikely]]
       lock_shared_slow(sched::platform::forever_ns);
   }
@@ -98,11 +102,11 @@ class shared_mutex {
   // (S) As lock_shared(), but give up after that time: false.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_shared_for(const std::chrono::duration<Rep, Period>& timeout) {
-    return try_lock_shared() || lock_shared_slow(detail::deadline_after(timeout));
+    return try_shared_at_first() || lock_shared_slow(detail::deadline_after(timeout));
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool try_lock_shared_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return try_lock_shared() || lock_shared_slow(detail::deadline_at(when));
+    return try_shared_at_first() || detail::until(when, [this](std::int64_t ns) { return lock_shared_slow(ns); });
   }
 
   // Ends the caller's reading. Never switches. Aborts if nobody reads.
@@ -137,6 +141,14 @@ class shared_mutex {
     return (by_writer || word < 2 * one_reader) && (word & (waiting_bit | woken_bit)) == waiting_bit;
   }
 
+  bool try_at_first() noexcept {
+    sched::heed_slice();
+    return try_lock();
+  }
+  bool try_shared_at_first() noexcept {
+    sched::heed_slice();
+    return try_lock_shared();
+  }
   bool lock_slow(std::int64_t deadline_ns) noexcept;
   bool lock_shared_slow(std::int64_t deadline_ns) noexcept;
   void release_slow(bool by_writer) noexcept;

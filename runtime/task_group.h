@@ -72,7 +72,7 @@ class task_group {
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return wait_deadline(detail::deadline_at(when));
+    return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
   // Cancels the group's context. Waits for nobody. That alone is no failure: wait() returns what the

@@ -23,7 +23,9 @@ void sleep_for(std::chrono::duration<Rep, Period> time) {
 }
 template <class Clock, class Duration>
 void sleep_until(std::chrono::time_point<Clock, Duration> until) {
-  sched::sleep_until_ns(detail::deadline_at(until));
+  do {
+    sched::sleep_until_ns(detail::deadline_at(until));
+  } while (!detail::has_come(until));
 }
 
 // The id of the fiber that runs here; none on a plain thread.

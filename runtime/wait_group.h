@@ -46,7 +46,7 @@ class wait_group {
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool wait_until(const std::chrono::time_point<Clock, Duration>& when) {
-    return wait_deadline(detail::deadline_at(when));
+    return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
  private:

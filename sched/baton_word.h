@@ -24,12 +24,18 @@
 // ABA: between judge and take the M may leave and come back to user code; visits tells.
 //
 // Only the M itself clears no_p, when it has a P again; an M with no_p is never asked.
+//
+// slice_over is counted over all Ms (slice_notice.h), by whoever changes the bit. It goes when the P is given away; an
+// M whose fiber goes on without a P may be told, so that it gives way at the next call that may switch.
+//
+// If the heavy barrier of step 3 fails, nothing is known: the revoker withdraws from all that it asked.
 // Rejected: a lock per M (a descheduled revoker made Ms wait 26 ms); a compare-and-swap of the P's
 // status at both ends of a call, as in Go (12 to 17 ns instead of 3).
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/barrier.h>
+#include <baton/sched/slice_notice.h>
 
 #include <cstdint>
 
@@ -87,11 +93,15 @@ class baton_word {
     return false;
   }
   // Inside a section, with a P: it belongs to whoever the M hands it to from here on.
-  void give_away() noexcept { notice_.fetch_or(no_p, mo::acq_rel); }
+  void give_away() noexcept {
+    notice_.fetch_or(no_p, mo::acq_rel);
+    // The slice went with it. relaxed: with no_p nobody but the monitor, of one that goes on, sets the bit again.
+    if ((notice_.load(mo::relaxed) & (slice_over | overdue)) != 0) clear_slice();
+  }
   // Inside a section, after having got a P: with it begins a slice.
-  void regain() noexcept { notice_.fetch_and(~std::uint32_t{no_p | asked | slice_over | overdue}, mo::acq_rel); }
-  // A new slice begins.
-  void clear_slice() noexcept { notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed); }
+  void regain() noexcept {
+    count_heeded(notice_.fetch_and(~std::uint32_t{no_p | asked | slice_over | overdue}, mo::acq_rel));
+  }
 
   [[nodiscard]] std::uint32_t notice() const noexcept { return notice_.load(mo::acquire); }
   [[nodiscard]] bool has_no_p() const noexcept { return (notice_.load(mo::relaxed) & no_p) != 0; }
@@ -99,7 +109,14 @@ class baton_word {
 
   // ---- anybody ----
 
-  void tell(notice_bit b) noexcept { notice_.fetch_or(b, mo::relaxed); }
+  void tell(notice_bit b) noexcept {
+    const std::uint32_t before = notice_.fetch_or(b, mo::relaxed);
+    if (b == slice_over && (before & slice_over) == 0) slices_over.unheeded.fetch_add(1, mo::relaxed);
+  }
+  // A new slice begins; or, by the monitor, one that had no P sleeps, or has come to wait for one.
+  void clear_slice() noexcept {
+    count_heeded(notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed));
+  }
 
   [[nodiscard]] place is_at() const noexcept { return static_cast<place>(where_.load(mo::acquire)); }
 
@@ -117,6 +134,11 @@ class baton_word {
   }
 
   // ---- the revoker ----
+
+  // The slice of the M's fiber is over. False: it has no P, and so no slice.
+  bool tell_slice_over() noexcept { return tell_if(0); }
+  // The fiber goes on without a P, and is to wait for one at its next call that may switch. False: it has one.
+  bool tell_without_p() noexcept { return tell_if(no_p); }
 
   [[nodiscard]] bool ask() noexcept {
     std::uint32_t n = notice_.load(mo::relaxed);
@@ -141,8 +163,25 @@ class baton_word {
     }
     return false;  // the M was faster
   }
+  // Instead of take(), when there was no heavy barrier: the M keeps its P.
+  void withdraw() noexcept { notice_.fetch_and(~std::uint32_t{asked}, mo::acq_rel); }
 
  private:
+  bool tell_if(std::uint32_t p_bit) noexcept {
+    std::uint32_t n = notice_.load(mo::relaxed);
+    while ((n & no_p) == p_bit) {
+      if ((n & slice_over) != 0) return true;
+      if (notice_.compare_exchange_weak(n, n | slice_over, mo::relaxed, mo::relaxed)) {
+        slices_over.unheeded.fetch_add(1, mo::relaxed);
+        return true;
+      }
+    }
+    return false;
+  }
+  static void count_heeded(std::uint32_t before) noexcept {
+    if (__builtin_expect((before & slice_over) != 0, 0)) slices_over.unheeded.fetch_sub(1, mo::relaxed);
+  }
+
   platform::atomic<std::uint32_t> where_{static_cast<std::uint32_t>(place::runtime)};
   platform::atomic<std::uint64_t> visits_{0};
   // Others write this word, seldom: on a line of its own, so that the M's stores to the first stay cheap.

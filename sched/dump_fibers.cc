@@ -7,6 +7,7 @@
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/lock_head.h>
 #include <baton/sched/machine.h>
 #include <baton/sched/stack_trace.h>
 #include <baton/sched/wait_reason.h>
@@ -24,8 +25,10 @@ namespace {
 constexpr std::size_t frames_max = 16;
 constexpr std::size_t text_max = 2048;
 
-// A trace costs up to a millisecond, and a million fibers wait in a few places.
+// A trace costs up to a millisecond, and a million fibers wait in a few places. The owner of a mutex is looked for
+// among all fibers.
 constexpr int traces_max = 1000;
+constexpr int owners_max = 1000;
 
 bool write_all(int fd, const char* text, std::size_t n) noexcept {
   while (n > 0) {
@@ -88,13 +91,19 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
   return look_at(f) == before ? n : 0;
 }
 
-__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, char* text,
-                                                            std::size_t size) noexcept {
+__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, bool name_owner,
+                                                            char* text, std::size_t size) noexcept {
+  owner_words owner;
+  if (s.parked && name_owner) owner = describe_lock_owner(f);
+  if (!(look_at(f) == s)) owner.text[0] = '\0';
+  const bool owned = owner.text[0] != '\0';
+  const char* const waits_for = owned ? owner.text : name_of(f.reason);
   const int n =
-      std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s spawned by %llu\n", static_cast<unsigned long long>(s.id),
+      std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s%s spawned by %llu\n", static_cast<unsigned long long>(s.id),
                     static_cast<int>(limits::fiber_name_max), f.name,
-                    s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? name_of(f.reason) : "",
-                    s.in_call ? " in a declared call" : "", static_cast<unsigned long long>(f.spawner));
+                    s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "",
+                    owned ? "," : "", s.in_call ? " in a declared call" : "",
+                    static_cast<unsigned long long>(f.spawner));
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
 
@@ -104,12 +113,14 @@ void dump_fibers(int fd) noexcept {
   char text[text_max];
   void* frames[frames_max];
   int traces = 0;
+  int owners = 0;
   const std::uint32_t n = fiber_entries();
   for (std::uint32_t i = 0; i < n; ++i) {
     const fiber& f = *fiber_entry_at(i);
     const sight s = look_at(f);
     if (!s.in_use) continue;
-    std::size_t length = describe(f, s, text, sizeof text);
+    const bool name_owner = s.parked && f.reason == wait_reason::mutex && ++owners <= owners_max;
+    std::size_t length = describe(f, s, name_owner, text, sizeof text);
     if (traces < traces_max) {
       if (const std::size_t count = trace(f, s, frames); count > 0) {
         ++traces;

@@ -3,8 +3,9 @@
 //
 // Every conversion rounds up (nobody wakes before the time asked for) and saturates:
 // hours::max() is legal and means without limit, what is negative or past means now. A NaN counts
-// as zero. A time point of a clock other than steady_clock is converted once, by its distance from
-// that clock's now(); later adjustments of the clock are not followed.
+// as zero. A time point of a clock other than steady_clock is converted by its distance from that clock's
+// now(). A wait until it looks at that clock again when the time so found is over, and goes on if the clock is not
+// there yet, because it is slower or was set back (until()); a clock that is set forward meanwhile is not noticed.
 #pragma once
 
 #include <baton/sched/platform/clock.h>
@@ -70,6 +71,26 @@ template <class Clock, class Duration>
     }
     return deadline_after_ns(left);
   }
+}
+
+// Whether that clock has come to `when`, if a wait until deadline_at(when) has just ended without success.
+template <class Clock, class Duration>
+[[nodiscard]] bool has_come(const std::chrono::time_point<Clock, Duration>& when) {
+  if constexpr (std::is_same_v<Clock, std::chrono::steady_clock>) {
+    return true;
+  } else {
+    return Clock::now() >= when;
+  }
+}
+
+// attempt(deadline_ns) waits no longer than that, and says whether it was successful; it is called until it was, or
+// the clock has come to `when`.
+template <class Clock, class Duration, class Attempt>
+bool until(const std::chrono::time_point<Clock, Duration>& when, Attempt attempt) {
+  do {
+    if (attempt(deadline_at(when))) return true;
+  } while (!has_come(when));
+  return false;
 }
 
 }  // namespace baton::detail

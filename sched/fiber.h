@@ -32,6 +32,7 @@ struct exception_state {
 enum join_state : std::uintptr_t { join_running = 0, join_closing = 1, join_ended = 2, join_detached = 3, join_states };
 
 struct machine;
+struct lock_head;
 
 struct alignas(64) fiber : strand {
   fiber() noexcept : strand(kind::fiber) {}
@@ -68,8 +69,11 @@ struct alignas(64) fiber : strand {
   void* asan_fake_stack = nullptr;
   void* tsan_fiber = nullptr;
 
-  // ---- the same line: while it heads a batch (spilled.h) ----
-  fiber* older = nullptr;
+  // ---- the same line: while it heads a batch (spilled.h), which is before it runs; and what it waits for ----
+  union {
+    fiber* older = nullptr;
+    const lock_head* lock;  // while it waits for a mutex
+  };
   fiber* newer = nullptr;
   fiber* batch_last = nullptr;
   std::uint32_t batch_size = 0;

@@ -8,7 +8,8 @@
 //   1. enter a section; 2. give_away: notice gets no_p, so no revoker looks at this M any more;
 //   3. hand_off: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
 //      in the poller finds it); 4. leave to place::syscall.
-// Leaving, later: the monitor takes it (monitor.cc), by the baton's protocol.
+// Leaving, later: the monitor takes it (monitor.cc), by the baton's protocol. (Not when the kernel refuses the barrier
+// for that: then everything but `wont_block` is handed over at entry when work waits.)
 //
 // Coming back, end_syscall found notice != 0:
 //   1. enter a section; heed: a revoker that only asked is refused, and the P is still here: done;
@@ -120,13 +121,22 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
   return lost;
 }
 
+// A site that is mostly short keeps its P because the monitor takes it when a call turns out to be long. When it takes
+// none any more, one such call would keep everybody waiting, perhaps for ever (a read from a pipe that one of them
+// fills): each call is one of unknown length then.
+inline call_site::verdict expect(const call_site& site) noexcept {
+  const call_site::verdict v = site.expect();
+  const bool relies = v == call_site::verdict::is_short && the_scheduler.takes_no_more.load(mo::relaxed);
+  return __builtin_expect(relies, 0) ? call_site::verdict::unknown : v;
+}
+
 }  // namespace
 
 __attribute__((noinline)) void begin_call(call_site& site) noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return;
   m->call.store(&site, mo::relaxed);
-  switch (site.expect()) {
+  switch (expect(site)) {
     case call_site::verdict::is_short: begin_kept(m); break;
     case call_site::verdict::blocks: begin_timed(m, handoff_cause::predicted); break;
     case call_site::verdict::unknown: begin_timed(m, handoff_cause::unknown); break;
@@ -140,6 +150,8 @@ __attribute__((noinline)) void begin_call_here() noexcept {
   m->call.store(&site, mo::relaxed);
   if (__builtin_expect(site.blocks(), 0)) {
     begin_timed(m, handoff_cause::predicted);
+  } else if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
+    begin_timed(m, handoff_cause::unknown);
   } else {
     begin_kept(m);
   }

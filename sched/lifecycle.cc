@@ -83,17 +83,17 @@ void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
 // An M that was told to stop and has not yet, and whether it is worth waiting until it does.
 class latecomer {
  public:
-  void watch(machine* m) noexcept {
+  void watch(machine* m, bool fenced) noexcept {
     m_ = m;
+    fenced_ = fenced;
     tid_ = m->tid.load(mo::relaxed);
     cpu_at_first_ = cpu_ = platform::thread_cpu_ns(tid_);
     asleep_since_ = 0;
   }
 
   [[nodiscard]] bool worth_waiting_for() noexcept {
-    const place where = m_->baton.judge().where;
-    if (has_stopped(where)) return false;
-    if (where == place::runtime) return true;  // a section ends soon, and then there is user code
+    if (has_stopped(*m_, fenced_)) return false;
+    if (m_->baton.is_at() == place::runtime) return true;  // a section ends soon, and then there is user code
     // In user code. One that has the CPU, or waits for it, gets to its next call, if it does not compute
     // for ever; one that sleeps in an undeclared call does not. Between two looks it may have run.
     const std::int64_t cpu = platform::thread_cpu_ns(tid_);
@@ -108,13 +108,22 @@ class latecomer {
     return now - asleep_since_ < freeze_patience_ns;
   }
 
-  // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns.
-  [[nodiscard]] static bool has_stopped(place where) noexcept {
+  // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns. Without one: the kernel
+  // has looked at its thread since, under the lock of its CPU's queue, and it was off the CPU. What it had stored
+  // before is seen then, and when it comes back to the CPU it sees what it was told.
+  [[nodiscard]] static bool has_stopped(const machine& m, bool fenced) noexcept {
+    if (!fenced) {
+      const auto now = platform::thread_call(m.tid.load(mo::relaxed)).what;
+      using kind = platform::thread_call_state::kind;
+      if (now != kind::in_call && now != kind::outside) return false;
+    }
+    const place where = m.baton.judge().where;
     return where == place::idle || where == place::syscall;
   }
 
  private:
   machine* m_ = nullptr;
+  bool fenced_ = true;
   std::int32_t tid_ = 0;
   std::int64_t cpu_at_first_ = 0;
   std::int64_t cpu_ = 0;
@@ -140,11 +149,12 @@ void freeze() {
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
   }
-  platform::heavy_barrier();  // whoever enters a section from here on sees it
+  // Whoever enters a section from here on sees it; if the kernel refuses that, each has to be seen asleep once.
+  const bool fenced = platform::heavy_barrier();
   std::uint32_t late = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
     machine* const m = machine_at(i);
-    if (m != nullptr && m != mine && !latecomer::has_stopped(m->baton.judge().where)) latecomers[late++].watch(m);
+    if (m != nullptr && m != mine && !latecomer::has_stopped(*m, fenced)) latecomers[late++].watch(m, fenced);
   }
   const std::int64_t give_up = platform::now_ns() + freeze_at_most_ns;
   while (late > 0 && platform::now_ns() < give_up) {
@@ -335,7 +345,11 @@ counters read_counters() noexcept {
     case stack_pool::guard_kind::mprotect_pages: c.guard = "mprotect"; break;
     case stack_pool::guard_kind::none: c.guard = "none"; break;
   }
-  c.barrier = platform::barriers() == platform::barrier_kind::membarrier ? "membarrier" : "fence";
+  switch (platform::barriers()) {
+    case platform::barrier_kind::membarrier: c.barrier = "membarrier"; break;
+    case platform::barrier_kind::fence: c.barrier = "fence"; break;
+    case platform::barrier_kind::refused: c.barrier = "refused"; break;
+  }
   return c;
 }
 

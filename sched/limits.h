@@ -71,8 +71,16 @@ inline constexpr std::int64_t retake_at_the_latest_ns = 10'000'000;
 // Rescues (rescue.cc): so many at once, then one each.
 inline constexpr int rescues_at_once = 64;
 inline constexpr std::int64_t rescue_every_ns = 1'000'000;
-// Fibers that compute beside those that have a P: as many as there are Ps, and so many more.
+// Fibers that compute beside those that have a P: as many as there are Ps, and so many more soon. Beyond that the first
+// waits so much longer, the second half as much longer, and so on: what they spin for may need a P, so there is no
+// number at which they are left alone; but a program that computes all the time gets few threads more.
 inline constexpr int hogs_beside = 8;
+inline constexpr std::int64_t hog_beyond_waits_ns = 200'000'000;
+// How often a line says who they are, when there are more than the soon ones.
+inline constexpr std::int64_t crowd_report_every_ns = 60'000'000'000;
+
+// Of the Ms whose fibers went to sleep without their P, so many are looked at again in one look of the monitor.
+inline constexpr int sleepers_a_look = 8;
 
 // How late a look of the monitor may be and still count in full; and from where on nothing before it
 // counts: the process was stopped, or throttled.

@@ -164,7 +164,8 @@ void give_up_overdue_p(machine* m, bool still) noexcept {
   m->baton.clear_slice();
   processor* const p = m->my_p();
   if (!still || p == nullptr || m->my_fiber() == nullptr) return;
-  the_scheduler.rescues.fetch_add(1, mo::relaxed);
+  const bool retired = p->index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
+  if (!retired) the_scheduler.rescues.fetch_add(1, mo::relaxed);
   give_p_away(m, p);
 }
 

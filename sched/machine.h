@@ -59,6 +59,12 @@ struct alignas(64) machine {
   machine* prev_idle = nullptr;
   bool on_idle_list = false;
 
+  // ---- the monitor's, while the fiber goes on without its P (rescue.cc) ----
+  machine* next_watched = nullptr;
+  bool watched = false;
+  std::int64_t watched_at = 0;
+  std::int64_t watched_cpu_ns = 0;  // that the thread had used then
+
   // ---- sanitizers: the native context ----
   void* asan_fake_stack = nullptr;
   void* stack_bottom = nullptr;

@@ -22,14 +22,21 @@
 // Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
 // monitor is the only revoker: set_procs leaves the Ps that must go to it.
 //
+// The barrier may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so
+// none that was asked loses its P. If it is refused for good, that is said, and nothing is taken any more:
+//   declared calls      hand their P over at entry when work waits, whatever their site has learnt (handoff.cc)
+//   a retired P         its M is told `overdue`, and gives it up at its next call
+//   undeclared code     that blocks keeps its P; one that makes calls is told `overdue`, as always
+//
 // Its pace follows need, because each of its wakes costs some microseconds of CPU:
 //   20 us     once, when a declared call is seen for the first time and work waits: the second look at it
 //             decides. From a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
 //   5 ms      while some P is busy
 //   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
-//             "publish, fence, look": asleep := true; heavy barrier; look; sleep. While run() waits, it
-//             looks once more after a while: perhaps all fibers are asleep for good (deadlock.cc)
+//             "publish, fence, look": asleep := true; heavy barrier; look; sleep. If that barrier fails, an M may
+//             have missed `asleep`, so the sleep has an end: it looks again after 10 ms, 20 ms, ... 1 s. While
+//             run() waits, it looks once more after a while: perhaps all fibers are asleep for good (deadlock.cc)
 //
 // The age of a visit in user code is counted in looks: each adds the time since the last one, but not
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
@@ -103,6 +110,7 @@ class look {
     passed_ = passed;
     procs_ = the_scheduler.procs.load(mo::relaxed);
     if (lost) rescues_.forget();
+    if (rescue_) rescues_.look_after(now);
     busy = 0;
     work_waiting = new_call = false;
     oldest_ = 0;
@@ -144,19 +152,20 @@ class look {
 
     const std::int64_t age = now_ - o.visit_since;
     const bool retired = p.index >= static_cast<std::uint32_t>(procs_);
-    if (v.where == place::syscall) {
-      if (waits && new_visit) new_call = true;
-      if (!first_sight && (retired || (waits && is_to_be_retaken(*m, o, age, now_)))) {
+    if (v.where == place::syscall && waits && new_visit) new_call = true;
+    if (retired) {
+      if (!first_sight || v.where == place::user) revoke_retired(p, *m, v, age);
+    } else if (v.where == place::syscall) {
+      if (!takes_no_more_ && !first_sight && waits && is_to_be_retaken(*m, o, age, now_)) {
         // Written before the visit began, and not again before it ends: if the P can be taken, it is this call's
         // (or, hardly ever, the next one's).
-        call_site* const site = retired ? nullptr : m->call.load(mo::relaxed);
-        candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, site, age};
+        candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, m->call.load(mo::relaxed), age};
       }
-    } else if (v.where == place::user && retired) {
-      candidates_[count_++] = {&p, m, v, rescue_policy::verdict::none, nullptr, age};
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
       oldest_ = std::max(oldest_, o.visit_age);
-      const auto verdict = rescues_.judge(*m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
+      const auto verdict = takes_no_more_
+                               ? rescue_policy::verdict::none
+                               : rescues_.judge(*m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
       if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
       if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
     }
@@ -183,11 +192,16 @@ class look {
     for (int i = 0; i < count_; ++i) {
       if (candidates_[i].m->baton.ask()) candidates_[asked++] = candidates_[i];
     }
-    platform::heavy_barrier();  // pairs with the light barriers of enter and end_syscall
+    if (!platform::heavy_barrier()) {  // pairs with the light barriers of enter and end_syscall
+      for (int i = 0; i < asked; ++i) candidates_[i].m->baton.withdraw();
+      note_refusal();
+      return 0;
+    }
     int taken = 0;
     for (int i = 0; i < asked; ++i) {
       const candidate& c = candidates_[i];
       if (!c.m->baton.take(c.visit)) continue;
+      c.m->baton.clear_slice();
       ++taken;
       seen[c.p->index].m = nullptr;
       if (c.rescue == rescue_policy::verdict::none) {
@@ -195,7 +209,7 @@ class look {
         if (c.site != nullptr) c.site->was_retaken();
       } else {
         the_scheduler.rescues.fetch_add(1, mo::relaxed);
-        rescues_.taken(*c.m, c.rescue);
+        rescues_.taken(*c.m, c.rescue, now_);
         describe(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
       }
       hand_off(c.p);
@@ -240,9 +254,28 @@ class look {
 
   static void tell_slice_over(observation& o) noexcept {
     if (o.slice_told) return;
+    if (!o.m->baton.tell_slice_over()) return;  // it has just given its P away
     o.slice_told = true;
     o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
-    o.m->baton.tell(baton_word::slice_over);
+  }
+
+  // There can be no heavy barrier now, and if it is refused there never will be one again.
+  void note_refusal() noexcept {
+    if (takes_no_more_ || platform::barriers() != platform::barrier_kind::refused) return;
+    takes_no_more_ = true;
+    the_scheduler.takes_no_more.store(true, mo::relaxed);
+    warn("this process has forbidden itself membarrier(2): no processor is taken any more from a fiber that blocks or "
+         "computes undeclared, and declared calls hand theirs over whenever others wait");
+  }
+
+  // The P must go. If it cannot be taken, its M gives it up at its next call, whatever that is.
+  void revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept {
+    if (v.where != place::user && v.where != place::syscall) return;
+    if (!takes_no_more_) {
+      candidates_[count_++] = {&p, &m, v, rescue_policy::verdict::none, nullptr, age};
+    } else if (m.baton.tell_slice_over()) {
+      m.baton.tell(baton_word::overdue);
+    }
   }
 
   void describe(const machine& m, bool computing, std::int64_t age) noexcept {
@@ -258,6 +291,7 @@ class look {
   // After all else: it reads /proc, and looks up symbols.
   void report() noexcept {
     for (int i = 0; i < described_; ++i) static_cast<void>(reports_.report(described_rescues_[i], now_));
+    rescues_.say_if_crowded(now_);
   }
 
   int busy = 0;
@@ -269,6 +303,7 @@ class look {
   std::int64_t passed_ = 0;
   int procs_ = 0;
   bool rescue_ = false;
+  bool takes_no_more_ = false;
   std::int64_t oldest_ = 0;  // of the visits in user code while work waits
   rescue_policy rescues_;
   static constexpr int reports_a_look = 4;  // one a second is written
@@ -369,8 +404,14 @@ class monitor {
   void sleep_while_all_idle() noexcept {
     const std::uint32_t before = bell.load(mo::acquire);
     asleep.store(true, mo::seq_cst);
-    platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
-    if (all_idle() && !over.load(mo::relaxed)) sleep_until_rung(before);
+    const bool fenced = platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
+    if (all_idle() && !over.load(mo::relaxed)) {
+      if (fenced) {
+        sleep_until_rung(before);
+      } else {
+        sleep_unfenced(before);
+      }
+    }
     asleep.store(false, mo::seq_cst);
     meant_ = 0;
     last_look_ = platform::now_ns();  // what there is to see began just now
@@ -386,6 +427,23 @@ class monitor {
       if (found == wakers::none && still_all_idle(before)) declare_deadlock();
     }
     platform::futex_wait(bell, before, platform::forever_ns);
+  }
+
+  // Who took a P when this began may not have seen that it has to ring.
+  static void sleep_unfenced(std::uint32_t before) noexcept {
+    constexpr std::int64_t first_ns = 10'000'000;
+    constexpr std::int64_t longest_ns = 1'000'000'000;
+    for (std::int64_t pause = first_ns; all_idle(); pause = std::min(2 * pause, longest_ns)) {
+      if (platform::futex_wait(bell, before, platform::now_ns() + pause)) return;
+      const std::uint64_t taken = ps_taken();
+      if (!deadlock_possible() || !all_idle() || find_wakers() != wakers::none) continue;
+      if (all_idle() && taken == ps_taken()) declare_deadlock();
+    }
+  }
+  // A number that changes whenever somebody gets a P.
+  static std::uint64_t ps_taken() noexcept {
+    platform::lock_guard guard(the_scheduler.lock);
+    return the_scheduler.ps_taken;
   }
 
   // Whether nobody has had a P since the bell's number was read.

@@ -64,6 +64,7 @@ struct scheduler {
   platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
   platform::atomic<bool> forked{false};       // this is the child of a fork
   platform::atomic<bool> ending{false};       // exit() has been called: no M starts any more
+  platform::atomic<bool> takes_no_more{false};  // the monitor: the kernel refuses the barrier that it needs for that
   settings config;
 
   // ---- queues ----

@@ -9,7 +9,8 @@
 //     1. publish the need: a fiber that      1. up := false
 //        exists, a timer that is armed,      2. heavy barrier
 //        a thread that waits                 3. look for fibers, timers, waiting threads;
-//     2. light barrier                          is there one, up := true, and nothing has happened
+//     2. light barrier                          is there one, or was there no barrier (the kernel refuses
+//                                                it), up := true, and nothing has happened
 //     3. up false? start(), which waits
 //        until shutdown() is done with it
 //
@@ -138,14 +139,16 @@ census take_census(text* named = nullptr) noexcept {
   return c;
 }
 
+enum class closing : std::uint8_t { done, needed, cannot_tell };
+
 // Steps 1 to 3.
-bool close_if_nobody_needs_it() noexcept {
+closing close_if_nobody_needs_it() noexcept {
   scheduler& s = the_scheduler;
   s.up.store(false, mo::seq_cst);
-  platform::heavy_barrier();  // pairs with runtime_needed()
-  if (take_census().nobody()) return true;
+  const bool fenced = platform::heavy_barrier();  // pairs with runtime_needed()
+  if (fenced && take_census().nobody()) return closing::done;
   s.up.store(true, mo::seq_cst);
-  return false;
+  return fenced ? closing::needed : closing::cannot_tell;
 }
 
 // After step 5.
@@ -202,7 +205,12 @@ bool shut_down(std::span<char> why) noexcept {
       char names[300];
       text named(names);
       const census c = take_census(&named);
-      if (c.nobody() && close_if_nobody_needs_it()) {
+      const closing closed = c.nobody() ? close_if_nobody_needs_it() : closing::needed;
+      if (closed == closing::cannot_tell) {
+        text(why).add("membarrier(2) has failed: whether a thread is about to use the runtime cannot be known");
+        return false;
+      }
+      if (closed == closing::done) {
         end_monitor();
         end_machines();
         ended = take_census().nobody();

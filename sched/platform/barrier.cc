@@ -1,10 +1,12 @@
-// See barrier.h for the pairing. The choice is made once and never changes while other threads run,
-// so a plain bool is enough: thread creation orders the write before every read.
+// See barrier.h for the pairing. What a light barrier is is decided once and never changes while other threads run,
+// so a plain bool is enough: thread creation orders the write before every read. That the kernel has begun to refuse
+// heavy ones is final: a filter of system calls is never taken off.
 #include <baton/sched/platform/barrier.h>
 
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <cerrno>
 
 namespace baton::sched::platform {
 
@@ -14,7 +16,8 @@ bool strong_light_barrier = true;  // the safe side until init_barriers has aske
 
 namespace {
 bool heavy_disabled = false;  // tests only
-}
+atomic<bool> refused{false};
+}  // namespace
 
 barrier_kind init_barriers(bool force_fence) noexcept {
   bool registered = !force_fence && ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
@@ -24,16 +27,24 @@ barrier_kind init_barriers(bool force_fence) noexcept {
 }
 
 barrier_kind barriers() noexcept {
-  return detail::strong_light_barrier ? barrier_kind::fence : barrier_kind::membarrier;
+  if (detail::strong_light_barrier) return barrier_kind::fence;
+  // relaxed: who must know has it from heavy_barrier().
+  return refused.load(mo::relaxed) ? barrier_kind::refused : barrier_kind::membarrier;
 }
 
-void heavy_barrier() noexcept {
-  if (heavy_disabled) return;
+bool heavy_barrier() noexcept {
+  if (heavy_disabled) return true;
   if (BATON_TSAN || detail::strong_light_barrier) {
     full_fence();
-    return;
+    return true;
   }
-  ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+  if (refused.load(mo::relaxed)) return false;
+  const int error = errno;
+  if (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) return true;
+  // Without memory it may work the next time; everything else is a refusal.
+  if (errno != ENOMEM) refused.store(true, mo::relaxed);
+  errno = error;
+  return false;
 }
 
 void disable_heavy_barrier_for_test(bool disabled) noexcept { heavy_disabled = disabled; }

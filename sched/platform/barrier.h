@@ -9,13 +9,18 @@
 // that is not running has passed one when it was switched out. Where the kernel refuses membarrier
 // both sides are full fences (chosen once, at start); under ThreadSanitizer, which does not see
 // fences, both are read-modify-writes on a shared word.
+//
+// A kernel that allowed it at start may refuse it later: the process has installed a filter of system calls. The
+// often side then cannot be made stronger any more: a thread that has stored A and is about to load B with no fence
+// between would have to be waited for, and nothing says when it is past that. So heavy_barrier() says that it was
+// none, and who called it must do without what it wanted to know. From then on barriers() says `refused`.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
 
 namespace baton::sched::platform {
 
-enum class barrier_kind : unsigned char { membarrier, fence };
+enum class barrier_kind : unsigned char { membarrier, fence, refused };
 
 namespace detail {
 extern bool strong_light_barrier;  // written once before the first M starts, read-only afterwards
@@ -35,10 +40,12 @@ inline void light_barrier() noexcept {
 #endif
 }
 
-// About 0.4 us when no other thread of the process runs, 2 to 10 us when one does.
-void heavy_barrier() noexcept;
+// About 0.4 us when no other thread of the process runs, 2 to 10 us when one does. False: there was none, and nothing
+// is known. Any thread.
+[[nodiscard]] bool heavy_barrier() noexcept;
 
-// For the test that proves that the stress of the baton rule can see: a heavy barrier that is none.
+// For the test that proves that the stress of the baton rule can see: a heavy barrier that is none, and says that it
+// was one.
 void disable_heavy_barrier_for_test(bool disabled) noexcept;
 
 }  // namespace baton::sched::platform

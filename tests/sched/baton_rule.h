@@ -124,6 +124,7 @@ class stress {
       baton_word::visit v;
     };
     std::vector<candidate> candidates;
+    std::uint64_t looks = 0;
     while (!stop_.load(std::memory_order_relaxed)) {
       candidates.clear();
       for (auto& m : ms_) {
@@ -134,7 +135,11 @@ class stress {
         candidates.push_back({m.get(), p, v});
       }
       if (candidates.empty()) continue;
-      baton::sched::platform::heavy_barrier();
+      // Every so often as if the kernel had refused it.
+      if (++looks % 5 == 0 || !baton::sched::platform::heavy_barrier()) {
+        for (const candidate& c : candidates) c.m->baton.withdraw();
+        continue;
+      }
       for (const candidate& c : candidates) {
         if (!c.m->baton.take(c.v)) {
           refused_.fetch_add(1);
