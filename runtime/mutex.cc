@@ -1,25 +1,29 @@
-// The word has three bits (mutex.h), and `owned`, which its owner sets for reports (lock_head.h) and which goes with
-// locked: what follows says locked for both. Free and nobody waits: 0. Held and nobody waits: locked.
+// The word (mutex.h): holds, and the marks `waiting`, `woken`, and `owned` (lock_head.h). Free and nobody waits: 0.
+// An owner has one hold while there is no mark, else two, so unlock() is a subtraction of one, whatever the word is:
+// what is left is 0, and the mutex is free; or a mark and one hold, and the mutex is still owned, by who is about to
+// free it in unlock_slow(). A mark that comes to an owned mutex without one brings the second hold; the last mark that
+// goes takes it along, if it has not been given up yet.
 //
-//   lock      1. Heed the end of the slice; set locked. It was not set: done, also past those who wait.
-//             2. In the slow path: not locked, CAS + locked. (A waiter that was woken, and
+//   lock      1. CAS 0 -> one hold; it fails, too, if somebody's slice is over (slice_notice.h). Then heed that.
+//             2. No holds, but with waiters: barge in, CAS + two holds. (A waiter that was woken, and
 //                takes it, clears woken.)
-//             3. Locked: under list_lock_, CAS + waiting while locked is set; join the list; wait.
+//             3. Held: under list_lock, CAS + waiting while it is held; join the list; wait.
 //                Woken: go to 2, and join the list at its front if somebody was faster. Handed over:
-//                done, the locked bit never went away.
-//   unlock    1. CAS locked -> 0.
-//             2. Nobody waits, or one who was woken competes already: CAS - locked.
-//             3. Under list_lock_, still as the owner: claim the first waiter, and clear waiting if it
-//                was the last. Unlock the list. If the waiter is old enough it now owns the mutex:
-//                ready it. Otherwise swap locked for woken, then ready it.
+//                done, it was never free.
+//   unlock    1. - one hold. Nothing is left: done.
+//             2. Nobody waits, or one who was woken competes already: CAS no holds.
+//             3. Under list_lock, still as the owner: claim the first waiter, and clear waiting if it
+//                was the last. If the waiter is old enough it now owns the mutex: its holds are set there;
+//                unlock the list, ready it. Otherwise unlock the list, swap holds for woken, then ready it.
+//                Nobody could be claimed, because the time of all was up: from 2 again.
 //
-// No wake is lost: waiting is set only while locked is, under list_lock_, so the owner that unlocks
+// No wake is lost: waiting is set only while there are holds, under list_lock, so the owner that unlocks
 // later sees it; and when it leaves the waiters alone because of woken, the woken one will either own
-// the mutex (and unlock it), or join the list again, which clears woken while the mutex is locked.
+// the mutex (and unlock it), or join the list again, which clears woken while the mutex is held.
 // Only an owner sets woken, and only if it is not set, so at most one competes.
 //
 // Destruction: the step that frees the mutex is the last access to it, in each path of unlock; in the
-// hand-over, unlocking the list is, and the mutex stays locked until the heir runs. (spin_lock's
+// hand-over, unlocking the list is, and the mutex stays held until the heir runs. (spin_lock's
 // unlock is one exchange; after it only the address is used.) What follows touches the waiter, whose
 // strand is still inside lock().
 //
@@ -33,6 +37,7 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/spawn.h>
 
 namespace baton {
 
@@ -57,10 +62,12 @@ bool starving(const sched::waiter& w, std::uint64_t now) noexcept {
 bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
   bool was_woken = false;
   std::uint64_t since = 0;
+  // A fiber that always finds the mutex free, or free past its waiters, must not keep its P for ever.
+  sched::yield_if_due();
   for (;;) {
     std::uint32_t seen = head_.word.load(mo::relaxed);
-    while ((seen & locked_bit) == 0) {
-      const std::uint32_t mine = (seen | locked_bit) & ~(was_woken ? woken_bit : 0U);
+    while ((seen & holds) == 0) {
+      const std::uint32_t mine = taken(seen & ~(was_woken ? woken_bit : 0U));
       // acquire: pairs with the release in unlock().
       if (head_.word.compare_exchange_weak(seen, mine, mo::acquire, mo::relaxed)) return true;
     }
@@ -86,11 +93,13 @@ bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
 bool mutex::enqueue(sched::waiter& w, bool was_woken) noexcept {
   const sched::platform::lock_guard guard(head_.list_lock);
   std::uint32_t seen = head_.word.load(mo::relaxed);
+  std::uint32_t next = 0;
   do {
-    if ((seen & locked_bit) == 0) return false;
+    if ((seen & holds) == 0) return false;
+    next = (seen | waiting_bit) & ~(was_woken ? woken_bit : 0U);
+    if ((seen & marks) == 0) next += one_hold;
     // relaxed: the list is ordered by its lock, which the unlocker takes when it sees the bit.
-  } while (!head_.word.compare_exchange_weak(seen, (seen | waiting_bit) & ~(was_woken ? woken_bit : 0U), mo::relaxed,
-                                        mo::relaxed));
+  } while (!head_.word.compare_exchange_weak(seen, next, mo::relaxed, mo::relaxed));
   if (was_woken) {
     waiters_.push_front(w);
   } else {
@@ -102,19 +111,43 @@ bool mutex::enqueue(sched::waiter& w, bool was_woken) noexcept {
 void mutex::leave(sched::waiter& w) noexcept {
   const sched::platform::lock_guard guard(head_.list_lock);
   waiters_.remove(w);
-  if (waiters_.empty()) head_.word.fetch_and(~waiting_bit, mo::relaxed);
+  if (!waiters_.empty()) return;
+  std::uint32_t seen = head_.word.load(mo::relaxed);
+  std::uint32_t next = 0;
+  do {
+    if ((seen & waiting_bit) == 0) return;
+    next = seen & ~waiting_bit;
+    if ((next & marks) == 0 && (next & holds) == 2 * one_hold) next -= one_hold;
+  } while (!head_.word.compare_exchange_weak(seen, next, mo::relaxed, mo::relaxed));
 }
 
-void mutex::unlock_slow(std::uint32_t seen) noexcept {
-  for (;;) {
-    if ((seen & locked_bit) == 0) sched::fatal("unlock of a mutex that is not locked");
-    if ((seen & waiting_bit) != 0 && (seen & woken_bit) == 0) break;
-    // release: pairs with the acquire of the next lock(). Nothing of *this is touched after it.
-    if (head_.word.compare_exchange_weak(seen, seen & ~(locked_bit | owned_bit), mo::release, mo::relaxed)) return;
+void mutex::write_owner() noexcept {
+  head_.owner.store(sched::current_fiber_id(), mo::relaxed);
+  std::uint32_t seen = head_.word.load(mo::relaxed);
+  // relaxed: a report reads it while the owner sleeps, or is wrong by a moment.
+  while (!head_.word.compare_exchange_weak(seen, (seen | owned_bit) + ((seen & marks) == 0 ? one_hold : 0), mo::relaxed,
+                                           mo::relaxed)) {
   }
+}
 
+// The caller has given up one hold.
+void mutex::unlock_slow() noexcept {
+  for (;;) {
+    std::uint32_t seen = head_.word.load(mo::relaxed);
+    if ((seen & holds) == 0 || (seen & holds) == holds) sched::fatal("unlock of a mutex that is not locked");
+    while ((seen & waiting_bit) == 0 || (seen & woken_bit) != 0) {
+      // release: pairs with the acquire of the next lock(). Nothing of *this is touched after it.
+      if (head_.word.compare_exchange_weak(seen, seen & ~(holds | owned_bit), mo::release, mo::relaxed)) return;
+    }
+    if (wake_first()) return;
+  }
+}
+
+// False: nobody could be woken, and the mutex is still the caller's.
+bool mutex::wake_first() noexcept {
   sched::strand* heir = nullptr;
   bool hand_over = false;
+  std::uint32_t seen = 0;
   {
     const sched::platform::lock_guard guard(head_.list_lock);
     const std::uint64_t now = sched::platform::ticks();
@@ -125,18 +158,20 @@ void mutex::unlock_slow(std::uint32_t seen) noexcept {
         break;
       }
     }
-    // From here on the owner is another one, if it is still locked; relaxed: as owner we alone change these bits.
-    head_.word.fetch_and(~(owned_bit | (waiters_.empty() ? waiting_bit : 0U)), mo::relaxed);
-  }
-  if (heir == nullptr) {
-    // All had timed out. release: as above, and the last access.
-    head_.word.fetch_and(~locked_bit, mo::release);
-    return;
+    // Nobody else changes the word of a held mutex without list_lock.
+    seen = head_.word.load(mo::relaxed) & ~(owned_bit | (waiters_.empty() ? waiting_bit : 0U));
+    if (heir != nullptr && hand_over) seen = taken(seen);
+    // release: pairs with the acquire of later owners, as in the other paths.
+    head_.word.store(seen, mo::release);
+    if (heir == nullptr) return false;
   }
   // release: pairs with the acquire of the next lock(). The last access. In a hand-over it was the
   // list's unlock; ready() publishes our writes to the heir.
-  if (!hand_over) head_.word.fetch_xor(locked_bit | woken_bit, mo::release);
+  while (!hand_over &&
+         !head_.word.compare_exchange_weak(seen, (seen & ~holds) | woken_bit, mo::release, mo::relaxed)) {
+  }
   sched::ready(heir);
+  return true;
 }
 
 }  // namespace baton

@@ -46,10 +46,11 @@ class mutex {
 
   // (S) Waits until the mutex is free, and takes it. Lets others run first if the fiber's time slice is over.
   void lock() noexcept {
-    sched::heed_slice();
-    // acquire: pairs with the release in unlock(). Past those who wait, as in lock_slow(). Setting a bit that is set
-    // changes nothing.
-    if ((head_.word.fetch_or(locked_bit, sched::platform::mo::acquire) & locked_bit) != 0) [[unlikely]] {
+    // 0; if somebody's slice is over, a number that the word never is, and lock_slow() sees to it. relaxed: a hint.
+    std::uint32_t expected = sched::slices_over.unheeded.load(sched::platform::mo::relaxed);
+    // acquire: pairs with the release in unlock().
+    if (!head_.word.compare_exchange_strong(expected, one_hold, sched::platform::mo::acquire,
+                                            sched::platform::mo::relaxed)) [[unlikely]] {
       lock_slow(sched::platform::forever_ns);
     }
     note_owner();
@@ -59,9 +60,9 @@ class mutex {
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t seen = 0;
     // acquire: pairs with the release in unlock().
-    while (!head_.word.compare_exchange_weak(seen, seen | locked_bit, sched::platform::mo::acquire,
+    while (!head_.word.compare_exchange_weak(seen, taken(seen), sched::platform::mo::acquire,
                                              sched::platform::mo::relaxed)) {
-      if ((seen & locked_bit) != 0) return false;
+      if ((seen & holds) != 0) return false;
     }
     note_owner();
     return true;
@@ -80,24 +81,29 @@ class mutex {
 
   // Frees the mutex. Never switches. Aborts if it is not locked.
   void unlock() noexcept {
-    std::uint32_t expected = locked_bit | noted_bit;
     // release: pairs with the acquire of the next lock().
-    if (!head_.word.compare_exchange_strong(expected, 0, sched::platform::mo::release, sched::platform::mo::relaxed))
-        [[unlikely]] {
-      unlock_slow(expected);
-    }
+    if (head_.word.fetch_sub(one_hold, sched::platform::mo::release) != one_hold) [[unlikely]]
+      unlock_slow();
   }
 
  private:
-  static constexpr std::uint32_t locked_bit = 1;   // somebody owns it
-  static constexpr std::uint32_t waiting_bit = 2;  // waiters_ is not empty
-  static constexpr std::uint32_t woken_bit = 4;    // one waiter was woken, and competes
+  // See mutex.cc.
+  static constexpr std::uint32_t one_hold = 1;
+  static constexpr std::uint32_t holds = 3;        // how many; not 0: somebody owns it
+  static constexpr std::uint32_t waiting_bit = 4;  // waiters_ is not empty
+  static constexpr std::uint32_t woken_bit = 8;    // one waiter was woken, and competes
   static constexpr std::uint32_t owned_bit = sched::lock_head::owned;
-  static constexpr std::uint32_t noted_bit = BATON_MUTEX_OWNER ? owned_bit : 0;  // as note_owner() leaves it
+  static constexpr std::uint32_t marks = waiting_bit | woken_bit | owned_bit;
+  static_assert(sched::slice_notice::one > woken_bit && owned_bit % sched::slice_notice::one == 0);
+
+  // The same word, of a free mutex, or of one that its owner is about to free, when it is owned.
+  static constexpr std::uint32_t taken(std::uint32_t free) noexcept {
+    return (free & ~holds) + ((free & marks) != 0 ? 2 * one_hold : one_hold);
+  }
 
   void note_owner() noexcept {
 #if BATON_MUTEX_OWNER
-    head_.note_owner();
+    write_owner();
 #endif
   }
   bool try_at_first() noexcept {
@@ -110,7 +116,9 @@ class mutex {
     return true;
   }
   bool lock_slow(std::int64_t deadline_ns) noexcept;
-  void unlock_slow(std::uint32_t seen) noexcept;
+  void unlock_slow() noexcept;
+  bool wake_first() noexcept;
+  void write_owner() noexcept;
   bool enqueue(sched::waiter& w, bool was_woken) noexcept;
   void leave(sched::waiter& w) noexcept;
 

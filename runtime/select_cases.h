@@ -182,25 +182,25 @@ class timeout_case {
 
 // A point in time.
 template <class Clock, class Duration, class F>
-class deadline_case {
+class deadline_case : private select_clock {
  public:
-  deadline_case(const std::chrono::time_point<Clock, Duration>& when, F f) : when_(when), f_(std::move(f)) {}
+  deadline_case(const std::chrono::time_point<Clock, Duration>& when, F f)
+      : select_clock{&still_to_come}, when_(when), f_(std::move(f)) {}
 
   void describe(select_entry& e) {
     e.what = select_entry::kind::deadline;
     e.ns = deadline_at(when_);
-    if constexpr (!std::is_same_v<Clock, std::chrono::steady_clock>) {
-      e.element = this;
-      e.later = [](const void* of) {
-        const auto& self = *static_cast<const deadline_case*>(of);
-        return has_come(self.when_) ? 0 : deadline_at(self.when_);
-      };
-    }
+    if constexpr (!std::is_same_v<Clock, std::chrono::steady_clock>) e.element = static_cast<select_clock*>(this);
   }
   void run(bool) { std::invoke(f_); }
   void own() noexcept {}
 
  private:
+  static std::int64_t still_to_come(const select_clock& of) {
+    const auto& self = static_cast<const deadline_case&>(of);
+    return has_come(self.when_) ? 0 : deadline_at(self.when_);
+  }
+
   std::chrono::time_point<Clock, Duration> when_;
   F f_;
 };

@@ -374,8 +374,9 @@ select_result run_select(const select_frame& frame) {
     const select_result r = selecting(frame).run();
     if (r.index == select_frame::none) return r;
     select_entry& e = frame.entries[r.index];
-    if (e.what != kind::deadline || e.later == nullptr) return r;
-    const std::int64_t ns = e.later(e.element);
+    if (e.what != kind::deadline || e.element == nullptr) return r;
+    const auto& clock = *static_cast<const select_clock*>(e.element);
+    const std::int64_t ns = clock.later(clock);
     if (ns == 0) return r;
     e.ns = ns;  // its clock is slow, or was set back: as if nothing had happened
   }

@@ -26,12 +26,15 @@ struct select_entry {
     channel_core* channel;  // send, receive
   };
   // receive: an empty std::optional<T>. send: the value, or, if there is a `make`, what that makes it of;
-  // it is called without locks, and may throw and switch.
+  // it is called without locks, and may throw and switch. deadline: a select_clock, or null.
   void* element = nullptr;
   void* (*make)(void* of) = nullptr;
-  // deadline, of a clock that may be slower than CLOCK_MONOTONIC, or set back: called with `element` when the time is
-  // over; the new one, or 0: that clock says so, too.
-  std::int64_t (*later)(const void* of) = nullptr;
+};
+
+// deadline, of a clock that may be slower than CLOCK_MONOTONIC, or set back: what the entry's element points to.
+// Called when the time is over; the new one, or 0: that clock says so, too.
+struct select_clock {
+  std::int64_t (*later)(const select_clock& of);
 };
 
 // Memory for what an entry needs while the select waits; its content is select_core.cc's.

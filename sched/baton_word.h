@@ -111,7 +111,7 @@ class baton_word {
 
   void tell(notice_bit b) noexcept {
     const std::uint32_t before = notice_.fetch_or(b, mo::relaxed);
-    if (b == slice_over && (before & slice_over) == 0) slices_over.unheeded.fetch_add(1, mo::relaxed);
+    if (b == slice_over && (before & slice_over) == 0) slices_over.unheeded.fetch_add(slice_notice::one, mo::relaxed);
   }
   // A new slice begins; or, by the monitor, one that had no P sleeps, or has come to wait for one.
   void clear_slice() noexcept {
@@ -172,14 +172,14 @@ class baton_word {
     while ((n & no_p) == p_bit) {
       if ((n & slice_over) != 0) return true;
       if (notice_.compare_exchange_weak(n, n | slice_over, mo::relaxed, mo::relaxed)) {
-        slices_over.unheeded.fetch_add(1, mo::relaxed);
+        slices_over.unheeded.fetch_add(slice_notice::one, mo::relaxed);
         return true;
       }
     }
     return false;
   }
   static void count_heeded(std::uint32_t before) noexcept {
-    if (__builtin_expect((before & slice_over) != 0, 0)) slices_over.unheeded.fetch_sub(1, mo::relaxed);
+    if (__builtin_expect((before & slice_over) != 0, 0)) slices_over.unheeded.fetch_sub(slice_notice::one, mo::relaxed);
   }
 
   platform::atomic<std::uint32_t> where_{static_cast<std::uint32_t>(place::runtime)};

@@ -68,8 +68,14 @@ void begin_timed(machine* m, handoff_cause cause) noexcept {
   m->call_began = platform::ticks();  // not before: the hand-over takes as long as a call that is "long"
 }
 
-// Of a site that keeps its P.
+// Of a site that keeps its P, because the monitor takes it when a call turns out to be long. When it takes none any
+// more, one such call would keep everybody waiting, perhaps for ever (a read from a pipe that one of them fills): each
+// call is one of unknown length then.
 inline void begin_kept(machine* m) noexcept {
+  if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
+    begin_timed(m, handoff_cause::unknown);
+    return;
+  }
   if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
     m->call_began = platform::ticks();
     m->call_handed_over = false;
@@ -121,22 +127,13 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
   return lost;
 }
 
-// A site that is mostly short keeps its P because the monitor takes it when a call turns out to be long. When it takes
-// none any more, one such call would keep everybody waiting, perhaps for ever (a read from a pipe that one of them
-// fills): each call is one of unknown length then.
-inline call_site::verdict expect(const call_site& site) noexcept {
-  const call_site::verdict v = site.expect();
-  const bool relies = v == call_site::verdict::is_short && the_scheduler.takes_no_more.load(mo::relaxed);
-  return __builtin_expect(relies, 0) ? call_site::verdict::unknown : v;
-}
-
 }  // namespace
 
 __attribute__((noinline)) void begin_call(call_site& site) noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return;
   m->call.store(&site, mo::relaxed);
-  switch (expect(site)) {
+  switch (site.expect()) {
     case call_site::verdict::is_short: begin_kept(m); break;
     case call_site::verdict::blocks: begin_timed(m, handoff_cause::predicted); break;
     case call_site::verdict::unknown: begin_timed(m, handoff_cause::unknown); break;
@@ -150,8 +147,6 @@ __attribute__((noinline)) void begin_call_here() noexcept {
   m->call.store(&site, mo::relaxed);
   if (__builtin_expect(site.blocks(), 0)) {
     begin_timed(m, handoff_cause::predicted);
-  } else if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
-    begin_timed(m, handoff_cause::unknown);
   } else {
     begin_kept(m);
   }

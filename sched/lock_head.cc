@@ -14,12 +14,6 @@ namespace baton::sched {
 
 namespace mo = platform::mo;
 
-void lock_head::note_owner() noexcept {
-  // relaxed: a report reads it while the owner sleeps, or is wrong by a moment.
-  owner.store(current_fiber_id(), mo::relaxed);
-  word.fetch_or(owned, mo::relaxed);
-}
-
 void waits_for_lock(strand* who, const lock_head& lock) noexcept {
   if (who->what == strand::kind::fiber) static_cast<fiber*>(who)->lock = &lock;
 }

@@ -18,9 +18,6 @@ struct lock_head {
   platform::atomic<std::uint32_t> word{0};
   platform::spin_lock list_lock;
   platform::atomic<std::uint64_t> owner{0};  // a fiber's id; 0: a thread outside the runtime
-
-  // By who has just got the lock.
-  void note_owner() noexcept;
 };
 
 struct strand;

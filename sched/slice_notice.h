@@ -13,8 +13,12 @@
 
 namespace baton::sched {
 
-// How many. baton_word.h counts: it is exact, but while a change is under way.
+// How many, times `one`. baton_word.h counts: it is exact, but while a change is under way.
+//
+// A lock may use the number as what it expects of its own word when it is free, which is 0: then the load costs
+// nothing, and the compare-and-swap fails as if somebody held the lock. It never is what the word of a mutex can be.
 struct alignas(64) slice_notice {
+  static constexpr std::uint32_t one = 1U << 8;
   platform::atomic<std::uint32_t> unheeded{0};
 };
 inline constinit slice_notice slices_over;
