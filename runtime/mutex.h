@@ -11,7 +11,7 @@
 // Not recursive: a fiber that locks twice waits for itself. A fiber may unlock what another locked (hand a
 // locked mutex over to it); only the unlock of a mutex that nobody holds is noticed, and aborts. Code that
 // is compiled without NDEBUG writes down who locks, so that dump_fibers() and the report of a deadlock name
-// it ("waits for a mutex that fiber 17 "cache" holds"); define BATON_MUTEX_OWNER as 0 or 1 to decide it
+// it ("waits for mutex that fiber 17 "cache" holds"); define BATON_MUTEX_OWNER as 0 or 1 to decide it
 // otherwise. Parts of a program may be compiled either way: the object is the same, and where nobody was
 // written down nobody is named. It may be destroyed as soon as the last unlock() has released
 // it, also by whoever could lock and unlock it meanwhile.

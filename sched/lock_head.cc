@@ -31,11 +31,11 @@ __attribute__((no_sanitize("thread"))) owner_words describe_lock_owner(const fib
   char* const text = words.text;
   constexpr std::size_t size = sizeof words.text;
   if (owner == f.id) {
-    std::snprintf(text, size, "a mutex that it holds itself");
+    std::snprintf(text, size, "mutex that it holds itself");
     return words;
   }
   if (owner == 0) {
-    std::snprintf(text, size, "a mutex that a thread outside the runtime holds");
+    std::snprintf(text, size, "mutex that a thread outside the runtime holds");
     return words;
   }
   const auto id = static_cast<unsigned long long>(owner);
@@ -43,11 +43,11 @@ __attribute__((no_sanitize("thread"))) owner_words describe_lock_owner(const fib
   for (std::uint32_t i = 0; i < n; ++i) {
     const fiber& o = *fiber_entry_at(i);
     if (o.id != owner || !o.in_use.load(mo::relaxed)) continue;
-    std::snprintf(text, size, "a mutex that fiber %llu \"%.*s\" holds", id, static_cast<int>(limits::fiber_name_max),
+    std::snprintf(text, size, "mutex that fiber %llu \"%.*s\" holds", id, static_cast<int>(limits::fiber_name_max),
                   o.name);
     return words;
   }
-  std::snprintf(text, size, "a mutex that fiber %llu locked, which has ended", id);
+  std::snprintf(text, size, "mutex that fiber %llu locked, which has ended", id);
   return words;
 }
 

@@ -84,6 +84,33 @@ TEST_F(deadlock, abort_reports_every_fiber_and_aborts) {
       "mutex");
 }
 
+TEST_F(deadlock, names_who_holds_a_mutex) {
+#if BATON_MUTEX_OWNER
+  EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
+              testing::ExitedWithCode(2), "\"philosopher\" waits for mutex that fiber [0-9]+ \"main\" holds, spawned by");
+#else
+  GTEST_SKIP() << "compiled without";
+#endif
+}
+
+// One that was handed over locked has the name of the fiber that locked it; when it is unlocked, nobody's.
+void one_that_locks_twice() {
+  baton::mutex m;
+  m.lock();
+  baton::spawn([&m] { m.unlock(); }).join();
+  m.lock();
+  m.lock();
+}
+
+TEST_F(deadlock, names_who_locks_twice) {
+#if BATON_MUTEX_OWNER
+  EXPECT_EXIT(baton::run(one_that_locks_twice, {.on_deadlock = deadlock_action::exit_2}), testing::ExitedWithCode(2),
+              "\"main\" waits for mutex that it holds itself,");
+#else
+  GTEST_SKIP() << "compiled without";
+#endif
+}
+
 TEST_F(deadlock, exit_2_exits_so) {
   EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
               testing::ExitedWithCode(2), "deadlock: all fibers are asleep");

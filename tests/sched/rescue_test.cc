@@ -38,6 +38,8 @@ using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 using baton_test::with_procs;
 
+class RescueDeathTest : public baton_test::own_process_test {};
+
 struct pipe_pair {
   pipe_pair() {
     if (::pipe(fds) != 0) std::abort();
@@ -147,6 +149,78 @@ TEST(Rescue, NorOfManyThatMakeCallsWhichNeverSwitch) {
   for (const int n : {1, 2}) not_each_gets_a_thread(n, true);
 }
 
+// Who computed once, and sleeps undeclared now, does not count: another one that computes is relieved as the first was.
+TEST(Rescue, WhoComputedOnceIsNoHogForEver) {
+  for (const int n : {1, 2}) {
+    const with_procs set(n);
+    const int many = n + limits::hogs_beside + 2;
+    std::vector<pipe_pair> pipes(static_cast<std::size_t>(many));
+    std::vector<fiber*> sleepers;
+    for (auto& p : pipes) {
+      const std::uint64_t before = read_counters().rescues;
+      std::atomic<bool> computes{true};
+      // Others wait all the time, or nobody would be relieved.
+      std::vector<fiber*> others;
+      for (int i = 0; i < n; ++i) {
+        others.push_back(spawn_fiber([&] {
+          while (computes) yield();
+        }));
+      }
+      sleepers.push_back(spawn_fiber([&p, &computes, before] {
+        while (read_counters().rescues == before) {
+        }
+        computes = false;
+        char c = 0;
+        EXPECT_EQ(::read(p.fds[0], &c, 1), 1);
+      }));
+      for (fiber* f : others) join(f);
+      // Its thread has been seen to sleep before the next one begins.
+      std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    }
+    std::atomic<bool> stop{false};
+    std::vector<fiber*> hogs;
+    for (int i = 0; i < n; ++i) {
+      hogs.push_back(spawn_fiber([&] {
+        while (!stop.load(std::memory_order_relaxed)) {
+        }
+      }));
+    }
+    const std::int64_t since = platform::now_ns();
+    fiber* const other = spawn_fiber([] {});
+    join(other);
+    // With all of them counted it would have waited for the last of a crowd.
+    EXPECT_LT(platform::now_ns() - since, 20 * limits::time_slice_ns) << n << " Ps";
+    stop = true;
+    for (fiber* hog : hogs) join(hog);
+    for (auto& p : pipes) EXPECT_EQ(::write(p.fds[1], "x", 1), 1);
+    for (fiber* f : sleepers) join(f);
+  }
+}
+
+// More fibers spin for a flag than get a thread soon; the one that sets it needs a P.
+int spin_for_a_fiber() {
+  settings s;
+  s.procs = 1;
+  start(s);
+  std::atomic<bool> flag{false};
+  std::vector<fiber*> spinners;
+  for (int i = 0; i < limits::hogs_beside + 5; ++i) {
+    spinners.push_back(spawn_fiber([&] {
+      while (!flag.load(std::memory_order_relaxed)) {
+      }
+    }));
+  }
+  fiber* const setter = spawn_fiber([&] { flag = true; });
+  join(setter);
+  for (fiber* f : spinners) join(f);
+  return 0;
+}
+
+TEST_F(RescueDeathTest, ACrowdOfSpinnersIsNamedAndGetsOn) {
+  EXPECT_EXIT(std::_Exit(spin_for_a_fiber()), testing::ExitedWithCode(0),
+              "fibers compute and make no call that may switch, and others wait for the CPUs: [0-9]+, [0-9]+");
+}
+
 // The P may go at any moment, also while user code holds a lock of its own.
 TEST(Rescue, HoldingALock) {
   const with_procs one(1);
@@ -221,8 +295,6 @@ TEST(Rescue, InAStaticInitialiser) {
   });
   join(first);
 }
-
-class RescueDeathTest : public baton_test::own_process_test {};
 
 TEST_F(RescueDeathTest, CanBeSwitchedOff) {
   EXPECT_EXIT(
