@@ -30,6 +30,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <new>
 
@@ -127,10 +128,17 @@ int create(pthread_t* started, start_args* args) noexcept {
 void note_process() noexcept {
   const int saved = errno;
   ::pthread_sigmask(SIG_SETMASK, nullptr, &process_mask);
-  unsigned long long of_main = 0;
-  if (::getpid() != thread_id() && read_main_thread_mask(&of_main)) {
-    for (int signal = 1; signal <= 64; ++signal) {
-      if ((of_main >> (signal - 1) & 1) == 0) ::sigdelset(&process_mask, signal);
+  if (::getpid() != thread_id()) {
+    // It may block all just now; not for long.
+    constexpr int looks = 5;
+    constexpr timespec pause{0, 200'000};
+    for (int i = 0; i < looks && ::sigisemptyset(&process_mask) == 0; ++i) {
+      if (i > 0) ::nanosleep(&pause, nullptr);
+      unsigned long long of_main = 0;
+      if (!read_main_thread_mask(&of_main)) break;
+      for (int signal = 1; signal <= 64; ++signal) {
+        if ((of_main >> (signal - 1) & 1) == 0) ::sigdelset(&process_mask, signal);
+      }
     }
   }
   const int slack = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
