@@ -37,7 +37,7 @@ bool wait_until(const atomic<std::uint32_t>& word, std::uint32_t expected, std::
 
 bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns) noexcept {
 #if BATON_TSAN
-  constexpr std::int64_t look_every_ns = 50'000'000;
+  constexpr std::int64_t look_every_ns = 10'000'000;
   const std::int64_t look = now_ns() + look_every_ns;
   if (deadline_ns == forever_ns || look < deadline_ns) {
     static_cast<void>(wait_until(word, expected, look));

@@ -393,8 +393,8 @@ TEST_F(os_signal, is_not_raised_again_if_it_came_for_another_channel_too) {
 }
 
 TEST_F(os_signal_death, a_fault_is_no_element_but_ends_the_process) {
-#if BATON_ASAN
-  GTEST_SKIP() << "AddressSanitizer reports the fault, and exits";
+#if BATON_ASAN || BATON_TSAN
+  GTEST_SKIP() << "the sanitizer reports the fault, and exits";
 #endif
   EXPECT_EXIT(baton::run([] {
                 ::alarm(10);  // a fault that was taken for an element would come back for ever
