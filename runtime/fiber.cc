@@ -15,11 +15,21 @@ namespace detail {
 
 void throw_no_memory() { throw std::bad_alloc(); }
 
+std::exception_ptr caught_exception() noexcept {
+  std::exception_ptr e = std::current_exception();
+  if (e == nullptr) {
+    sched::fatal(
+        "pthread_exit or pthread_cancel would end a thread that belongs to the runtime: a fiber ends when its function "
+        "returns");
+  }
+  return e;
+}
+
 void escaped_exception() noexcept {
   char who[96];
   sched::describe_caller(who, sizeof who);
   char what[512];
-  describe_exception(std::current_exception(), what, sizeof what);
+  describe_exception(caught_exception(), what, sizeof what);
   sched::warn("%s: an exception escaped: %s", who, what);
   std::terminate();
 }

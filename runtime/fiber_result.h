@@ -25,6 +25,10 @@ namespace baton::detail {
 // Says on stderr that nobody fetched the exception that the fiber ended with. Clears `e`.
 void log_unfetched_exception(sched::fiber* f, std::exception_ptr& e) noexcept;
 
+// In a catch (...): what was caught. If that is no C++ exception but the C library, which ends the thread, says so and
+// aborts.
+[[nodiscard]] std::exception_ptr caught_exception() noexcept;
+
 struct nothing {};
 
 // What is stored for a function that returns T: references as pointers, void as nothing.
@@ -65,7 +69,7 @@ class outcome {
       }
       what_ = holds::value;
     } catch (...) {
-      ::new (static_cast<void*>(&exception_)) std::exception_ptr(std::current_exception());
+      ::new (static_cast<void*>(&exception_)) std::exception_ptr(caught_exception());
       what_ = holds::exception;
     }
   }

@@ -12,6 +12,7 @@
 
 #include <baton/runtime/fiber.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/platform/thread.h>
 #include <baton/sched/spawn.h>
 
 #include <new>
@@ -45,6 +46,7 @@ void cancel_call::cancelled() noexcept {
 
 void cancel_call::start() {
   go([self = shared_from_this()] {
+    sched::platform::set_default_fp_mode();  // not that of whoever cancels
     self->caller_.store(sched::current_fiber_id(), mo::relaxed);
     self->call();
     self->ended_.set();

@@ -38,7 +38,8 @@ struct options {
   // blocking, loses its processor to others (but not its thread).
   std::chrono::nanoseconds rescue_after = std::chrono::milliseconds(10);
   bool rescue = true;
-  // SIGPIPE is ignored, so that writing to a closed connection is an error and not the end.
+  // Where SIGPIPE has its default action, it does nothing while the runtime is up: writing to a closed connection is an
+  // error and not the end. Programs that the process executes have the default action again.
   bool ignore_sigpipe = true;
   deadlock_action on_deadlock = deadlock_action::report;
 };

@@ -9,6 +9,12 @@
 //    token in `changed`): if the channel wants the signal no more it drops it; if an equal one has come,
 //    that is one with the one it still holds, for a send that ended by the token has not happened.
 //
+// A signal that every thread blocks, because the process was started so, would never get to the handler. No thread
+// opens it: which one could? On one that runs fibers, what the program blocks there would run; and to close it again on
+// another thread takes time, in which its former action might end the process. Instead a second fiber waits for a
+// signalfd, which gives blocked signals to whoever reads it, and does what the handler does. It asks for those that
+// are caught, so what ends that (stop, reset) leaves the signal blocked, and pending, as it was.
+//
 // A signal that has come for one channel alone, and was not taken when that stops it or closes, is
 // raised again once the former action is back: it may be the SIGTERM that was to end the process.
 //
@@ -26,8 +32,11 @@
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/sigpipe.h>
 
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -79,9 +88,7 @@ void hand_on(int signal, siginfo_t* info, void* context) {
   }
 }
 
-void handler(int signal, siginfo_t* info, void* context) {
-  if (is_fault(signal, *info)) return hand_on(signal, info, context);
-  const int saved = errno;
+void note(int signal) noexcept {
   // release: pairs with the exchange of whoever takes it. acquire: who comes after the listener's first
   // exchange sees its eventfd.
   arrived.fetch_or(bit_of(signal), platform::mo::acq_rel);
@@ -89,6 +96,12 @@ void handler(int signal, siginfo_t* info, void* context) {
   // A full eventfd is as good as a write.
   const auto written = ::write(wake_fd.load(platform::mo::relaxed), &one, sizeof one);
   static_cast<void>(written);
+}
+
+void handler(int signal, siginfo_t* info, void* context) {
+  if (is_fault(signal, *info)) return hand_on(signal, info, context);
+  const int saved = errno;
+  note(signal);
   errno = saved;
 }
 
@@ -128,6 +141,7 @@ class hub {
     }
     (*found)->wanted |= signals;
     for_each(signals, [&](int s) { set_action(s, caught_); });
+    watch_blocked();
   }
 
   void stop(const channel<int>& to) {
@@ -152,6 +166,7 @@ class hub {
       const platform::lock_guard hold(lock_);
       static_cast<void>(forget_all(signals));
       for_each(signals, [&](int s) { set_action(s, ignored_); });
+      watch_blocked();
     }
     tell_couriers();
   }
@@ -219,13 +234,31 @@ class hub {
     ignored_ &= ~bit_of(signal);
     state |= bit_of(signal);
   }
+  // What the program has set itself meanwhile stays.
+  void put_back(int signal) const {
+    struct sigaction now = {};
+    if (::sigaction(signal, nullptr, &now) != 0) return;
+    const bool informed = (now.sa_flags & SA_SIGINFO) != 0;
+    const bool ours = (ignored_ & bit_of(signal)) != 0 ? !informed && now.sa_handler == SIG_IGN
+                                                       : informed && now.sa_sigaction == &handler;
+    if (ours) ::sigaction(signal, &before[signal - 1], nullptr);
+    // What was there before may be the runtime's own, which it has no use for while it is shut down.
+    if (signal == SIGPIPE && !sched::is_running()) sched::restore_sigpipe();
+  }
   // Returns those that the handler has taken, and the listener has not.
   signal_set restore(signal_set signals) {
-    for_each(signals, [&](int s) { ::sigaction(s, &before[s - 1], nullptr); });
+    for_each(signals, [&](int s) { put_back(s); });
     caught_ &= ~signals;
     ignored_ &= ~signals;
+    watch_blocked();
     // acquire: pairs with the handler's release.
     return arrived.fetch_and(~signals, platform::mo::acquire) & signals;
+  }
+  // What is caught, also where it is blocked.
+  void watch_blocked() const {
+    if (blocked_fd_ < 0) return;
+    // A trap, for ThreadSanitizer: it takes signalfd() for one that makes the descriptor. The kernel's set is as ours.
+    ::syscall(SYS_signalfd4, blocked_fd_, &caught_, sizeof caught_, 0);
   }
   // Of signals that no channel got, those that have their former action back.
   [[nodiscard]] signal_set unheard(signal_set signals) const { return signals & ~(caught_ | ignored_); }
@@ -248,44 +281,84 @@ class hub {
     }
   }
 
-  // Of several that come here at once each makes a listener, and the first that runs is it; so none
+  // Of several that come here at once each makes two listeners, and the first ones that run are it; so none
   // relies on a fiber that another one is still to make, and perhaps gets no memory for.
   void start() {
     // acquire, release: who sees it started needs nothing else; to be plain about it.
     if (started_.load(platform::mo::acquire)) return;
-    const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (fd < 0) throw std::system_error(errno, std::generic_category(), "os_signals: eventfd");
-    auto events = std::make_unique<net::descriptor>();
-    if (const int error = events->attach(fd); error != 0) {
-      throw std::system_error(error, std::generic_category(), "os_signals: eventfd");
-    }
-    go({.name = "os signals"}, [this, fd, kept = std::move(events)]() mutable {
+    go({.name = "os signals"}, [this, events = open(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))] {
       sched::this_fiber_serves();
       int none = -1;
       // relaxed: the exchange that follows brings it to the handlers after it; earlier ones it hears.
-      if (wake_fd.compare_exchange_strong(none, fd, platform::mo::relaxed)) listen(*kept);
+      if (wake_fd.compare_exchange_strong(none, events->fd, platform::mo::relaxed)) listen(*events);
+    });
+    sigset_t empty;
+    sigemptyset(&empty);
+    go({.name = "os signals, blocked"}, [this, events = open(::signalfd(-1, &empty, SFD_NONBLOCK | SFD_CLOEXEC))] {
+      sched::this_fiber_serves();
+      {
+        const platform::lock_guard hold(lock_);
+        if (blocked_fd_ >= 0) return;
+        blocked_fd_ = events->fd;
+        watch_blocked();
+      }
+      listen_to_blocked(*events);
     });
     started_.store(true, platform::mo::release);
   }
 
-  [[noreturn]] void listen(net::descriptor& events) {
+  struct source {
+    int fd;
+    net::descriptor events;
+  };
+
+  static std::unique_ptr<source> open(int fd) {
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), "os_signals: no descriptor");
+    std::unique_ptr<source> s;
+    try {
+      s = std::make_unique<source>();
+    } catch (const std::bad_alloc&) {
+      ::close(fd);
+      throw;
+    }
+    s->fd = fd;
+    if (const int error = s->events.attach(fd); error != 0) {
+      throw std::system_error(error, std::generic_category(), "os_signals: no descriptor");
+    }
+    return s;
+  }
+
+  // (S) One item of what the kernel writes there.
+  template <class Item>
+  static void read(source& from, Item& item) {
+    static_cast<void>(from.events.transfer(
+        net::poll_side::read, sched::wait_reason::signal,
+        [&](int fd, net::io_result& r) {
+          const auto n = ::read(fd, &item, sizeof item);
+          if (n < 0 && errno == EAGAIN) return net::io_step::again;
+          if (n < 0 && errno == EINTR) return net::io_step::more;
+          if (n < 0) r.error = errno;
+          return net::io_step::done;
+        },
+        [](const net::io_result& r) {
+          sched::fatal("os_signals: one of its descriptors was closed by somebody (error %d)", r.error);
+        }));
+  }
+
+  [[noreturn]] void listen(source& events) {
     for (;;) {
       // acquire: pairs with the handler's release. release: see there.
       distribute(arrived.exchange(0, platform::mo::acq_rel));
-      // (S) Until the handler writes.
-      static_cast<void>(events.transfer(
-          net::poll_side::read, sched::wait_reason::signal,
-          [](int fd, net::io_result& r) {
-            std::uint64_t count = 0;
-            const auto n = ::read(fd, &count, sizeof count);
-            if (n < 0 && errno == EAGAIN) return net::io_step::again;
-            if (n < 0 && errno == EINTR) return net::io_step::more;
-            if (n < 0) r.error = errno;
-            return net::io_step::done;
-          },
-          [](const net::io_result& r) {
-            sched::fatal("os_signals: its eventfd was closed by somebody (error %d)", r.error);
-          }));
+      std::uint64_t count = 0;
+      read(events, count);  // until the handler writes
+    }
+  }
+
+  [[noreturn]] static void listen_to_blocked(source& events) {
+    for (;;) {
+      signalfd_siginfo info;
+      read(events, info);
+      note(static_cast<int>(info.ssi_signo));
     }
   }
 
@@ -380,6 +453,7 @@ class hub {
   list all_;
   signal_set caught_ = 0;
   signal_set ignored_ = 0;
+  int blocked_fd_ = -1;
 };
 
 signal_set set_of(std::initializer_list<int> signals) {

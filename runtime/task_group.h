@@ -124,7 +124,7 @@ class task_group {
       absl::Status s = call(std::forward<F>(f));
       if (!s.ok()) failed(std::move(s), nullptr);
     } catch (...) {
-      failed(absl::OkStatus(), std::current_exception());
+      failed(absl::OkStatus(), detail::caught_exception());
     }
   }
 

@@ -1,7 +1,12 @@
 // The table of return addresses is open addressing with a short probe: a place is claimed by one
-// compare-and-swap and never given up, so readers need no lock. The list of sites that have learnt
-// something only grows, at its head.
+// compare-and-swap and never given up, so readers need no lock. The list of histories only
+// grows, at its head. A history outlives its site, which is in a module of the user's: nothing here keeps a pointer to
+// a site.
 #include <baton/sched/call_site.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
 
 namespace baton::sched {
 
@@ -9,7 +14,6 @@ namespace mo = platform::mo;
 
 namespace {
 constexpr std::size_t probes = 8;
-platform::atomic<call_site*> learnt{nullptr};
 constinit call_site others("enter_syscall, in more places than are kept apart");
 }  // namespace
 
@@ -25,48 +29,81 @@ call_site& call_site::find(void* address) noexcept {
   return others;
 }
 
-void call_site::learn(bool was_long, bool handed_over, const void* from) noexcept {
-  score(was_long);
-  if (handed_over) handed_over_.fetch_add(1, mo::relaxed);
-  // Of a closure: where its code is. relaxed: any of them will do.
-  if (name_ != nullptr && address_.load(mo::relaxed) == nullptr) address_.store(const_cast<void*>(from), mo::relaxed);
-  list();
-}
-
-void call_site::was_retaken() noexcept {
-  score(true);
-  retaken_.fetch_add(1, mo::relaxed);
-  list();
-}
-
-void call_site::score(bool was_long) noexcept {
-  const std::uint32_t s = score_.load(mo::relaxed);
-  const std::uint32_t base = s == never_seen ? threshold : s;
-  const std::uint32_t next = was_long ? (base + 2 > top ? top : base + 2) : (base > 0 ? base - 1 : 0);
+// Written by whoever learns, read by for_each().
+struct call_site::record {
+  record* next = nullptr;
+  const char* name = nullptr;  // behind it, in the same piece of memory
+  platform::atomic<void*> address{nullptr};
+  long system_call = -1;
   // relaxed, here and below: hints and statistics; a lost update costs one vain or one missed hand-over.
-  if (next != s) score_.store(next, mo::relaxed);
-  (was_long ? timed_long_ : timed_short_).fetch_add(1, mo::relaxed);
-}
+  platform::atomic<std::uint32_t> score{never_seen};
+  platform::atomic<std::uint32_t> handed_over{0}, retaken{0}, timed_long{0}, timed_short{0};
+};
 
-void call_site::list() noexcept {
-  if (listed_.load(mo::relaxed) || listed_.exchange(true, mo::relaxed)) return;
-  next_ = learnt.load(mo::relaxed);
-  while (!learnt.compare_exchange_weak(next_, this, mo::release, mo::relaxed)) {
+constinit platform::atomic<call_site::record*> call_site::records{nullptr};
+
+void call_site::learn(bool was_long, bool handed_over, const void* from) noexcept {
+  record* const r = learnt(was_long);
+  if (r == nullptr) return;
+  if (handed_over) r->handed_over.fetch_add(1, mo::relaxed);
+  // Of a closure: where its code is. relaxed: any of them will do.
+  if (name_ != nullptr && r->address.load(mo::relaxed) == nullptr) {
+    r->address.store(const_cast<void*>(from), mo::relaxed);
   }
 }
 
+void call_site::was_retaken() noexcept {
+  if (record* const r = learnt(true)) r->retaken.fetch_add(1, mo::relaxed);
+}
+
+// Without memory there is no record; what was learnt counts all the same.
+call_site::record* call_site::learnt(bool was_long) noexcept {
+  const std::uint32_t s = score_.load(mo::relaxed);
+  const std::uint32_t base = s == never_seen ? threshold : s;
+  const std::uint32_t next = was_long ? (base + 2 > top ? top : base + 2) : (base > 0 ? base - 1 : 0);
+  if (next != s) score_.store(next, mo::relaxed);
+  // acquire: pairs with the release in make_record().
+  record* r = record_.load(mo::acquire);
+  if (r == nullptr) r = make_record();
+  if (r == nullptr) return nullptr;
+  if (r->score.load(mo::relaxed) != next) r->score.store(next, mo::relaxed);
+  (was_long ? r->timed_long : r->timed_short).fetch_add(1, mo::relaxed);
+  return r;
+}
+
+call_site::record* call_site::make_record() noexcept {
+  const std::size_t name_size = name_ != nullptr ? std::strlen(name_) + 1 : 0;
+  void* const memory = std::malloc(sizeof(record) + name_size);
+  if (memory == nullptr) return nullptr;
+  auto* const mine = ::new (memory) record;
+  if (name_ != nullptr) {
+    mine->name = static_cast<const char*>(std::memcpy(static_cast<char*>(memory) + sizeof(record), name_, name_size));
+  }
+  mine->address.store(address_.load(mo::relaxed), mo::relaxed);
+  mine->system_call = system_call_;
+  record* there = nullptr;
+  if (!record_.compare_exchange_strong(there, mine, mo::acq_rel, mo::acquire)) {
+    std::free(memory);  // others learn at the same time
+    return there;
+  }
+  mine->next = records.load(mo::relaxed);
+  while (!records.compare_exchange_weak(mine->next, mine, mo::release, mo::relaxed)) {
+  }
+  return mine;
+}
+
 void call_site::for_each(void (*visit)(const history&, void*), void* arg) {
-  // acquire: pairs with the release above; next_ is complete.
-  for (const call_site* s = learnt.load(mo::acquire); s != nullptr; s = s->next_) {
+  // acquire: pairs with the release above; next is complete.
+  for (const record* r = records.load(mo::acquire); r != nullptr; r = r->next) {
     history h;
-    h.name = s->name_;
-    h.address = s->address_.load(mo::relaxed);
-    h.system_call = s->system_call_;
-    h.expected = s->expect();
-    h.handed_over = s->handed_over_.load(mo::relaxed);
-    h.retaken = s->retaken_.load(mo::relaxed);
-    h.timed_long = s->timed_long_.load(mo::relaxed);
-    h.timed_short = s->timed_short_.load(mo::relaxed);
+    h.name = r->name;
+    h.address = r->address.load(mo::relaxed);
+    h.system_call = r->system_call;
+    h.expected = verdict_of(r->score.load(mo::relaxed));
+    h.handed_over = r->handed_over.load(mo::relaxed);
+    h.retaken = r->retaken.load(mo::relaxed);
+    h.timed_long = r->timed_long.load(mo::relaxed);
+    h.timed_short = r->timed_short.load(mo::relaxed);
     visit(h, arg);
   }
 }

@@ -9,8 +9,8 @@
 //
 // Which calls are timed (two reads of the cycle counter): all that handed over, and one in 64 of those
 // that did not. A call whose P the monitor had to take counts as a long one, at once. The score is written only
-// when it changes, and the history only when a call was timed or taken: sites are shared. A site lives
-// for ever (it is listed for the statistics).
+// when it changes, and the history only when a call was timed or taken: sites are shared. The history, and a
+// copy of the name, belong to the runtime: a site goes with the module that it is in, if that is unloaded.
 #pragma once
 
 #include <baton/sched/limits.h>
@@ -25,7 +25,7 @@ class alignas(64) call_site {
  public:
   enum class verdict : std::uint8_t { unknown, blocks, is_short };
 
-  // name: a literal; what the site is called in reports.
+  // name: a literal; what the site is called in reports, which keep a copy.
   constexpr explicit call_site(const char* name) noexcept : name_(name) {}
   // Of the system call with this number.
   constexpr explicit call_site(long system_call) noexcept : system_call_(system_call) {}
@@ -38,11 +38,7 @@ class alignas(64) call_site {
     const std::uint32_t s = score_.load(platform::mo::relaxed);
     return s >= threshold && s != never_seen;
   }
-  [[nodiscard]] verdict expect() const noexcept {
-    const std::uint32_t s = score_.load(platform::mo::relaxed);
-    if (s == never_seen) return verdict::unknown;
-    return s >= threshold ? verdict::blocks : verdict::is_short;
-  }
+  [[nodiscard]] verdict expect() const noexcept { return verdict_of(score_.load(platform::mo::relaxed)); }
   // After a call that was timed. from: an address in the code that made it.
   void learn(bool was_long, bool handed_over, const void* from) noexcept;
   // By the monitor, which has just taken the P of a call that goes on: the next one should not wait for it, too.
@@ -52,7 +48,7 @@ class alignas(64) call_site {
   [[nodiscard]] static call_site& at(void* address) noexcept;
 
   struct history {
-    const char* name = nullptr;     // null: see the others
+    const char* name = nullptr;     // null: see the others. Stays valid
     const void* address = nullptr;  // the place of a bare enter_syscall; of a closure, in the code that called it
     long system_call = -1;
     verdict expected = verdict::unknown;
@@ -69,17 +65,23 @@ class alignas(64) call_site {
   static constexpr std::uint32_t top = 7;
   static constexpr std::uint32_t never_seen = 255;
 
-  [[nodiscard]] static call_site& find(void* address) noexcept;
-  void score(bool was_long) noexcept;
-  void list() noexcept;
+  struct record;
 
-  platform::atomic<void*> address_{nullptr};
+  [[nodiscard]] static constexpr verdict verdict_of(std::uint32_t score) noexcept {
+    if (score == never_seen) return verdict::unknown;
+    return score >= threshold ? verdict::blocks : verdict::is_short;
+  }
+  [[nodiscard]] static call_site& find(void* address) noexcept;
+  record* learnt(bool was_long) noexcept;
+  record* make_record() noexcept;
+
+  static platform::atomic<record*> records;  // all of them, the latest first
+
+  platform::atomic<void*> address_{nullptr};  // of a place in the table
   platform::atomic<std::uint32_t> score_{never_seen};
-  platform::atomic<bool> listed_{false};
+  platform::atomic<record*> record_{nullptr};  // its history, once it has learnt anything
   const char* name_ = nullptr;
   long system_call_ = -1;
-  call_site* next_ = nullptr;  // of the list of those that have learnt; never taken off
-  platform::atomic<std::uint32_t> handed_over_{0}, retaken_{0}, timed_long_{0}, timed_short_{0};
 };
 
 // The table of return addresses: 1,024 places, in each of which a program declares calls by hand. What

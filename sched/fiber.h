@@ -77,6 +77,8 @@ struct alignas(64) fiber : strand {
   fiber* newer = nullptr;
   fiber* batch_last = nullptr;
   std::uint32_t batch_size = 0;
+
+  std::uint32_t fp_mode = 0;  // that it begins with, where make_fcontext does not keep it (jump.h)
 };
 
 static_assert(sizeof(fiber) == 256, "1,000,000 of them should cost one page and a quarter KiB each");

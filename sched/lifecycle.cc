@@ -13,7 +13,9 @@
 // does, what cannot (run(), join()) aborts, and any other wait that lasts says so.
 //
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
-// it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine.
+// it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So is
+// exit(), as far as it depends on us: the handler knows that there is nobody to stop, or to wait for, and takes
+// no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit().
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/counters.h>
@@ -23,9 +25,11 @@
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
+#include <baton/sched/platform/module.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/sigpipe.h>
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/stack_pool.h>
 
@@ -34,7 +38,6 @@
 #include <unistd.h>
 #include <algorithm>
 #include <bit>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -143,8 +146,9 @@ void freeze() {
     mine->baton.leave(place::syscall);
     set_this_machine(nullptr);
   }
-  leave_ended_machines();                            // else a checker of threads would call it a leak
   exiting.store(this_thread_strand(), mo::relaxed);  // for itself: others only see that they are not it
+  if (the_scheduler.forked.load(mo::relaxed)) return;
+  leave_ended_machines();  // else a checker of threads would call it a leak
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
@@ -184,10 +188,8 @@ void take_settings(const settings& s) noexcept {
   sched.stack_class.store(stack_class_for(s.stack_size), mo::relaxed);
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
   sched.idle_thread_ends_after_ns.store(s.idle_thread_ends_after_ns, mo::relaxed);
-  if (s.ignore_sigpipe) {
-    struct sigaction now {};
-    if (::sigaction(SIGPIPE, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) ::signal(SIGPIPE, SIG_IGN);
-  }
+  if (s.ignore_sigpipe) outlive_sigpipe();
+  platform::note_process();
 }
 
 int procs_wanted(const settings& s) noexcept {
@@ -204,6 +206,7 @@ void start_first(const settings& s) noexcept {
   set_overflow_namer(name_overflowed);
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
+  platform::keep_module_loaded();
   sched.ps = new processor[limits::procs_max];
   for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
   const int n = procs_wanted(s);

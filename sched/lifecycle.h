@@ -47,7 +47,8 @@ class served_wait {
  private:
   bool counted_;
 };
-// The calling fiber belongs to the runtime: while it is parked it does not keep it from being shut down.
+// The calling fiber belongs to the runtime, and serves many: while it is parked it does not keep the runtime from being
+// shut down, and it has the default floating-point mode, not that of the one for whom it was started.
 void this_fiber_serves() noexcept;
 // Whether exit() has stopped the fibers: those that were awake will not go on.
 [[nodiscard]] bool is_ending() noexcept;

@@ -6,10 +6,8 @@
 // runtime section and never from a thread of the user's (whose signal mask, affinity and scheduling
 // class they would inherit).
 //
-// Ms are numbered and type-stable: the object of a thread that has ended goes on a free list. The thread
-// itself is joined by the next one that ends, so whoever joins the last one (join_ended_machines()) has waited
-// for all. A thread that has retired is no more than that: what thread_locals' destructors do on it, which may
-// take long and use the runtime, is done by a plain thread.
+// A thread that has retired is no more than that: what thread_locals' destructors do on it, which may take long and use
+// the runtime, is done by a plain thread. What becomes of it and its M: machine_table.cc.
 #include <baton/sched/machine.h>
 
 #include <baton/sched/fatal.h>
@@ -37,62 +35,6 @@ constinit thread_local machine* the_machine __attribute__((tls_model("initial-ex
 namespace {
 
 constinit thread_local strand thread_strand __attribute__((tls_model("initial-exec"))){strand::kind::plain_thread};
-
-platform::spin_lock table_lock;
-machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle
-machine* last_ended ABSL_GUARDED_BY(table_lock) = nullptr;     // to be joined
-platform::atomic<std::uint32_t> live{0};                       // allocated and not retired; end_machines() waits for 0
-platform::atomic<machine*> table[machines_max];
-platform::atomic<std::uint32_t> table_size{0};
-
-machine* allocate_machine() noexcept {
-  {
-    platform::lock_guard guard(table_lock);
-    if (free_machines != nullptr) {
-      machine* const m = free_machines;
-      free_machines = m->next_idle;
-      m->next_idle = nullptr;
-      live.fetch_add(1, mo::relaxed);
-      return m;
-    }
-  }
-  auto* const m = new (std::nothrow) machine;  // type-stable: never freed
-  if (m == nullptr) return nullptr;
-  platform::lock_guard guard(table_lock);
-  live.fetch_add(1, mo::relaxed);
-  m->index = table_size.load(mo::relaxed);
-  table[m->index].store(m, mo::release);  // pairs with machine_at()
-  table_size.store(m->index + 1, mo::release);
-  return m;
-}
-
-void free_machine(machine* m) noexcept {
-  platform::lock_guard guard(table_lock);
-  m->next_idle = free_machines;
-  free_machines = m;
-}
-
-void one_less() noexcept {
-  // release: pairs with end_machines().
-  if (live.fetch_sub(1, mo::release) == 1) platform::futex_wake(&live, 1);
-}
-
-void join_machine(machine* m) noexcept {
-  if (m == nullptr) return;
-  platform::join_thread(m->thread);
-  free_machine(m);
-}
-
-// The calling thread's, which ends.
-void retire_machine(machine* m) noexcept {
-  machine* before;
-  {
-    platform::lock_guard guard(table_lock);
-    before = std::exchange(last_ended, m);
-  }
-  one_less();
-  join_machine(before);
-}
 
 void run_machine(machine* m) noexcept {
   for (;;) {
@@ -151,9 +93,6 @@ __attribute__((noinline)) strand* this_thread_strand() noexcept {
   asm volatile("" ::: "memory");
   return &thread_strand;
 }
-
-machine* machine_at(std::uint32_t i) noexcept { return table[i].load(mo::acquire); }
-std::uint32_t machine_count() noexcept { return table_size.load(mo::acquire); }
 
 namespace {
 
@@ -230,15 +169,16 @@ namespace {
 // 0, or an errno.
 int start_machine() noexcept {
   scheduler& s = the_scheduler;
-  machine* const m = allocate_machine();
-  if (m == nullptr) return ENOMEM;
+  reap_ended_machines();
+  int error = 0;
+  machine* const m = allocate_machine(&error);
+  if (m == nullptr) return error;
   m->baton.leave(place::idle);  // until it runs
   s.threads.fetch_add(1, mo::relaxed);
-  const int error = platform::start_thread(machine_main, m, "baton-m", &m->thread);
+  error = platform::start_thread(machine_main, m, "baton-m", platform::signals_of_thread::as_the_process, &m->thread);
   if (error != 0) {
     s.threads.fetch_sub(1, mo::relaxed);
-    free_machine(m);
-    one_less();
+    take_machine_back(m);
     return error;
   }
   s.threads_started.fetch_add(1, mo::relaxed);
@@ -255,35 +195,9 @@ void start_first_threads() noexcept {
   }
 }
 
-void end_machines() noexcept {
-  close_machines(true);
-  for (;;) {
-    const std::uint32_t n = live.load(mo::acquire);  // pairs with one_less()
-    if (n == 0) break;
-    platform::futex_wait(live, n, platform::forever_ns);
-  }
-  close_machines(false);
-}
-
-void join_ended_machines() noexcept {
-  static std::mutex one_joins;  // who comes second waits for the first one's, too
-  const std::lock_guard hold(one_joins);
-  machine* last;
-  {
-    platform::lock_guard guard(table_lock);
-    last = std::exchange(last_ended, nullptr);
-  }
-  join_machine(last);
-}
-
-void leave_ended_machines() noexcept {
-  platform::lock_guard guard(table_lock);
-  if (last_ended != nullptr) platform::detach_thread(last_ended->thread);
-  last_ended = nullptr;
-}
-
 bool start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
+  if (has_machines_to_reap()) reap_ended_machines();
   // A wish that comes from here on is seen at the next look: the flag is cleared before we count.
   const bool spare = s.spare_wanted.load(mo::relaxed) && s.spare_wanted.exchange(false, mo::acq_rel);
   const bool now = s.threads_wanted.load(mo::relaxed) && s.threads_wanted.exchange(false, mo::acq_rel);

@@ -27,7 +27,8 @@
 //      from one that had not been looked at to one that had (a fiber started another and ended, a timer
 //      called for a fiber) was missed. Is there one, all goes on with new threads. Such a move mostly
 //      takes a P, which 3 would have seen: so this is rare, and 5 does not wait for fibers that run for ever.
-//   7. the threads are joined: none is left in the process. Without `life`: a destructor of a thread_local
+//   7. what the runtime has set for the whole process is put back: the action of SIGPIPE
+//   8. the threads are joined: none is left in the process. Without `life`: a destructor of a thread_local
 //      on one of them may start the runtime.
 #include <baton/sched/lifecycle.h>
 
@@ -35,7 +36,9 @@
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/sigpipe.h>
 #include <baton/sched/spawn.h>
 
 #include <time.h>
@@ -214,7 +217,10 @@ bool shut_down(std::span<char> why) noexcept {
         end_monitor();
         end_machines();
         ended = take_census().nobody();
-        if (ended) break;
+        if (ended) {
+          restore_sigpipe();
+          break;
+        }
         go_on();
       } else if (!c.may_change() || platform::now_ns() >= give_up) {
         explain(c, names, why);
@@ -248,6 +254,9 @@ served_wait::~served_wait() {
   if (counted_) the_scheduler.threads_served.fetch_sub(1, mo::seq_cst);
 }
 
-void this_fiber_serves() noexcept { current_fiber()->serves = true; }
+void this_fiber_serves() noexcept {
+  current_fiber()->serves = true;
+  platform::set_default_fp_mode();
+}
 
 }  // namespace baton::sched

@@ -147,6 +147,7 @@ void retire(machine* m, void* arg) noexcept {
   machine* const m = arrive(t);
   fiber* const f = m->my_fiber();
   f->fresh.store(false, mo::relaxed);
+  if constexpr (!boost_keeps_fp_mode) set_fp_mode(f->fp_mode);
   leave_runtime(m);
   f->entry(f, f->closure);
   end_fiber(f);
@@ -228,6 +229,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->spawner = current_fiber_id();
   f->reason = wait_reason::none;
   f->exceptions = {};
+  if constexpr (!boost_keeps_fp_mode) f->fp_mode = fp_mode_now();
   f->syscall_depth = 0;
   f->in_place = false;
   f->serves = false;

@@ -6,11 +6,11 @@
 #pragma once
 
 #include <baton/sched/platform/atomic.h>  // BATON_TSAN
+#include <baton/sched/platform/pending_handlers.h>
 #include <baton/syscall/raw_syscall.h>
 
 #include <sys/syscall.h>
 #include <cerrno>
-#include <ctime>
 
 #if BATON_TSAN
 #include <sanitizer/tsan_interface.h>
@@ -36,14 +36,6 @@ constexpr bool observes(long nr) {
          nr == SYS_recvfrom || nr == SYS_recvmsg || nr == SYS_accept4 || nr == SYS_ppoll || nr == SYS_wait4 ||
          nr == SYS_sendfile || nr == SYS_flock || nr == SYS_fcntl;
 }
-// It also puts signal handlers off until the next of its own functions is called, of which a loop of
-// traps has none.
-inline void run_pending_handlers() noexcept {
-  const int saved = errno;
-  const ::timespec none{};
-  ::nanosleep(&none, nullptr);
-  errno = saved;
-}
 #endif
 
 template <long Nr, class T, on_eintr OnEintr = on_eintr::retry, syscall_argument... Args>
@@ -54,9 +46,7 @@ result<T> call(Args... args) noexcept {
   long answer;
   do {
     answer = trap(Nr, args...);
-#if BATON_TSAN
-    if (answer == -EINTR) run_pending_handlers();
-#endif
+    if (answer == -EINTR) sched::platform::run_pending_handlers();
   } while (OnEintr == on_eintr::retry && answer == -EINTR);
 #if BATON_TSAN
   if constexpr (observes(Nr)) {

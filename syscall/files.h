@@ -41,8 +41,8 @@ result<std::size_t> pread(int fd, bytes into, ::off_t offset) noexcept;
 result<std::size_t> readv(int fd, std::span<const ::iovec> into) noexcept;  // more than IOV_MAX (1024): EINVAL
 result<std::size_t> preadv(int fd, std::span<const ::iovec> into, ::off_t offset) noexcept;
 
-// (S) Bytes written, perhaps fewer than given. EPIPE comes with SIGPIPE unless that is ignored (the
-// runtime ignores it by default).
+// (S) Bytes written, perhaps fewer than given. EPIPE comes with SIGPIPE, which does nothing unless
+// options::ignore_sigpipe is false.
 result<std::size_t> write(int fd, const_bytes from) noexcept;
 result<std::size_t> pwrite(int fd, const_bytes from, ::off_t offset) noexcept;
 result<std::size_t> writev(int fd, std::span<const ::iovec> from) noexcept;

@@ -1,7 +1,10 @@
 // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC deadline, so a wait that is interrupted and
 // tried again does not stretch.
+//
+// Under ThreadSanitizer a sleep has an end before its deadline, so that handlers of signals that it has put off run.
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/futex.h>
+#include <baton/sched/platform/pending_handlers.h>
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -10,7 +13,10 @@
 
 namespace baton::sched::platform {
 
-bool futex_wait(atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns) noexcept {
+namespace {
+
+// Returns false when the deadline passed.
+bool wait_until(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns) noexcept {
   timespec ts{};
   timespec* until = nullptr;
   if (deadline_ns != forever_ns) {
@@ -20,11 +26,26 @@ bool futex_wait(atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_
     until = &ts;
   }
   const int saved = errno;
-  const long r = ::syscall(SYS_futex, reinterpret_cast<std::uint32_t*>(&word), FUTEX_WAIT_BITSET_PRIVATE, expected,
-                           until, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const long r = ::syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(&word), FUTEX_WAIT_BITSET_PRIVATE,
+                           expected, until, nullptr, FUTEX_BITSET_MATCH_ANY);
   const bool timed_out = r != 0 && errno == ETIMEDOUT;
   errno = saved;
   return !timed_out;
+}
+
+}  // namespace
+
+bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns) noexcept {
+#if BATON_TSAN
+  constexpr std::int64_t look_every_ns = 10'000'000;
+  const std::int64_t look = now_ns() + look_every_ns;
+  if (deadline_ns == forever_ns || look < deadline_ns) {
+    static_cast<void>(wait_until(word, expected, look));
+    run_pending_handlers();
+    return true;
+  }
+#endif
+  return wait_until(word, expected, deadline_ns);
 }
 
 void futex_wake(const atomic<std::uint32_t>* word, int n) noexcept {

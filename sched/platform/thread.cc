@@ -1,61 +1,176 @@
-// Signals stay with the application's own threads; only the synchronous ones are left open, for the
-// overflow report.
+// The signal mask. Fibers run user code, so signals must be as open on the threads that run them as they are in the
+// rest of the process: raise() is for the calling thread, and what it starts (posix_spawn, fork and exec, system,
+// std::thread) has its mask. A signal that is sent to the process gets to the main thread as long as that has it open,
+// so most still do.
+//   Blocked there is what both the main thread and the one that starts the runtime block. Of one alone it would be
+// wrong: the starter may be a worker of a library that blocks all; and the main thread may block all just now, in
+// posix_spawn or pthread_create.
+//   A handler may interrupt a runtime section. It does no harm: it does not call the runtime, the section goes on
+// when it returns, and the stack pointer is at every instruction on a stack that this thread owns (context_jump moves
+// it from one to the other in one instruction, and a stack is given away by the side that arrives). Every system call
+// in the runtime takes EINTR for an early return, or tries again.
+//   A new thread has all blocked until it has a name; so does its creator while it starts it.
+//
+// The timer slack. A thread has it, and its default, from its creator's; so that is put back while the monitor starts
+// one.
+//
+// The stack. Static TLS is taken from it: what the C library needs is added. Where it does not say how much that is,
+// pthread_create fails with EINVAL, and we try again with more.
 #include <baton/sched/platform/thread.h>
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cfenv>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
 #include <initializer_list>
 #include <new>
+
+// Weak: a static executable has none.
+extern "C" __attribute__((weak)) void* dlsym(void*, const char*) noexcept;
 
 namespace baton::sched::platform {
 
 namespace {
 
+// The native context runs the scheduler's own shallow loop, nothing of the user's but thread_local destructors.
+constexpr std::size_t stack_bytes = std::size_t{256} * 1024;
+constexpr std::size_t stack_bytes_tried = std::size_t{64} * 1024 * 1024;
+
+// Written by note_process(), when there are no threads that read it.
+sigset_t process_mask;
+int process_timer_slack = 0;  // ns; 0: the thread's own default
+
 struct start_args {
   void (*fn)(void*);
   void* arg;
+  signals_of_thread signals;
   char name[16];
 };
+
+sigset_t all_but_faults() noexcept {
+  sigset_t set;
+  ::sigfillset(&set);
+  for (const int open : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF}) ::sigdelset(&set, open);
+  return set;
+}
 
 void* thread_main(void* p) {
   auto* args = static_cast<start_args*>(p);
   const start_args copy = *args;
   delete args;
   ::pthread_setname_np(::pthread_self(), copy.name);
+  set_default_fp_mode();
+  // Its creator's mask blocked all until here; who is to have them blocked keeps that.
+  if (copy.signals == signals_of_thread::as_the_process) ::pthread_sigmask(SIG_SETMASK, &process_mask, nullptr);
   copy.fn(copy.arg);
   return nullptr;
 }
 
+// What the main thread blocks; false: the kernel does not say.
+bool read_main_thread_mask(unsigned long long* mask) noexcept {
+  char path[64];
+  const int pid = ::getpid();
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/status", pid);
+  int fd = -1;
+  do {
+    fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return false;
+  char text[4096];
+  std::size_t size = 0;
+  while (size < sizeof text - 1) {
+    const ssize_t n = ::read(fd, text + size, sizeof text - 1 - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  ::close(fd);
+  text[size] = '\0';
+  const char* const line = std::strstr(text, "\nSigBlk:");
+  if (line == nullptr) return false;
+  *mask = std::strtoull(line + std::strlen("\nSigBlk:"), nullptr, 16);
+  return true;
+}
+
+// What a thread needs of its stack for static TLS and a signal frame; 0: the C library does not say.
+std::size_t stack_used_by_libc(const pthread_attr_t* attr) noexcept {
+  using get_minstack = std::size_t (*)(const pthread_attr_t*);
+  // By name, as the version of a private symbol would bind us to one C library.
+  if (dlsym == nullptr) return 0;
+  const auto get = reinterpret_cast<get_minstack>(dlsym(RTLD_DEFAULT, "__pthread_get_minstack"));
+  return get != nullptr ? get(attr) : 0;
+}
+
+int create(pthread_t* started, start_args* args) noexcept {
+  pthread_attr_t attr;
+  if (const int error = ::pthread_attr_init(&attr); error != 0) return error;
+  int error = EINVAL;
+  for (std::size_t size = stack_bytes + stack_used_by_libc(&attr); error == EINVAL && size <= stack_bytes_tried;
+       size *= 2) {
+    error = ::pthread_attr_setstacksize(&attr, size);
+    if (error == 0) error = ::pthread_create(started, &attr, thread_main, args);
+  }
+  ::pthread_attr_destroy(&attr);
+  return error;
+}
+
 }  // namespace
 
-int start_thread(void (*fn)(void*), void* arg, const char* name, thread_handle* started) noexcept {
-  auto* args = new (std::nothrow) start_args{fn, arg, {}};
-  if (args == nullptr) return 12;  // ENOMEM
+void note_process() noexcept {
+  const int saved = errno;
+  ::pthread_sigmask(SIG_SETMASK, nullptr, &process_mask);
+  if (::getpid() != thread_id()) {
+    // It may block all just now; not for long.
+    constexpr int looks = 5;
+    constexpr timespec pause{0, 200'000};
+    for (int i = 0; i < looks && ::sigisemptyset(&process_mask) == 0; ++i) {
+      if (i > 0) ::nanosleep(&pause, nullptr);
+      unsigned long long of_main = 0;
+      if (!read_main_thread_mask(&of_main)) break;
+      for (int signal = 1; signal <= 64; ++signal) {
+        if ((of_main >> (signal - 1) & 1) == 0) ::sigdelset(&process_mask, signal);
+      }
+    }
+  }
+  const int slack = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+  process_timer_slack = slack > 0 ? slack : 0;
+  errno = saved;
+}
+
+int start_thread(void (*fn)(void*), void* arg, const char* name, signals_of_thread signals,
+                 thread_handle* started) noexcept {
+  auto* args = new (std::nothrow) start_args{fn, arg, signals, {}};
+  if (args == nullptr) return ENOMEM;
   for (std::size_t i = 0; i + 1 < sizeof args->name && name[i] != '\0'; ++i) args->name[i] = name[i];
-  sigset_t blocked;
+  const sigset_t blocked = all_but_faults();
   sigset_t before;
-  sigfillset(&blocked);
-  for (const int open : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGPROF}) sigdelset(&blocked, open);
   ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  pthread_attr_t attr;
-  ::pthread_attr_init(&attr);
-  // The native context runs the scheduler's own shallow loop, nothing of the user's but
-  // thread_local destructors.
-  ::pthread_attr_setstacksize(&attr, 256 * 1024);
-  const int error = ::pthread_create(started, &attr, thread_main, args);
-  ::pthread_attr_destroy(&attr);
+  const int slack = ::prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+  const bool other_slack = slack > 0 && slack != process_timer_slack;
+  if (other_slack) ::prctl(PR_SET_TIMERSLACK, process_timer_slack, 0, 0, 0);
+  const int error = create(started, args);
+  if (other_slack) ::prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (error != 0) delete args;
   return error;
 }
 
 void join_thread(thread_handle thread) noexcept { ::pthread_join(thread, nullptr); }
+bool join_thread_if_ended(thread_handle thread) noexcept { return ::pthread_tryjoin_np(thread, nullptr) == 0; }
 void detach_thread(thread_handle thread) noexcept { ::pthread_detach(thread); }
 
 void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
+
+void set_default_fp_mode() noexcept { std::fesetenv(FE_DFL_ENV); }
 
 std::int32_t thread_id() noexcept { return static_cast<std::int32_t>(::syscall(SYS_gettid)); }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -18,9 +19,15 @@ namespace {
 bool read_task_file(std::int32_t tid, const char* name, char (&text)[256]) noexcept {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
-  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  int fd = -1;
+  do {
+    fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
   if (fd < 0) return false;
-  const ssize_t n = ::read(fd, text, sizeof text - 1);
+  ssize_t n = -1;
+  do {
+    n = ::read(fd, text, sizeof text - 1);
+  } while (n < 0 && errno == EINTR);
   ::close(fd);
   if (n <= 0) return false;
   text[n] = '\0';

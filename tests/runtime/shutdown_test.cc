@@ -1,5 +1,7 @@
 // shutdown(): in processes of their own, whose threads can be counted, and in which nothing has been left by
 // other tests.
+#include "good_child.h"
+
 #include <baton/runtime/channel.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
@@ -44,14 +46,6 @@ class shutdown_death_test : public testing::Test {
   shutdown_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-// Within the child: what is not so ends it with a line.
-void check(bool so, const char* what) {
-  if (so) return;
-  std::fprintf(stderr, "not so: %s\n", what);
-  std::_Exit(1);
-}
-#define CHECK(condition) check(condition, #condition)
-
 void check_refused(const char* why) {
   const absl::Status s = baton::shutdown();
   if (absl::IsFailedPrecondition(s) && s.message().find(why) != s.message().npos) return;
@@ -69,16 +63,6 @@ void check_threads(int n) {
   std::fprintf(stderr, "%d threads\n", baton::sched::platform::thread_count());
   std::_Exit(1);
 }
-
-// Runs the test in the child and ends it with 0 if it comes to its end.
-template <class F>
-[[noreturn]] void in_child(F&& f) {
-  ::alarm(60);
-  f();
-  std::exit(0);
-}
-
-#define EXPECT_GOOD_CHILD(...) EXPECT_EXIT(in_child(__VA_ARGS__), testing::ExitedWithCode(0), "^$")
 
 TEST_F(shutdown_death_test, there_is_nothing_to_end_before_the_first_use) {
   EXPECT_GOOD_CHILD([] {
