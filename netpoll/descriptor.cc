@@ -25,9 +25,11 @@
 
 #include <baton/netpoll/epoll_poller.h>
 #include <baton/netpoll/error_text.h>
+#include <baton/netpoll/socket_calls.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
+#include <baton/syscall/blocking.h>
 #include <baton/syscall/files.h>
 
 #include <utility>
@@ -134,7 +136,14 @@ bool descriptor::close() noexcept {
 void descriptor::close_number() noexcept {
   int error = 0;
   if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);
-  (void)sys::close(fd_);
+  // Most closes are short, and the call's site knows it. One that will not be is asked for: else it keeps its P until
+  // the monitor takes it.
+  if (calls::lingers(fd_)) {
+    const baton::detail::call_scope<> scope(will_block);
+    (void)sys::close(fd_);
+  } else {
+    (void)sys::close(fd_);
+  }
   poll_->recycle();
 }
 

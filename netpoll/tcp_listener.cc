@@ -8,6 +8,7 @@
 #include <baton/netpoll/socket_calls.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
 
 #include <netinet/in.h>
@@ -78,6 +79,9 @@ bool is_shortage(int error) noexcept {
 class acceptance {
  public:
   acceptance(descriptor& listener, tcp_state& made) noexcept : listener_(listener), made_(made) {}
+  acceptance(const acceptance&) = delete;
+  acceptance& operator=(const acceptance&) = delete;
+  ~acceptance() { hang_up(); }
 
   io_step operator()(int fd, io_result& result) {
     if (!connection_) {
@@ -89,11 +93,16 @@ class acceptance {
     const int error = take_over();
     if (error == 0) return io_step::done;
     if (is_shortage(error)) return pause();  // the connection is kept meanwhile
-    connection_.reset();
+    hang_up();
     return drop();
   }
 
  private:
+  // Declared: a connection lingers if its listener does.
+  void hang_up() noexcept {
+    if (connection_) (void)sys::close(connection_.release());
+  }
+
   // Makes a stream's state of the accepted connection; 0 or an errno.
   int take_over() {
     made_.remote = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&from_), from_size_);
