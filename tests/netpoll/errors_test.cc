@@ -106,6 +106,8 @@ TEST(Accept, PausesWhenEachConnectionFails) {
       EXPECT_EQ(s.code(), absl::StatusCode::kDeadlineExceeded) << s;
       const accept_counters after = read_accept_counters();
       EXPECT_GT(after.put_off, before.put_off);
+      EXPECT_EQ(stats().accepts_put_off, after.put_off);
+      EXPECT_EQ(stats().accepts_dropped, after.dropped);
       EXPECT_LT(after.dropped - before.dropped, 40u);
       failing_calls::fail(SYS_accept4, EPERM, 0);
     });
