@@ -31,7 +31,11 @@
 #include <baton/sched/timer.h>
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/files.h>
+#include <baton/syscall/time.h>
 
+#include <algorithm>
+#include <chrono>
+#include <new>
 #include <utility>
 
 namespace baton::net {
@@ -109,7 +113,14 @@ void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   try {
     timer = sched::arm_timer(until_ns, alarm::ring, poll_, side == poll_side::write ? 1 : 0);
   } catch (const std::bad_alloc&) {
-    sched::yield();  // the caller tries again at once, which is all that can be done
+    // No memory for a timer: the thread sleeps, in a declared call, and looks about every now and then.
+    constexpr std::int64_t look_every_ns = 10'000'000;
+    while (poll_->failure(side) == poll_failure::none) {
+      const std::int64_t left = until_ns - sched::platform::now_ns();
+      if (left <= 0) return;
+      const baton::detail::call_scope<> scope(will_block);
+      (void)sys::nanosleep(std::chrono::nanoseconds(std::min(left, look_every_ns)));
+    }
     return;
   }
   while (poll_->failure(side) == poll_failure::none && sched::platform::now_ns() < until_ns) {

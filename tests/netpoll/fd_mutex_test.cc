@@ -95,20 +95,24 @@ TEST(FdMutex, StressMutualExclusionAndClosing) {
     std::atomic<int> ended{0};
     std::atomic<int> rounds{0};
     std::atomic<int> out{0};
-    std::atomic<bool> closing{false};
     constexpr int hammers = 12;
     const auto hammer = [&](int n) {
       const side s = n % 2 == 0 ? side::read : side::write;
-      while (!closing) {
-        ++holders;
+      for (;;) {
         if (n % 5 == 4) {
           const fd_hold held(*m);
-        } else if (const fd_hold held(*m, s); held) {
+          if (!held) break;
+          ++holders;
+          --holders;
+        } else {
+          const fd_hold held(*m, s);
+          if (!held) break;
+          ++holders;
           EXPECT_EQ(inside[n % 2].fetch_add(1), 0);
           if (n % 3 == 0) sched::yield();
           inside[n % 2].fetch_sub(1);
+          --holders;
         }
-        --holders;
         ++rounds;
         if (n % 4 == 0) sched::yield();
       }
@@ -125,16 +129,14 @@ TEST(FdMutex, StressMutualExclusionAndClosing) {
       for (int n = 0; n < 3; ++n) {
         fibers.push_back(spawn([&] {
           EXPECT_TRUE(close());
+          EXPECT_EQ(holders, 0);
           EXPECT_EQ(ended, 1);
           ++closed;
         }));
       }
       while (closed.load() < 3) sched::yield();
-      // Nobody begins a use any more, and who had begun is out.
-      closing = true;
       while (out.load() < hammers) sched::yield();
       EXPECT_EQ(m->users(), 0u);
-      EXPECT_EQ(holders, 0);
       for (fiber<void>& f : fibers) f.join();
     });
     for (std::thread& t : threads) t.join();
