@@ -78,12 +78,12 @@ int descriptor::attach(sys::owned_fd& fd, short_reads meaning) noexcept {
 }
 
 void descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
-  const fd_hold held(mutex_);
+  const fd_reference held(mutex_);
   if (held) poll_->set_deadline(side, deadline_ns);
 }
 
 void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
-  const fd_hold held(mutex_);
+  const fd_reference held(mutex_);
   if (!held) return;
   {
     sched::platform::lock_guard hold(context_lock_);

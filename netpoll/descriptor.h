@@ -73,21 +73,9 @@ class descriptor final : private cancellation::node {
   // use the owner, which a close() elsewhere is waiting to destroy. Both may throw.
   template <class Step, class Failed>
   io_result transfer(poll_side side, sched::wait_reason why, Step&& step, Failed&& failed) {
-    io_result r;
-    {
-      const fd_hold held(mutex_, lock_of(side));
-      if (held) {
-        try_and_wait(side, why, step, r);
-      } else {
-        r.failure = poll_failure::closed;
-      }
-      if (!r.ok()) {
-        failed(std::as_const(r));
-        return r;
-      }
-    }
-    sched::yield_if_due();
-    return r;
+    // `side` is a constant where this is called.
+    return side == poll_side::read ? transfer_on<poll_side::read>(why, step, failed)
+                                   : transfer_on<poll_side::write>(why, step, failed);
   }
 
   // (S) Reads a byte stream: call(fd, at, n) reads n bytes to offset `at` of the buffer, and returns the count, or
@@ -98,7 +86,7 @@ class descriptor final : private cancellation::node {
   io_result read_stream(std::size_t size, Call&& call, Failed&& failed) {
     io_result r;
     {
-      const fd_hold held(mutex_, fd_mutex::side::read);
+      const fd_hold<fd_mutex::side::read> held(mutex_);
       if (held) {
         read_and_wait<Amount>(size, call, r);
       } else {
@@ -117,7 +105,7 @@ class descriptor final : private cancellation::node {
   // answer is that, or -EBADF when the descriptor is closed. Switches only if use() does.
   template <class Use>
   long with_fd(Use&& use) {
-    const fd_hold held(mutex_);
+    const fd_reference held(mutex_);
     return held ? use(fd_) : -EBADF;
   }
 
@@ -160,6 +148,25 @@ class descriptor final : private cancellation::node {
     return side == poll_side::read ? fd_mutex::side::read : fd_mutex::side::write;
   }
 
+  template <poll_side Side, class Step, class Failed>
+  io_result transfer_on(sched::wait_reason why, Step& step, Failed& failed) {
+    io_result r;
+    {
+      const fd_hold<lock_of(Side)> held(mutex_);
+      if (held) {
+        try_and_wait(Side, why, step, r);
+      } else {
+        r.failure = poll_failure::closed;
+      }
+      if (!r.ok()) {
+        failed(std::as_const(r));
+        return r;
+      }
+    }
+    sched::yield_if_due();
+    return r;
+  }
+
   // For the holder of the side's lock.
   template <class Step>
   void try_and_wait(poll_side side, sched::wait_reason why, Step& step, io_result& r) {
@@ -183,8 +190,9 @@ class descriptor final : private cancellation::node {
   template <amount Amount, class Call>
   void read_and_wait(std::size_t size, Call& call, io_result& r) {
     poll_slot& slot = poll_->slot(poll_side::read);
-    bool leave_ready = true;  // the next read shall try first
-    bool just_try = false;    // an edge was used up and not yet followed by a try, or more is there for sure
+    std::size_t done = 0;
+    std::size_t want = std::min(size, call_max);
+    bool just_try = false;  // an edge was used up and not yet followed by a try, or more is there for sure
     for (;;) {
       r.failure = poll_->failure(poll_side::read);
       if (r.failure != poll_failure::none) break;
@@ -196,22 +204,22 @@ class descriptor final : private cancellation::node {
         }
         slot.clear();
       }
-      const std::size_t want = std::min(size - r.count, call_max);
-      const long n = call(fd_, r.count, want);
-      if (n >= 0) {
-        r.count += static_cast<std::size_t>(n);
-        // An edge since the clear() is still in the slot.
-        const bool emptied = n > 0 && static_cast<std::size_t>(n) < want && short_reads_ == short_reads::mean_empty;
-        leave_ready = !emptied;
-        if constexpr (Amount == amount::full) {
-          if (n > 0 && r.count < size) {
-            just_try = !emptied;
-            sched::yield_if_due();
-            continue;
-          }
+      const long n = call(fd_, done, want);
+      if (n > 0) {
+        const auto got = static_cast<std::size_t>(n);
+        done += got;
+        const bool emptied = got < want && short_reads_ == short_reads::mean_empty;
+        if (Amount == amount::some || done == size) {
+          r.count = done;
+          if (emptied) return;  // an edge since the clear() is still in the slot
+          break;
         }
-        break;
+        want = std::min(size - done, call_max);
+        just_try = !emptied;
+        sched::yield_if_due();
+        continue;
       }
+      if (n == 0) break;
       if (n == -EINTR) {
         just_try = true;
       } else if (n == -EAGAIN) {
@@ -222,7 +230,8 @@ class descriptor final : private cancellation::node {
         break;
       }
     }
-    if (leave_ready || !r.ok()) slot.mark();
+    r.count = done;
+    slot.mark();  // the next read shall try first
   }
 
   void cancelled() noexcept override;

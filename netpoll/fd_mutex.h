@@ -2,7 +2,7 @@
 //
 // Read operations hold the read lock, one at a time; write operations the write lock; what neither
 // reads nor writes the stream (setsockopt, shutdown, getsockname) holds a plain reference. Each lock
-// includes a reference. Locks and references exist only as an fd_hold, one for each public call.
+// includes a reference. Locks and references exist only as an fd_hold or fd_reference, one for each public call.
 // close() forbids all three, wakes those who queue for a lock, waits until the last hold is gone, and
 // gives the number up; every close() returns only after that.
 //
@@ -74,7 +74,9 @@ class fd_mutex {
   [[nodiscard]] bool is_closed() const noexcept { return (word_.load(mo::acquire) & closed_bit) != 0; }
 
  private:
+  template <side Side>
   friend class fd_hold;
+  friend class fd_reference;
 
   enum class [[nodiscard]] locked : std::uint8_t{
       yes,          // the lock and its reference are the caller's, until unlock()
@@ -145,27 +147,18 @@ class fd_mutex {
   std::uint64_t others_count_ ABSL_GUARDED_BY(closing_) = 0;
 };
 
-// One call's hold on a descriptor: the lock of a side with its reference, or a reference alone. It is given back
-// when the hold ends, however the call ends.
+// One call's hold on a descriptor: the lock of a side with its reference. It is given back when the hold ends,
+// however the call ends.
+template <fd_mutex::side Side>
 class [[nodiscard]] fd_hold {
  public:
-  // (S) The lock of that side.
-  fd_hold(fd_mutex& m, fd_mutex::side s) noexcept : mutex_(m), side_(s) {
-    switch (m.lock(s)) {
-      case fd_mutex::locked::yes: has_ = what::lock; break;
-      case fd_mutex::locked::closed: has_ = what::nothing; break;
-      case fd_mutex::locked::closed_held: has_ = what::reference_of_closed; break;
-    }
-  }
-  // A reference.
-  explicit fd_hold(fd_mutex& m) noexcept
-      : mutex_(m), side_(fd_mutex::side::read), has_(m.acquire() ? what::reference : what::nothing) {}
+  // (S)
+  explicit fd_hold(fd_mutex& m) noexcept : mutex_(m), has_(m.lock(Side)) {}
   ~fd_hold() {
-    switch (has_) {
-      case what::lock: mutex_.unlock(side_); break;
-      case what::reference:
-      case what::reference_of_closed: mutex_.release(); break;
-      case what::nothing: break;
+    if (__builtin_expect(has_ == fd_mutex::locked::yes, 1)) {
+      mutex_.unlock(Side);
+    } else if (has_ == fd_mutex::locked::closed_held) {
+      mutex_.release();
     }
   }
   fd_hold(const fd_hold&) = delete;
@@ -173,14 +166,28 @@ class [[nodiscard]] fd_hold {
 
   // Whether the descriptor may be used. False: it has been closed. (Who queued for a lock meanwhile keeps its
   // owner alive nevertheless, until the hold ends.)
-  explicit operator bool() const noexcept { return has_ == what::lock || has_ == what::reference; }
+  explicit operator bool() const noexcept { return has_ == fd_mutex::locked::yes; }
 
  private:
-  enum class what : std::uint8_t { nothing, lock, reference, reference_of_closed };
-
   fd_mutex& mutex_;
-  const fd_mutex::side side_;
-  what has_ = what::nothing;
+  const fd_mutex::locked has_;
+};
+
+// The same of a call that neither reads nor writes the stream: a reference alone.
+class [[nodiscard]] fd_reference {
+ public:
+  explicit fd_reference(fd_mutex& m) noexcept : mutex_(m), has_(m.acquire()) {}
+  ~fd_reference() {
+    if (has_) mutex_.release();
+  }
+  fd_reference(const fd_reference&) = delete;
+  fd_reference& operator=(const fd_reference&) = delete;
+
+  explicit operator bool() const noexcept { return has_; }
+
+ private:
+  fd_mutex& mutex_;
+  const bool has_;
 };
 
 }  // namespace baton::net

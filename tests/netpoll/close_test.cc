@@ -147,11 +147,13 @@ TEST(Close, EachWaitsForAllWhoAreInside) {
             shrink_buffers(c.client);
             auto* const s = new tcp_stream(std::move(c.client));
             std::vector<fiber<void>> all;
+            std::atomic<int> out{0};
             for (int k = 0; k < 6; ++k) {
-              all.push_back(spawn([&big, s, k] {
+              all.push_back(spawn([&, s, k] {
                 char buffer[10];
                 const absl::Status end = k % 2 == 0 ? s->read_full(buffer).status() : s->write(big).status();
                 EXPECT_EQ(end.code(), absl::StatusCode::kCancelled) << end;
+                ++out;
               }));
             }
             // Somebody who does not leave before being told to.
@@ -165,7 +167,7 @@ TEST(Close, EachWaitsForAllWhoAreInside) {
                 if (!destroyed.exchange(true)) delete s;
               }));
             }
-            until([s] { return !s->is_open() && test_access::io(*s).users() == 3; });  // that one, and two closes
+            until([&, s] { return out == 6 && test_access::io(*s).users() == 3; });  // that one, and two closes
             EXPECT_FALSE(destroyed);
             leave.set();
             for (auto& f : all) f.join();

@@ -12,12 +12,13 @@
 namespace baton::net {
 namespace {
 
-using side = fd_mutex::side;
+using read_hold = fd_hold<fd_mutex::side::read>;
+using write_hold = fd_hold<fd_mutex::side::write>;
 
 TEST(FdMutex, ReadersAndWritersDoNotExcludeEachOther) {
   fd_mutex m;
-  const fd_hold reader(m, side::read);
-  const fd_hold writer(m, side::write);
+  const read_hold reader(m);
+  const write_hold writer(m);
   EXPECT_TRUE(reader);
   EXPECT_TRUE(writer);
   EXPECT_EQ(m.users(), 2u);
@@ -26,12 +27,12 @@ TEST(FdMutex, ReadersAndWritersDoNotExcludeEachOther) {
 TEST(FdMutex, AHoldEndsWithAnException) {
   fd_mutex m;
   try {
-    const fd_hold held(m, side::read);
+    const read_hold held(m);
     throw 1;
   } catch (int) {
   }
   EXPECT_EQ(m.users(), 0u);
-  EXPECT_TRUE(fd_hold(m, side::read));
+  EXPECT_TRUE(read_hold(m));
 }
 
 TEST(FdMutex, CloseForbidsNewHolds) {
@@ -42,9 +43,9 @@ TEST(FdMutex, CloseForbidsNewHolds) {
     EXPECT_TRUE(m.close([&]() noexcept { ++begun; }, [&]() noexcept { ++ended; }));
     EXPECT_EQ(begun, 1);
     EXPECT_EQ(ended, 1);
-    EXPECT_FALSE(fd_hold(m));
-    EXPECT_FALSE(fd_hold(m, side::read));
-    EXPECT_FALSE(fd_hold(m, side::write));
+    EXPECT_FALSE(fd_reference(m));
+    EXPECT_FALSE(read_hold(m));
+    EXPECT_FALSE(write_hold(m));
   }
 }
 
@@ -52,7 +53,7 @@ TEST(FdMutex, CloseForbidsNewHolds) {
 TEST(FdMutex, EachCloseWaitsForEverybody) {
   run([] {
     fd_mutex m;
-    std::optional<fd_hold> reader(std::in_place, m, side::read);
+    std::optional<read_hold> reader(std::in_place, m);
     std::atomic<int> queueing{0};
     std::atomic<int> begun{0};
     std::atomic<int> ended{0};
@@ -60,7 +61,7 @@ TEST(FdMutex, EachCloseWaitsForEverybody) {
     for (int i = 0; i < 4; ++i) {
       all.push_back(spawn([&] {
         ++queueing;
-        EXPECT_FALSE(fd_hold(m, side::read));
+        EXPECT_FALSE(read_hold(m));
         --queueing;
       }));
     }
@@ -75,7 +76,7 @@ TEST(FdMutex, EachCloseWaitsForEverybody) {
       }));
     }
     // The reader, and the two closes that came second.
-    while (m.users() != 3) sched::yield();
+    while (queueing.load() != 0 || m.users() != 3) sched::yield();
     EXPECT_EQ(begun, 1);
     EXPECT_EQ(ended, 0);
     EXPECT_EQ(closed, 0);
@@ -96,22 +97,26 @@ TEST(FdMutex, StressMutualExclusionAndClosing) {
     std::atomic<int> rounds{0};
     std::atomic<int> out{0};
     constexpr int hammers = 12;
+    const auto exclusively = [&](const auto& held, int n) {
+      if (!held) return false;
+      ++holders;
+      EXPECT_EQ(inside[n % 2].fetch_add(1), 0);
+      if (n % 3 == 0) sched::yield();
+      inside[n % 2].fetch_sub(1);
+      --holders;
+      return true;
+    };
     const auto hammer = [&](int n) {
-      const side s = n % 2 == 0 ? side::read : side::write;
       for (;;) {
         if (n % 5 == 4) {
-          const fd_hold held(*m);
+          const fd_reference held(*m);
           if (!held) break;
           ++holders;
           --holders;
+        } else if (n % 2 == 0) {
+          if (!exclusively(read_hold(*m), n)) break;
         } else {
-          const fd_hold held(*m, s);
-          if (!held) break;
-          ++holders;
-          EXPECT_EQ(inside[n % 2].fetch_add(1), 0);
-          if (n % 3 == 0) sched::yield();
-          inside[n % 2].fetch_sub(1);
-          --holders;
+          if (!exclusively(write_hold(*m), n)) break;
         }
         ++rounds;
         if (n % 4 == 0) sched::yield();
@@ -149,10 +154,16 @@ TEST(FdMutex, WhoeverReturnsFirstFromCloseMayDestroyIt) {
   run([] {
     for (int round = 0; round < 500; ++round) {
       auto* const m = new fd_mutex;
-      std::optional<fd_hold> writer(std::in_place, *m, side::write);
+      std::optional<write_hold> writer(std::in_place, *m);
       std::atomic<bool> destroyed{false};
       std::vector<fiber<void>> all;
-      for (int n = 0; n < 3; ++n) all.push_back(spawn([m] { EXPECT_FALSE(fd_hold(*m, side::write)); }));
+      std::atomic<int> out{0};
+      for (int n = 0; n < 3; ++n) {
+        all.push_back(spawn([&out, m] {
+          EXPECT_FALSE(write_hold(*m));
+          ++out;
+        }));
+      }
       while (m->users() != 4) sched::yield();
       for (int n = 0; n < 3; ++n) {
         all.push_back(spawn([&] {
@@ -160,7 +171,7 @@ TEST(FdMutex, WhoeverReturnsFirstFromCloseMayDestroyIt) {
           if (!destroyed.exchange(true)) delete m;
         }));
       }
-      while (m->users() != 3) sched::yield();  // the writer, and the two closes that came second
+      while (out.load() != 3 || m->users() != 3) sched::yield();  // the writer, and the two closes that came second
       writer.reset();
       for (fiber<void>& f : all) f.join();
     }
