@@ -4,6 +4,7 @@
 #include <baton/runtime/event.h>
 #include <baton/runtime/stats.h>
 #include <baton/syscall/blocking.h>
+#include <baton/syscall/files.h>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -230,6 +231,41 @@ TEST(Close, OfASocketThatLingersLetsOthersRun) {
     EXPECT_GT(stats().handoffs_hinted, before);
     EXPECT_EQ(reader.join(), written_of(full));
   });
+}
+
+// The same of dup3(), which closes what its target was. One P, and nobody takes it from calls that are not declared:
+// the reader runs only if this one is.
+void dup3_over_a_socket_that_lingers() {
+  ::alarm(20);
+  std::_Exit(run(
+      [] {
+        connection c = connect();
+        shrink_buffers(c.client);
+        shrink_buffers(c.server);
+        c.client.set_write_deadline(clock::now() + 20ms);
+        const absl::Status full = c.client.write(std::string(64u << 20, 'x')).status();
+        const int last = ::fcntl(c.client.native_handle(), F_DUPFD_CLOEXEC, 0);
+        c.client.close();
+        const linger patient{1, 100};
+        if (::setsockopt(last, SOL_SOCKET, SO_LINGER, &patient, sizeof patient) != 0) return 10;
+        auto reader = spawn([&c] {
+          std::string buffer(1u << 20, '\0');
+          std::size_t all = 0;
+          for (;;) {
+            const std::size_t n = must(c.server.read({buffer.data(), buffer.size()}));
+            if (n == 0) return all;
+            all += n;
+          }
+        });
+        if (!sys::dup3(0, last, O_CLOEXEC)) return 11;
+        return reader.join() == written_of(full) ? 0 : 12;
+      },
+      {.procs = 1, .rescue = false}));
+}
+
+TEST(CloseDeathTest, Dup3OverASocketThatLingersLetsOthersRun) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(dup3_over_a_socket_that_lingers(), testing::ExitedWithCode(0), "");
 }
 
 // Close against a beginning wait: a lost wake is a hang.

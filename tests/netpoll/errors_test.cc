@@ -6,6 +6,7 @@
 #include <baton/runtime/stats.h>
 #include <baton/syscall/blocking.h>
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <cerrno>
 #include <functional>
@@ -189,6 +190,27 @@ TEST(Accept, GivesUpAConnectionInHandWhenItEnds) {
     registrations_failing = 0;
     char buffer[1];
     EXPECT_EQ(must(client.read(buffer)), 0u);
+  });
+}
+
+// A regular file: epoll does not take it. Until it is attached the descriptor is its owner's.
+TEST(Descriptor, RefusesWhatCannotBePolled) {
+  run([] {
+    sys::owned_fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(file);
+    descriptor d;
+    EXPECT_EQ(d.attach(file), EPERM);
+    EXPECT_NE(::fcntl(file.get(), F_GETFD), -1);
+    const int number = file.get();
+    EXPECT_EQ(d.attach(file.release()), EPERM);
+    EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+    EXPECT_EQ(d.native_handle(), -1);
+    int ends[2];
+    ASSERT_EQ(::pipe2(&ends[0], O_NONBLOCK | O_CLOEXEC), 0);
+    const sys::owned_fd writer(ends[1]);
+    EXPECT_EQ(d.attach(ends[0]), 0);  // the failures have left nothing
+    EXPECT_EQ(d.native_handle(), ends[0]);
+    EXPECT_TRUE(d.close());
   });
 }
 
