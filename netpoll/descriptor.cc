@@ -7,9 +7,12 @@
 //             2. drop the context; after that set_cancelled() comes no more
 //             3. poll_descriptor::close_begin(): those who wait in the kernel's stead wake and fail;
 //                no deadline runs any more
-//             4. drop the closer's reference, and wait until the last user is gone
-//   last user epoll DEL, close(2) (once: on EINTR the number is free already), recycle the poll
-//             descriptor, and let the closer go
+//             4. wait until the last user is gone
+//             5. epoll DEL, close(2) (once: on EINTR the number is free already; declared, since a socket may
+//                linger), recycle the poll descriptor
+//             6. let all close() calls return
+//
+// All that can block is done by close(), which may switch; nobody else ends up with it.
 //
 // Invariant of read_stream: the slot is nil when nobody is inside only if the descriptor was empty at
 // some point after the last edge was used up. Whoever leaves without knowing that marks it ready:
@@ -22,52 +25,66 @@
 
 #include <baton/netpoll/epoll_poller.h>
 #include <baton/netpoll/error_text.h>
+#include <baton/netpoll/socket_calls.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
+#include <baton/syscall/blocking.h>
+#include <baton/syscall/files.h>
+#include <baton/syscall/time.h>
 
-#include <unistd.h>
+#include <algorithm>
+#include <chrono>
+#include <new>
 #include <utility>
 
 namespace baton::net {
 
-descriptor::~descriptor() { close(); }
+namespace {
+// Nobody looks at it but checkers of leaks.
+sched::platform::atomic<descriptor*> left_at_exit{nullptr};
+}  // namespace
+
+void descriptor::leave_at_exit() noexcept {
+  // relaxed: nobody reads it.
+  next_left_ = left_at_exit.exchange(this, mo::relaxed);
+}
+
+descriptor::~descriptor() {
+  if (!close()) sched::fatal("a descriptor is destroyed that is in use");
+}
 
 int descriptor::attach(int fd, short_reads meaning) noexcept {
+  sys::owned_fd owned(fd);
+  return attach(owned, meaning);
+}
+
+int descriptor::attach(sys::owned_fd& fd, short_reads meaning) noexcept {
   if (fd_ >= 0 || poll_ != nullptr) sched::fatal("a descriptor is attached twice");
   int error = 0;
   epoll_poller* const poller = epoll_poller::get(&error);
   poll_descriptor* const pd = poller == nullptr ? nullptr : poll_descriptor::obtain();
-  if (pd == nullptr) {
-    ::close(fd);
-    return error != 0 ? error : ENOMEM;
-  }
-  error = poller->attach(fd, *pd);
+  if (pd == nullptr) return error != 0 ? error : ENOMEM;
+  error = poller->attach(fd.get(), *pd);
   if (error != 0) {
     pd->close_begin();
     pd->recycle();
-    ::close(fd);
     return error;
   }
-  fd_ = fd;
+  fd_ = fd.release();
   short_reads_ = meaning;
   poll_ = pd;
   return 0;
 }
 
 void descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
-  if (!mutex_.acquire()) return;
-  struct give_back {
-    descriptor& self;
-    ~give_back() {
-      if (self.mutex_.release() == fd_mutex::released::last) self.finish_close();
-    }
-  } held{*this};
-  poll_->set_deadline(side, deadline_ns);
+  const fd_reference held(mutex_);
+  if (held) poll_->set_deadline(side, deadline_ns);
 }
 
 void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
-  if (!mutex_.acquire()) return;
+  const fd_reference held(mutex_);
+  if (!held) return;
   {
     sched::platform::lock_guard hold(context_lock_);
     // The closer takes the context away after it has set `closed`, so this one is taken away, too.
@@ -78,7 +95,6 @@ void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
       if (context_ != nullptr && !context_->subscribe(*this)) poll_->set_cancelled(true);
     }
   }
-  if (mutex_.release() == fd_mutex::released::last) finish_close();
 }
 
 void descriptor::cancelled() noexcept { poll_->set_cancelled(true); }
@@ -97,7 +113,14 @@ void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   try {
     timer = sched::arm_timer(until_ns, alarm::ring, poll_, side == poll_side::write ? 1 : 0);
   } catch (const std::bad_alloc&) {
-    sched::yield();  // the caller tries again at once, which is all that can be done
+    // No memory for a timer: the thread sleeps, in a declared call, and looks about every now and then.
+    constexpr std::int64_t look_every_ns = 10'000'000;
+    while (poll_->failure(side) == poll_failure::none) {
+      const std::int64_t left = until_ns - sched::platform::now_ns();
+      if (left <= 0) return;
+      const baton::detail::call_scope<> scope(will_block);
+      (void)sys::nanosleep(std::chrono::nanoseconds(std::min(left, look_every_ns)));
+    }
     return;
   }
   while (poll_->failure(side) == poll_failure::none && sched::platform::now_ns() < until_ns) {
@@ -106,31 +129,32 @@ void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   sched::cancel_timer(timer);
 }
 
-void descriptor::close() noexcept {
-  if (poll_ == nullptr || !mutex_.close()) return;
-  std::shared_ptr<cancellation> context;
-  {
-    sched::platform::lock_guard hold(context_lock_);
-    context.swap(context_);
-    if (context != nullptr) context->unsubscribe(*this);
-  }
-  poll_->close_begin();
-  if (mutex_.release() == fd_mutex::released::last) {
-    close_number();
-  } else {
-    mutex_.await_drained();
-  }
-}
-
-void descriptor::finish_close() noexcept {
-  close_number();
-  mutex_.drained();
+bool descriptor::close() noexcept {
+  if (poll_ == nullptr) return true;
+  return mutex_.close(
+      [this]() noexcept {
+        std::shared_ptr<cancellation> context;
+        {
+          sched::platform::lock_guard hold(context_lock_);
+          context.swap(context_);
+          if (context != nullptr) context->unsubscribe(*this);
+        }
+        poll_->close_begin();
+      },
+      [this]() noexcept { close_number(); });
 }
 
 void descriptor::close_number() noexcept {
   int error = 0;
   if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);
-  ::close(fd_);
+  // Most closes are short, and the call's site knows it. One that will not be is asked for: else it keeps its P until
+  // the monitor takes it.
+  if (calls::lingers(fd_)) {
+    const baton::detail::call_scope<> scope(will_block);
+    (void)sys::close(fd_);
+  } else {
+    (void)sys::close(fd_);
+  }
   poll_->recycle();
 }
 
@@ -145,10 +169,9 @@ absl::Status descriptor::status_of(const io_result& r, const char* operation, co
         sched::platform::lock_guard hold(context_lock_);
         context = context_;
       }
-      absl::Status reason = context != nullptr ? context->error() : absl::OkStatus();
       // The context may have been replaced, or taken away by close(), since the operation failed.
-      if (reason.ok()) reason = absl::CancelledError(describe(operation, object, "cancelled"));
-      return reason;
+      if (context == nullptr) return absl::CancelledError(describe(operation, object, "cancelled"));
+      return context_status(context->error(), operation, object);
     }
   }
   return errno_status(r.error, operation, object);

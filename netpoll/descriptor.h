@@ -12,8 +12,10 @@
 #include <baton/sched/park.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/wait_reason.h>
+#include <baton/syscall/owned_fd.h>
 
 #include <absl/status/status.h>
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +33,9 @@ struct io_result {
 
   [[nodiscard]] bool ok() const noexcept { return error == 0 && failure == poll_failure::none; }
 };
+
+// The kernel moves at most 2^31 - 4096 bytes per call; a read cut by that must not look like a short one.
+inline constexpr std::size_t call_max = std::size_t{1} << 30;
 
 // What one try came to.
 enum class io_step : std::uint8_t {
@@ -50,7 +55,7 @@ class descriptor final : private cancellation::node {
   };
 
   descriptor() noexcept = default;
-  // (S) As close().
+  // Closed, with true, or never attached: see descriptor_owner.
   ~descriptor();
   descriptor(const descriptor&) = delete;
   descriptor& operator=(const descriptor&) = delete;
@@ -58,85 +63,41 @@ class descriptor final : private cancellation::node {
   // Takes over fd, which is non-blocking, and registers it; once, before anything else. Returns 0 or
   // an errno (EPERM: not pollable, ENOMEM, ENOSPC ...); fd is closed then. Never switches.
   [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
+  // The same; after an error fd is its owner's still, and the call can be tried again.
+  [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
 
   // (S) Holds the lock of one side and calls step(fd, result), which returns an io_step, until it is
   // done; waits for an edge whenever it would block. Fails when the descriptor is closed or cancelled
   // or the side's deadline has passed, before the first try, too. EINTR is step's own business.
   // If the result is not ok(), failed(result) is called before the descriptor is let go, so it may still
-  // use the owner, which a close() elsewhere is waiting to destroy.
+  // use the owner, which a close() elsewhere is waiting to destroy. Both may throw.
   template <class Step, class Failed>
   io_result transfer(poll_side side, sched::wait_reason why, Step&& step, Failed&& failed) {
-    io_result r;
-    const fd_mutex::side s = side == poll_side::read ? fd_mutex::side::read : fd_mutex::side::write;
-    if (const fd_mutex::locked got = mutex_.lock(s); got != fd_mutex::locked::yes) {
-      return not_locked(got, r, failed);
-    }
-    poll_slot& slot = poll_->slot(side);
-    for (;;) {
-      r.failure = poll_->failure(side);
-      if (r.failure != poll_failure::none) break;
-      const io_step got = step(fd_, r);
-      if (got == io_step::done) break;
-      if (got == io_step::more) {
-        sched::yield_if_due();
-      } else if (!slot.clear()) {
-        // The slot was nil before the try: only an edge since can have changed it, which wait() sees.
-        poll_->wait(side, why);
-      }
-    }
-    // Others may rely on the slot (read_stream): they shall try first.
-    if (short_reads_ == short_reads::mean_empty && side == poll_side::read) slot.mark();
-    const bool fine = r.ok();
-    if (!fine) failed(std::as_const(r));
-    if (mutex_.unlock(s) == fd_mutex::released::last) finish_close();
-    if (fine) sched::yield_if_due();
-    return r;
+    // `side` is a constant where this is called.
+    return side == poll_side::read ? transfer_on<poll_side::read>(why, step, failed)
+                                   : transfer_on<poll_side::write>(why, step, failed);
   }
 
-  // (S) One read of a byte stream: call(fd) returns the count, at most `size`, or -errno. After a read
-  // that emptied the descriptor the next one waits without a try. failed: as for transfer().
-  template <class Call, class Failed>
+  // (S) Reads a byte stream: call(fd, at, n) reads n bytes to offset `at` of the buffer, and returns the count, or
+  // -errno. After a read that emptied the descriptor the next one waits without a try. failed: as for transfer().
+  // `some`: one read. `full`: reads until `size` bytes have come or the stream ends; all are one hold.
+  enum class amount : std::uint8_t { some, full };
+  template <amount Amount, class Call, class Failed>
   io_result read_stream(std::size_t size, Call&& call, Failed&& failed) {
     io_result r;
-    if (const fd_mutex::locked got = mutex_.lock(fd_mutex::side::read); got != fd_mutex::locked::yes) {
-      return not_locked(got, r, failed);
-    }
-    poll_slot& slot = poll_->slot(poll_side::read);
-    bool leave_ready = true;  // the next read shall try first
-    bool edge = false;        // used up by wait(), and not yet followed by a try
-    for (;;) {
-      r.failure = poll_->failure(poll_side::read);
-      if (r.failure != poll_failure::none) break;
-      if (!edge) {
-        if (slot.is_nil() && !poll_->hung_up()) {
-          poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
-          edge = true;
-          continue;
-        }
-        slot.clear();
-      }
-      const long n = call(fd_);
-      if (n >= 0) {
-        r.count = static_cast<std::size_t>(n);
-        // An edge since the clear() is still in the slot.
-        leave_ready = !(n > 0 && r.count < size && short_reads_ == short_reads::mean_empty);
-        break;
-      }
-      if (n == -EINTR) {
-        edge = true;
-      } else if (n == -EAGAIN) {
-        poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
-        edge = true;
+    {
+      const fd_hold<fd_mutex::side::read> held(mutex_);
+      if (held) {
+        read_and_wait<Amount>(size, call, r);
       } else {
-        r.error = static_cast<int>(-n);
-        break;
+        r.failure = poll_failure::closed;
+      }
+      if (!r.ok()) {
+        failed(std::as_const(r));
+        return r;
       }
     }
-    if (leave_ready) slot.mark();
-    const bool fine = r.ok();
-    if (!fine) failed(std::as_const(r));
-    if (mutex_.unlock(fd_mutex::side::read) == fd_mutex::released::last) finish_close();
-    if (fine) sched::yield_if_due();
+    sched::yield_if_due();
     return r;
   }
 
@@ -144,10 +105,8 @@ class descriptor final : private cancellation::node {
   // answer is that, or -EBADF when the descriptor is closed. Switches only if use() does.
   template <class Use>
   long with_fd(Use&& use) {
-    if (!mutex_.acquire()) return -EBADF;
-    const long result = use(fd_);
-    if (mutex_.release() == fd_mutex::released::last) finish_close();
-    return result;
+    const fd_reference held(mutex_);
+    return held ? use(fd_) : -EBADF;
   }
 
   // At this point of CLOCK_MONOTONIC the side begins to fail, for those who wait already, too.
@@ -162,9 +121,13 @@ class descriptor final : private cancellation::node {
   void pause(poll_side side, std::int64_t until_ns) noexcept;
 
   // (S) Makes all operations, blocked ones and later ones, fail with `closed`; waits until the last
-  // has left, and closes the number. Operations that had begun before touch nothing of the descriptor
-  // after close() has returned. Idempotent; only the first call waits.
-  void close() noexcept;
+  // has left, and closes the number. Every call, not only the first, returns after that; so operations that had
+  // begun before touch nothing of the descriptor any more. Idempotent. Closing a socket that lingers (SO_LINGER)
+  // takes as long as it does; it is a declared call.
+  // False: the thread exits, and somebody is inside who may never leave. The descriptor must not be destroyed.
+  bool close() noexcept;
+  // After that false: keeps the memory reachable, which nobody will free.
+  void leave_at_exit() noexcept;
   [[nodiscard]] bool is_closed() const noexcept { return mutex_.is_closed(); }
 
   // The number; -1 before attach() and after close(). It stays the descriptor's: do not close it, nor
@@ -181,16 +144,97 @@ class descriptor final : private cancellation::node {
   [[nodiscard]] absl::Status status_of(const io_result& r, const char* operation, const std::string& object) const;
 
  private:
-  template <class Failed>
-  io_result not_locked(fd_mutex::locked got, io_result r, Failed&& failed) {
-    r.failure = poll_failure::closed;
-    failed(std::as_const(r));
-    if (got == fd_mutex::locked::closed_held && mutex_.release() == fd_mutex::released::last) finish_close();
+  static constexpr fd_mutex::side lock_of(poll_side side) noexcept {
+    return side == poll_side::read ? fd_mutex::side::read : fd_mutex::side::write;
+  }
+
+  template <poll_side Side, class Step, class Failed>
+  io_result transfer_on(sched::wait_reason why, Step& step, Failed& failed) {
+    io_result r;
+    {
+      const fd_hold<lock_of(Side)> held(mutex_);
+      if (held) {
+        try_and_wait(Side, why, step, r);
+      } else {
+        r.failure = poll_failure::closed;
+      }
+      if (!r.ok()) {
+        failed(std::as_const(r));
+        return r;
+      }
+    }
+    sched::yield_if_due();
     return r;
   }
 
+  // For the holder of the side's lock.
+  template <class Step>
+  void try_and_wait(poll_side side, sched::wait_reason why, Step& step, io_result& r) {
+    poll_slot& slot = poll_->slot(side);
+    for (;;) {
+      r.failure = poll_->failure(side);
+      if (r.failure != poll_failure::none) break;
+      const io_step got = step(fd_, r);
+      if (got == io_step::done) break;
+      if (got == io_step::more) {
+        sched::yield_if_due();
+      } else if (!slot.clear()) {
+        // The slot was nil before the try: only an edge since can have changed it, which wait() sees.
+        poll_->wait(side, why);
+      }
+    }
+    // Others may rely on the slot (read_stream): they shall try first.
+    if (short_reads_ == short_reads::mean_empty && side == poll_side::read) slot.mark();
+  }
+
+  template <amount Amount, class Call>
+  void read_and_wait(std::size_t size, Call& call, io_result& r) {
+    poll_slot& slot = poll_->slot(poll_side::read);
+    std::size_t done = 0;
+    std::size_t want = std::min(size, call_max);
+    bool just_try = false;  // an edge was used up and not yet followed by a try, or more is there for sure
+    for (;;) {
+      r.failure = poll_->failure(poll_side::read);
+      if (r.failure != poll_failure::none) break;
+      if (!just_try) {
+        if (slot.is_nil() && !poll_->hung_up()) {
+          poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
+          just_try = true;
+          continue;
+        }
+        slot.clear();
+      }
+      const long n = call(fd_, done, want);
+      if (n > 0) {
+        const auto got = static_cast<std::size_t>(n);
+        done += got;
+        const bool emptied = got < want && short_reads_ == short_reads::mean_empty;
+        if (Amount == amount::some || done == size) {
+          r.count = done;
+          if (emptied) return;  // an edge since the clear() is still in the slot
+          break;
+        }
+        want = std::min(size - done, call_max);
+        just_try = !emptied;
+        sched::yield_if_due();
+        continue;
+      }
+      if (n == 0) break;
+      if (n == -EINTR) {
+        just_try = true;
+      } else if (n == -EAGAIN) {
+        poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
+        just_try = true;
+      } else {
+        r.error = static_cast<int>(-n);
+        break;
+      }
+    }
+    r.count = done;
+    slot.mark();  // the next read shall try first
+  }
+
   void cancelled() noexcept override;
-  void finish_close() noexcept;
   void close_number() noexcept;
 
   int fd_ = -1;
@@ -198,8 +242,21 @@ class descriptor final : private cancellation::node {
   poll_descriptor* poll_ = nullptr;
   fd_mutex mutex_;
 
+  descriptor* next_left_ = nullptr;  // see leave_at_exit()
+
   mutable sched::platform::spin_lock context_lock_;
   std::shared_ptr<cancellation> context_ ABSL_GUARDED_BY(context_lock_);
 };
+
+// (S) Closes the descriptor `io` of *s and deletes *s. At exit, when somebody is inside who may never leave, it leaves
+// *s to them. Every owner of a descriptor ends it by this.
+template <class State>
+void close_and_delete(State* s) noexcept {
+  if (s->io.close()) {
+    delete s;
+  } else {
+    s->io.leave_at_exit();
+  }
+}
 
 }  // namespace baton::net

@@ -6,22 +6,43 @@
 //               one that is only runnable.
 //   unlock(s)   in one step: drop the lock bit and a reference and, if somebody waits, count a waiter
 //               less; then give the ticket to that waiter.
-//   close()     in one step: set closed, count a reference, set both waiter counts to 0; then give a
-//               ticket to each that was counted. They come back to the top of lock(), and fail.
+//   close()     in one step: set closed, and set both waiter counts to 0; then give a ticket to each that
+//               was counted. They come back to the top of lock(), and fail.
+//
+// From closed on references are given back under the lock `closing_`, and the first close(), the closer,
+// does the following:
+//   await_users   under closing_: if references are left besides those of the other closes, wait. Who brings
+//                 it to that wakes the closer.
+//   end()         the number is given up. Nobody is inside but closes, which do not use it.
+//   finish        1. under closing_: take the list of the other closes
+//                 2. in one step, if the references are exactly theirs: set finished, references 0
+//                    otherwise one more close() has come: put the list back, await_users, and from 1
+//                 3. ready those of the list
+// Another close():  finished: return. Otherwise take a reference; under closing_ join the list, and wake the
+// closer if it waits and all references are closes now; wait.
 //
 // Invariants:
 //   - Each waiter that was counted is given exactly one ticket, by whoever took it off the count. So
 //     tickets never accumulate, and none is missing.
 //   - A waiter is counted only while the lock is held and the word is not closed: hence a holder who
 //     is going to unlock, or a closer who is going to sweep.
-//   - closed stays. References only fall once it is set, so exactly one release sees the last one go.
+//   - closed stays. Once it is set only closes take references.
 //   - Who queues holds a reference (there are never more waiters than references, so their count does
-//     not overflow first). Hence the last reference goes only when everybody has left: after
-//     await_drained() the owner may be destroyed, whoever was inside when it was closed.
-//   - A ticket is given after the giver's own reference is gone, but its taker's keeps the queue alive.
+//     not overflow first). A ticket is given after the giver's own reference is gone, but its taker's keeps
+//     the queue alive.
+//   - finished is set once, when everybody who has touched the word has left, or is a close() that waits in a
+//     list which the closer has already taken out of the object. So after that step nobody touches the object:
+//     whichever close() returns first, its caller may destroy the owner.
+//   - The closer waits for users only under exits_here()'s rule (sched/lifecycle.h). If that says no, the word
+//     stays closed and not finished for ever.
 #include <baton/netpoll/fd_mutex.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
+#include <baton/sched/park.h>
+
+#include <initializer_list>
+#include <utility>
 
 namespace baton::net {
 
@@ -73,19 +94,20 @@ fd_mutex::locked fd_mutex::lock_slow(side s) noexcept {
   }
 }
 
-fd_mutex::released fd_mutex::unlock_slow(side s) noexcept {
+void fd_mutex::unlock_slow(side s) noexcept {
   std::uint64_t old = word_.load(mo::relaxed);
   for (;;) {
     if ((old & lock_bit(s)) == 0 || references(old) == 0) {
       sched::fatal("a descriptor is unlocked that is not locked");
     }
+    if ((old & closed_bit) != 0) return leave_closed(lock_bit(s));
     std::uint64_t next = (old & ~lock_bit(s)) - reference_one;
     const bool somebody_waits = waiters(old, s) != 0;
     if (somebody_waits) next -= waiter_one(s);
-    // acq_rel: as in unlock().
-    if (!word_.compare_exchange_weak(old, next, mo::acq_rel, mo::relaxed)) continue;
+    // release: as in unlock().
+    if (!word_.compare_exchange_weak(old, next, mo::release, mo::relaxed)) continue;
     if (somebody_waits) queue(s).give();
-    return is_last(old) ? released::last : released::in_use;
+    return;
   }
 }
 
@@ -98,25 +120,109 @@ bool fd_mutex::acquire() noexcept {
   }
 }
 
-fd_mutex::released fd_mutex::release() noexcept {
-  // acq_rel: release for the holder of the last reference; acquire for the case that this is it.
-  const std::uint64_t old = word_.fetch_sub(reference_one, mo::acq_rel);
-  if (references(old) == 0) sched::fatal("a descriptor is released that is not held");
-  return is_last(old) ? released::last : released::in_use;
+void fd_mutex::release() noexcept {
+  std::uint64_t old = word_.load(mo::relaxed);
+  for (;;) {
+    if (references(old) == 0) sched::fatal("a descriptor is released that is not held");
+    if ((old & closed_bit) != 0) return leave_closed(0);
+    // release: as in unlock().
+    if (word_.compare_exchange_weak(old, old - reference_one, mo::release, mo::relaxed)) return;
+  }
 }
 
-bool fd_mutex::close() noexcept {
+void fd_mutex::leave_closed(std::uint64_t lock_bits) noexcept {
+  sched::strand* closer = nullptr;
+  {
+    sched::platform::lock_guard hold(closing_);
+    // relaxed: the closer looks under the lock.
+    word_.fetch_sub(reference_one + lock_bits, mo::relaxed);
+    closer = closer_to_wake();
+  }
+  if (closer != nullptr) sched::ready(closer);
+}
+
+// Null: it does not wait, or somebody is still inside.
+sched::strand* fd_mutex::closer_to_wake() noexcept {
+  // relaxed, as in leave_closed().
+  if (closer_ == nullptr || references(word_.load(mo::relaxed)) != others_count_) return nullptr;
+  sched::waiter* const w = closer_;
+  closer_ = nullptr;
+  return w->claim(sched::waiter::signalled) ? w->who() : nullptr;
+}
+
+bool fd_mutex::close_begin() noexcept {
   std::uint64_t old = word_.load(mo::relaxed);
   for (;;) {
     if ((old & closed_bit) != 0) return false;
-    if (references(old) == count_max) sched::fatal("too many concurrent operations on a descriptor");
     constexpr std::uint64_t both_counts = (count_max << 23) | (count_max << 43);
-    const std::uint64_t next = ((old | closed_bit) + reference_one) & ~both_counts;
+    const std::uint64_t next = (old | closed_bit) & ~both_counts;
+    // acquire: pairs with the release in unlock() and release() of those who have left already.
     if (word_.compare_exchange_weak(old, next, mo::acq_rel, mo::relaxed)) break;
   }
   for (const side s : {side::read, side::write}) {
     for (std::uint64_t n = waiters(old, s); n > 0; --n) queue(s).give();
   }
+  return true;
+}
+
+bool fd_mutex::await_users() noexcept {
+  sched::waiter self;
+  {
+    sched::platform::lock_guard hold(closing_);
+    // relaxed: those who leave a closed word do so under this lock.
+    if (references(word_.load(mo::relaxed)) == others_count_) return true;
+    if (!sched::destructor_may_wait("a descriptor is left to those who use it")) return false;
+    self.prepare(sched::wait_reason::descriptor_lock);
+    closer_ = &self;
+  }
+  self.wait();
+  return true;
+}
+
+bool fd_mutex::finish() noexcept {
+  for (;;) {
+    sched::waiter_list taken;
+    std::uint64_t count = 0;
+    {
+      sched::platform::lock_guard hold(closing_);
+      std::swap(taken, others_);
+      count = others_count_;
+    }
+    std::uint64_t expected = closed_bit + count * reference_one;
+    // release: whoever sees `finished` sees that the number is given up; acquire: those who were inside have left.
+    if (word_.compare_exchange_strong(expected, closed_bit | finished_bit, mo::acq_rel, mo::relaxed)) {
+      while (sched::waiter* const w = taken.pop_front()) {
+        if (w->claim(sched::waiter::signalled)) sched::ready(w->who());
+      }
+      return true;
+    }
+    {
+      sched::platform::lock_guard hold(closing_);
+      while (sched::waiter* const w = others_.pop_front()) taken.push_back(*w);
+      others_ = taken;
+    }
+    if (!await_users()) return false;
+  }
+}
+
+bool fd_mutex::await_finished() noexcept {
+  std::uint64_t old = word_.load(mo::acquire);  // pairs with the release in finish()
+  do {
+    if ((old & finished_bit) != 0) return true;
+    if (!sched::destructor_may_wait("a descriptor is left to those who use it")) return false;
+    if (references(old) == count_max) sched::fatal("too many concurrent operations on a descriptor");
+  } while (!word_.compare_exchange_weak(old, old + reference_one, mo::acquire, mo::acquire));
+  sched::waiter self;
+  sched::strand* closer = nullptr;
+  {
+    sched::platform::lock_guard hold(closing_);
+    self.prepare(sched::wait_reason::descriptor_lock);
+    others_.push_back(self);
+    ++others_count_;
+    closer = closer_to_wake();
+  }
+  if (closer != nullptr) sched::ready(closer);
+  self.wait();
   return true;
 }
 

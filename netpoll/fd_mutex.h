@@ -2,17 +2,20 @@
 //
 // Read operations hold the read lock, one at a time; write operations the write lock; what neither
 // reads nor writes the stream (setsockopt, shutdown, getsockname) holds a plain reference. Each lock
-// includes a reference. close() forbids all three, wakes those who queue for a lock, and waits until
-// the last reference is gone; whoever drops that one is told to close the number with the kernel.
+// includes a reference. Locks and references exist only as an fd_hold or fd_reference, one for each public call.
+// close() forbids all three, wakes those who queue for a lock, waits until the last hold is gone, and
+// gives the number up; every close() returns only after that.
 //
 // One word says it all; from the lowest bit:
 //
 //   bit  0       closed
 //   bit  1       read lock
 //   bit  2       write lock
-//   bits 3..22   references (one for each lock held, and for each strand that queues, too)
+//   bits 3..22   references (one for each lock held, for each strand that queues, and for each close()
+//                that waits for the first one)
 //   bits 23..42  strands that queue for the read lock
 //   bits 43..62  strands that queue for the write lock
+//   bit  63      finished: nobody is inside, and the number is given up
 //
 // See fd_mutex.cc for the protocol. Uncontended, a lock is one compare-and-swap and an unlock is one.
 #pragma once
@@ -46,19 +49,53 @@ class ticket_queue {
 class fd_mutex {
  public:
   enum class side : std::uint8_t { read, write };
+
+  fd_mutex() noexcept = default;
+  fd_mutex(const fd_mutex&) = delete;
+  fd_mutex& operator=(const fd_mutex&) = delete;
+
+  // (S) Ends all use. The first call forbids new holds and wakes the queues, calls begin(), which makes those
+  // inside leave, waits until nobody is inside, and calls end(), which gives the number up (it may switch).
+  // Every other call waits for the first one. After any of them has returned nobody is inside, not even in a
+  // close(), and the fd_mutex may be destroyed.
+  // False: this is the thread that exits (sched::destructor_may_wait), and somebody is inside who may never
+  // leave; everything stays as it is, and the fd_mutex must stay, too.
+  template <class Begin, class End>
+  [[nodiscard]] bool close(Begin&& begin, End&& end) noexcept {
+    if (!close_begin()) return await_finished();
+    begin();
+    if (!await_users()) return false;
+    end();
+    return finish();
+  }
+
+  // Hints.
+  [[nodiscard]] std::uint64_t users() const noexcept { return references(word_.load(mo::relaxed)); }
+  [[nodiscard]] bool is_closed() const noexcept { return (word_.load(mo::acquire) & closed_bit) != 0; }
+
+ private:
+  template <side Side>
+  friend class fd_hold;
+  friend class fd_reference;
+
   enum class [[nodiscard]] locked : std::uint8_t{
       yes,          // the lock and its reference are the caller's, until unlock()
       closed,       // nothing was taken
       closed_held,  // closed while queueing: there is no lock, but a reference, until release()
   };
-  enum class [[nodiscard]] released : std::uint8_t{
-      in_use,  // nothing to do
-      last,    // closed, and this was the last reference: close the number, then call drained()
-  };
 
-  fd_mutex() noexcept = default;
-  fd_mutex(const fd_mutex&) = delete;
-  fd_mutex& operator=(const fd_mutex&) = delete;
+  static constexpr std::uint64_t closed_bit = 1;
+  static constexpr std::uint64_t finished_bit = std::uint64_t{1} << 63;
+  static constexpr std::uint64_t reference_one = std::uint64_t{1} << 3;
+  static constexpr std::uint64_t count_max = (std::uint64_t{1} << 20) - 1;
+
+  static constexpr std::uint64_t lock_bit(side s) noexcept { return s == side::read ? 2 : 4; }
+  static constexpr unsigned waiters_shift(side s) noexcept { return s == side::read ? 23 : 43; }
+  static constexpr std::uint64_t waiter_one(side s) noexcept { return std::uint64_t{1} << waiters_shift(s); }
+  static constexpr std::uint64_t references(std::uint64_t w) noexcept { return (w >> 3) & count_max; }
+  static constexpr std::uint64_t waiters(std::uint64_t w, side s) noexcept {
+    return (w >> waiters_shift(s)) & count_max;
+  }
 
   // (S) Takes the lock of one side and a reference.
   locked lock(side s) noexcept {
@@ -73,59 +110,84 @@ class fd_mutex {
   }
 
   // Gives back the lock and its reference, and lets the next strand in the queue try.
-  released unlock(side s) noexcept {
+  void unlock(side s) noexcept {
     std::uint64_t old = word_.load(mo::relaxed);
-    // release: pairs with lock() and with the last reference's acquire.
-    if ((old & lock_bit(s)) != 0 && waiters(old, s) == 0 &&
-        word_.compare_exchange_strong(old, (old & ~lock_bit(s)) - reference_one, mo::acq_rel, mo::relaxed)) {
-      return is_last(old) ? released::last : released::in_use;
+    // release: pairs with lock().
+    if ((old & (closed_bit | lock_bit(s))) == lock_bit(s) && waiters(old, s) == 0 &&
+        word_.compare_exchange_strong(old, (old & ~lock_bit(s)) - reference_one, mo::release, mo::relaxed)) {
+      return;
     }
-    return unlock_slow(s);
+    unlock_slow(s);
   }
 
   // A reference without a lock. False: closed.
   [[nodiscard]] bool acquire() noexcept;
-  released release() noexcept;
-
-  // Forbids new locks and references and wakes the queues; takes a reference, which the caller gives
-  // back with release(). False: somebody closed it before, and nothing was taken.
-  [[nodiscard]] bool close() noexcept;
-
-  // After `last` and the close with the kernel: lets await_drained() return. The caller touches
-  // nothing of the owner after it.
-  void drained() noexcept { drained_.give(); }
-  // (S) For the one whose close() was true, after its release(): waits for drained().
-  void await_drained() noexcept { drained_.take(sched::wait_reason::descriptor_lock); }
-
-  // Hints.
-  [[nodiscard]] std::uint64_t users() const noexcept { return references(word_.load(mo::relaxed)); }
-  [[nodiscard]] bool is_closed() const noexcept { return (word_.load(mo::acquire) & closed_bit) != 0; }
-
- private:
-  static constexpr std::uint64_t closed_bit = 1;
-  static constexpr std::uint64_t reference_one = std::uint64_t{1} << 3;
-  static constexpr std::uint64_t count_max = (std::uint64_t{1} << 20) - 1;
-
-  static constexpr std::uint64_t lock_bit(side s) noexcept { return s == side::read ? 2 : 4; }
-  static constexpr unsigned waiters_shift(side s) noexcept { return s == side::read ? 23 : 43; }
-  static constexpr std::uint64_t waiter_one(side s) noexcept { return std::uint64_t{1} << waiters_shift(s); }
-  static constexpr std::uint64_t references(std::uint64_t w) noexcept { return (w >> 3) & count_max; }
-  static constexpr std::uint64_t waiters(std::uint64_t w, side s) noexcept {
-    return (w >> waiters_shift(s)) & count_max;
-  }
-  // Whether the word that has just lost a reference had no other, and is closed.
-  static constexpr bool is_last(std::uint64_t before) noexcept {
-    return (before & closed_bit) != 0 && references(before) == 1;
-  }
+  void release() noexcept;
 
   locked lock_slow(side s) noexcept;
-  released unlock_slow(side s) noexcept;
+  void unlock_slow(side s) noexcept;
   ticket_queue& queue(side s) noexcept { return s == side::read ? readers_ : writers_; }
+
+  // The steps of close().
+  [[nodiscard]] bool close_begin() noexcept;
+  [[nodiscard]] bool await_users() noexcept;
+  [[nodiscard]] bool finish() noexcept;
+  [[nodiscard]] bool await_finished() noexcept;
+  void leave_closed(std::uint64_t lock_bits) noexcept;
+  [[nodiscard]] sched::strand* closer_to_wake() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(closing_);
 
   sched::platform::atomic<std::uint64_t> word_{0};
   ticket_queue readers_;
   ticket_queue writers_;
-  ticket_queue drained_;
+
+  // Used from close() on. Once the word is closed, references are given back under this lock.
+  sched::platform::spin_lock closing_;
+  sched::waiter* closer_ ABSL_GUARDED_BY(closing_) = nullptr;  // the first close(), while it waits for the users
+  sched::waiter_list others_ ABSL_GUARDED_BY(closing_);        // later ones; each has a reference
+  std::uint64_t others_count_ ABSL_GUARDED_BY(closing_) = 0;
+};
+
+// One call's hold on a descriptor: the lock of a side with its reference. It is given back when the hold ends,
+// however the call ends.
+template <fd_mutex::side Side>
+class [[nodiscard]] fd_hold {
+ public:
+  // (S)
+  explicit fd_hold(fd_mutex& m) noexcept : mutex_(m), has_(m.lock(Side)) {}
+  ~fd_hold() {
+    if (__builtin_expect(has_ == fd_mutex::locked::yes, 1)) {
+      mutex_.unlock(Side);
+    } else if (has_ == fd_mutex::locked::closed_held) {
+      mutex_.release();
+    }
+  }
+  fd_hold(const fd_hold&) = delete;
+  fd_hold& operator=(const fd_hold&) = delete;
+
+  // Whether the descriptor may be used. False: it has been closed. (Who queued for a lock meanwhile keeps its
+  // owner alive nevertheless, until the hold ends.)
+  explicit operator bool() const noexcept { return has_ == fd_mutex::locked::yes; }
+
+ private:
+  fd_mutex& mutex_;
+  const fd_mutex::locked has_;
+};
+
+// The same of a call that neither reads nor writes the stream: a reference alone.
+class [[nodiscard]] fd_reference {
+ public:
+  explicit fd_reference(fd_mutex& m) noexcept : mutex_(m), has_(m.acquire()) {}
+  ~fd_reference() {
+    if (has_) mutex_.release();
+  }
+  fd_reference(const fd_reference&) = delete;
+  fd_reference& operator=(const fd_reference&) = delete;
+
+  explicit operator bool() const noexcept { return has_; }
+
+ private:
+  fd_mutex& mutex_;
+  const bool has_;
 };
 
 }  // namespace baton::net

@@ -1,4 +1,5 @@
-// The system calls of sockets as netpoll uses them: on non-blocking descriptors, so they never block;
+// The system calls of sockets as netpoll uses them: on non-blocking descriptors, so they never block (those that
+// move data also say MSG_DONTWAIT, since O_NONBLOCK belongs to the open file, which a child may share and change);
 // straight into the kernel, so errno, whose address may change whenever a fiber moves, plays no part.
 // Each returns a result >= 0 or the negative of an errno.
 #pragma once
@@ -15,14 +16,14 @@ namespace baton::net::calls {
 inline long answer(sys::result<long> r) noexcept { return r ? *r : -long{r.error()}; }
 
 inline long receive(int fd, void* data, std::size_t size) noexcept {
-  return answer(sys::raw_syscall(SYS_recvfrom, fd, data, size, 0, nullptr, nullptr));
+  return answer(sys::raw_syscall(SYS_recvfrom, fd, data, size, int{MSG_DONTWAIT}, nullptr, nullptr));
 }
 // MSG_NOSIGNAL: a peer that has gone is an error, not a SIGPIPE.
 inline long send(int fd, const void* data, std::size_t size) noexcept {
-  return answer(sys::raw_syscall(SYS_sendto, fd, data, size, int{MSG_NOSIGNAL}, nullptr, 0));
+  return answer(sys::raw_syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0));
 }
 inline long send_message(int fd, const msghdr& m) noexcept {
-  return answer(sys::raw_syscall(SYS_sendmsg, fd, &m, int{MSG_NOSIGNAL}));
+  return answer(sys::raw_syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
 inline long accept(int fd, sockaddr_storage& from, socklen_t& size) noexcept {
   return answer(sys::raw_syscall(SYS_accept4, fd, &from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
@@ -42,7 +43,6 @@ inline long bind(int fd, const address& to) noexcept {
 }
 inline long listen(int fd, int backlog) noexcept { return answer(sys::raw_syscall(SYS_listen, fd, backlog)); }
 inline long shutdown(int fd, int how) noexcept { return answer(sys::raw_syscall(SYS_shutdown, fd, how)); }
-inline long close(int fd) noexcept { return answer(sys::raw_syscall(SYS_close, fd)); }
 
 inline long set_option(int fd, int level, int option, int value) noexcept {
   return answer(sys::raw_syscall(SYS_setsockopt, fd, level, option, &value, sizeof value));
@@ -51,6 +51,14 @@ inline long set_option(int fd, int level, int option, int value) noexcept {
 inline long get_option(int fd, int level, int option, int& value) noexcept {
   socklen_t size = sizeof value;
   return answer(sys::raw_syscall(SYS_getsockopt, fd, level, option, &value, &size));
+}
+
+// Whether close() may wait until what was sent has arrived.
+inline bool lingers(int fd) noexcept {
+  linger l{};
+  socklen_t size = sizeof l;
+  return answer(sys::raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, &l, &size)) >= 0 && l.l_onoff != 0 &&
+         l.l_linger > 0;
 }
 
 inline long local_address(int fd, address& out) {

@@ -8,6 +8,7 @@
 #include <baton/netpoll/socket_calls.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
 
 #include <netinet/in.h>
@@ -27,33 +28,131 @@ constexpr std::string_view kind = "tcp listener";
 constexpr std::int64_t pause_first_ns = 5'000'000;
 constexpr std::int64_t pause_max_ns = 1'000'000'000;
 
-bool is_shortage(long answer) noexcept {
-  return answer == -EMFILE || answer == -ENFILE || answer == -ENOBUFS || answer == -ENOMEM;
-}
+// Connections that fail one after the other without a pause. After so many the cause is another one (a filter of
+// system calls, perhaps) and would keep a CPU busy.
+constexpr int failures_at_once = 16;
 
-// What befell the connection before it could be accepted: the next one may be fine. See accept(2).
-bool concerns_one_connection(long answer) noexcept {
-  switch (-answer) {
-    case EINTR:
+// Any number of accepts count at once, but only when something fails.
+sched::platform::atomic<std::uint64_t> dropped{0};
+sched::platform::atomic<std::uint64_t> put_off{0};
+
+// What a failed accept4() means. See accept(2).
+enum class cause : std::uint8_t {
+  nobody_there,  // wait for an edge
+  signal,        // try again
+  connection,    // it befell one connection, before it could be accepted: the next one may be fine
+  shortage,      // of descriptors or memory; and what is not known: it may pass
+  listener,      // the socket listens no more
+};
+
+cause cause_of(int error) noexcept {
+  switch (error) {
+    case EAGAIN: return cause::nobody_there;
+    case EINTR: return cause::signal;
     case ECONNABORTED:
-    case ENETDOWN:
+    case ECONNRESET:
+    case EPERM:  // the firewall
     case EPROTO:
-    case ENOPROTOOPT:
+    case ETIMEDOUT:
+    case ENETDOWN:
+    case ENETUNREACH:
     case EHOSTDOWN:
-    case ENONET:
     case EHOSTUNREACH:
-    case ENETUNREACH: return true;
-    default: return false;
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case EPROTONOSUPPORT:
+    case ESOCKTNOSUPPORT: return cause::connection;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENOTSOCK: return cause::listener;
+    default: return cause::shortage;
   }
 }
+
+bool is_shortage(int error) noexcept {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC;
+}
+
+// One accept(), for the holder of the listener's read lock: its tries, and what it has in hand between them.
+class acceptance {
+ public:
+  acceptance(descriptor& listener, tcp_state& made) noexcept : listener_(listener), made_(made) {}
+  acceptance(const acceptance&) = delete;
+  acceptance& operator=(const acceptance&) = delete;
+  ~acceptance() { hang_up(); }
+
+  io_step operator()(int fd, io_result& result) {
+    if (!connection_) {
+      from_size_ = sizeof from_;
+      const long n = calls::accept(fd, from_, from_size_);
+      if (n < 0) return failed(static_cast<int>(-n), result);
+      connection_.reset(static_cast<int>(n));
+    }
+    const int error = take_over();
+    if (error == 0) return io_step::done;
+    if (is_shortage(error)) return pause();  // the connection is kept meanwhile
+    hang_up();
+    return drop();
+  }
+
+ private:
+  // Declared: a connection lingers if its listener does.
+  void hang_up() noexcept {
+    if (connection_) (void)sys::close(connection_.release());
+  }
+
+  // Makes a stream's state of the accepted connection; 0 or an errno.
+  int take_over() {
+    made_.remote = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&from_), from_size_);
+    if (made_.local.is_wildcard()) {
+      if (const long r = calls::local_address(connection_.get(), made_.local); r < 0) return static_cast<int>(-r);
+    }
+    return made_.io.attach(connection_, descriptor::short_reads::mean_empty);
+  }
+
+  io_step failed(int error, io_result& result) noexcept {
+    switch (cause_of(error)) {
+      case cause::nobody_there: failures_ = 0; return io_step::again;
+      case cause::signal: return io_step::more;
+      case cause::connection: return drop();
+      case cause::shortage: return pause();
+      case cause::listener: break;
+    }
+    result.error = error;
+    return io_step::done;
+  }
+
+  io_step drop() noexcept {
+    dropped.fetch_add(1, mo::relaxed);
+    return ++failures_ < failures_at_once ? io_step::more : pause();
+  }
+
+  io_step pause() noexcept {
+    put_off.fetch_add(1, mo::relaxed);
+    listener_.pause(poll_side::read, detail::deadline_after_ns(pause_ns_));
+    pause_ns_ = std::min(pause_ns_ * 2, pause_max_ns);
+    return io_step::more;
+  }
+
+  descriptor& listener_;
+  tcp_state& made_;
+  sys::owned_fd connection_;  // accepted, and not yet made_'s
+  sockaddr_storage from_{};
+  socklen_t from_size_ = 0;
+  int failures_ = 0;
+  std::int64_t pause_ns_ = pause_first_ns;
+};
 
 }  // namespace
 
 tcp_listener::tcp_listener() noexcept = default;
-tcp_listener::tcp_listener(std::unique_ptr<listener_state> s) noexcept : state_(std::move(s)) {}
+tcp_listener::tcp_listener(std::unique_ptr<listener_state> s) noexcept : state_(s.release()) {}
 tcp_listener::tcp_listener(tcp_listener&&) noexcept = default;
 tcp_listener& tcp_listener::operator=(tcp_listener&&) noexcept = default;
 tcp_listener::~tcp_listener() = default;
+void tcp_listener::closer::operator()(listener_state* s) const noexcept { close_and_delete(s); }
 
 absl::StatusOr<tcp_listener> tcp_listener::bind(const std::string& text, listen_options options) {
   absl::StatusOr<host_and_port> parts = split_host_port(text);
@@ -100,38 +199,14 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
   descriptor& io = state_->io;
   auto made = std::make_unique<tcp_state>();
   made->local = state_->local;  // now: afterwards the listener may be gone
-  std::int64_t pause_ns = pause_first_ns;
   absl::Status error;
-  const auto step = [&](int fd, io_result& result) {
-    sockaddr_storage from;
-    socklen_t size = sizeof from;
-    const long n = calls::accept(fd, from, size);
-    if (n >= 0) {
-      made->remote = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&from), size);
-      result.count = static_cast<std::size_t>(n);
-      return io_step::done;
-    }
-    if (n == -EAGAIN) return io_step::again;
-    if (concerns_one_connection(n)) return io_step::more;
-    if (is_shortage(n)) {
-      io.pause(poll_side::read, detail::deadline_after_ns(pause_ns));
-      pause_ns = std::min(pause_ns * 2, pause_max_ns);
-      return io_step::more;
-    }
-    result.error = static_cast<int>(-n);
-    return io_step::done;
-  };
-  const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, step,
+  const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, acceptance(io, *made),
                                   [&](const io_result& bad) { error = io.status_of(bad, "accept", state_->name()); });
   if (!r.ok()) return error;
-
-  const int fd = static_cast<int>(r.count);
-  if (made->local.is_wildcard()) (void)calls::local_address(fd, made->local);
-  if (const int no_room = made->io.attach(fd, descriptor::short_reads::mean_empty); no_room != 0) {
-    return errno_status(no_room, "accept", made->name());
-  }
   return tcp_stream(std::move(made));
 }
+
+accept_counters read_accept_counters() noexcept { return {dropped.load(mo::relaxed), put_off.load(mo::relaxed)}; }
 
 void tcp_listener::set_deadline_ns(std::int64_t deadline_ns) {
   if (state_ != nullptr) state_->io.set_deadline(poll_side::read, deadline_ns);
@@ -142,7 +217,7 @@ void tcp_listener::set_cancellation(std::shared_ptr<cancellation> c) {
 }
 
 void tcp_listener::close() {
-  if (state_ != nullptr) state_->io.close();
+  if (state_ != nullptr) (void)state_->io.close();
 }
 
 address tcp_listener::local_address() const { return state_ == nullptr ? address{} : state_->local; }

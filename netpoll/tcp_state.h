@@ -4,6 +4,7 @@
 #include <baton/netpoll/address.h>
 #include <baton/netpoll/descriptor.h>
 
+#include <memory>
 #include <string>
 
 namespace baton::net {

@@ -20,9 +20,6 @@ namespace {
 
 constexpr std::string_view kind = "tcp stream";
 
-// The kernel moves at most 2^31 - 4096 bytes per call; a read cut by that must not look like a short one.
-constexpr std::size_t call_max = std::size_t{1} << 30;
-
 // Pieces handed to one sendmsg: what a handful of headers and bodies needs, on a small stack.
 constexpr std::size_t pieces_max = 32;
 
@@ -58,37 +55,35 @@ absl::Status option_status(const tcp_state& s, long answer, const char* operatio
   return errno_status(static_cast<int>(-answer), operation, s.name());
 }
 
-}  // namespace
-
-tcp_stream::tcp_stream() noexcept = default;
-tcp_stream::tcp_stream(std::unique_ptr<tcp_state> state) noexcept : state_(std::move(state)) {}
-tcp_stream::tcp_stream(tcp_stream&&) noexcept = default;
-tcp_stream& tcp_stream::operator=(tcp_stream&&) noexcept = default;
-tcp_stream::~tcp_stream() = default;
-
-absl::StatusOr<std::size_t> tcp_stream::read(bytes buffer) {
-  if (state_ == nullptr) return not_open("read", kind);
+template <descriptor::amount Amount>
+absl::StatusOr<std::size_t> read_as(tcp_state& s, bytes buffer) {
   if (buffer.empty()) return std::size_t{0};
-  const std::size_t size = std::min(buffer.size(), call_max);
-  void* const data = buffer.data();
+  std::byte* const data = buffer.data();
   absl::Status error;
-  const io_result r = state_->io.read_stream(
-      size, [data, size](int fd) { return calls::receive(fd, data, size); },
-      [&](const io_result& bad) { error = failed(*state_, bad, "read"); });
+  const io_result r = s.io.read_stream<Amount>(
+      buffer.size(), [data](int fd, std::size_t at, std::size_t n) { return calls::receive(fd, data + at, n); },
+      [&](const io_result& bad) { error = failed(s, bad, "read"); });
   if (r.ok()) return r.count;
   return error;
 }
 
-absl::StatusOr<std::size_t> tcp_stream::read_full(bytes buffer) {
-  std::size_t done = 0;
-  while (done < buffer.size()) {
-    absl::StatusOr<std::size_t> n = read(buffer.drop(done));
-    if (!n.ok()) return n;
-    if (*n == 0) break;
-    done += *n;
-  }
+}  // namespace
+
+tcp_stream::tcp_stream() noexcept = default;
+tcp_stream::tcp_stream(std::unique_ptr<tcp_state> state) noexcept : state_(state.release()) {}
+tcp_stream::tcp_stream(tcp_stream&&) noexcept = default;
+tcp_stream& tcp_stream::operator=(tcp_stream&&) noexcept = default;
+tcp_stream::~tcp_stream() = default;
+void tcp_stream::closer::operator()(tcp_state* s) const noexcept { close_and_delete(s); }
+
+absl::StatusOr<std::size_t> tcp_stream::read(bytes buffer) {
   if (state_ == nullptr) return not_open("read", kind);
-  return done;
+  return read_as<descriptor::amount::some>(*state_, buffer);
+}
+
+absl::StatusOr<std::size_t> tcp_stream::read_full(bytes buffer) {
+  if (state_ == nullptr) return not_open("read", kind);
+  return read_as<descriptor::amount::full>(*state_, buffer);
 }
 
 absl::StatusOr<std::size_t> tcp_stream::write(const_bytes data) {
@@ -176,7 +171,7 @@ absl::Status tcp_stream::close_write() {
 }
 
 void tcp_stream::close() {
-  if (state_ != nullptr) state_->io.close();
+  if (state_ != nullptr) (void)state_->io.close();
 }
 
 absl::Status tcp_stream::set_no_delay(bool on) {

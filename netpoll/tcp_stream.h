@@ -1,11 +1,12 @@
 // A TCP connection.
 //
 // Thread-safe: any number of fibers and plain threads may use one stream at once. Reads queue up among
-// themselves, writes among themselves; a read and a write run side by side. close() may come from
-// anywhere. Moving and destroying a stream is for its owner, when no call on it is under way but those
-// that close() ends.
+// themselves, writes among themselves; a read and a write run side by side. Each call, read_full() and
+// write_v() too, is one: nobody else's bytes come in between. close() may come from anywhere, also several times
+// at once. Destroying a stream ends the calls that are under way, as close() does; moving it is for its
+// owner, when there are none.
 //
-// Errors: DEADLINE_EXCEEDED after a deadline, the context's error after cancellation, CANCELLED after
+// Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after
 // close(), FAILED_PRECONDITION for a stream that was moved from or default-constructed; else the
 // kernel's (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer".
 // All calls marked (S) may switch, and yield once a time slice when they never have to wait.
@@ -29,18 +30,20 @@
 namespace baton::net {
 
 struct tcp_state;
-struct io_result;
 
 class tcp_stream {
  public:
   tcp_stream() noexcept;  // not open
   tcp_stream(tcp_stream&&) noexcept;
   tcp_stream& operator=(tcp_stream&&) noexcept;  // (S) closes what was there
-  ~tcp_stream();                                 // (S) as close()
+  // (S) As close(). On the thread that exits it does not wait for calls that are under way: the fibers among them
+  // never return. Then it leaves them what they use, the descriptor included.
+  ~tcp_stream();
 
   // (S) At least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
   absl::StatusOr<std::size_t> read(bytes buffer);
-  // (S) Until the buffer is full or the stream ends: fewer bytes than asked for mean the end. What had
+  // (S) Until the buffer is full or the stream ends: fewer bytes than asked for mean the end. Other readers wait
+  // until it returns, and close() ends it, as one call. What had
   // been read before an error is in the buffer; how much, the error does not say.
   absl::StatusOr<std::size_t> read_full(bytes buffer);
 
@@ -89,8 +92,9 @@ class tcp_stream {
 
   // Sends what has been written, then the end of the stream; reading goes on. Does not wait.
   absl::Status close_write();
-  // (S) Ends the calls that are under way on the stream, waits until they have left, and closes it.
-  // Further calls do nothing.
+  // (S) Ends the calls that are under way on the stream, waits until they have left, and closes it. Every
+  // close() returns only after that, also one that comes second: then nobody uses the stream any more. With
+  // SO_LINGER it takes as long as the kernel lingers, in a declared call.
   void close();
 
   // Nagle's algorithm. Streams begin with no_delay set.
@@ -118,7 +122,10 @@ class tcp_stream {
   void set_deadline_ns(poll_side side, std::int64_t deadline_ns);
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
 
-  std::unique_ptr<tcp_state> state_;
+  struct closer {
+    void operator()(tcp_state* s) const noexcept;
+  };
+  std::unique_ptr<tcp_state, closer> state_;
 };
 
 }  // namespace baton::net

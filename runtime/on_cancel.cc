@@ -12,6 +12,7 @@
 
 #include <baton/runtime/fiber.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/spawn.h>
 
@@ -33,7 +34,10 @@ void cancel_call::end() {
   if (!started_) return;
   // relaxed: only whether it is our own.
   const std::uint64_t self = sched::current_fiber_id();
-  if (self == 0 || caller_.load(mo::relaxed) != self) ended_.wait();
+  if (self != 0 && caller_.load(mo::relaxed) == self) return;
+  // The fiber has a share of what is left.
+  if (!ended_.is_set() && !sched::destructor_may_wait("an on_cancel leaves its function as it is")) return;
+  ended_.wait();
 }
 
 void cancel_call::cancelled() noexcept {

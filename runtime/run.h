@@ -49,9 +49,9 @@ class run_scope {
 // calls exit() during the first run() ends function-local statics that fibers have made while others may
 // still use them. Who exits after run() has returned has no such worry.
 // In the destructors, and atexit handlers, that come later no fiber goes on. run() and fiber::join() of one
-// that has not ended abort there. The destructors of fiber and task_group leave such fibers as they are,
-// with a line on stderr; go() and spawn() start what never runs. Any other wait is for other threads, and
-// if it lasts a second says so once.
+// that has not ended abort there. A destructor that would wait for such fibers (of fiber, task_group, on_cancel,
+// streams and listeners; also their close()) leaves them as they are, with a line on stderr; go() and spawn() start
+// what never runs. Any other wait is for other threads, and if it lasts a second says so once.
 //
 // Should all fibers wait for each other while run() waits for the main one, options::on_deadlock says
 // what happens.

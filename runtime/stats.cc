@@ -1,5 +1,6 @@
 #include <baton/runtime/stats.h>
 
+#include <baton/netpoll/tcp_listener.h>
 #include <baton/sched/counters.h>
 
 namespace baton {
@@ -27,6 +28,9 @@ runtime_stats stats() noexcept {
   s.returned_slow = c.returned_slow;
   s.polls = c.polls;
   s.timers = c.timers;
+  const net::accept_counters accepts = net::read_accept_counters();
+  s.accepts_dropped = accepts.dropped;
+  s.accepts_put_off = accepts.put_off;
   s.stacks = c.stacks;
   s.stack_bytes = c.stack_bytes;
   s.stacks_unguarded = c.stacks_unguarded;
@@ -63,6 +67,8 @@ std::string to_string(const runtime_stats& s) {
   number("returned_slow", s.returned_slow);
   number("polls", s.polls);
   number("timers", s.timers);
+  number("accepts_dropped", s.accepts_dropped);
+  number("accepts_put_off", s.accepts_put_off);
   number("stacks", s.stacks);
   number("stack_bytes", s.stack_bytes);
   number("stacks_unguarded", s.stacks_unguarded);

@@ -38,6 +38,11 @@ struct runtime_stats {
   std::uint64_t polls = 0;   // of the network
   std::uint64_t timers = 0;  // set now
 
+  // What accept() has passed over, in all listeners (net::tcp_listener), since the process began: connections that
+  // failed before they could be returned; pauses because descriptors or memory were short.
+  std::uint64_t accepts_dropped = 0;
+  std::uint64_t accepts_put_off = 0;
+
   // Memory for stacks, now.
   std::uint64_t stacks = 0;
   std::uint64_t stack_bytes = 0;  // address space

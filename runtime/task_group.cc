@@ -47,15 +47,9 @@ absl::Status cancelled_because(const char* why) noexcept {
 
 task_group::~task_group() {
   ctx_.cancel(cancelled_because("the task group has ended"));
-  if (sched::exits_here()) {
-    // Children that run were stopped where they are. They touch the group no more.
-    if (!wait_deadline(0)) {
-      sched::say_frozen("a task group leaves its children as they are");
-      return;
-    }
-  } else {
-    static_cast<void>(wait_deadline(platform::forever_ns));
-  }
+  // At exit children that run were stopped where they are. They touch the group no more.
+  const bool ended = wait_deadline(sched::exits_here() ? 0 : platform::forever_ns);
+  if (!ended && !sched::destructor_may_wait("a task group leaves its children as they are")) return;
   {
     // Nobody is here any more, but the last child may not have left the lock yet.
     const platform::lock_guard hold(lock_);

@@ -9,8 +9,8 @@
 // destructors of everything constructed until then, tells all Ms to stop: each does at its next call
 // into the scheduler (notice bit `frozen`). The handler waits for all of them together, but not long: a
 // fiber that computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit()
-// goes on, as a plain thread. If it waits for a fiber, that is for ever: what can do without (destructors)
-// does, what cannot (run(), join()) aborts, and any other wait that lasts says so.
+// goes on, as a plain thread. If it waits for a fiber, that is for ever: destructors do not
+// (destructor_may_wait), what cannot do without (run(), join()) aborts, and any other wait that lasts says so.
 //
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
 // it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So is
@@ -260,6 +260,12 @@ void start_for_run(const settings& s) noexcept {
 bool is_running() noexcept { return the_scheduler.up.load(mo::acquire); }
 bool is_ending() noexcept { return the_scheduler.ending.load(mo::relaxed); }
 bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == this_thread_strand(); }
+
+bool destructor_may_wait(const char* left) noexcept {
+  if (!exits_here()) return true;
+  say_frozen(left);
+  return false;
+}
 
 void say_frozen(const char* what) noexcept {
   static platform::atomic<bool> said{false};

@@ -52,9 +52,14 @@ class served_wait {
 void this_fiber_serves() noexcept;
 // Whether exit() has stopped the fibers: those that were awake will not go on.
 [[nodiscard]] bool is_ending() noexcept;
-// Whether it is the caller who exits, that is runs static destructors: a fiber that he waits for never comes.
+// Whether the caller is the thread that exits, that is, runs static destructors: a fiber that it waits for never
+// comes.
 [[nodiscard]] bool exits_here() noexcept;
-// For who exits: a line on stderr, once, that says so and what it means here.
+// The rule of every destructor that waits, and of a close() that a destructor calls. It asks only when there is
+// something to wait for. False: the caller exits; it does not wait, and leaves everything as it is, also the memory,
+// which others may still use. The first time a line on stderr says so, and `left`, what is left.
+[[nodiscard]] bool destructor_may_wait(const char* left) noexcept;
+// For the thread that exits: a line on stderr, once, that says so and what it means here.
 void say_frozen(const char* what) noexcept;
 [[nodiscard]] int procs() noexcept;
 // Changes the number of Ps while the runtime runs; returns the former number. Takes effect before it

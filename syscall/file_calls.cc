@@ -55,7 +55,8 @@ result<::off_t> lseek(int fd, ::off_t offset, int whence) noexcept {
 }
 
 result<int> dup(int fd) noexcept { return call<SYS_dup, int>(fd); }
-result<int> dup3(int from, int to, int flags) noexcept { return call<SYS_dup3, int>(from, to, flags); }
+// It closes what `to` was, which can block as close() does.
+result<int> dup3(int from, int to, int flags) noexcept { return blocking_call<SYS_dup3, int>(from, to, flags); }
 
 result<int> fcntl(int fd, int cmd, int arg) noexcept { return call<SYS_fcntl, int>(fd, cmd, arg); }
 result<int> fcntl(int fd, int cmd, void* arg) noexcept {

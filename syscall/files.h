@@ -57,8 +57,8 @@ result<::off_t> lseek(int fd, ::off_t offset, int whence) noexcept;
 
 // A second descriptor of the same open file; without O_CLOEXEC. With it: fcntl(fd, F_DUPFD_CLOEXEC, 0).
 result<int> dup(int fd) noexcept;
-// fd `to` becomes a duplicate of `from`, closing what it was; flags: O_CLOEXEC or 0. EBUSY is a race
-// with open() on another thread, and is returned.
+// (S) fd `to` becomes a duplicate of `from`, closing what it was, which can block as close() can; flags: O_CLOEXEC or
+// 0. EBUSY is a race with open() on another thread, and is returned.
 result<int> dup3(int from, int to, int flags) noexcept;
 
 // F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC, pipe sizes, seals ….

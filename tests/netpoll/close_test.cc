@@ -2,7 +2,9 @@
 
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
+#include <baton/runtime/stats.h>
 #include <baton/syscall/blocking.h>
+#include <baton/syscall/files.h>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -126,6 +128,146 @@ TEST(Close, WakesAPlainThread) {
   });
 }
 
+void stay_inside(tcp_stream& s, event& leave) {
+  (void)test_access::io(s).with_fd([&leave](int) {
+    leave.wait();
+    return 0L;
+  });
+}
+
+// Whichever close() returns first, the stream may be destroyed after it: readers, writers, those who queue, and the
+// other closes have left.
+TEST(Close, EachWaitsForAllWhoAreInside) {
+  for (const int procs_now : {1, 2, 8}) {
+    run(
+        [] {
+          tcp_listener l = listen();
+          const std::string big(4u << 20, 'x');
+          for (int i = 0; i < 100; ++i) {
+            connection c = connect(l);
+            shrink_buffers(c.client);
+            auto* const s = new tcp_stream(std::move(c.client));
+            std::vector<fiber<void>> all;
+            std::atomic<int> out{0};
+            for (int k = 0; k < 6; ++k) {
+              all.push_back(spawn([&, s, k] {
+                char buffer[10];
+                const absl::Status end = k % 2 == 0 ? s->read_full(buffer).status() : s->write(big).status();
+                EXPECT_EQ(end.code(), absl::StatusCode::kCancelled) << end;
+                ++out;
+              }));
+            }
+            // Somebody who does not leave before being told to.
+            event leave;
+            all.push_back(spawn([&leave, s] { stay_inside(*s, leave); }));
+            until([s] { return test_access::io(*s).users() == 7; });
+            std::atomic<bool> destroyed{false};
+            for (int k = 0; k < 3; ++k) {
+              all.push_back(spawn([&destroyed, s] {
+                s->close();
+                if (!destroyed.exchange(true)) delete s;
+              }));
+            }
+            until([&, s] { return out == 6 && test_access::io(*s).users() == 3; });  // that one, and two closes
+            EXPECT_FALSE(destroyed);
+            leave.set();
+            for (auto& f : all) f.join();
+            EXPECT_TRUE(destroyed);
+          }
+        },
+        {.procs = procs_now});
+  }
+}
+
+// read_full() is one call: close() between two of its reads neither frees the stream nor lets it go on.
+TEST(Close, EndsReadFullBetweenItsReads) {
+  for (const int procs_now : {1, 2, 8}) {
+    run(
+        [] {
+          tcp_listener l = listen();
+          for (int i = 0; i < 200; ++i) {
+            connection c = connect(l);
+            auto s = std::make_unique<tcp_stream>(std::move(c.client));
+            auto reader = spawn([raw = s.get()] {
+              std::string buffer(1u << 20, '\0');
+              return raw->read_full({buffer.data(), buffer.size()}).status();
+            });
+            until_reader_waits(*s);
+            auto dribble = spawn([&c] {
+              while (c.server.write("x").ok()) this_fiber::yield();
+            });
+            for (int k = i % 20; k > 0; --k) this_fiber::yield();
+            s.reset();
+            EXPECT_EQ(reader.join().code(), absl::StatusCode::kCancelled);
+            dribble.join();
+          }
+        },
+        {.procs = procs_now});
+  }
+}
+
+// The kernel waits in close(2) until the peer has everything; the P goes to the fiber that reads it.
+TEST(Close, OfASocketThatLingersLetsOthersRun) {
+  run([] {
+    connection c = connect();
+    shrink_buffers(c.client);
+    shrink_buffers(c.server);
+    const linger patient{1, 100};
+    ASSERT_EQ(::setsockopt(c.client.native_handle(), SOL_SOCKET, SO_LINGER, &patient, sizeof patient), 0);
+    c.client.set_write_deadline(clock::now() + 20ms);
+    const absl::Status full = c.client.write(std::string(64u << 20, 'x')).status();
+    ASSERT_EQ(full.code(), absl::StatusCode::kDeadlineExceeded);
+    const std::uint64_t before = stats().handoffs_hinted;
+    auto reader = spawn([&c] {
+      std::string buffer(1u << 20, '\0');
+      std::size_t all = 0;
+      for (;;) {
+        const std::size_t n = must(c.server.read({buffer.data(), buffer.size()}));
+        if (n == 0) return all;
+        all += n;
+      }
+    });
+    c.client.close();
+    EXPECT_GT(stats().handoffs_hinted, before);
+    EXPECT_EQ(reader.join(), written_of(full));
+  });
+}
+
+// The same of dup3(), which closes what its target was. One P, and nobody takes it from calls that are not declared:
+// the reader runs only if this one is.
+void dup3_over_a_socket_that_lingers() {
+  ::alarm(20);
+  std::_Exit(run(
+      [] {
+        connection c = connect();
+        shrink_buffers(c.client);
+        shrink_buffers(c.server);
+        c.client.set_write_deadline(clock::now() + 20ms);
+        const absl::Status full = c.client.write(std::string(64u << 20, 'x')).status();
+        const int last = ::fcntl(c.client.native_handle(), F_DUPFD_CLOEXEC, 0);
+        c.client.close();
+        const linger patient{1, 100};
+        if (::setsockopt(last, SOL_SOCKET, SO_LINGER, &patient, sizeof patient) != 0) return 10;
+        auto reader = spawn([&c] {
+          std::string buffer(1u << 20, '\0');
+          std::size_t all = 0;
+          for (;;) {
+            const std::size_t n = must(c.server.read({buffer.data(), buffer.size()}));
+            if (n == 0) return all;
+            all += n;
+          }
+        });
+        if (!sys::dup3(0, last, O_CLOEXEC)) return 11;
+        return reader.join() == written_of(full) ? 0 : 12;
+      },
+      {.procs = 1, .rescue = false}));
+}
+
+TEST(CloseDeathTest, Dup3OverASocketThatLingersLetsOthersRun) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(dup3_over_a_socket_that_lingers(), testing::ExitedWithCode(0), "");
+}
+
 // Close against a beginning wait: a lost wake is a hang.
 TEST(Close, RaceWithABeginningWait) {
   for (const int procs_now : {1, 2, 8}) {
@@ -240,7 +382,10 @@ TEST(Context, EndsBlockedAndLaterCalls) {
     until_reader_waits(c.client);
     until_writer_waits(c.client);
     ctx.state->cancel();
-    EXPECT_EQ(reader.join(), absl::AbortedError("the test says so"));
+    const absl::Status why = reader.join();
+    EXPECT_EQ(why.code(), absl::StatusCode::kAborted);
+    EXPECT_TRUE(why.message().find("read 127.0.0.1:") == 0) << why;
+    EXPECT_TRUE(why.message().find(": the test says so") != absl::string_view::npos) << why;
     const absl::Status s = writer.join();
     EXPECT_EQ(s.code(), absl::StatusCode::kAborted);
     EXPECT_GT(written_of(s), 0u);

@@ -4,104 +4,178 @@
 
 #include <gtest/gtest.h>
 #include <atomic>
+#include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
 namespace baton::net {
 namespace {
 
-using side = fd_mutex::side;
-using released = fd_mutex::released;
-using locked = fd_mutex::locked;
+using read_hold = fd_hold<fd_mutex::side::read>;
+using write_hold = fd_hold<fd_mutex::side::write>;
 
 TEST(FdMutex, ReadersAndWritersDoNotExcludeEachOther) {
   fd_mutex m;
-  ASSERT_EQ(m.lock(side::read), locked::yes);
-  ASSERT_EQ(m.lock(side::write), locked::yes);
-  EXPECT_EQ(m.unlock(side::read), released::in_use);
-  EXPECT_EQ(m.unlock(side::write), released::in_use);
+  const read_hold reader(m);
+  const write_hold writer(m);
+  EXPECT_TRUE(reader);
+  EXPECT_TRUE(writer);
+  EXPECT_EQ(m.users(), 2u);
 }
 
-TEST(FdMutex, LastReferenceAfterCloseIsReportedOnce) {
+TEST(FdMutex, AHoldEndsWithAnException) {
   fd_mutex m;
-  ASSERT_TRUE(m.acquire());
-  ASSERT_EQ(m.lock(side::read), locked::yes);
-  ASSERT_TRUE(m.close());
-  EXPECT_FALSE(m.close());
-  EXPECT_FALSE(m.acquire());
-  EXPECT_EQ(m.lock(side::read), locked::closed);
-  EXPECT_EQ(m.lock(side::write), locked::closed);
-  EXPECT_EQ(m.release(), released::in_use);
-  EXPECT_EQ(m.release(), released::in_use);
-  EXPECT_EQ(m.unlock(side::read), released::last);
-}
-
-TEST(FdMutexDeathTest, UnlockOfAnUnlockedSideAborts) {
-  fd_mutex m;
-  EXPECT_DEATH((void)m.unlock(side::write), "not locked");
-}
-
-TEST(FdMutex, CloseWakesTheQueue) {
-  fd_mutex m;
-  ASSERT_EQ(m.lock(side::read), locked::yes);
-  std::atomic<int> failed{0};
-  std::atomic<int> lasts{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
-      const locked got = m.lock(side::read);
-      if (got == locked::yes) return;
-      ++failed;
-      if (got == locked::closed_held && m.release() == released::last) ++lasts;
-    });
+  try {
+    const read_hold held(m);
+    throw 1;
+  } catch (int) {
   }
-  ASSERT_TRUE(m.close());
-  for (std::thread& t : threads) t.join();
-  EXPECT_EQ(failed, 4);
-  EXPECT_EQ(m.unlock(side::read), released::in_use);
-  EXPECT_EQ(m.release(), released::last);
-  EXPECT_EQ(lasts, 0);
+  EXPECT_EQ(m.users(), 0u);
+  EXPECT_TRUE(read_hold(m));
 }
 
-// Fibers and plain threads hammer both sides; a close in the middle; exactly one `last`.
-TEST(FdMutex, StressMutualExclusionAndOneLast) {
-  for (int round = 0; round < 30; ++round) {
+TEST(FdMutex, CloseForbidsNewHolds) {
+  fd_mutex m;
+  int begun = 0;
+  int ended = 0;
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(m.close([&]() noexcept { ++begun; }, [&]() noexcept { ++ended; }));
+    EXPECT_EQ(begun, 1);
+    EXPECT_EQ(ended, 1);
+    EXPECT_FALSE(fd_reference(m));
+    EXPECT_FALSE(read_hold(m));
+    EXPECT_FALSE(write_hold(m));
+  }
+}
+
+// Those who hold it, who queue for it, and every other close(): all have left when any close() returns.
+TEST(FdMutex, EachCloseWaitsForEverybody) {
+  run([] {
     fd_mutex m;
+    std::optional<read_hold> reader(std::in_place, m);
+    std::atomic<int> queueing{0};
+    std::atomic<int> begun{0};
+    std::atomic<int> ended{0};
+    std::vector<fiber<void>> all;
+    for (int i = 0; i < 4; ++i) {
+      all.push_back(spawn([&] {
+        ++queueing;
+        EXPECT_FALSE(read_hold(m));
+        --queueing;
+      }));
+    }
+    while (m.users() != 5) sched::yield();
+    std::atomic<int> closed{0};
+    for (int i = 0; i < 3; ++i) {
+      all.push_back(spawn([&] {
+        EXPECT_TRUE(m.close([&]() noexcept { ++begun; }, [&]() noexcept { ++ended; }));
+        EXPECT_EQ(queueing, 0);
+        EXPECT_EQ(ended, 1);
+        ++closed;
+      }));
+    }
+    // The reader, and the two closes that came second.
+    while (queueing.load() != 0 || m.users() != 3) sched::yield();
+    EXPECT_EQ(begun, 1);
+    EXPECT_EQ(ended, 0);
+    EXPECT_EQ(closed, 0);
+    reader.reset();
+    for (fiber<void>& f : all) f.join();
+    EXPECT_EQ(closed, 3);
+    EXPECT_EQ(begun, 1);
+  });
+}
+
+// Fibers and plain threads hammer both sides, and several close in the middle. One of them destroys it at once.
+TEST(FdMutex, StressMutualExclusionAndClosing) {
+  for (int round = 0; round < 30; ++round) {
+    auto m = std::make_unique<fd_mutex>();
     std::atomic<int> inside[2] = {0, 0};
-    std::atomic<int> lasts{0};
+    std::atomic<int> holders{0};
+    std::atomic<int> ended{0};
     std::atomic<int> rounds{0};
+    std::atomic<int> out{0};
+    constexpr int hammers = 12;
+    const auto exclusively = [&](const auto& held, int n) {
+      if (!held) return false;
+      ++holders;
+      EXPECT_EQ(inside[n % 2].fetch_add(1), 0);
+      if (n % 3 == 0) sched::yield();
+      inside[n % 2].fetch_sub(1);
+      --holders;
+      return true;
+    };
     const auto hammer = [&](int n) {
-      const side s = n % 2 == 0 ? side::read : side::write;
       for (;;) {
         if (n % 5 == 4) {
-          if (!m.acquire()) return;
-          if (m.release() == released::last) ++lasts;
+          const fd_reference held(*m);
+          if (!held) break;
+          ++holders;
+          --holders;
+        } else if (n % 2 == 0) {
+          if (!exclusively(read_hold(*m), n)) break;
         } else {
-          const locked got = m.lock(s);
-          if (got == locked::closed_held && m.release() == released::last) ++lasts;
-          if (got != locked::yes) return;
-          EXPECT_EQ(inside[n % 2].fetch_add(1), 0);
-          if (n % 3 == 0) sched::yield();
-          inside[n % 2].fetch_sub(1);
-          if (m.unlock(s) == released::last) ++lasts;
+          if (!exclusively(write_hold(*m), n)) break;
         }
         ++rounds;
         if (n % 4 == 0) sched::yield();
       }
+      ++out;
     };
+    const auto close = [&] { return m->close([]() noexcept {}, [&]() noexcept { ++ended; }); };
     std::vector<std::thread> threads;
     for (int n = 0; n < 2; ++n) threads.emplace_back(hammer, n);
     run([&] {
       std::vector<fiber<void>> fibers;
-      for (int n = 0; n < 10; ++n) fibers.push_back(spawn(hammer, n));
+      for (int n = 2; n < hammers; ++n) fibers.push_back(spawn(hammer, n));
       while (rounds.load() < 500) sched::yield();
-      ASSERT_TRUE(m.close());
-      if (m.release() == released::last) ++lasts;
+      std::atomic<int> closed{0};
+      for (int n = 0; n < 3; ++n) {
+        fibers.push_back(spawn([&] {
+          EXPECT_TRUE(close());
+          EXPECT_EQ(holders, 0);
+          EXPECT_EQ(ended, 1);
+          ++closed;
+        }));
+      }
+      while (closed.load() < 3) sched::yield();
+      while (out.load() < hammers) sched::yield();
+      EXPECT_EQ(m->users(), 0u);
       for (fiber<void>& f : fibers) f.join();
     });
     for (std::thread& t : threads) t.join();
-    EXPECT_EQ(lasts, 1);
+    EXPECT_EQ(ended, 1);
   }
+}
+
+// The one whose close() returns first destroys it, whoever else is still on the way out.
+TEST(FdMutex, WhoeverReturnsFirstFromCloseMayDestroyIt) {
+  run([] {
+    for (int round = 0; round < 500; ++round) {
+      auto* const m = new fd_mutex;
+      std::optional<write_hold> writer(std::in_place, *m);
+      std::atomic<bool> destroyed{false};
+      std::vector<fiber<void>> all;
+      std::atomic<int> out{0};
+      for (int n = 0; n < 3; ++n) {
+        all.push_back(spawn([&out, m] {
+          EXPECT_FALSE(write_hold(*m));
+          ++out;
+        }));
+      }
+      while (m->users() != 4) sched::yield();
+      for (int n = 0; n < 3; ++n) {
+        all.push_back(spawn([&] {
+          EXPECT_TRUE(m->close([]() noexcept {}, []() noexcept {}));
+          if (!destroyed.exchange(true)) delete m;
+        }));
+      }
+      while (out.load() != 3 || m->users() != 3) sched::yield();  // the writer, and the two closes that came second
+      writer.reset();
+      for (fiber<void>& f : all) f.join();
+    }
+  });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "net_test_support.h"
 
+#include <baton/runtime/context.h>
 #include <baton/runtime/wait_group.h>
 #include <baton/syscall/blocking.h>
 
@@ -375,6 +376,98 @@ TEST(TcpStream, FailedWriteSaysHowMuchWasWritten) {
     ASSERT_TRUE(c.client.close_write().ok());
     std::string got(written + 1, '\0');
     EXPECT_EQ(must(c.server.read_full(got)), written);
+  });
+}
+
+// Nobody else's read comes between two of read_full()'s.
+TEST(TcpStream, ReadFullIsOneAmongReaders) {
+  run([] {
+    connection c = connect();
+    std::string first(8, '\0');
+    std::string second(4, '\0');
+    auto full = spawn([&] { return must(c.client.read_full({first.data(), first.size()})); });
+    until_reader_waits(c.client);
+    auto other = spawn([&] { return must(c.client.read_full({second.data(), second.size()})); });
+    until([&] { return test_access::io(c.client).users() == 2; });
+    must(c.server.write("1234"));
+    this_fiber::sleep_for(1ms);  // perhaps they come apart
+    must(c.server.write("56789abc"));
+    EXPECT_EQ(full.join(), 8u);
+    EXPECT_EQ(other.join(), 4u);
+    EXPECT_EQ(first, "12345678");
+    EXPECT_EQ(second, "9abc");
+  });
+}
+
+TEST(TcpStream, ReadFullGetsWhatComesBeforeTheEnd) {
+  run([] {
+    connection c = connect();
+    must(c.server.write("1234"));
+    auto rest = spawn([&c] {
+      until_reader_waits(c.client);
+      must(c.server.write("56"));
+      c.server.close();
+    });
+    std::string buffer(8, '\0');
+    EXPECT_EQ(must(c.client.read_full({buffer.data(), buffer.size()})), 6u);
+    EXPECT_EQ(buffer.substr(0, 6), "123456");
+    rest.join();
+    EXPECT_EQ(must(c.client.read_full({buffer.data(), buffer.size()})), 0u);
+    EXPECT_EQ(must(c.client.read({buffer.data(), buffer.size()})), 0u);
+  });
+}
+
+TEST(TcpStream, ADeadlineEndsReadFullAndTheNextReadGoesOn) {
+  run([] {
+    connection c = connect();
+    must(c.server.write("1234"));
+    std::string buffer(8, '\0');
+    auto full = spawn([&] { return c.client.read_full({buffer.data(), buffer.size()}).status(); });
+    until_reader_waits(c.client);
+    c.client.set_read_deadline(clock::now() - 1s);
+    EXPECT_EQ(full.join().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(buffer.substr(0, 4), "1234");
+    c.client.set_read_deadline(clock::time_point::max());
+    must(c.server.write("5678"));
+    EXPECT_EQ(must(c.client.read({buffer.data(), buffer.size()})), 4u);
+    EXPECT_EQ(buffer.substr(0, 4), "5678");
+  });
+}
+
+TEST(TcpStream, MessagesSayOperationObjectAndCause) {
+  run([] {
+    tcp_listener l = listen();
+    connection c = connect(l);
+    const std::string read =
+        "read " + c.client.local_address().to_string() + "->" + c.client.remote_address().to_string() + ": ";
+    const std::string accept = "accept " + l.local_address().to_string() + ": ";
+    const auto read_error = [&c] {
+      char buffer[1];
+      return std::string(c.client.read(buffer).status().message());
+    };
+    const auto accept_error = [&l] { return std::string(l.accept().status().message()); };
+    c.client.set_deadline(clock::now() - 1s);
+    l.set_deadline(clock::now() - 1s);
+    EXPECT_EQ(read_error(), read + "deadline exceeded");
+    EXPECT_EQ(accept_error(), accept + "deadline exceeded");
+    c.client.set_deadline(clock::time_point::max());
+    l.set_deadline(clock::time_point::max());
+    const cancellable_context ctx = with_cancel(context::background());
+    c.client.set_context(ctx);
+    l.set_context(ctx);
+    ctx.cancel();  // without a message
+    EXPECT_EQ(read_error(), read + "cancelled");
+    EXPECT_EQ(accept_error(), accept + "cancelled");
+    const cancellable_context late = with_timeout(context::background(), 0s);
+    c.client.set_context(late);
+    char buffer[1];
+    const absl::Status s = c.client.read(buffer).status();
+    EXPECT_EQ(s.code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(std::string(s.message()).find(read), 0u) << s;
+    c.client.close();
+    l.close();
+    EXPECT_EQ(read_error(), read + "closed");
+    EXPECT_EQ(accept_error(), accept + "closed");
   });
 }
 

@@ -1,16 +1,34 @@
 // What static destructors meet that use the runtime after exit(). A handler that is registered before the
 // runtime starts runs where they do.
+#include <baton/netpoll/net.h>
+#include <baton/netpoll/tcp_state.h>
+#include <baton/runtime/channel.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/on_cancel.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/task_group.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/runtime/ticker.h>
+#include <baton/runtime/timer.h>
 
 #include <gtest/gtest.h>
 
 #include <unistd.h>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <string>
+
+namespace baton::net {
+
+// Looks into streams.
+struct test_access {
+  static descriptor& io(tcp_stream& s) { return s.state_->io; }
+};
+
+}  // namespace baton::net
 
 namespace {
 
@@ -22,6 +40,10 @@ class exit_death_test : public testing::Test {
 
 // The handlers take no argument.
 baton::task_group* group = nullptr;
+baton::on_cancel* callback = nullptr;
+baton::net::tcp_listener* listener = nullptr;
+baton::net::tcp_stream* stream = nullptr;
+baton::net::tcp_stream* peer = nullptr;
 baton::fiber<void>* joinable = nullptr;
 
 [[noreturn]] void exit_with(void (*destructor)(), void (*in_run)()) {
@@ -58,6 +80,112 @@ TEST_F(exit_death_test, a_task_group_whose_children_have_ended_says_nothing) {
 TEST_F(exit_death_test, a_fiber_that_waits_is_left) {
   EXPECT_EXIT(exit_with([] { delete joinable; }, make_a_fiber_that_waits), testing::ExitedWithCode(7),
               "exit.. has stopped all fibers: one that a destructor would join is left");
+}
+
+TEST_F(exit_death_test, a_function_that_runs_is_left) {
+  EXPECT_EXIT(exit_with([] { delete callback; },
+                        [] {
+                          const auto ctx = baton::with_cancel(baton::context::background());
+                          static baton::event started;
+                          callback = new baton::on_cancel(ctx, [] {
+                            started.set();
+                            baton::event().wait();
+                          });
+                          ctx.cancel();
+                          started.wait();
+                        }),
+              testing::ExitedWithCode(7), "exit.. has stopped all fibers: an on_cancel leaves its function");
+}
+
+void bind_and_accept() {
+  listener = new baton::net::tcp_listener(*baton::net::tcp_listener::bind("127.0.0.1:0"));
+  for (int i = 0; i < 2; ++i) baton::go([] { (void)listener->accept(); });
+  baton::this_fiber::yield();
+}
+
+TEST_F(exit_death_test, a_listener_is_left_to_those_who_accept) {
+  EXPECT_EXIT(exit_with([] { delete listener; }, bind_and_accept), testing::ExitedWithCode(7),
+              "exit.. has stopped all fibers: a descriptor is left to those who use it");
+}
+
+TEST_F(exit_death_test, a_listener_that_is_closed_and_destroyed_is_left) {
+  EXPECT_EXIT(exit_with(
+                  [] {
+                    listener->close();
+                    listener->close();
+                    delete listener;
+                  },
+                  bind_and_accept),
+              testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
+}
+
+void connect() {
+  auto l = *baton::net::tcp_listener::bind("127.0.0.1:0");
+  peer = new baton::net::tcp_stream(*baton::net::dial(l.local_address().to_string()));
+  stream = new baton::net::tcp_stream(*l.accept());
+}
+
+TEST_F(exit_death_test, a_stream_is_left_to_those_who_read_and_write) {
+  EXPECT_EXIT(exit_with([] { delete stream; },
+                        [] {
+                          connect();
+                          for (int i = 0; i < 2; ++i) {
+                            baton::go([] {
+                              char buffer[1];
+                              (void)stream->read(buffer);
+                            });
+                            baton::go([] { (void)stream->write(std::string(64u << 20, 'x')); });
+                          }
+                          baton::this_fiber::sleep_for(std::chrono::milliseconds(1));
+                        }),
+              testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
+}
+
+// A fiber that was stopped within close() keeps nobody either.
+TEST_F(exit_death_test, a_stream_that_is_being_closed_is_left) {
+  EXPECT_EXIT(exit_with([] { delete stream; },
+                        [] {
+                          connect();
+                          baton::go([] {
+                            (void)baton::net::test_access::io(*stream).with_fd([](int) {
+                              baton::event().wait();
+                              return 0L;
+                            });
+                          });
+                          while (baton::net::test_access::io(*stream).users() == 0) baton::this_fiber::yield();
+                          baton::go([] { stream->close(); });
+                          while (stream->is_open()) baton::this_fiber::yield();
+                        }),
+              testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
+}
+
+TEST_F(exit_death_test, streams_and_listeners_that_nobody_uses_are_closed) {
+  EXPECT_EXIT(exit_with(
+                  [] {
+                    delete stream;
+                    char buffer[1];
+                    if (peer->read(buffer).value_or(1) != 0) std::_Exit(1);
+                    delete peer;
+                  },
+                  connect),
+              testing::ExitedWithCode(7), "^$");
+}
+
+TEST_F(exit_death_test, what_does_not_wait_ends_with_fibers_in_it) {
+  EXPECT_EXIT(exit_with([] { std::_Exit(7); },
+                        [] {
+                          static baton::ticker every(std::chrono::microseconds(100));
+                          static baton::timer once =
+                              baton::after_func(std::chrono::nanoseconds(1), [] { baton::event().wait(); });
+                          static baton::channel<int> values;
+                          static baton::event never;
+                          static baton::cancellable_context ctx = baton::with_cancel(baton::context::background());
+                          baton::go([] { (void)every.ticks().receive(), values.receive(); });
+                          baton::go([] { never.wait(); });
+                          baton::go([] { ctx.wait_done(); });
+                          baton::this_fiber::sleep_for(std::chrono::milliseconds(1));
+                        }),
+              testing::ExitedWithCode(7), "^$");
 }
 
 TEST_F(exit_death_test, join_aborts) {

@@ -1,0 +1,282 @@
+// Each errno that a call of netpoll may get: it is handled, or comes out, and nothing is lost.
+#include "failing_calls.h"
+#include "net_test_support.h"
+
+#include <baton/runtime/context.h>
+#include <baton/runtime/stats.h>
+#include <baton/syscall/blocking.h>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <cerrno>
+#include <functional>
+#include <string>
+#include <thread>
+
+namespace {
+
+// What the next registrations with epoll answer.
+std::atomic<int> registration_error{0};
+std::atomic<int> registrations_failing{0};
+
+}  // namespace
+
+// Of this executable: netpoll, linked into it, calls this one.
+extern "C" int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) noexcept {
+  if (operation == EPOLL_CTL_ADD && registrations_failing.load() > 0) {
+    registrations_failing.fetch_sub(1);
+    errno = registration_error.load();
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_epoll_ctl, epoll_fd, operation, fd, event));
+}
+
+namespace baton::net::test {
+namespace {
+
+// Runs f on a plain thread in which calls can be made to fail.
+void with_failing_calls(std::initializer_list<long> numbers, const std::function<void()>& f) {
+  bool filtered = true;
+  std::thread thread([&] {
+    filtered = failing_calls::filter_this_thread(numbers);
+    if (filtered) f();
+  });
+  blocking([&] { thread.join(); });
+  if (!filtered) GTEST_SKIP() << "no filters of system calls here";
+}
+
+TEST(Accept, OutlivesWhatBefallsOneConnection) {
+  run([] {
+    tcp_listener l = listen();
+    with_failing_calls({SYS_accept4}, [&l] {
+      for (const int error : {ECONNABORTED, ECONNRESET, EPERM, EPROTO, ETIMEDOUT, ENETDOWN, ENETUNREACH, EHOSTDOWN,
+                              EHOSTUNREACH, ENONET, ENOPROTOOPT, EOPNOTSUPP, EPROTONOSUPPORT, ESOCKTNOSUPPORT, EINTR}) {
+        const accept_counters before = read_accept_counters();
+        failing_calls::fail(SYS_accept4, error);
+        const connection c = connect(l);
+        EXPECT_EQ(failing_calls::left(), 0);
+        const accept_counters after = read_accept_counters();
+        EXPECT_EQ(after.dropped - before.dropped, error == EINTR ? 0u : 1u) << error;
+        EXPECT_EQ(after.put_off, before.put_off) << error;
+      }
+    });
+  });
+}
+
+TEST(Accept, WaitsOutWhatIsShortOrUnknown) {
+  run([] {
+    tcp_listener l = listen();
+    with_failing_calls({SYS_accept4}, [&l] {
+      for (const int error : {EMFILE, ENFILE, ENOBUFS, ENOMEM, ENOSPC, ENOSR, ENOSYS, EXFULL}) {
+        const accept_counters before = read_accept_counters();
+        failing_calls::fail(SYS_accept4, error);
+        const connection c = connect(l);
+        EXPECT_EQ(failing_calls::left(), 0);
+        const accept_counters after = read_accept_counters();
+        EXPECT_EQ(after.put_off - before.put_off, 1u) << error;
+        EXPECT_EQ(after.dropped, before.dropped) << error;
+      }
+    });
+  });
+}
+
+TEST(Accept, FailsWhenTheListenerIsNoMore) {
+  run([] {
+    tcp_listener l = listen();
+    with_failing_calls({SYS_accept4}, [&l] {
+      for (const int error : {EBADF, EINVAL, ENOTSOCK, EFAULT}) {
+        failing_calls::fail(SYS_accept4, error);
+        const absl::Status s = l.accept().status();
+        EXPECT_EQ(errno_of(s), error) << s;
+        EXPECT_EQ(std::string(s.message()).find("accept " + l.local_address().to_string() + ": "), 0u) << s;
+      }
+      const connection c = connect(l);  // it was not so
+    });
+  });
+}
+
+// An error of one connection that comes with each: it is not tried as fast as the CPU can.
+TEST(Accept, PausesWhenEachConnectionFails) {
+  run([] {
+    tcp_listener l = listen();
+    with_failing_calls({SYS_accept4}, [&l] {
+      const accept_counters before = read_accept_counters();
+      failing_calls::fail(SYS_accept4, EPERM, 1 << 30);
+      l.set_deadline(clock::now() + 100ms);
+      const absl::Status s = l.accept().status();
+      EXPECT_EQ(s.code(), absl::StatusCode::kDeadlineExceeded) << s;
+      const accept_counters after = read_accept_counters();
+      EXPECT_GT(after.put_off, before.put_off);
+      EXPECT_EQ(stats().accepts_put_off, after.put_off);
+      EXPECT_EQ(stats().accepts_dropped, after.dropped);
+      EXPECT_LT(after.dropped - before.dropped, 40u);
+      failing_calls::fail(SYS_accept4, EPERM, 0);
+    });
+  });
+}
+
+// A pause ends when the accept() does.
+TEST(Accept, APauseEndsByCloseDeadlineAndContext) {
+  run([] {
+    for (int how = 0; how < 3; ++how) {
+      tcp_listener l = listen();
+      with_failing_calls({SYS_accept4}, [&] {
+        failing_calls::fail(SYS_accept4, EMFILE, 1 << 30);
+        const cancellable_context ctx = with_cancel(context::background());
+        l.set_context(ctx);
+        auto ender = spawn([&] {
+          until_reader_waits(l);
+          if (how == 0) l.close();
+          if (how == 1) l.set_deadline(clock::now());
+          if (how == 2) ctx.cancel(absl::AbortedError("the test says so"));
+        });
+        const absl::Status s = l.accept().status();
+        ender.join();
+        EXPECT_EQ(s.code(), how == 0   ? absl::StatusCode::kCancelled
+                            : how == 1 ? absl::StatusCode::kDeadlineExceeded
+                                       : absl::StatusCode::kAborted)
+            << s;
+        failing_calls::fail(SYS_accept4, EMFILE, 0);
+      });
+    }
+  });
+}
+
+// The connection that was accepted, and could not be registered, is served once it can be.
+TEST(Accept, KeepsAConnectionThatCannotBeRegisteredYet) {
+  run([] {
+    tcp_listener l = listen();
+    for (const int error : {ENOSPC, ENOMEM}) {
+      tcp_stream client = must(dial(l.local_address().to_string()));
+      registration_error = error;
+      registrations_failing = 3;
+      tcp_stream server = must(l.accept());
+      EXPECT_EQ(registrations_failing, 0);
+      must(client.write("x"));
+      char buffer[1];
+      EXPECT_EQ(must(server.read(buffer)), 1u);
+    }
+  });
+}
+
+// One that can never be registered is given up, and nobody else is.
+TEST(Accept, DropsAConnectionThatCannotBeRegistered) {
+  run([] {
+    tcp_listener l = listen();
+    const accept_counters before = read_accept_counters();
+    tcp_stream first = must(dial(l.local_address().to_string()));
+    tcp_stream second = must(dial(l.local_address().to_string()));
+    registration_error = EPERM;
+    registrations_failing = 1;
+    tcp_stream server = must(l.accept());
+    EXPECT_EQ(server.remote_address().port(), second.local_address().port());
+    char buffer[1];
+    EXPECT_EQ(must(first.read(buffer)), 0u);
+    EXPECT_EQ(read_accept_counters().dropped - before.dropped, 1u);
+  });
+}
+
+// The listener is closed while a connection waits for its registration: that is closed, too.
+TEST(Accept, GivesUpAConnectionInHandWhenItEnds) {
+  run([] {
+    tcp_listener l = listen();
+    tcp_stream client = must(dial(l.local_address().to_string()));
+    registration_error = ENOSPC;
+    registrations_failing = 1 << 30;
+    auto acceptor = spawn([&l] { return l.accept().status(); });
+    until_reader_waits(l);
+    l.close();
+    EXPECT_EQ(acceptor.join().code(), absl::StatusCode::kCancelled);
+    registrations_failing = 0;
+    char buffer[1];
+    EXPECT_EQ(must(client.read(buffer)), 0u);
+  });
+}
+
+// A regular file: epoll does not take it. Until it is attached the descriptor is its owner's.
+TEST(Descriptor, RefusesWhatCannotBePolled) {
+  run([] {
+    sys::owned_fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(file);
+    descriptor d;
+    EXPECT_EQ(d.attach(file), EPERM);
+    EXPECT_NE(::fcntl(file.get(), F_GETFD), -1);
+    const int number = file.get();
+    EXPECT_EQ(d.attach(file.release()), EPERM);
+    EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+    EXPECT_EQ(d.native_handle(), -1);
+    int ends[2];
+    ASSERT_EQ(::pipe2(&ends[0], O_NONBLOCK | O_CLOEXEC), 0);
+    const sys::owned_fd writer(ends[1]);
+    EXPECT_EQ(d.attach(ends[0]), 0);  // the failures have left nothing
+    EXPECT_EQ(d.native_handle(), ends[0]);
+    EXPECT_TRUE(d.close());
+  });
+}
+
+TEST(Streams, RegistrationThatFailsComesOut) {
+  run([] {
+    tcp_listener l = listen();
+    registration_error = ENOSPC;
+    registrations_failing = 1;
+    EXPECT_EQ(errno_of(dial(l.local_address().to_string()).status()), ENOSPC);
+    registrations_failing = 1;
+    EXPECT_EQ(errno_of(tcp_listener::bind("127.0.0.1:0").status()), ENOSPC);
+  });
+}
+
+TEST(Streams, ReadAndWriteGoOnAfterASignalAndReportTheRest) {
+  run([] {
+    tcp_listener l = listen();
+    with_failing_calls({SYS_recvfrom, SYS_sendto, SYS_sendmsg}, [&l] {
+      connection c = connect(l);
+      char buffer[4];
+      must(c.server.write("abcd"));
+      failing_calls::fail(SYS_recvfrom, EINTR, 3);
+      EXPECT_EQ(must(c.client.read(buffer)), 4u);
+      must(c.server.write("ab"));
+      failing_calls::fail(SYS_recvfrom, EINTR, 3);
+      auto more = spawn([&c] {
+        until_reader_waits(c.client);
+        must(c.server.write("cd"));
+      });
+      EXPECT_EQ(must(c.client.read_full(buffer)), 4u);
+      more.join();
+      failing_calls::fail(SYS_sendto, EINTR, 3);
+      EXPECT_EQ(must(c.client.write("abcd")), 4u);
+      EXPECT_EQ(failing_calls::left(), 0);
+      for (const int error : {ECONNRESET, ENOBUFS, ENOMEM, EIO, ETIMEDOUT, EHOSTUNREACH, EACCES}) {
+        failing_calls::fail(SYS_recvfrom, error);
+        EXPECT_EQ(errno_of(c.client.read(buffer).status()), error);
+        failing_calls::fail(SYS_recvfrom, error);
+        EXPECT_EQ(errno_of(c.client.read_full(buffer).status()), error);
+        failing_calls::fail(SYS_sendto, error);
+        EXPECT_EQ(errno_of(c.client.write("x").status()), error);
+        failing_calls::fail(SYS_sendmsg, error);
+        const const_bytes pieces[] = {"x", "y"};
+        EXPECT_EQ(errno_of(c.client.write_v(pieces)), error);
+      }
+      // It still works.
+      must(c.server.write("abcd"));
+      EXPECT_EQ(must(c.client.read_full(buffer)), 4u);
+    });
+  });
+}
+
+TEST(Streams, ErrorsOfOptionsComeOut) {
+  run([] {
+    tcp_listener l = listen();
+    with_failing_calls({SYS_setsockopt, SYS_shutdown}, [&l] {
+      connection c = connect(l);
+      failing_calls::fail(SYS_setsockopt, ENOPROTOOPT);
+      EXPECT_EQ(errno_of(c.client.set_no_delay(true)), ENOPROTOOPT);
+      failing_calls::fail(SYS_setsockopt, EDOM);
+      EXPECT_EQ(errno_of(c.client.set_keep_alive(1s)), EDOM);
+      failing_calls::fail(SYS_shutdown, ENOTCONN);
+      EXPECT_EQ(errno_of(c.client.close_write()), ENOTCONN);
+    });
+  });
+}
+
+}  // namespace
+}  // namespace baton::net::test
