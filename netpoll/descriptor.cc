@@ -147,8 +147,8 @@ absl::Status descriptor::status_of(const io_result& r, const char* operation, co
       }
       absl::Status reason = context != nullptr ? context->error() : absl::OkStatus();
       // The context may have been replaced, or taken away by close(), since the operation failed.
-      if (reason.ok()) reason = absl::CancelledError(describe(operation, object, "cancelled"));
-      return reason;
+      if (reason.ok()) return absl::CancelledError(describe(operation, object, "cancelled"));
+      return failed_because(reason, operation, object);
     }
   }
   return errno_status(r.error, operation, object);

@@ -1,34 +1,23 @@
-// The waiter of the gate is one subscriber of the context. A context that is done when the waiter subscribes
-// readies it at once, so there is one way out of the wait: r.wait() in blocking_gate.cc.
 #include <baton/runtime/blocking_context.h>
 
-#include <baton/netpoll/cancellation.h>
+#include <baton/netpoll/wake_on_cancel.h>
 
 #include <memory>
+#include <optional>
 
 namespace baton::detail {
 
 namespace {
 
-class subscription final : public gate_entry::canceller, private net::cancellation::node {
+class subscription final : public gate_entry::canceller {
  public:
   explicit subscription(net::cancellation& source) noexcept : source_(source) {}
-
-  void subscribe(sched::waiter& w) noexcept override {
-    waiter_ = &w;
-    subscribed_ = source_.subscribe(*this);
-    if (!subscribed_) cancelled();
-  }
-  void unsubscribe() noexcept override {
-    if (subscribed_) source_.unsubscribe(*this);
-  }
+  void subscribe(sched::waiter& w) noexcept override { watch_.emplace(&source_, w); }
+  void unsubscribe() noexcept override { watch_.reset(); }
 
  private:
-  void cancelled() noexcept override { waiter_->wake(sched::waiter::cancelled); }
-
   net::cancellation& source_;
-  sched::waiter* waiter_ = nullptr;
-  bool subscribed_ = false;
+  std::optional<net::wake_on_cancel> watch_;
 };
 
 }  // namespace

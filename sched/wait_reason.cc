@@ -28,6 +28,7 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::descriptor_lock: return "another user of the descriptor";
     case wait_reason::accept: return "accept";
     case wait_reason::connect: return "connect";
+    case wait_reason::lookup: return "look-up of a name";
     case wait_reason::signal: return "signal";
     case wait_reason::process: return "process";
     case wait_reason::retry: return "time to try again";
@@ -44,6 +45,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::descriptor_write:
     case wait_reason::accept:
     case wait_reason::connect:
+    case wait_reason::lookup:
     case wait_reason::signal:
     case wait_reason::process:
     case wait_reason::retry: return true;

@@ -29,6 +29,7 @@ enum class wait_reason : std::uint8_t {
   descriptor_lock,
   accept,
   connect,
+  lookup,
   signal,
   process,
   retry,
