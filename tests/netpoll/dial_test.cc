@@ -177,7 +177,7 @@ TEST(Dial, ThePeersAddressIsTheKernels) {
   run([] {
     tcp_listener l = listen(":0");
     const int port = l.local_address().port();
-    for (const std::string& host : {"0.0.0.0", "[::ffff:127.0.0.1]", "127.0.0.1"}) {
+    for (const std::string host : {"0.0.0.0", "[::ffff:127.0.0.1]", "127.0.0.1"}) {
       const tcp_stream client = must(dial(host + ":" + std::to_string(port)));
       const tcp_stream server = must(l.accept());
       EXPECT_EQ(client.remote_address().to_string(), "127.0.0.1:" + std::to_string(port)) << host;
@@ -191,7 +191,7 @@ TEST(Dial, ThePeersAddressIsTheKernels) {
 // From its own port a socket can connect to itself, whatever the address it dials is called.
 TEST(Dial, NobodyConnectsToHimself) {
   run([] {
-    for (const std::string& host : {"127.0.0.1", "0.0.0.0"}) {
+    for (const std::string host : {"127.0.0.1", "0.0.0.0"}) {
       std::string own;
       {
         const dead_port free;

@@ -69,7 +69,7 @@ bool answer_nowait_with(int error) {
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 3),
                              BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, args[5])),
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RWF_NOWAIT, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, static_cast<std::uint32_t>(SECCOMP_RET_ERRNO | error)),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
