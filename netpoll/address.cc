@@ -74,6 +74,10 @@ constexpr std::array<unsigned char, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0,
 constexpr std::size_t abstract_max = sizeof(sockaddr_un::sun_path);
 constexpr std::size_t path_max = abstract_max - 1;
 
+bool is_path(std::string_view text) noexcept {
+  return text.substr(0, 1) == "/" || text.substr(0, 2) == "./" || text.substr(0, 3) == "../";
+}
+
 }  // namespace
 
 int parse_port(std::string_view text) noexcept { return static_cast<int>(parse_number(text, 65535)); }
@@ -157,7 +161,7 @@ absl::StatusOr<address> address::from_ip(std::string_view ip, int port) {
 
 absl::StatusOr<address> address::parse(std::string_view text) {
   if (text.empty()) return invalid(text, "empty");
-  if (text.front() == '/' || text.front() == '.' || text.front() == '@') {
+  if (is_path(text) || text.front() == '@') {
     if (text.size() > (text.front() == '@' ? abstract_max : path_max))
       return invalid(text, "too long for a Unix socket");
     if (text.find('\0') != std::string_view::npos) return invalid(text, "contains a NUL");
@@ -211,7 +215,7 @@ address address::from_sockaddr(const sockaddr* sa, socklen_t size) {
     } else {
       a.path_.assign(name, ::strnlen(name, length));
       // As parse() would have it; and "@x" in the working directory is no abstract name.
-      if (a.path_.front() != '/' && a.path_.front() != '.') a.path_.insert(0, "./");
+      if (!is_path(a.path_)) a.path_.insert(0, "./");
     }
   }
   return a;

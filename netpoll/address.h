@@ -22,7 +22,7 @@ class address {
 
   // Numeric only, never looks anything up, never switches:
   //   "127.0.0.1:80"  "[::1]:80"  "[fe80::1%eth0]:80"  ":80" (every IPv6 and IPv4 address of the host)
-  //   "/a/unix.sock" or "./a.sock"    "@abstract"
+  //   "/a/unix.sock", "./a.sock" or "../a.sock"    "@abstract"
   // INVALID_ARGUMENT for everything else, also for a path longer than the kernel takes. Numbers are read
   // strictly: four decimal numbers without leading zeros, spaces or signs, "127.1" and "0x7f.0.0.1" are none.
   static absl::StatusOr<address> parse(std::string_view text);

@@ -1,5 +1,5 @@
 // getaddrinfo blocks (files, DNS, whatever nsswitch.conf says), for as long as it likes, and cannot be called
-// off. So nobody who waits for it calls it: fibers of our own do, workers_max of them at the most, each in a
+// off. So nobody who waits for it calls it: fibers of our own do, workers_allowed() of them at the most, each in a
 // declared call. They are started when there is work and end when there is none.
 //
 //   ask      make a look-up, or join the one of the same name that is queued or under way: it is in the table
@@ -43,6 +43,8 @@ using addresses = absl::StatusOr<std::vector<address>>;
 
 // Each is a thread while it looks a name up. Some may wait out a dead server, 10 s or so, while others go on.
 constexpr int workers_max = 32;
+// And a quarter of the threads there may be, so that others are left when no server answers.
+int workers_allowed() noexcept { return std::clamp(sched::max_threads() / 4, 1, workers_max); }
 // getaddrinfo takes tens of KiB; modules of nsswitch.conf may take more.
 constexpr std::size_t worker_stack = 256 * 1024;
 constexpr std::size_t buckets_count = 256;
@@ -222,12 +224,13 @@ void start_worker() noexcept {
 
 // In the table and among the waiters of what it returns; prepared.
 std::shared_ptr<lookup> ask(std::shared_ptr<lookup> mine, sched::waiter& w, bool& worker_is_due) noexcept {
+  const int allowed = workers_allowed();
   const sched::platform::lock_guard hold(desk.lock);
   if (lookup* const same = desk.find(*mine)) {
     mine = same->self;
   } else {
     desk.insert(mine);
-    worker_is_due = desk.workers < workers_max;
+    worker_is_due = desk.workers < allowed;
     if (worker_is_due) ++desk.workers;
   }
   w.prepare(sched::wait_reason::lookup);

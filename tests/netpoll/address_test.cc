@@ -13,7 +13,7 @@ namespace {
 
 TEST(Address, ParsesAndFormats) {
   for (const char* text : {"127.0.0.1:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:0",
-                           "[2001:db8::1]:443", "/a/unix.sock", "./here.sock", "@abstract"}) {
+                           "[2001:db8::1]:443", "/a/unix.sock", "./here.sock", "../there.sock", "@abstract"}) {
     const absl::StatusOr<address> a = address::parse(text);
     ASSERT_TRUE(a.ok()) << text << ": " << a.status();
     EXPECT_EQ(a->to_string(), text);
@@ -125,9 +125,9 @@ TEST(Address, OddNumbersAreNone) {
     EXPECT_FALSE(address::parse(std::string(host) + ":80").ok()) << host;
     EXPECT_TRUE(absl::IsInvalidArgument(check_host_name(host))) << host;
   }
-  for (const char* text :
-       {"[]:80", "[127.0.0.1]:80", "[localhost]:80", "[::1]]:80", "[[::1]:80", "[::1%]:80", "[::1%0]:80", "[::1%+1]:80",
-        "[::1% 1]:80", "[::ffff:0177.0.0.1]:80", "[::ffff:127.1]:80", "[12345::]:80", "127.0.0.1%1:80"}) {
+  for (const char* text : {"[]:80", "[127.0.0.1]:80", "[localhost]:80", "[::1]]:80", "[[::1]:80", "[::1%]:80",
+                           "[::1%0]:80", "[::1%+1]:80", "[::1% 1]:80", "[::ffff:0177.0.0.1]:80", "[::ffff:127.1]:80",
+                           "[12345::]:80", "127.0.0.1%1:80", ".", ".5:80", "...:80"}) {
     EXPECT_FALSE(address::parse(text).ok()) << text;
   }
   for (const char* port :
