@@ -145,10 +145,9 @@ absl::Status descriptor::status_of(const io_result& r, const char* operation, co
         sched::platform::lock_guard hold(context_lock_);
         context = context_;
       }
-      absl::Status reason = context != nullptr ? context->error() : absl::OkStatus();
       // The context may have been replaced, or taken away by close(), since the operation failed.
-      if (reason.ok()) return absl::CancelledError(describe(operation, object, "cancelled"));
-      return failed_because(reason, operation, object);
+      if (context == nullptr) return absl::CancelledError(describe(operation, object, "cancelled"));
+      return context_status(context->error(), operation, object);
     }
   }
   return errno_status(r.error, operation, object);

@@ -16,9 +16,9 @@ namespace baton::net {
 // The status that belongs to an errno; errno_of() gives the number back.
 [[nodiscard]] absl::Status errno_status(int error, std::string_view operation, std::string_view object);
 
-// The status that belongs to a context that is done: its error's code and payloads, and its message as the reason.
-[[nodiscard]] absl::Status failed_because(const absl::Status& reason, std::string_view operation,
-                                          std::string_view object);
+// A context's error as that of an operation which it has ended: the same code and payloads, and its message as the
+// reason. Without a message the reason is "cancelled" or "deadline exceeded". Ok counts as CANCELLED.
+[[nodiscard]] absl::Status context_status(const absl::Status& why, std::string_view operation, std::string_view object);
 
 // For an error on something that is not open: default-constructed, or moved from.
 [[nodiscard]] absl::Status not_open(std::string_view operation, std::string_view what);

@@ -240,10 +240,10 @@ TEST(Context, EndsBlockedAndLaterCalls) {
     until_reader_waits(c.client);
     until_writer_waits(c.client);
     ctx.state->cancel();
-    const absl::Status r = reader.join();
-    EXPECT_EQ(r.code(), absl::StatusCode::kAborted);
-    EXPECT_EQ(r.message().find("read " + c.client.local_address().to_string()), 0u) << r;
-    EXPECT_NE(r.message().find(": the test says so"), absl::string_view::npos) << r;
+    const absl::Status why = reader.join();
+    EXPECT_EQ(why.code(), absl::StatusCode::kAborted);
+    EXPECT_TRUE(why.message().find("read 127.0.0.1:") == 0) << why;
+    EXPECT_TRUE(why.message().find(": the test says so") != absl::string_view::npos) << why;
     const absl::Status s = writer.join();
     EXPECT_EQ(s.code(), absl::StatusCode::kAborted);
     EXPECT_GT(written_of(s), 0u);
