@@ -14,6 +14,7 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::wait_group: return "wait group";
     case wait_reason::event: return "event";
     case wait_reason::semaphore: return "semaphore";
+    case wait_reason::blocking_gate: return "room in a blocking gate";
     case wait_reason::latch: return "latch";
     case wait_reason::barrier: return "barrier";
     case wait_reason::task_group: return "task group";
@@ -33,7 +34,6 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::process: return "process";
     case wait_reason::retry: return "time to try again";
     case wait_reason::errand: return "something to do";
-    case wait_reason::blocking_gate: return "room in a blocking gate";
     case wait_reason::other: return "something";
   }
   return "?";
@@ -58,6 +58,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::wait_group:
     case wait_reason::event:
     case wait_reason::semaphore:
+    case wait_reason::blocking_gate:  // somebody inside it ends the wait
     case wait_reason::latch:
     case wait_reason::barrier:
     case wait_reason::task_group:
@@ -69,7 +70,6 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::context:
     case wait_reason::descriptor_lock:
     case wait_reason::errand:
-    case wait_reason::blocking_gate:  // somebody inside it ends the wait
     case wait_reason::other: return false;
   }
   return true;

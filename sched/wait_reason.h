@@ -15,6 +15,7 @@ enum class wait_reason : std::uint8_t {
   wait_group,
   event,
   semaphore,
+  blocking_gate,
   latch,
   barrier,
   task_group,
@@ -34,7 +35,6 @@ enum class wait_reason : std::uint8_t {
   process,
   retry,
   errand,
-  blocking_gate,
   other,
 };
 
