@@ -12,7 +12,8 @@
 
 namespace baton::net {
 
-// A plain value; thread-compatible. Default-constructed it names nothing.
+// A plain value; thread-compatible. Default-constructed it names nothing. An IPv4 address that comes in IPv6
+// form ("::ffff:127.0.0.1", as dual-stack sockets have it) is the IPv4 address.
 class address {
  public:
   enum class family : std::uint8_t { none, ipv4, ipv6, local };
@@ -21,11 +22,13 @@ class address {
 
   // Numeric only, never looks anything up, never switches:
   //   "127.0.0.1:80"  "[::1]:80"  "[fe80::1%eth0]:80"  ":80" (every IPv6 and IPv4 address of the host)
-  //   "/a/unix.sock" or "./a.sock"    "@abstract"
-  // INVALID_ARGUMENT for everything else, also for a path longer than the kernel takes.
+  //   "/a/unix.sock", "./a.sock" or "../a.sock"    "@abstract"
+  // INVALID_ARGUMENT for everything else, also for a path longer than the kernel takes. Numbers are read
+  // strictly: four decimal numbers without leading zeros, spaces or signs, "127.1" and "0x7f.0.0.1" are none.
   static absl::StatusOr<address> parse(std::string_view text);
 
-  // An IP address without port, "127.0.0.1" or "::1" or "fe80::1%eth0", and a port.
+  // An IP address without port, "127.0.0.1" or "::1" or "fe80::1%eth0", and a port. The one reader of IP
+  // addresses: parse(), dial(), bind() and resolve() take what it takes.
   static absl::StatusOr<address> from_ip(std::string_view ip, int port);
 
   // What the kernel says; families other than IPv4, IPv6 and Unix give one that names nothing.
@@ -39,6 +42,8 @@ class address {
   [[nodiscard]] family kind() const noexcept { return family_; }
   [[nodiscard]] bool is_ip() const noexcept { return family_ == family::ipv4 || family_ == family::ipv6; }
   [[nodiscard]] bool is_wildcard() const noexcept;           // 0.0.0.0 or ::
+  [[nodiscard]] bool is_loopback() const noexcept;           // 127.0.0.0/8 or ::1
+  [[nodiscard]] std::string ip() const;                      // "127.0.0.1", "fe80::1%eth0"; "" for other families
   [[nodiscard]] int port() const noexcept { return port_; }  // 0 for Unix sockets
   [[nodiscard]] address with_port(int port) const;
   // The path, or "@name"; empty for IP addresses.
@@ -51,6 +56,8 @@ class address {
   [[nodiscard]] std::size_t hash() const noexcept;
 
  private:
+  void unmap() noexcept;
+
   family family_ = family::none;
   std::uint16_t port_ = 0;
   std::uint32_t scope_ = 0;             // interface of a link-local IPv6 address
@@ -59,15 +66,22 @@ class address {
 };
 
 // Splits "host:port", "[v6]:port", ":port" into the two; the port may be a number or a service name.
-// INVALID_ARGUMENT when there is no port, or a bare IPv6 address.
+// INVALID_ARGUMENT when there is no port, a bare IPv6 address, or something else than one in brackets.
 struct host_and_port {
   std::string host;
   std::string port;
 };
 absl::StatusOr<host_and_port> split_host_port(std::string_view text);
 
-// 0 to 65535, or -1.
+// 0 to 65535, in decimal digits without leading zeros; else -1.
 [[nodiscard]] int parse_port(std::string_view text) noexcept;
+
+// What is to be looked up as a name, and so is no number. OK, or INVALID_ARGUMENT: a host with a character that
+// no name has (a NUL, a space, '/', '%' ...), or whose last part has no letter or is a hexadecimal number, so that
+// somebody may take it for an address ("0177.0.0.1", "127.1", "0x7f000001"); a service without a letter ("-1",
+// "080", "65536").
+[[nodiscard]] absl::Status check_host_name(std::string_view host);
+[[nodiscard]] absl::Status check_service_name(std::string_view service);
 
 }  // namespace baton::net
 

@@ -7,12 +7,13 @@
 //   4. deadline and context belonged to the attempt: take them off
 //
 // TCP lets a socket connect to itself when the kernel picks, as the local port, the very port that is
-// dialled (simultaneous open). Nobody listens there, so that is a refusal.
+// dialled (simultaneous open). Nobody listens there, so that is a refusal, as soon as both ends have the
+// same address: the kernel's, for who dials 0.0.0.0 gets 127.0.0.1. That, and EADDRNOTAVAIL from connect(2)
+// (the kernel raced for a port with somebody else), is luck; another socket has better.
 #include <baton/netpoll/connect.h>
 
 #include <baton/netpoll/error_text.h>
 #include <baton/netpoll/socket_calls.h>
-#include <baton/netpoll/tcp_state.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/owned_fd.h>
 
@@ -24,76 +25,77 @@
 
 namespace baton::net {
 
-namespace {
-
-// An address gets at least this much of the time left, while it lasts: a shorter attempt would fail on
-// a slow but working path.
-constexpr std::int64_t attempt_min_ns = 2'000'000'000;
-
-// When, of `addresses` still to be tried, the first must be done.
-std::int64_t share_of(std::int64_t deadline_ns, std::size_t addresses) noexcept {
-  if (deadline_ns == sched::platform::forever_ns || addresses <= 1) return deadline_ns;
-  const std::int64_t now = sched::platform::now_ns();
-  const std::int64_t left = deadline_ns - now;
-  const std::int64_t share = std::max(left / static_cast<std::int64_t>(addresses), attempt_min_ns);
-  return share >= left ? deadline_ns : now + share;
+absl::Status connect_attempt::failed(long answer) {
+  return errno_status(static_cast<int>(-answer), "dial", to_.to_string());
 }
 
-}  // namespace
-
-absl::StatusOr<tcp_stream> connect_to(const address& to, const connect_limits& limits) {
-  const auto failed = [&to](long answer) { return errno_status(static_cast<int>(-answer), "dial", to.to_string()); };
-  if (limits.context != nullptr) {
-    if (absl::Status reason = limits.context->error(); !reason.ok()) return reason;
-  }
-  const long number = calls::open_socket(to.kind() == address::family::ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM);
+absl::Status connect_attempt::begin() {
+  if (absl::Status s = options_.limits.check("dial " + to_.to_string()); !s.ok()) return s;
+  const long number = calls::open_socket(to_.kind() == address::family::ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM);
   if (number < 0) return failed(number);
   sys::owned_fd fd(static_cast<int>(number));
   long r = calls::set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-  if (r >= 0 && limits.local.is_ip()) r = calls::bind(fd.get(), limits.local);
-  if (r >= 0) r = calls::connect(fd.get(), to);
-  if (r < 0 && r != -EINPROGRESS && r != -EINTR) return failed(r);
-
-  auto made = std::make_unique<tcp_state>();
-  made->remote = to;
-  descriptor& io = made->io;
+  if (r < 0) return failed(r);
+  if (options_.local.is_ip()) {
+    r = calls::bind(fd.get(), options_.local);
+    if (r < 0) return errno_status(static_cast<int>(-r), "bind", options_.local.to_string());
+  }
+  r = calls::connect(fd.get(), to_);
+  if (r < 0 && r != -EINPROGRESS && r != -EINTR) {
+    may_be_retried_ = r == -EADDRNOTAVAIL && options_.local.port() == 0;
+    return failed(r);
+  }
+  state_ = std::make_unique<tcp_state>();
+  state_->remote = to_;
+  descriptor& io = state_->io;
   if (const int error = io.attach(fd.release(), descriptor::short_reads::mean_empty); error != 0) return failed(-error);
-  if (limits.deadline_ns != sched::platform::forever_ns) io.set_deadline(poll_side::write, limits.deadline_ns);
-  if (limits.context != nullptr) io.set_cancellation(limits.context);
+  if (options_.limits.context != nullptr) io.set_cancellation(options_.limits.context);
+  return absl::OkStatus();
+}
 
-  const auto step = [&](int number_now, io_result& so_far) {
+void connect_attempt::set_deadline(std::int64_t deadline_ns) { state_->io.set_deadline(poll_side::write, deadline_ns); }
+
+absl::Status connect_attempt::finish() {
+  descriptor& io = state_->io;
+  const auto step = [this](int fd, io_result& so_far) {
     int error = 0;
-    const long asked = calls::get_option(number_now, SOL_SOCKET, SO_ERROR, error);
+    const long asked = calls::get_option(fd, SOL_SOCKET, SO_ERROR, error);
     so_far.error = asked < 0 ? static_cast<int>(-asked) : error;
     if (so_far.error != 0) return io_step::done;
-    address peer;
-    const long answer = calls::remote_address(number_now, peer);
+    const long answer = calls::remote_address(fd, state_->remote);
     if (answer == -ENOTCONN) return io_step::again;
     so_far.error = answer < 0 ? static_cast<int>(-answer) : 0;
     return io_step::done;
   };
   const io_result result = io.transfer(poll_side::write, sched::wait_reason::connect, step, [](const io_result&) {});
-  if (!result.ok()) return io.status_of(result, "dial", to.to_string());
-
-  if (limits.context != nullptr) io.set_cancellation(nullptr);
-  if (limits.deadline_ns != sched::platform::forever_ns) io.set_deadline(poll_side::write, sched::platform::forever_ns);
-  (void)io.with_fd([&](int number_now) { return calls::local_address(number_now, made->local); });
-  if (made->local == to && !limits.local.is_ip()) return failed(-ECONNREFUSED);
-  return tcp_stream(std::move(made));
+  if (!result.ok()) return io.status_of(result, "dial", to_.to_string());
+  if (options_.limits.context != nullptr) io.set_cancellation(nullptr);
+  io.set_deadline(poll_side::write, sched::platform::forever_ns);
+  (void)io.with_fd([this](int fd) { return calls::local_address(fd, state_->local); });
+  if (state_->local == state_->remote) {
+    may_be_retried_ = options_.local.port() == 0;
+    return failed(-ECONNREFUSED);
+  }
+  return absl::OkStatus();
 }
 
-absl::StatusOr<tcp_stream> connect_in_order(const std::vector<address>& to, const connect_limits& limits) {
-  absl::StatusOr<tcp_stream> first = absl::InvalidArgumentError("dial: no address");
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    connect_limits share = limits;
-    share.deadline_ns = share_of(limits.deadline_ns, to.size() - i);
-    absl::StatusOr<tcp_stream> made = connect_to(to[i], share);
-    if (made.ok()) return made;
-    if (i == 0) first = std::move(made);
-    if (limits.context != nullptr && !limits.context->error().ok()) return limits.context->error();
-    if (limits.deadline_ns != sched::platform::forever_ns && sched::platform::now_ns() >= limits.deadline_ns) break;
+tcp_stream connect_attempt::take() {
+  if (options_.keep_alive_ns > 0) {
+    constexpr std::int64_t second = 1'000'000'000;
+    constexpr std::int64_t seconds_max = 32767;  // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
+    const std::int64_t whole = options_.keep_alive_ns / second + (options_.keep_alive_ns % second > 0 ? 1 : 0);
+    const int seconds = static_cast<int>(std::min(whole, seconds_max));
+    (void)state_->io.with_fd([seconds](int fd) {
+      (void)calls::set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+      (void)calls::set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
+      return calls::set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    });
   }
-  return first;
+  return tcp_stream(std::move(state_));
+}
+
+void connect_attempt::close() noexcept {
+  if (state_ != nullptr) state_->io.close();
 }
 
 }  // namespace baton::net

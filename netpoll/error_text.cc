@@ -3,16 +3,11 @@
 #include <baton/syscall/status.h>
 
 #include <absl/strings/cord.h>
-#include <absl/strings/numbers.h>
 #include <absl/strings/string_view.h>
-#include <cstdint>
+
 #include <string>
 
 namespace baton::net {
-
-namespace {
-constexpr char written_payload[] = "baton.dev/written";
-}
 
 std::string describe(std::string_view operation, std::string_view object, std::string_view reason) {
   std::string text;
@@ -39,18 +34,6 @@ absl::Status context_status(const absl::Status& why, std::string_view operation,
 
 absl::Status not_open(std::string_view operation, std::string_view what) {
   return absl::FailedPreconditionError(describe(operation, what, "not open"));
-}
-
-std::size_t written_of(const absl::Status& status) {
-  const auto payload = status.GetPayload(written_payload);
-  std::uint64_t written = 0;
-  if (!payload || !absl::SimpleAtoi(std::string(*payload), &written)) return 0;
-  return written;
-}
-
-absl::Status with_written(absl::Status status, std::size_t written) {
-  if (written != 0) status.SetPayload(written_payload, absl::Cord(std::to_string(written)));
-  return status;
 }
 
 }  // namespace baton::net

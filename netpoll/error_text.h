@@ -23,11 +23,8 @@ namespace baton::net {
 // For an error on something that is not open: default-constructed, or moved from.
 [[nodiscard]] absl::Status not_open(std::string_view operation, std::string_view what);
 
-// How many bytes a failed write had handed to the kernel before it failed; 0 when the status says
-// nothing of it. Any thread.
-[[nodiscard]] std::size_t written_of(const absl::Status& status);
-
-// The same status, from which written_of() reads `written` (nothing is added for 0).
-[[nodiscard]] absl::Status with_written(absl::Status status, std::size_t written);
+// API of streams; files have it, too.
+using baton::with_written;
+using baton::written_of;
 
 }  // namespace baton::net

@@ -4,6 +4,7 @@
 // unless that is a wildcard: two system calls less per connection.
 #include <baton/netpoll/tcp_listener.h>
 
+#include <baton/netpoll/lookup.h>
 #include <baton/netpoll/resolve.h>
 #include <baton/netpoll/socket_calls.h>
 #include <baton/netpoll/tcp_state.h>
@@ -158,16 +159,15 @@ absl::StatusOr<tcp_listener> tcp_listener::bind(const std::string& text, listen_
   absl::StatusOr<host_and_port> parts = split_host_port(text);
   if (!parts.ok()) return parts.status();
   if (parts->host.empty()) {
-    const int port = parse_port(parts->port);
-    if (port >= 0) {
-      absl::StatusOr<tcp_listener> both = bind_to(*address::from_ip("::", port), options);
-      // A host without IPv6.
-      const int error = errno_of(both.status());
-      if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) return both;
-      return bind_to(*address::from_ip("0.0.0.0", port), options);
-    }
+    const absl::StatusOr<int> port = resolve_port(parts->port, {});
+    if (!port.ok()) return port.status();
+    absl::StatusOr<tcp_listener> both = bind_to(*address::from_ip("::", *port), options);
+    // A host without IPv6.
+    const int error = errno_of(both.status());
+    if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) return both;
+    return bind_to(*address::from_ip("0.0.0.0", *port), options);
   }
-  absl::StatusOr<std::vector<address>> where = resolve_host_port(*parts, address::family::none);
+  absl::StatusOr<std::vector<address>> where = resolve_host_port(*parts, address::family::none, {});
   if (!where.ok()) return where.status();
   return bind_to(where->front(), options);
 }

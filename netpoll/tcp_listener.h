@@ -39,7 +39,7 @@ class tcp_listener {
   tcp_listener& operator=(tcp_listener&&) noexcept;  // (S) closes what was there
   ~tcp_listener();                                   // (S) as close(); at exit: as ~tcp_stream()
 
-  // "127.0.0.1:80", "[::1]:80", "localhost:http"; ":80" is every address of the host, IPv4 and IPv6.
+  // "127.0.0.1:80", "[::1]:80", "localhost:http"; ":80" and ":http" are every address of the host, IPv4 and IPv6.
   // Port 0: the kernel chooses one, see local_address(). SO_REUSEADDR is set, and TCP_NODELAY for all
   // streams. (S) when the host is a name that must be looked up.
   static absl::StatusOr<tcp_listener> bind(const std::string& address, listen_options options = {});

@@ -14,6 +14,7 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::wait_group: return "wait group";
     case wait_reason::event: return "event";
     case wait_reason::semaphore: return "semaphore";
+    case wait_reason::blocking_gate: return "room in a blocking gate";
     case wait_reason::latch: return "latch";
     case wait_reason::barrier: return "barrier";
     case wait_reason::task_group: return "task group";
@@ -28,6 +29,7 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::descriptor_lock: return "another user of the descriptor";
     case wait_reason::accept: return "accept";
     case wait_reason::connect: return "connect";
+    case wait_reason::lookup: return "look-up of a name";
     case wait_reason::signal: return "signal";
     case wait_reason::process: return "process";
     case wait_reason::retry: return "time to try again";
@@ -43,6 +45,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::descriptor_write:
     case wait_reason::accept:
     case wait_reason::connect:
+    case wait_reason::lookup:
     case wait_reason::signal:
     case wait_reason::process:
     case wait_reason::retry: return true;
@@ -55,6 +58,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::wait_group:
     case wait_reason::event:
     case wait_reason::semaphore:
+    case wait_reason::blocking_gate:  // somebody inside it ends the wait
     case wait_reason::latch:
     case wait_reason::barrier:
     case wait_reason::task_group:

@@ -13,10 +13,20 @@ namespace baton::sys {
 
 using detail::blocking_call;
 using detail::call;
+using detail::named_call;
 using detail::on_eintr;
 
-result<int> open(const char* path, int flags, ::mode_t mode) noexcept {
-  return blocking_call<SYS_openat, int>(AT_FDCWD, path, flags, mode);
+result<int> open(const c_string& path, int flags, ::mode_t mode) noexcept {
+  return named_call<SYS_openat, int>(AT_FDCWD, path, flags, mode);
+}
+result<int> openat2(int directory, const c_string& path, const ::open_how& how) noexcept {
+  constexpr int tries_max = 100;
+  result<int> fd = failure(EAGAIN);
+  for (int tries = 0; tries < tries_max && fd.error() == EAGAIN; ++tries) {
+    fd = named_call<SYS_openat2, int>(directory, path, &how, sizeof how);
+    if ((how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == 0) break;  // then EAGAIN means something else
+  }
+  return fd;
 }
 // Linux frees the descriptor before anything in close can be interrupted, so a second close would hit
 // a stranger's.
@@ -75,15 +85,15 @@ result<void> flock(int fd, int operation) noexcept { return blocking_call<SYS_fl
 result<void> fsync(int fd) noexcept { return blocking_call<SYS_fsync, void>(fd); }
 result<void> fdatasync(int fd) noexcept { return blocking_call<SYS_fdatasync, void>(fd); }
 result<void> ftruncate(int fd, ::off_t length) noexcept { return blocking_call<SYS_ftruncate, void>(fd, length); }
-result<void> truncate(const char* path, ::off_t length) noexcept {
-  return blocking_call<SYS_truncate, void>(path, length);
+result<void> truncate(const c_string& path, ::off_t length) noexcept {
+  return named_call<SYS_truncate, void>(path, length);
 }
 
-result<void> stat(const char* path, struct ::stat* into) noexcept {
-  return blocking_call<SYS_newfstatat, void>(AT_FDCWD, path, into, 0);
+result<void> stat(const c_string& path, struct ::stat* into) noexcept {
+  return named_call<SYS_newfstatat, void>(AT_FDCWD, path, into, 0);
 }
-result<void> lstat(const char* path, struct ::stat* into) noexcept {
-  return blocking_call<SYS_newfstatat, void>(AT_FDCWD, path, into, AT_SYMLINK_NOFOLLOW);
+result<void> lstat(const c_string& path, struct ::stat* into) noexcept {
+  return named_call<SYS_newfstatat, void>(AT_FDCWD, path, into, AT_SYMLINK_NOFOLLOW);
 }
 result<void> fstat(int fd, struct ::stat* into) noexcept { return blocking_call<SYS_fstat, void>(fd, into); }
 
@@ -94,12 +104,12 @@ result<struct ::stat> filled(result<void> done, const struct ::stat& what) noexc
 }
 }  // namespace
 
-result<struct ::stat> stat(const char* path) noexcept {
+result<struct ::stat> stat(const c_string& path) noexcept {
   struct ::stat s {};
   const result<void> done = sys::stat(path, &s);
   return filled(done, s);
 }
-result<struct ::stat> lstat(const char* path) noexcept {
+result<struct ::stat> lstat(const c_string& path) noexcept {
   struct ::stat s {};
   const result<void> done = sys::lstat(path, &s);
   return filled(done, s);
@@ -110,31 +120,31 @@ result<struct ::stat> fstat(int fd) noexcept {
   return filled(done, s);
 }
 
-result<void> mkdir(const char* path, ::mode_t mode) noexcept {
-  return blocking_call<SYS_mkdirat, void>(AT_FDCWD, path, mode);
+result<void> mkdir(const c_string& path, ::mode_t mode) noexcept {
+  return named_call<SYS_mkdirat, void>(AT_FDCWD, path, mode);
 }
-result<void> rmdir(const char* path) noexcept {
-  return blocking_call<SYS_unlinkat, void>(AT_FDCWD, path, AT_REMOVEDIR);
+result<void> rmdir(const c_string& path) noexcept {
+  return named_call<SYS_unlinkat, void>(AT_FDCWD, path, AT_REMOVEDIR);
 }
-result<void> unlink(const char* path) noexcept { return blocking_call<SYS_unlinkat, void>(AT_FDCWD, path, 0); }
-result<void> rename(const char* from, const char* to) noexcept {
-  return blocking_call<SYS_renameat2, void>(AT_FDCWD, from, AT_FDCWD, to, 0);
+result<void> unlink(const c_string& path) noexcept { return named_call<SYS_unlinkat, void>(AT_FDCWD, path, 0); }
+result<void> rename(const c_string& from, const c_string& to) noexcept {
+  return named_call<SYS_renameat2, void>(AT_FDCWD, from, AT_FDCWD, to, 0);
 }
-result<void> link(const char* existing, const char* path) noexcept {
-  return blocking_call<SYS_linkat, void>(AT_FDCWD, existing, AT_FDCWD, path, 0);
+result<void> link(const c_string& existing, const c_string& path) noexcept {
+  return named_call<SYS_linkat, void>(AT_FDCWD, existing, AT_FDCWD, path, 0);
 }
-result<void> symlink(const char* target, const char* path) noexcept {
-  return blocking_call<SYS_symlinkat, void>(target, AT_FDCWD, path);
+result<void> symlink(const c_string& target, const c_string& path) noexcept {
+  return named_call<SYS_symlinkat, void>(target, AT_FDCWD, path);
 }
-result<void> chmod(const char* path, ::mode_t mode) noexcept {
-  return blocking_call<SYS_fchmodat, void>(AT_FDCWD, path, mode);
+result<void> chmod(const c_string& path, ::mode_t mode) noexcept {
+  return named_call<SYS_fchmodat, void>(AT_FDCWD, path, mode);
 }
-result<void> chown(const char* path, ::uid_t owner, ::gid_t group) noexcept {
-  return blocking_call<SYS_fchownat, void>(AT_FDCWD, path, owner, group, 0);
+result<void> chown(const c_string& path, ::uid_t owner, ::gid_t group) noexcept {
+  return named_call<SYS_fchownat, void>(AT_FDCWD, path, owner, group, 0);
 }
-result<std::size_t> readlink(const char* path, bytes into) noexcept {
+result<std::size_t> readlink(const c_string& path, bytes into) noexcept {
   const std::size_t room = std::min<std::size_t>(into.size(), INT_MAX);  // the kernel takes an int
-  return blocking_call<SYS_readlinkat, std::size_t>(AT_FDCWD, path, into.data(), room);
+  return named_call<SYS_readlinkat, std::size_t>(AT_FDCWD, path, into.data(), room);
 }
 result<std::size_t> getdents(int fd, bytes into) noexcept {
   const std::size_t room = std::min<std::size_t>(into.size(), INT_MAX);

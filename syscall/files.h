@@ -9,14 +9,17 @@
 // - EINTR is retried, so no caller sees it, except where a comment says otherwise;
 // - partial transfers are exposed: a count smaller than asked for is an ordinary answer;
 // - thread-safe as the kernel's calls are. Bad pointers give EFAULT, bad descriptors EBADF: nothing aborts.
-// A `path` is a NUL-terminated string, relative to the working directory if it does not begin with '/'.
+// A `path` is a std::string, a std::string_view or a NUL-terminated string, relative to the working directory if
+// it does not begin with '/'; one with a NUL inside gives EINVAL.
 // Descriptors are made as the flags say: pass O_CLOEXEC unless children are to inherit them.
 #pragma once
 
 #include <baton/syscall/bytes.h>
+#include <baton/syscall/c_string.h>
 #include <baton/syscall/result.h>
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -29,7 +32,11 @@
 namespace baton::sys {
 
 // (S) A new descriptor. `mode` counts with O_CREAT and O_TMPFILE.
-result<int> open(const char* path, int flags, ::mode_t mode = 0) noexcept;
+result<int> open(const c_string& path, int flags, ::mode_t mode = 0) noexcept;
+
+// (S) The same with the rules of openat2(2) for the way to it (RESOLVE_BENEATH …). When a rename on the way makes
+// the kernel unsure whether a rule holds (EAGAIN) it is tried again, 100 times at the most. ENOSYS before Linux 5.6.
+result<int> openat2(int directory, const c_string& path, const ::open_how& how) noexcept;
 
 // (S) Closes fd. Never tried again: whatever is returned, EINTR too, fd is free and may by then be
 // somebody else's. An error tells of data that did not reach the file.
@@ -76,28 +83,28 @@ result<void> fdatasync(int fd) noexcept;
 
 // (S) The file has `length` bytes.
 result<void> ftruncate(int fd, ::off_t length) noexcept;
-result<void> truncate(const char* path, ::off_t length) noexcept;
+result<void> truncate(const c_string& path, ::off_t length) noexcept;
 
 // (S) What the kernel knows of a file; lstat does not follow a symbolic link.
-result<void> stat(const char* path, struct ::stat* into) noexcept;
-result<void> lstat(const char* path, struct ::stat* into) noexcept;
+result<void> stat(const c_string& path, struct ::stat* into) noexcept;
+result<void> lstat(const c_string& path, struct ::stat* into) noexcept;
 result<void> fstat(int fd, struct ::stat* into) noexcept;
-result<struct ::stat> stat(const char* path) noexcept;
-result<struct ::stat> lstat(const char* path) noexcept;
+result<struct ::stat> stat(const c_string& path) noexcept;
+result<struct ::stat> lstat(const c_string& path) noexcept;
 result<struct ::stat> fstat(int fd) noexcept;
 
 // (S) Names.
-result<void> mkdir(const char* path, ::mode_t mode) noexcept;
-result<void> rmdir(const char* path) noexcept;
-result<void> unlink(const char* path) noexcept;
-result<void> rename(const char* from, const char* to) noexcept;
-result<void> link(const char* existing, const char* path) noexcept;  // does not follow a symbolic link
-result<void> symlink(const char* target, const char* path) noexcept;
-result<void> chmod(const char* path, ::mode_t mode) noexcept;
-result<void> chown(const char* path, ::uid_t owner, ::gid_t group) noexcept;
+result<void> mkdir(const c_string& path, ::mode_t mode) noexcept;
+result<void> rmdir(const c_string& path) noexcept;
+result<void> unlink(const c_string& path) noexcept;
+result<void> rename(const c_string& from, const c_string& to) noexcept;
+result<void> link(const c_string& existing, const c_string& path) noexcept;  // does not follow a symbolic link
+result<void> symlink(const c_string& target, const c_string& path) noexcept;
+result<void> chmod(const c_string& path, ::mode_t mode) noexcept;
+result<void> chown(const c_string& path, ::uid_t owner, ::gid_t group) noexcept;
 
 // (S) Bytes of the link's target now in `into`, without a NUL; as many as `into` has: perhaps cut off.
-result<std::size_t> readlink(const char* path, bytes into) noexcept;
+result<std::size_t> readlink(const c_string& path, bytes into) noexcept;
 
 // (S) Directory entries (the kernel's struct linux_dirent64) as far as they fit; 0: no more.
 result<std::size_t> getdents(int fd, bytes into) noexcept;

@@ -34,6 +34,10 @@ inline result<std::size_t> pread(int fd, bytes into, ::off_t offset) noexcept {
   return detail::call<SYS_pread64, std::size_t>(fd, into.data(), into.size(), offset);
 }
 
+inline result<std::size_t> pwrite(int fd, const_bytes from, ::off_t offset) noexcept {
+  return detail::call<SYS_pwrite64, std::size_t>(fd, from.data(), from.size(), offset);
+}
+
 // At an offset (-1: the file's own), with flags. RWF_NOWAIT: only what is in the page cache; a short
 // count means that the rest would block, EOPNOTSUPP that this file system cannot tell.
 inline result<std::size_t> preadv2(int fd, std::span<const ::iovec> into, ::off_t offset, int flags) noexcept {

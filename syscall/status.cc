@@ -1,9 +1,12 @@
-// The errno value travels as a payload, in decimal, under a type URL of our own; so it survives
-// copying, annotating and being passed through code that knows only absl::Status.
+// The errno value travels as a payload, in decimal, under a type URL of our own, and how much was written under
+// another; so they survive copying, annotating and being passed through code that knows only absl::Status.
 #include <baton/sched/fatal.h>
 #include <baton/syscall/status.h>
 
+#include <cerrno>
 #include <charconv>
+#include <climits>
+#include <cstdint>
 #include <cstring>
 #include <string>
 
@@ -13,6 +16,32 @@ namespace baton {
 namespace {
 
 constexpr absl::string_view errno_url = "baton.dev/errno";
+constexpr absl::string_view written_url = "baton.dev/written";
+
+// 0: there is none, or it is no such number.
+std::uint64_t number_in(const absl::Status& status, absl::string_view url, std::uint64_t max) {
+  if (status.ok()) return 0;
+  const auto payload = status.GetPayload(url);
+  if (!payload.has_value()) return 0;
+  const std::string digits(*payload);
+  std::uint64_t value = 0;
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  return parsed.ec == std::errc() && value <= max ? value : 0;
+}
+
+// absl's table, but where it says of something that it exists, or does not, of which the kernel said no such thing.
+absl::StatusCode code_of(int err) {
+  switch (err) {
+    case EADDRNOTAVAIL: return absl::StatusCode::kUnavailable;    // nobody's address here, or no free port now
+    case EALREADY: return absl::StatusCode::kFailedPrecondition;  // is being done; nothing exists twice
+    case ENXIO: return absl::StatusCode::kFailedPrecondition;     // a FIFO without a reader, a socket opened as a file
+    case ELOOP:
+      return absl::StatusCode::kFailedPrecondition;    // too many symbolic links, or one where O_NOFOLLOW is set
+    case ENODATA: return absl::StatusCode::kNotFound;  // no such attribute
+    case EMSGSIZE: return absl::StatusCode::kInvalidArgument;  // more than the socket takes at once
+    default: return absl::ErrnoToStatusCode(err);
+  }
+}
 
 std::string name_of(int err) {
   const char* name = ::strerrorname_np(err);
@@ -26,14 +55,19 @@ std::string text_of(int err) {
 
 }  // namespace
 
-int errno_of(const absl::Status& status) {
-  if (status.ok()) return 0;
-  const auto payload = status.GetPayload(errno_url);
-  if (!payload.has_value()) return 0;
-  const std::string digits(*payload);
-  int err = 0;
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), err);
-  return parsed.ec == std::errc() && err > 0 ? err : 0;
+int errno_of(const absl::Status& status) { return static_cast<int>(number_in(status, errno_url, INT_MAX)); }
+
+std::size_t written_of(const absl::Status& status) {
+  return static_cast<std::size_t>(number_in(status, written_url, SIZE_MAX));
+}
+
+absl::Status with_written(absl::Status status, std::size_t written) {
+  if (written == 0) {
+    status.ErasePayload(written_url);
+  } else {
+    status.SetPayload(written_url, absl::Cord(std::to_string(written)));
+  }
+  return status;
 }
 
 absl::Status status_from_errno(int err, std::string_view what) {
@@ -41,8 +75,27 @@ absl::Status status_from_errno(int err, std::string_view what) {
   std::string message(what);
   if (!message.empty()) message += ": ";
   message += text_of(err) + " (" + name_of(err) + ")";
-  absl::Status status(absl::ErrnoToStatusCode(err), message);
+  absl::Status status(code_of(err), message);
   status.SetPayload(errno_url, absl::Cord(std::to_string(err)));
+  return status;
+}
+
+absl::Status status_for_reason(const absl::Status& reason, std::string_view what) {
+  if (reason.ok()) return reason;
+  std::string message(what);
+  message += ": ";
+  if (!reason.message().empty()) {
+    message.append(reason.message().data(), reason.message().size());
+  } else if (reason.code() == absl::StatusCode::kCancelled) {
+    message += "cancelled";
+  } else if (reason.code() == absl::StatusCode::kDeadlineExceeded) {
+    message += "deadline exceeded";
+  } else {
+    message += absl::StatusCodeToString(reason.code());
+  }
+  absl::Status status(reason.code(), message);
+  reason.ForEachPayload(
+      [&status](absl::string_view type, const absl::Cord& payload) { status.SetPayload(type, payload); });
   return status;
 }
 

@@ -3,6 +3,7 @@
 
 #include <absl/status/status.h>
 
+#include <cstddef>
 #include <string_view>
 
 namespace baton {
@@ -11,10 +12,23 @@ namespace baton {
 // not give).
 [[nodiscard]] int errno_of(const absl::Status& status);
 
-// An error with the code that absl::ErrnoToStatusCode gives, the message
+// An error with the code that absl::ErrnoToStatusCode gives (but EADDRNOTAVAIL is UNAVAILABLE, ENODATA NOT_FOUND,
+// EMSGSIZE INVALID_ARGUMENT; EALREADY, ELOOP and ENXIO are FAILED_PRECONDITION), the message
 //   open /etc/shadow: Permission denied (EACCES)
 // and the value itself for errno_of. `what` names the operation and its object. err == 0 is OK.
 [[nodiscard]] absl::Status status_from_errno(int err, std::string_view what);
+
+// The error of an operation that ended for a reason given elsewhere, such as a context's cause: the reason's
+// code and payloads, and its message behind "what: ". A reason without a message is named by its code
+// ("cancelled"). An OK reason gives OK.
+[[nodiscard]] absl::Status status_for_reason(const absl::Status& reason, std::string_view what);
+
+// How many bytes a failed write had written before it failed; 0 when the status says nothing of it. Of writes
+// to files and to streams.
+[[nodiscard]] std::size_t written_of(const absl::Status& status);
+
+// The same status, from which written_of() reads `written`.
+[[nodiscard]] absl::Status with_written(absl::Status status, std::size_t written);
 
 namespace sys::detail {
 

@@ -1,5 +1,9 @@
 #include "net_test_support.h"
 
+#include <baton/netpoll/connect.h>
+#include <baton/netpoll/lookup.h>
+#include <baton/runtime/context.h>
+#include <baton/sched/platform/clock.h>
 #include <baton/syscall/blocking.h>
 
 #include <fcntl.h>
@@ -53,6 +57,13 @@ class full_listener {
   dead_port port_;
   std::vector<int> fillers_;
 };
+
+// The lowest number that no descriptor has.
+int free_number() {
+  const int fd = ::dup(0);
+  ::close(fd);
+  return fd;
+}
 
 TEST(Dial, Refused) {
   run([] {
@@ -111,6 +122,157 @@ TEST(Dial, IPv6) {
     connection c = connect(*l);
     EXPECT_EQ(c.client.remote_address(), c.server.local_address());
     EXPECT_EQ(c.client.remote_address().kind(), address::family::ipv6);
+  });
+}
+
+// What from_ip() does not take is no address for anybody.
+TEST(Dial, OddNumbersAndNulsConnectToNobody) {
+  run([] {
+    tcp_listener l = listen();
+    const std::string port = ":" + std::to_string(l.local_address().port());
+    const std::string nul(1, '\0');
+    for (const std::string& host :
+         {std::string("0177.0.0.1"), std::string("127.1"), std::string("0x7f000001"), std::string("2130706433"),
+          std::string("127.0.0.1 www.example.com"), std::string(" 127.0.0.1"), std::string("127.0.0.1."),
+          std::string("[]"), std::string("[127.0.0.1]"), "127.0.0.1" + nul + ".example.com",
+          "localhost" + nul + ".example.com"}) {
+      EXPECT_TRUE(absl::IsInvalidArgument(dial(host + port).status())) << host;
+      EXPECT_TRUE(absl::IsInvalidArgument(tcp_listener::bind(host + ":0").status())) << host;
+      EXPECT_TRUE(absl::IsInvalidArgument(resolve(host).status())) << host;
+    }
+    for (const std::string& service : {std::string("080"), std::string("-1"), std::string("+80"), std::string("65536"),
+                                       std::string(" 80"), "http" + nul + "x", port.substr(1) + nul}) {
+      EXPECT_TRUE(absl::IsInvalidArgument(dial("127.0.0.1:" + service).status())) << service;
+      EXPECT_TRUE(absl::IsInvalidArgument(tcp_listener::bind(":" + service).status())) << service;
+    }
+  });
+}
+
+TEST(Dial, AnUnknownServiceIsNamed) {
+  run([] {
+    const absl::Status s = dial("localhost:no-such-service").status();
+    EXPECT_EQ(s.code(), absl::StatusCode::kNotFound) << s;
+    EXPECT_NE(s.message().find("no-such-service"), absl::string_view::npos) << s;
+    EXPECT_EQ(s.message().find("localhost"), absl::string_view::npos) << s;
+  });
+}
+
+TEST(Dial, TheLocalAddressMustFit) {
+  run([] {
+    tcp_listener l = listen();
+    const std::string to = l.local_address().to_string();
+    EXPECT_TRUE(absl::IsInvalidArgument(dial(to, {.local = "[::1]:0"}).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(dial("[::1]:1", {.local = "127.0.0.1:0"}).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(dial(to, {.local = "@x"}).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(dial("localhost:80", {.local = "/x"}).status()));
+    // An address that is nobody's here: the message is about that one, and nothing exists already.
+    const absl::Status s = dial(to, {.local = "192.0.2.1:0"}).status();
+    EXPECT_EQ(errno_of(s), EADDRNOTAVAIL) << s;
+    EXPECT_EQ(s.code(), absl::StatusCode::kUnavailable) << s;
+    EXPECT_EQ(s.message().find("bind 192.0.2.1:0: "), 0u) << s;
+  });
+}
+
+TEST(Dial, ThePeersAddressIsTheKernels) {
+  run([] {
+    tcp_listener l = listen(":0");
+    const int port = l.local_address().port();
+    for (const std::string host : {"0.0.0.0", "[::ffff:127.0.0.1]", "127.0.0.1"}) {
+      const tcp_stream client = must(dial(host + ":" + std::to_string(port)));
+      const tcp_stream server = must(l.accept());
+      EXPECT_EQ(client.remote_address().to_string(), "127.0.0.1:" + std::to_string(port)) << host;
+      EXPECT_EQ(server.local_address(), client.remote_address()) << host;
+      EXPECT_EQ(server.remote_address(), client.local_address()) << host;
+      EXPECT_EQ(server.remote_address().kind(), address::family::ipv4);
+    }
+  });
+}
+
+// From its own port a socket can connect to itself, whatever the address it dials is called.
+TEST(Dial, NobodyConnectsToHimself) {
+  run([] {
+    for (const std::string host : {"127.0.0.1", "0.0.0.0"}) {
+      std::string own;
+      {
+        const dead_port free;
+        own = free.where().substr(free.where().rfind(':'));
+      }
+      const absl::Status s = dial(host + own, {.local = "127.0.0.1" + own}).status();
+      EXPECT_TRUE(errno_of(s) == ECONNREFUSED || errno_of(s) == EADDRINUSE) << s;
+    }
+  });
+}
+
+TEST(Dial, WhyItWasCancelled) {
+  run([] {
+    const full_listener l;
+    const auto ctx = with_cancel(context::background());
+    auto waits = spawn([&] { return dial(l.where(), {.ctx = ctx}).status(); });
+    this_fiber::yield();
+    ctx.cancel();
+    const absl::Status s = waits.join();
+    EXPECT_EQ(s.code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(s.message().find("dial " + l.where() + ": "), 0u) << s;
+    EXPECT_EQ(dial("x:1", {.ctx = ctx}).status().message().find("dial x:1: "), 0u);
+  });
+}
+
+// The first address never answers; the second does, whatever the time limit.
+TEST(Dial, ASlowAddressKeepsNobodyFromTheNext) {
+  run([] {
+    const full_listener dead;
+    tcp_listener alive = listen();
+    const std::vector<address> both = {must(address::parse(dead.where())), alive.local_address()};
+    connect_options how;
+    how.head_start_ns = 1'000'000;
+    for (int i = 0; i < 20; ++i) {
+      tcp_stream client = must(connect_to_any(both, how));
+      const tcp_stream server = must(alive.accept());
+      EXPECT_EQ(client.remote_address(), alive.local_address());
+      EXPECT_EQ(client.local_address(), server.remote_address());
+    }
+    // The same with three that hang, and with one that refuses after.
+    const full_listener dead2, dead3;
+    const dead_port refuses;
+    const std::vector<address> many = {must(address::parse(dead.where())), must(address::parse(dead2.where())),
+                                       must(address::parse(dead3.where())), must(address::parse(refuses.where())),
+                                       alive.local_address()};
+    must(connect_to_any(many, how));
+    must(alive.accept());
+  });
+}
+
+TEST(Dial, SeveralAddressesFailTogether) {
+  run([] {
+    const full_listener dead, dead2;
+    const dead_port refuses;
+    const address first = must(address::parse(refuses.where()));
+    const std::vector<address> all = {first, must(address::parse(dead.where())), must(address::parse(dead2.where()))};
+    connect_options how;
+    how.head_start_ns = 1'000'000;
+    const int before = free_number();
+    EXPECT_EQ(errno_of(connect_to_any({first, first, first}, how).status()), ECONNREFUSED);
+    how.limits.deadline_ns = sched::platform::now_ns() + 20'000'000;
+    const absl::Status late = connect_to_any(all, how).status();
+    EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded) << late;
+    how.limits.deadline_ns = sched::platform::forever_ns;
+    const auto ctx = with_cancel(context::background());
+    how.limits.context = ctx.as_cancellation();
+    auto waits = spawn([&] { return connect_to_any(all, how).status(); });
+    for (int i = 0; i < 100; ++i) this_fiber::yield();
+    ctx.cancel(absl::AbortedError("enough"));
+    EXPECT_TRUE(absl::IsAborted(waits.join()));
+    EXPECT_EQ(free_number(), before) << "a socket was left";
+  });
+}
+
+TEST(Bind, AServicesNameMeansEveryAddress) {
+  run([] {
+    const absl::StatusOr<int> port = resolve_port("http-alt", {});
+    if (!port.ok()) GTEST_SKIP() << port.status();
+    absl::StatusOr<tcp_listener> l = tcp_listener::bind(":http-alt");
+    if (errno_of(l.status()) == EADDRINUSE) GTEST_SKIP() << l.status();
+    EXPECT_TRUE(must(std::move(l)).local_address().is_wildcard());
   });
 }
 

@@ -33,6 +33,60 @@ struct pipe_ends {
 
 bool is_open(int fd) { return sys::fcntl(fd, F_GETFD).has_value(); }
 
+// Whatever becomes a C string.
+TEST(files, names_with_a_nul_are_refused) {
+  const temporary_directory dir;
+  const std::string path = dir / "f";
+  const owned_fd fd(sys::open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
+  ASSERT_TRUE(sys::write(fd.get(), "content"));
+  const std::string cut = path + std::string("\0.txt", 5);
+  char buffer[8];
+  EXPECT_EQ(sys::open(cut, O_RDWR | O_TRUNC).error(), EINVAL);
+  EXPECT_EQ(sys::open(std::string_view(cut), O_RDWR | O_TRUNC).error(), EINVAL);
+  EXPECT_EQ(sys::truncate(cut, 0).error(), EINVAL);
+  EXPECT_EQ(sys::stat(cut).error(), EINVAL);
+  EXPECT_EQ(sys::lstat(cut).error(), EINVAL);
+  EXPECT_EQ(sys::mkdir(dir / std::string("d\0x", 3), 0700).error(), EINVAL);
+  EXPECT_EQ(sys::rmdir(cut).error(), EINVAL);
+  EXPECT_EQ(sys::unlink(cut).error(), EINVAL);
+  EXPECT_EQ(sys::rename(cut, dir / "g").error(), EINVAL);
+  EXPECT_EQ(sys::rename(path, dir / std::string("g\0", 2)).error(), EINVAL);
+  EXPECT_EQ(sys::link(cut, dir / "g").error(), EINVAL);
+  EXPECT_EQ(sys::link(path, dir / std::string("g\0", 2)).error(), EINVAL);
+  EXPECT_EQ(sys::symlink(std::string("t\0", 2), dir / "g").error(), EINVAL);
+  EXPECT_EQ(sys::symlink("t", dir / std::string("g\0", 2)).error(), EINVAL);
+  EXPECT_EQ(sys::chmod(cut, 0).error(), EINVAL);
+  EXPECT_EQ(sys::chown(cut, 0, 0).error(), EINVAL);
+  EXPECT_EQ(sys::readlink(cut, buffer).error(), EINVAL);
+  ::open_how how{};
+  EXPECT_EQ(sys::openat2(AT_FDCWD, cut, how).error(), EINVAL);
+  EXPECT_EQ(sys::fstat(fd.get())->st_size, 7);
+  EXPECT_FALSE(sys::stat(dir / "g"));
+  EXPECT_FALSE(sys::stat(dir / "d"));
+}
+
+TEST(files, names_are_any_text) {
+  const temporary_directory dir;
+  const std::string path = dir / "f";
+  EXPECT_TRUE(sys::mkdir(path.c_str(), 0700));
+  EXPECT_TRUE(sys::stat(path));
+  EXPECT_TRUE(sys::stat(std::string_view(path + "xyz").substr(0, path.size())));  // no NUL behind it
+  EXPECT_EQ(sys::stat(static_cast<const char*>(nullptr)).error(), EFAULT);
+}
+
+TEST(files, openat2_stays_below) {
+  const temporary_directory dir;
+  const owned_fd at(sys::open(dir.path(), O_PATH | O_DIRECTORY | O_CLOEXEC).value());
+  ASSERT_TRUE(sys::mkdir(dir / "d", 0700));
+  ::open_how how{};
+  how.flags = O_RDONLY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH;
+  const auto below = sys::openat2(at.get(), "d", how);
+  if (below.error() == ENOSYS) GTEST_SKIP() << "no openat2 here";
+  const owned_fd fd(below.value());
+  EXPECT_EQ(sys::openat2(at.get(), "..", how).error(), EXDEV);
+}
+
 TEST(files, round_trip) {
   const temporary_directory dir;
   const std::string path = dir / "file";

@@ -1,0 +1,110 @@
+// What a file owns. Not for users: file.h is.
+#pragma once
+
+#include <baton/runtime/event.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/syscall/blocking_gate.h>
+#include <baton/syscall/bytes.h>
+#include <baton/syscall/result.h>
+
+#include <absl/status/status.h>
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+namespace baton::net {
+class descriptor;
+enum class poll_side : std::uint8_t;
+}  // namespace baton::net
+
+namespace baton::detail {
+
+// How many use the number, and whether it is closed: one word.
+class file_users {
+ public:
+  // False: closed, and nothing was taken.
+  [[nodiscard]] bool enter() noexcept {
+    // acquire: pairs with the release in leave(), so that close() comes after what the users did; a user needs
+    // nothing from another one.
+    if ((word_.fetch_add(one, sched::platform::mo::acquire) & closed) == 0) return true;
+    leave();
+    return false;
+  }
+  void leave() noexcept {
+    // acq_rel: the last one hands on to close() what all the others did.
+    if (word_.fetch_sub(one, sched::platform::mo::acq_rel) == (one | closed)) none_.set();
+  }
+  // True: this is the first close.
+  [[nodiscard]] bool close() noexcept {
+    // seq_cst: as above, for who finds nobody inside; and see file_state::waits().
+    const std::uint32_t before = word_.fetch_or(closed, sched::platform::mo::seq_cst);
+    if (before / one == 0) none_.set();
+    return (before & closed) == 0;
+  }
+  // (S) After close(): until nobody is inside.
+  void wait_until_none() noexcept { none_.wait(); }
+
+  [[nodiscard]] bool is_closed() const noexcept { return (word_.load(sched::platform::mo::seq_cst) & closed) != 0; }
+  [[nodiscard]] bool any() const noexcept { return word_.load(sched::platform::mo::acquire) / one != 0; }
+
+ private:
+  static constexpr std::uint32_t closed = 1;
+  static constexpr std::uint32_t one = 2;
+
+  sched::platform::atomic<std::uint32_t> word_{0};
+  event none_;
+};
+
+// Until the file that owns it is destroyed, which waits for those inside; a user is in no need of the file.
+class file_state {
+ public:
+  file_state(int number, std::string name) noexcept : fd_(number), path_(std::move(name)) {}
+  // (S) close(), unless it is closed, and the end. Null: nothing.
+  static void drop(file_state* s) noexcept;
+  file_state(const file_state&) = delete;
+  file_state& operator=(const file_state&) = delete;
+
+  // All: EBADF when closed. Those marked (S) as in file.h.
+  sys::result<std::size_t> read(bytes buffer, off_t offset);                             // (S)
+  sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // (S)
+  sys::result<void> sync();                                                              // (S)
+  sys::result<struct ::stat> stat();                                                     // (S)
+  sys::result<void> close() noexcept;                                                    // (S)
+
+  [[nodiscard]] int number() const noexcept { return users_.is_closed() ? -1 : fd_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  // The status of a failed call: "operation path: ...".
+  [[nodiscard]] absl::Status failed(int error, const char* operation) const;
+
+  // At the file's own position.
+  static constexpr off_t at_position = -1;
+
+ private:
+  ~file_state();
+  sys::result<std::size_t> ask(bytes buffer, off_t offset);
+  sys::result<std::size_t> trust(bytes buffer, off_t offset);
+  sys::result<std::size_t> declared_read(bytes buffer, off_t offset);
+  sys::result<std::size_t> write_once(const_bytes data, off_t offset);
+  template <class Call>
+  auto behind_gate(Call&& call);
+  template <class Call>
+  sys::result<std::size_t> parked(net::poll_side side, Call&& call);
+  [[nodiscard]] net::descriptor* waits(int& error) noexcept;
+  [[nodiscard]] blocking_gate* gate() noexcept;
+
+  const int fd_;
+  const std::string path_;
+  file_users users_;
+  event closed_;
+  // Reads that found what they wanted in memory since one did not; about. Or that the file system cannot say.
+  sched::platform::atomic<std::uint32_t> cached_in_a_row_{0};
+  sched::platform::atomic<std::uintptr_t> gate_{0};           // 0: not known yet, 1: none, else the blocking_gate
+  sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first that would have to wait
+};
+
+}  // namespace baton::detail

@@ -1,0 +1,202 @@
+// Look-ups while the resolver does not answer. It is ours: this program's getaddrinfo, which the library calls,
+// too, hangs for the names that a test holds, and passes the others on.
+#include "net_test_support.h"
+
+#include <baton/netpoll/lookup.h>
+#include <baton/runtime/context.h>
+#include <baton/runtime/event.h>
+#include <baton/syscall/blocking.h>
+
+#include <dlfcn.h>
+#include <netdb.h>
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+struct slow_resolver {
+  std::mutex lock;
+  std::condition_variable changed;
+  bool answers = true;
+  int code = EAI_NONAME;
+  int error = 0;
+  int inside = 0;
+  int most_inside = 0;
+  int calls = 0;
+};
+slow_resolver resolver;
+
+// While it lives, names that end in ".held" are not answered.
+class held_names {
+ public:
+  held_names() { set(false); }
+  ~held_names() {
+    set(true);
+    std::unique_lock<std::mutex> hold(resolver.lock);
+    resolver.changed.wait(hold, [] { return resolver.inside == 0; });
+  }
+  static void set(bool answers) {
+    const std::lock_guard<std::mutex> hold(resolver.lock);
+    resolver.answers = answers;
+    if (!answers) resolver.most_inside = resolver.calls = 0;
+    resolver.changed.notify_all();
+  }
+  static int inside() {
+    const std::lock_guard<std::mutex> hold(resolver.lock);
+    return resolver.inside;
+  }
+  static int most_inside() {
+    const std::lock_guard<std::mutex> hold(resolver.lock);
+    return resolver.most_inside;
+  }
+  static int calls() {
+    const std::lock_guard<std::mutex> hold(resolver.lock);
+    return resolver.calls;
+  }
+};
+
+}  // namespace
+
+extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** found) {
+  const std::string name = host == nullptr ? "" : host;
+  if (name.size() > 5 && name.compare(name.size() - 5, 5, ".held") == 0) {
+    std::unique_lock<std::mutex> hold(resolver.lock);
+    ++resolver.calls;
+    resolver.most_inside = std::max(resolver.most_inside, ++resolver.inside);
+    resolver.changed.wait(hold, [] { return resolver.answers; });
+    --resolver.inside;
+    resolver.changed.notify_all();
+    errno = resolver.error;
+    return resolver.code;
+  }
+  using function = int(const char*, const char*, const addrinfo*, addrinfo**);
+  static auto* const real = reinterpret_cast<function*>(::dlsym(RTLD_NEXT, "getaddrinfo"));
+  return real(host, service, hints, found);
+}
+
+namespace baton::net::test {
+namespace {
+
+TEST(Lookup, ATimeOutAndAContextEndTheWait) {
+  run([] {
+    const held_names held;
+    const absl::Status late = resolve("a.held", {.timeout = 1ms}).status();
+    EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded) << late;
+    EXPECT_NE(late.message().find("a.held"), absl::string_view::npos) << late;
+    EXPECT_EQ(dial("a.held:80", {.timeout = 1ms}).status().code(), absl::StatusCode::kDeadlineExceeded);
+    const auto ctx = with_cancel(context::background());
+    auto waits = spawn([&] { return dial("b.held:80", {.ctx = ctx}).status(); });
+    auto also = spawn([&] { return resolve("b.held", {.ctx = ctx}).status(); });
+    until([] { return held_names::inside() == 2; });
+    ctx.cancel();
+    const absl::Status s = waits.join();
+    EXPECT_EQ(s.code(), absl::StatusCode::kCancelled);
+    EXPECT_NE(s.message().find("b.held"), absl::string_view::npos) << s;
+    EXPECT_EQ(also.join().code(), absl::StatusCode::kCancelled);
+  });
+}
+
+TEST(Lookup, TheThreadsAreFew) {
+  run([] {
+    held_names held;
+    std::vector<fiber<absl::StatusCode>> dials;
+    for (int i = 0; i < 400; ++i) {
+      dials.push_back(spawn([i] { return dial(std::to_string(i) + ".x.held:80", {.timeout = 50ms}).status().code(); }));
+    }
+    for (auto& d : dials) EXPECT_EQ(d.join(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_LE(held_names::most_inside(), 32);
+    // Those that had not begun when their caller left never will.
+    held_names::set(true);
+    until([] { return held_names::inside() == 0; });
+    EXPECT_LE(held_names::calls(), 32);
+  });
+}
+
+TEST(Lookup, TheSameNameIsAskedOnce) {
+  run([] {
+    const held_names held;
+    std::vector<fiber<absl::Status>> dials;
+    for (int i = 0; i < 100; ++i) dials.push_back(spawn([] { return resolve("same.held").status(); }));
+    std::thread plain([] { EXPECT_EQ(resolve("same.held").status().code(), absl::StatusCode::kNotFound); });
+    until([] { return held_names::inside() == 1; });
+    for (int i = 0; i < 1000; ++i) this_fiber::yield();
+    held_names::set(true);
+    for (auto& d : dials) EXPECT_EQ(d.join().code(), absl::StatusCode::kNotFound);
+    blocking([&] { plain.join(); });
+    EXPECT_LE(held_names::calls(), 2) << "the plain thread may have come after";
+  });
+}
+
+TEST(Lookup, WhatIsSaidOfFailures) {
+  const struct {
+    int code, error;
+    absl::StatusCode expected;
+  } cases[] = {{EAI_NONAME, 0, absl::StatusCode::kNotFound},
+               {EAI_NONAME, ENOENT, absl::StatusCode::kNotFound},
+               {EAI_NONAME, EMFILE, absl::StatusCode::kResourceExhausted},
+               {EAI_NODATA, 0, absl::StatusCode::kNotFound},
+               {EAI_ADDRFAMILY, 0, absl::StatusCode::kNotFound},
+               {EAI_AGAIN, 0, absl::StatusCode::kUnavailable},
+               {EAI_FAIL, 0, absl::StatusCode::kUnavailable},
+               {EAI_MEMORY, 0, absl::StatusCode::kResourceExhausted},
+               {EAI_SYSTEM, EACCES, absl::StatusCode::kPermissionDenied},
+               {EAI_SYSTEM, 0, absl::StatusCode::kUnavailable},
+               {EAI_OVERFLOW, 0, absl::StatusCode::kInvalidArgument},
+               {EAI_FAMILY, 0, absl::StatusCode::kInternal}};
+  run([&] {
+    for (const auto& c : cases) {
+      {
+        const std::lock_guard<std::mutex> hold(resolver.lock);
+        resolver.code = c.code;
+        resolver.error = c.error;
+      }
+      const absl::Status s = resolve("x.held").status();
+      EXPECT_EQ(s.code(), c.expected) << c.code << " " << s;
+      EXPECT_EQ(s.message().find("resolve x.held: "), 0u) << s;
+    }
+    const std::lock_guard<std::mutex> hold(resolver.lock);
+    resolver.code = EAI_NONAME;
+    resolver.error = 0;
+  });
+}
+
+// Callers come and go while answers arrive.
+TEST(Lookup, NobodyIsLost) {
+  run([] {
+    std::vector<fiber<void>> callers;
+    const auto ctx = with_cancel(context::background());
+    held_names held;
+    for (int i = 0; i < 60; ++i) {
+      callers.push_back(spawn([&, i] {
+        for (int n = 0; n < 30; ++n) {
+          const std::string name = std::to_string((i + n) % 7) + ".y.held";
+          if (n % 3 == 0) {
+            EXPECT_FALSE(resolve(name, {.timeout = std::chrono::microseconds(i * n)}).ok());
+          } else if (n % 3 == 1) {
+            EXPECT_FALSE(resolve(name, {.ctx = ctx}).ok());
+          } else {
+            held_names::set(true);
+            EXPECT_FALSE(resolve(name).ok());
+          }
+        }
+      }));
+    }
+    for (int i = 0; i < 20; ++i) {
+      held_names::set(false);
+      this_fiber::yield();
+      held_names::set(true);
+      this_fiber::yield();
+    }
+    ctx.cancel();
+    for (auto& c : callers) c.join();
+  });
+}
+
+}  // namespace
+}  // namespace baton::net::test

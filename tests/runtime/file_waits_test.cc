@@ -1,0 +1,353 @@
+// Files whose calls have to wait: for a device, for somebody at the other end, for a close().
+#include "parked.h"
+
+#include <baton/netpoll/error_text.h>
+#include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/file.h>
+#include <baton/runtime/file_gate.h>
+#include <baton/runtime/run.h>
+#include <baton/runtime/this_fiber.h>
+#include <baton/syscall/owned_fd.h>
+#include <baton/syscall/status.h>
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using baton::file;
+
+class file_waits : public testing::Test {
+ protected:
+  file_waits() {
+    std::string pattern = testing::TempDir() + "baton_file_XXXXXX";
+    dir_ = ::mkdtemp(pattern.data());
+  }
+  ~file_waits() override { std::filesystem::remove_all(dir_); }
+  [[nodiscard]] std::string path(const std::string& name) const { return dir_ + "/" + name; }
+
+  std::string dir_;
+};
+
+struct two_ends {
+  explicit two_ends(int flags) {
+    int ends[2];
+    EXPECT_EQ(0, ::pipe2(ends, O_CLOEXEC | flags));
+    in = file::adopt(ends[0], "in");
+    out = file::adopt(ends[1], "out");
+  }
+  file in, out;
+};
+
+// preadv2 with RWF_NOWAIT gives `error` from now on; 0: the number 0.
+bool answer_nowait_with(int error) {
+  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 3),
+                             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, args[5])),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RWF_NOWAIT, 0, 1),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
+}
+
+// Memory that is not there until somebody provides it: a read into it waits in the kernel.
+class absent_pages {
+ public:
+  explicit absent_pages(std::size_t count) : size_(count * page) {
+    at_ = static_cast<char*>(::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    fd_ = static_cast<int>(::syscall(SYS_userfaultfd, O_CLOEXEC));
+    ::uffdio_api api{};
+    api.api = UFFD_API;
+    ::uffdio_register all{};
+    all.range = {reinterpret_cast<std::uintptr_t>(at_), size_};
+    all.mode = UFFDIO_REGISTER_MODE_MISSING;
+    works_ = fd_ >= 0 && ::ioctl(fd_, UFFDIO_API, &api) == 0 && ::ioctl(fd_, UFFDIO_REGISTER, &all) == 0;
+  }
+  ~absent_pages() {
+    if (fd_ >= 0) ::close(fd_);
+    ::munmap(at_, size_);
+  }
+  absent_pages(const absent_pages&) = delete;
+  absent_pages& operator=(const absent_pages&) = delete;
+
+  static constexpr std::size_t page = 4096;
+  [[nodiscard]] bool works() const { return works_; }
+  [[nodiscard]] baton::bytes memory(std::size_t i) const { return {at_ + i * page, page}; }
+  void provide() {
+    ::uffdio_zeropage zero{};
+    zero.range = {reinterpret_cast<std::uintptr_t>(at_), size_};
+    (void)::ioctl(fd_, UFFDIO_ZEROPAGE, &zero);
+  }
+
+ private:
+  std::size_t size_;
+  char* at_;
+  int fd_;
+  bool works_;
+};
+
+// Linux 5.9 and 5.10.
+TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        if (!answer_nowait_with(0)) _exit(77);
+        _exit(baton::run([&] {
+          const auto all = baton::read_file(path("f"));
+          file f = file::open(path("f")).value();
+          char c[4];
+          return all.ok() && *all == std::string(10'000, 'x') && f.read_at(c, 9'998).value() == 2 &&
+                         f.read_at(c, 10'000).value() == 0 && f.read_at(baton::bytes(), 0).value() == 0
+                     ? 0
+                     : 1;
+        }));
+      },
+      [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// However many wait for the device, few threads do; and who waits for somebody else does not count among them.
+TEST_F(file_waits, few_threads_wait_for_regular_files) {
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(absent_pages::page, 'x')));
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        constexpr std::size_t readers = 200;
+        absent_pages pages(readers);
+        if (!pages.works() || !answer_nowait_with(EAGAIN)) _exit(77);
+        _exit(baton::run([&] {
+          file f = file::open(path("f")).value();
+          baton::blocking_gate& gate = baton::detail::file_gate_of(f.stat()->st_dev);
+          two_ends nobody_writes(0);
+          std::atomic<bool> in_pipe{false};
+          auto pipe_reader = baton::spawn([&] {
+            char c;
+            in_pipe = true;
+            return nobody_writes.in.read(baton::bytes(&c, 1)).value();
+          });
+          std::vector<baton::fiber<bool>> all;
+          for (std::size_t i = 0; i < readers; ++i) {
+            all.push_back(baton::spawn([&, i] { return f.read_at(pages.memory(i), 0).value() == absent_pages::page; }));
+          }
+          const auto full = [&] {
+            return gate.stats().inside == baton::detail::file_calls_at_once &&
+                   gate.stats().waiting == readers - baton::detail::file_calls_at_once;
+          };
+          while (!full() || !in_pipe) baton::this_fiber::yield();
+          pages.provide();
+          int wrong = 0;
+          for (auto& r : all) wrong += r.join() ? 0 : 1;
+          nobody_writes.out.write("x").IgnoreError();
+          wrong += pipe_reader.join() == 1 ? 0 : 1;
+          wrong += gate.stats().inside == 0 ? 0 : 1;
+          return wrong;
+        }));
+      },
+      [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+TEST_F(file_waits, gates_are_for_one_device_each) {
+  EXPECT_EQ(&baton::detail::file_gate_of(4711), &baton::detail::file_gate_of(4711));
+  EXPECT_NE(&baton::detail::file_gate_of(4711), &baton::detail::file_gate_of(4712));
+}
+
+TEST_F(file_waits, what_is_non_blocking_parks) {
+  baton::run([] {
+    two_ends p(O_NONBLOCK);
+    baton::test::watched_strand reading;
+    char buffer[16];
+    auto reader = baton::spawn([&] {
+      reading.about_to_wait();
+      return p.in.read(buffer);
+    });
+    reading.await_parked();
+    EXPECT_EQ(4u, p.out.write("late").value());
+    EXPECT_EQ(4u, reader.join().value());
+
+    // More than the pipe holds.
+    const std::string big(1 << 20, 'y');
+    auto writer = baton::spawn([&] { return p.out.write(big); });
+    std::string got;
+    while (got.size() < big.size()) {
+      std::string part(65536, '\0');
+      part.resize(p.in.read(part).value());
+      got += part;
+    }
+    EXPECT_EQ(big.size(), writer.join().value());
+    EXPECT_EQ(big, got);
+    EXPECT_EQ(absl::OkStatus(), p.out.close());
+    EXPECT_EQ(0u, p.in.read(buffer).value());
+  });
+}
+
+TEST_F(file_waits, a_plain_thread_waits_for_what_is_non_blocking) {
+  two_ends p(O_NONBLOCK);
+  std::string got;
+  std::thread reader([&] {
+    char buffer[16];
+    got = std::string(buffer, p.in.read(buffer).value());
+  });
+  EXPECT_EQ(4u, p.out.write("late").value());
+  reader.join();
+  EXPECT_EQ("late", got);
+}
+
+TEST_F(file_waits, how_much_was_written_before_the_failure) {
+  baton::run([] {
+    two_ends p(O_NONBLOCK);
+    baton::test::watched_strand writing;
+    auto writer = baton::spawn([&] {
+      writing.about_to_wait();
+      return p.out.write(std::string(1 << 20, 'x')).status();
+    });
+    writing.await_parked();
+    EXPECT_EQ(absl::OkStatus(), p.in.close());  // the reader goes: EPIPE
+    const absl::Status s = writer.join();
+    EXPECT_EQ(EPIPE, baton::errno_of(s)) << s;
+    EXPECT_EQ(65536u, baton::written_of(s));
+    EXPECT_EQ(baton::written_of(s), baton::net::written_of(s));
+  });
+}
+
+TEST_F(file_waits, a_file_that_may_not_grow) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::signal(SIGXFSZ, SIG_IGN);
+        ::rlimit limit{};
+        limit.rlim_cur = limit.rlim_max = 5000;
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        _exit(baton::run([&] {
+          file f = file::open(path("f"), O_RDWR | O_CREAT).value();
+          const absl::Status s = f.write(std::string(8000, 'x')).status();
+          const absl::Status at = f.write_at(std::string(8000, 'x'), 1000).status();
+          const absl::Status all = baton::write_file(path("g"), std::string(8000, 'x'));
+          const auto is = [](const absl::Status& e, std::size_t n) {
+            return baton::errno_of(e) == EFBIG && baton::written_of(e) == n && absl::IsOutOfRange(e);
+          };
+          return is(s, 5000) && is(at, 4000) && is(all, 5000) && f.stat()->st_size == 5000 ? 0 : 1;
+        }));
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST_F(file_waits, names_with_a_nul_are_nobodys) {
+  baton::run([&] {
+    ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "untouched"));
+    const std::string cut = path("f") + std::string("\0.txt", 5);
+    EXPECT_EQ(EINVAL, baton::errno_of(baton::write_file(cut, "x")));
+    EXPECT_EQ(EINVAL, baton::errno_of(baton::read_file(cut).status()));
+    EXPECT_EQ(EINVAL, baton::errno_of(file::open(cut, O_RDWR).status()));
+    EXPECT_TRUE(absl::IsInvalidArgument(file::open(cut).status()));
+    EXPECT_EQ("untouched", baton::read_file(path("f")).value());
+  });
+}
+
+TEST_F(file_waits, appending_has_no_offset) {
+  baton::run([&] {
+    file f = file::open(path("f"), O_RDWR | O_CREAT | O_APPEND).value();
+    EXPECT_EQ(3u, f.write("abc").value());
+    EXPECT_EQ(EINVAL, baton::errno_of(f.write_at("X", 0).status()));
+    EXPECT_EQ("abc", baton::read_file(path("f")).value());
+    ASSERT_EQ(0, ::fcntl(f.native_handle(), F_SETFL, 0));
+    EXPECT_EQ(1u, f.write_at("X", 0).value());
+    EXPECT_EQ("Xbc", baton::read_file(path("f")).value());
+    EXPECT_EQ(EINVAL, baton::errno_of(f.write_at("X", -1).status()));
+  });
+}
+
+TEST_F(file_waits, close_ends_what_is_parked) {
+  baton::run([] {
+    two_ends p(O_NONBLOCK);
+    baton::test::watched_strand reading;
+    auto reader = baton::spawn([&] {
+      char c;
+      reading.about_to_wait();
+      return p.in.read(baton::bytes(&c, 1)).status();
+    });
+    reading.await_parked();
+    auto second = baton::spawn([&] { return p.in.close(); });
+    const absl::Status first = p.in.close();
+    const absl::Status other = second.join();
+    EXPECT_TRUE(first.ok() != other.ok()) << first << other;
+    const absl::Status s = reader.join();
+    EXPECT_EQ(absl::StatusCode::kCancelled, s.code()) << s;
+    EXPECT_EQ("read in: closed", std::string(s.message()));
+    char c;
+    EXPECT_EQ(EBADF, baton::errno_of(p.in.read(baton::bytes(&c, 1)).status()));
+  });
+}
+
+// The number is nobody else's while a call uses it.
+TEST_F(file_waits, close_waits_for_calls_under_way) {
+  baton::run([&] {
+    ASSERT_EQ(absl::OkStatus(), baton::write_file(path("mine"), "m"));
+    ASSERT_EQ(absl::OkStatus(), baton::write_file(path("other"), "o"));
+    for (int round = 0; round < 300; ++round) {
+      file f = file::open(path("mine")).value();
+      std::vector<baton::fiber<bool>> readers;
+      for (int i = 0; i < 4; ++i) {
+        readers.push_back(baton::spawn([&] {
+          for (;;) {
+            char c = 'm';
+            const auto n = f.read_at(baton::bytes(&c, 1), 0);
+            if (!n.ok()) return baton::errno_of(n.status()) == EBADF;
+            if (c != 'm') return false;
+            baton::this_fiber::yield();
+          }
+        }));
+      }
+      baton::this_fiber::yield();
+      EXPECT_EQ(absl::OkStatus(), f.close());
+      const file other = file::open(path("other")).value();  // has the number
+      for (auto& r : readers) EXPECT_TRUE(r.join());
+    }
+  });
+}
+
+// One that waits in the kernel, where nothing ends it, is waited for.
+TEST_F(file_waits, close_waits_for_a_read_in_the_kernel) {
+  baton::run([] {
+    two_ends p(0);
+    std::atomic<bool> began{false};
+    auto reader = baton::spawn([&] {
+      char c;
+      began = true;
+      return p.in.read(baton::bytes(&c, 1)).ok();
+    });
+    while (!began) baton::this_fiber::yield();
+    auto closer = baton::spawn([&] { return p.in.close(); });
+    baton::this_fiber::yield();
+    EXPECT_EQ(1u, p.out.write("x").value());
+    (void)reader.join();  // read it, or came too late
+    EXPECT_EQ(absl::OkStatus(), closer.join());
+    EXPECT_FALSE(p.in.is_open());
+  });
+}
+
+}  // namespace
