@@ -33,17 +33,23 @@ void courier::start() {
   started_.store(true, platform::mo::release);
 }
 
-void courier::push(errand* first, sched::fiber_list& readied) noexcept {
+// Returns the fiber, if it waits.
+sched::strand* courier::queue(errand* first) noexcept {
   errand* last = first;
   while (last->next_errand != nullptr) last = last->next_errand;
-  sched::strand* idle = nullptr;
-  {
-    const platform::lock_guard hold(lock_);
-    (first_ != nullptr ? last_->next_errand : first_) = first;
-    last_ = last;
-    idle = std::exchange(idle_, nullptr);
-  }
-  if (idle != nullptr) sched::ready_into(idle, readied);
+  const platform::lock_guard hold(lock_);
+  (first_ != nullptr ? last_->next_errand : first_) = first;
+  last_ = last;
+  return std::exchange(idle_, nullptr);
+}
+
+void courier::push(errand* first, sched::fiber_list& readied) noexcept {
+  if (sched::strand* const idle = queue(first)) sched::ready_into(idle, readied);
+}
+
+void courier::append(errand* first) noexcept {
+  long_errands_ = true;
+  static_cast<void>(queue(first));  // the fiber is the caller
 }
 
 void courier::serve() noexcept {
@@ -66,7 +72,7 @@ void courier::serve() noexcept {
       todo = std::exchange(e->next_errand, nullptr);
       e->run();
       // A hundred thousand at once must not keep others from the P.
-      if (++done % yield_every == 0) sched::yield();
+      if (++done % yield_every == 0 || std::exchange(long_errands_, false)) sched::yield();
     }
   }
 }

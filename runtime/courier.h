@@ -35,15 +35,21 @@ class courier {
   // From a timer's callback: runs the errands of that chain in their order, and after earlier ones.
   void push(errand* first, sched::fiber_list& readied) noexcept;
 
+  // From an errand's run(): the same. What is left of a long errand comes so, after those of others; before it
+  // the courier lets other fibers run.
+  void append(errand* first) noexcept;
+
  private:
   courier() = default;
   void serve() noexcept;
+  [[nodiscard]] sched::strand* queue(errand* first) noexcept;
 
   sched::platform::atomic<bool> started_{false};
   sched::platform::atomic<bool> serving_{false};
   sched::platform::spin_lock lock_;
   errand* first_ ABSL_GUARDED_BY(lock_) = nullptr;
   errand* last_ ABSL_GUARDED_BY(lock_) = nullptr;
+  bool long_errands_ = false;                             // its own fiber's: append() has been called
   sched::strand* idle_ ABSL_GUARDED_BY(lock_) = nullptr;  // the fiber, while it waits
 };
 

@@ -353,6 +353,14 @@ std::uint64_t current_fiber_id() noexcept {
   return f != nullptr ? f->id : 0;
 }
 
+std::uint32_t processor_here() noexcept {
+  if (const machine* const m = this_machine()) {
+    // A P is never freed.
+    if (const processor* const p = m->my_p()) return p->index;
+  }
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(this_thread_strand()) >> 12);
+}
+
 void set_current_fiber_name(std::string_view name) noexcept {
   fiber* const f = current_fiber();
   if (f == nullptr) return;

@@ -72,4 +72,8 @@ void set_result_dropper(fiber* f, result_dropper drop) noexcept;
 [[nodiscard]] std::uint64_t current_fiber_id() noexcept;  // 0: none
 void set_current_fiber_name(std::string_view name) noexcept;
 
+// Where the caller runs: the number of the P that its thread has, else one that belongs to the thread. A hint, to
+// keep apart what different Ps write; the caller may be on another one by now.
+[[nodiscard]] std::uint32_t processor_here() noexcept;
+
 }  // namespace baton::sched
