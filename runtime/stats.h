@@ -36,7 +36,7 @@ struct runtime_stats {
   std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
 
   std::uint64_t polls = 0;   // of the network
-  std::uint64_t timers = 0;  // set now
+  std::uint64_t timers = 0;  // that will come: those that were stopped do not count
 
   // Memory for stacks, now.
   std::uint64_t stacks = 0;
