@@ -279,26 +279,4 @@ auto make_done_case(Context&& ctx, F f) {
   }
 }
 
-// One of them, without its type. In its own place: it may hold references into itself.
-class any_case {
- public:
-  any_case() = default;
-  any_case(const any_case&) = delete;
-  any_case& operator=(const any_case&) = delete;
-  virtual ~any_case() = default;
-  virtual void describe(select_entry& e) = 0;
-  virtual void run(bool ok) = 0;
-};
-
-template <class Case>
-class owned_case final : public any_case {
- public:
-  explicit owned_case(Case c) : case_(std::move(c)) { case_.own(); }
-  void describe(select_entry& e) override { case_.describe(e); }
-  void run(bool ok) override { case_.run(ok); }
-
- private:
-  Case case_;
-};
-
 }  // namespace baton::detail
