@@ -33,9 +33,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -112,7 +114,9 @@ using subscription_ptr = std::shared_ptr<subscription>;
 class hub {
  public:
   static hub& get() {
-    static hub* const one = new hub;
+    // Never destroyed, and not allocated: stop() and reset() do not fail.
+    alignas(hub) static std::byte room[sizeof(hub)];
+    static hub* const one = ::new (room) hub;
     return *one;
   }
 
