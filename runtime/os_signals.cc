@@ -95,7 +95,7 @@ void handler(int signal, siginfo_t* info, void* context) {
 }
 
 struct subscription {
-  explicit subscription(const channel<int>& c) noexcept : to(c) {}
+  explicit subscription(const channel<int>& c) : to(c) {}
   const channel<int> to;
   const channel<bool> changed{1};
   // Guarded by the hub's lock.
