@@ -58,6 +58,13 @@ void node_queue::remove(channel_node& n) noexcept {
   n.queued = false;
 }
 
+channel_node* node_queue::claim_that_or_next(channel_node& n) noexcept {
+  for (channel_node* at = &n; at != nullptr; at = pop_front()) {
+    if (at->claim(at->on_transfer)) return at;
+  }
+  return nullptr;
+}
+
 channel_node* node_queue::claim_front_but(const node_keeper* mine) noexcept {
   for (channel_node* n = head_; n != nullptr;) {
     channel_node* const following = n->next;

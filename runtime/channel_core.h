@@ -115,11 +115,13 @@ class node_queue {
   }
   // Takes nodes off until one could be claimed for a transfer. Null: none.
   [[nodiscard]] channel_node* claim_front() noexcept {
-    while (channel_node* const n = pop_front()) {
-      if (n->claim(n->on_transfer)) return n;
-    }
-    return nullptr;
+    channel_node* const n = pop_front();
+    if (n == nullptr) return nullptr;
+    if (__builtin_expect(n->keeper == nullptr && n->who->claim(n->on_transfer), 1)) return n;
+    return claim_that_or_next(*n);
   }
+  // The rest of claim_front(), for a node that is off the queue, and is a keeper's, or has lost its wait.
+  [[nodiscard]] __attribute__((cold, noinline)) channel_node* claim_that_or_next(channel_node& n) noexcept;
   // The same, but the nodes of that keeper stay where they are.
   [[nodiscard]] channel_node* claim_front_but(const node_keeper* mine) noexcept;
 
