@@ -57,10 +57,12 @@ class channel {
   }
   ~channel() { core_->release(); }
 
-  // (S) Waits until there is room, or a receiver. False: the channel is closed; the value is lost.
-  bool send(T value) const {
+  // (S) Waits until there is room, or a receiver. False: the channel is closed. A value that was not sent is not
+  // moved from.
+  bool send(T&& value) const {
     return core_->send(std::addressof(value), sched::platform::forever_ns) == channel_status::ok;
   }
+  bool send(const T& value) const { return send(T(value)); }
 
   // (S) Waits for an element. Empty: the channel is closed and drained.
   [[nodiscard]] std::optional<T> receive() const {

@@ -16,12 +16,18 @@
 // needs no lock. Moves into and out of the ring happen under the lock, which is why T must not throw
 // when moved; copies are made, and old values of an optional destroyed, before the lock is taken.
 //
+// A selector's nodes stay in the queues while it does not wait, as if it said "tell me". Whoever has something for such
+// a node takes it out, cannot claim it, which tells the selector, and goes on to the next, or to the ring. So a
+// node that is in a queue is one for which there was nothing to do since it was put there; also if it is the
+// queue's only one, "receivers wait" is a hint and no promise.
+//
 // Lifetime: whoever calls holds a reference for the length of the call. But the caller's handle may be
 // on the stack of a fiber that ends as soon as its own send or receive returns, so after the step that
 // lets the counterpart go on (the unlock for values in the ring, ready() otherwise), nothing of the
 // channel is touched.
 #include <baton/runtime/channel_core.h>
 
+#include <initializer_list>
 #include <new>
 
 namespace baton {
@@ -50,6 +56,25 @@ void node_queue::remove(channel_node& n) noexcept {
   (n.next != nullptr ? n.next->prev : tail_) = n.prev;
   n.next = n.prev = nullptr;
   n.queued = false;
+}
+
+channel_node* node_queue::claim_that_or_next(channel_node& n) noexcept {
+  for (channel_node* at = &n; at != nullptr; at = pop_front()) {
+    if (at->claim(at->on_transfer)) return at;
+  }
+  return nullptr;
+}
+
+channel_node* node_queue::claim_front_but(const node_keeper* mine) noexcept {
+  for (channel_node* n = head_; n != nullptr;) {
+    channel_node* const following = n->next;
+    if (n->keeper != mine) {
+      remove(*n);
+      if (n->claim(n->on_transfer)) return n;
+    }
+    n = following;
+  }
+  return nullptr;
 }
 
 channel_core::channel_core(const element_type& type, std::size_t capacity) : type_(type), capacity_(capacity) {
@@ -83,13 +108,30 @@ inline void channel_core::append(void* value) noexcept {
   size_ = size_ + 1;
 }
 
+inline void channel_core::take_oldest(void* out) noexcept {
+  type_.take(out, slot(head_));
+  if (++head_ == capacity_) head_ = 0;
+  size_ = size_ - 1;
+}
+
+inline void channel_core::pass_to(channel_node* receiver, void* value, transfer& t) const noexcept {
+  t.peer_ = receiver;
+  t.pass_ = type_.pass;
+  t.out_ = receiver->element;
+  t.value_ = value;
+}
+
+inline void channel_core::pass_from(channel_node* sender, void* out, transfer& t) const noexcept {
+  t.peer_ = sender;
+  t.pass_ = type_.pass;
+  t.out_ = out;
+  t.value_ = sender->element;
+}
+
 channel_status channel_core::attempt_send(void* value, transfer& t) noexcept {
   if (closed_) return channel_status::closed;
   if (channel_node* const receiver = receivers_.claim_front()) {
-    t.peer_ = receiver;
-    t.pass_ = type_.pass;
-    t.out_ = receiver->element;
-    t.value_ = value;
+    pass_to(receiver, value, t);
     return channel_status::ok;
   }
   if (size_ == capacity_) return channel_status::would_block;
@@ -99,9 +141,7 @@ channel_status channel_core::attempt_send(void* value, transfer& t) noexcept {
 
 channel_status channel_core::attempt_receive(void* out, transfer& t) noexcept {
   if (size_ > 0) {
-    type_.take(out, slot(head_));
-    if (++head_ == capacity_) head_ = 0;
-    size_ = size_ - 1;
+    take_oldest(out);
     if (channel_node* const sender = senders_.claim_front()) {
       append(sender->element);
       t.peer_ = sender;
@@ -109,10 +149,39 @@ channel_status channel_core::attempt_receive(void* out, transfer& t) noexcept {
     return channel_status::ok;
   }
   if (channel_node* const sender = senders_.claim_front()) {
-    t.peer_ = sender;
-    t.pass_ = type_.pass;
-    t.out_ = out;
-    t.value_ = sender->element;
+    pass_from(sender, out, t);
+    return channel_status::ok;
+  }
+  return closed_ ? channel_status::closed : channel_status::would_block;
+}
+
+// In these two, once nobody could be claimed, the keeper's nodes are the only ones left in the queue, and it does not
+// wait: so to claim one is to tell it of each.
+channel_status channel_core::attempt_send_but(const node_keeper* mine, void* value, transfer& t) noexcept {
+  if (closed_) return channel_status::closed;
+  if (channel_node* const receiver = receivers_.claim_front_but(mine)) {
+    pass_to(receiver, value, t);
+    return channel_status::ok;
+  }
+  if (size_ == capacity_) return channel_status::would_block;
+  append(value);
+  static_cast<void>(receivers_.claim_front());
+  return channel_status::ok;
+}
+
+channel_status channel_core::attempt_receive_but(const node_keeper* mine, void* out, transfer& t) noexcept {
+  if (size_ > 0) {
+    take_oldest(out);
+    if (channel_node* const sender = senders_.claim_front_but(mine)) {
+      append(sender->element);
+      t.peer_ = sender;
+    } else {
+      static_cast<void>(senders_.claim_front());
+    }
+    return channel_status::ok;
+  }
+  if (channel_node* const sender = senders_.claim_front_but(mine)) {
+    pass_from(sender, out, t);
     return channel_status::ok;
   }
   return closed_ ? channel_status::closed : channel_status::would_block;
@@ -210,7 +279,7 @@ bool channel_core::close() noexcept {
   closed_ = true;
   for (node_queue* const q : {&receivers_, &senders_}) {
     while (channel_node* const n = q->pop_front()) {
-      if (n->who->claim(n->on_close)) claimed.push_back(*n);
+      if (n->claim(n->on_close)) claimed.push_back(*n);
     }
   }
   unlock();

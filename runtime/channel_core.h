@@ -40,17 +40,35 @@ struct element_type {
   void (*destroy)(void* slot) noexcept;
 };
 
+struct channel_node;
+
+// One who leaves its nodes in the queues while it does not wait: a selector.
+class node_keeper {
+ public:
+  // Under the channel's lock; the node has been taken out of its queue. True: its waiter is claimed, and n.who is that.
+  // False: it does not wait now, and will look at the channel before it does.
+  [[nodiscard]] virtual bool claim(channel_node& n, std::uint32_t how) noexcept = 0;
+
+ protected:
+  ~node_keeper() = default;
+};
+
 // One who waits on one side of one channel. Lies on the stack of whoever waits, until its waiter is
-// claimed and it has been taken out of the queue.
+// claimed and it has been taken out of the queue; or in a case of a selector.
 struct channel_node {
   channel_node* next = nullptr;
   channel_node* prev = nullptr;
   bool queued = false;
-  sched::waiter* who = nullptr;
+  sched::waiter* who = nullptr;  // of one that has a keeper: once it has been claimed
+  node_keeper* keeper = nullptr;
   void* element = nullptr;  // a sender's value, or a receiver's out
   // What the waiter is claimed with.
   std::uint32_t on_transfer = sched::waiter::signalled;
   std::uint32_t on_close = sched::waiter::closed;
+
+  [[nodiscard]] bool claim(std::uint32_t how) noexcept {
+    return __builtin_expect(keeper != nullptr, 0) ? keeper->claim(*this, how) : who->claim(how);
+  }
 };
 
 // A value that is written under the channel's lock, and may be read without it: as a hint. On the
@@ -97,11 +115,15 @@ class node_queue {
   }
   // Takes nodes off until one could be claimed for a transfer. Null: none.
   [[nodiscard]] channel_node* claim_front() noexcept {
-    while (channel_node* const n = pop_front()) {
-      if (n->who->claim(n->on_transfer)) return n;
-    }
-    return nullptr;
+    channel_node* const n = pop_front();
+    if (n == nullptr) return nullptr;
+    if (__builtin_expect(n->keeper == nullptr && n->who->claim(n->on_transfer), 1)) return n;
+    return claim_that_or_next(*n);
   }
+  // The rest of claim_front(), for a node that is off the queue, and is a keeper's, or has lost its wait.
+  [[nodiscard]] __attribute__((cold, noinline)) channel_node* claim_that_or_next(channel_node& n) noexcept;
+  // The same, but the nodes of that keeper stay where they are.
+  [[nodiscard]] channel_node* claim_front_but(const node_keeper* mine) noexcept;
 
  private:
   peekable<channel_node*> head_{nullptr};
@@ -160,6 +182,12 @@ class ABSL_LOCKABLE channel_core {
   void unlock() const noexcept ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
   channel_status attempt_send(void* value, transfer& t) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   channel_status attempt_receive(void* out, transfer& t) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+  // The same for a keeper, who does not meet itself. What it changes about the channel its own nodes there hear of, as
+  // others do.
+  channel_status attempt_send_but(const node_keeper* mine, void* value, transfer& t) noexcept
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+  channel_status attempt_receive_but(const node_keeper* mine, void* out, transfer& t) noexcept
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void wait_to_send(channel_node& n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { senders_.push_back(n); }
   void wait_to_receive(channel_node& n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { receivers_.push_back(n); }
   void stop_waiting_to_send(channel_node& n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { senders_.remove(n); }
@@ -173,6 +201,9 @@ class ABSL_LOCKABLE channel_core {
 
   [[nodiscard]] void* slot(std::size_t i) const noexcept { return ring_ + i * type_.size; }
   inline void append(void* value) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+  inline void take_oldest(void* out) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+  inline void pass_to(channel_node* receiver, void* value, transfer& t) const noexcept;
+  inline void pass_from(channel_node* sender, void* out, transfer& t) const noexcept;
 
   const element_type& type_;
   std::byte* ring_ = nullptr;

@@ -74,6 +74,8 @@ class context {
   friend cancellable_context detail::derive_context(const context& parent, std::int64_t deadline_ns);
   explicit context(std::shared_ptr<detail::context_state> state) noexcept : state_(std::move(state)) {}
   bool wait_done_until_ns(std::int64_t deadline_ns) const;
+  // Null: the background. Aborts if it is what a default-constructed cancellable_context is.
+  [[nodiscard]] detail::context_state* state(const char* what) const noexcept;
 
   std::shared_ptr<detail::context_state> state_;
 };
@@ -82,14 +84,29 @@ class context {
 // derived from it keep it. The one above holds it weakly, so a dropped one costs nothing any more.
 class cancellable_context : public context {
  public:
-  // Makes it and everything derived from it done, at once; waiters run again, sockets that it was set
-  // on fail. The first cause wins, later calls do nothing. An ok status counts as CancelledError().
-  // Never switches.
-  void cancel(absl::Status cause = absl::CancelledError()) const;
+  // No context, until it is assigned to; so is one that was moved from. Misuse, which aborts: to use it otherwise,
+  // also as a context.
+  cancellable_context() noexcept : context(none()) {}
+  cancellable_context(const cancellable_context&) noexcept = default;
+  cancellable_context& operator=(const cancellable_context&) noexcept = default;
+  cancellable_context(cancellable_context&& other) noexcept : context(std::exchange(other.state_, none())) {}
+  cancellable_context& operator=(cancellable_context&& other) noexcept {
+    state_.swap(other.state_);
+    if (this != &other) other.state_ = none();
+    return *this;
+  }
+  ~cancellable_context() = default;
+
+  // Makes it and everything derived from it done, at once; then those who wait are readied, and sockets that it
+  // was set on fail. (What a cancel or a deadline that is under way already has come to first is readied by that,
+  // perhaps after this has returned.) The first cause wins, later calls do nothing. An ok status counts as
+  // CancelledError(). Never switches; takes as long as there are contexts derived from it, but holds up nobody.
+  void cancel(absl::Status cause = absl::CancelledError()) const noexcept;
 
  private:
   friend cancellable_context detail::derive_context(const context& parent, std::int64_t deadline_ns);
   using context::context;
+  static std::shared_ptr<detail::context_state> none() noexcept;
 };
 
 // A context below `parent`: done when that is, or when it is cancelled itself. Below a parent that is

@@ -5,17 +5,37 @@
 // come at once each makes a fiber, and the first that runs serves; so none relies on a fiber that another
 // one is still to make, and perhaps gets no memory for. An errand that is pushed before the fiber runs
 // waits in the queue, which the fiber looks at first.
+//
+// An errand that gets no memory (for a fiber, a timer) is put off: it runs again after a millisecond, and so on until
+// it gets some. So what was promised is late then, but not lost, and nothing else waits for it.
 #include <baton/runtime/courier.h>
 
 #include <baton/runtime/fiber.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/timer.h>
 
 #include <cstdint>
+#include <new>
 #include <utility>
 
 namespace baton::detail {
 
 namespace platform = sched::platform;
+
+namespace {
+
+constexpr std::int64_t pause_ns = 1'000'000;
+
+void pause() noexcept {
+  try {
+    sched::sleep_until_ns(platform::now_ns() + pause_ns);
+  } catch (const std::bad_alloc&) {
+    sched::yield();  // no memory for that, either
+  }
+}
+
+}  // namespace
 
 courier& courier::get() {
   static courier* const one = new courier;  // never destroyed: its fiber does not end
@@ -33,17 +53,51 @@ void courier::start() {
   started_.store(true, platform::mo::release);
 }
 
-void courier::push(errand* first, sched::fiber_list& readied) noexcept {
+// Returns the fiber, if it waits.
+sched::strand* courier::queue(errand* first) noexcept {
   errand* last = first;
   while (last->next_errand != nullptr) last = last->next_errand;
+  const platform::lock_guard hold(lock_);
+  (first_ != nullptr ? last_->next_errand : first_) = first;
+  last_ = last;
+  return std::exchange(idle_, nullptr);
+}
+
+void courier::push(errand* first, sched::fiber_list& readied) noexcept {
+  if (sched::strand* const idle = queue(first)) sched::ready_into(idle, readied);
+}
+
+void courier::try_later(errand* e) noexcept {
   sched::strand* idle = nullptr;
   {
     const platform::lock_guard hold(lock_);
-    (first_ != nullptr ? last_->next_errand : first_) = first;
-    last_ = last;
+    if (later_ == nullptr) later_at_ns_ = platform::now_ns() + pause_ns;
+    e->next_errand = std::exchange(later_, e);
     idle = std::exchange(idle_, nullptr);
   }
-  if (idle != nullptr) sched::ready_into(idle, readied);
+  if (idle != nullptr) sched::ready(idle);
+}
+
+// Adds those that were put off to `todo`, if there is nothing else or their time has come. True: there is nothing else,
+// and it has not come.
+bool courier::take_later(errand*& todo) noexcept {
+  if (later_ == nullptr) return false;
+  const bool due = platform::now_ns() >= later_at_ns_;
+  if (todo != nullptr && !due) return false;
+  if (todo == nullptr) {
+    todo = std::exchange(later_, nullptr);
+    return !due;
+  }
+  errand* last = later_;
+  while (last->next_errand != nullptr) last = last->next_errand;
+  last->next_errand = todo;
+  todo = std::exchange(later_, nullptr);
+  return false;
+}
+
+void courier::append(errand* first) noexcept {
+  long_errands_ = true;
+  static_cast<void>(queue(first));  // the fiber is the caller
 }
 
 void courier::serve() noexcept {
@@ -52,21 +106,24 @@ void courier::serve() noexcept {
   sched::strand* const self = sched::current_strand();
   for (;;) {
     errand* todo = nullptr;
+    bool early = false;
     {
       const platform::lock_guard hold(lock_);
       todo = std::exchange(first_, nullptr);
+      early = take_later(todo);
       if (todo == nullptr) {
         sched::prepare_park(self, sched::wait_reason::errand);
         idle_ = self;
       }
     }
     if (todo == nullptr) sched::park(self);
+    if (early) pause();
     while (todo != nullptr) {
       errand* const e = todo;
       todo = std::exchange(e->next_errand, nullptr);
       e->run();
       // A hundred thousand at once must not keep others from the P.
-      if (++done % yield_every == 0) sched::yield();
+      if (++done % yield_every == 0 || std::exchange(long_errands_, false)) sched::yield();
     }
   }
 }

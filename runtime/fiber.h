@@ -16,9 +16,12 @@
 
 #include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_result.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/spawn.h>
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <new>
@@ -198,6 +201,17 @@ class [[nodiscard]] fiber {
     return detail::fiber_result<T>::take(std::exchange(f_, nullptr));
   }
 
+  // (S) Waits for its end, but no longer than that. True: it has ended, and join() returns at once, with the result.
+  // False: it runs on, and can be joined, waited for or detached as before. Misuse: as join().
+  template <class Rep, class Period>
+  [[nodiscard]] bool join_for(const std::chrono::duration<Rep, Period>& timeout) const {
+    return ended_by(detail::deadline_after(timeout));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool join_until(const std::chrono::time_point<Clock, Duration>& when) const {
+    return ended_by(detail::deadline_at(when));
+  }
+
   // Whether there is a fiber that was neither joined nor detached.
   [[nodiscard]] bool joinable() const noexcept { return f_ != nullptr; }
 
@@ -227,6 +241,12 @@ class [[nodiscard]] fiber {
   friend fiber<typename detail::closure_for<F, Args...>::result> spawn(attributes a, F&& f, Args&&... args);
 
   explicit fiber(sched::fiber* f) noexcept : f_(f) {}
+
+  bool ended_by(std::int64_t deadline_ns) const noexcept {
+    if (f_ == nullptr) [[unlikely]]
+      detail::not_joinable("join");
+    return sched::await_end_until(f_, deadline_ns);
+  }
 
   void finish() noexcept {
     if (f_ == nullptr) return;

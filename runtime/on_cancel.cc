@@ -3,7 +3,8 @@
 //
 //   watch    subscribe. Done already: start the fiber here.
 //   end      unsubscribe, which waits for a cancelled() under way: after it either the fiber has been
-//            started, or it never will be. Started: wait until it has ended.
+//            started, or it never will be. Started: wait until it has ended. No memory for the fiber: the
+//            courier, which watch() has started, makes it later.
 //
 // The fiber destroys the function before it says that it has ended: what the function refers to may be
 // gone after the on_cancel is. It shares the rest with the on_cancel, which the function may destroy
@@ -11,12 +12,12 @@
 #include <baton/runtime/on_cancel.h>
 
 #include <baton/runtime/fiber.h>
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/spawn.h>
 
 #include <new>
+#include <utility>
 
 namespace baton::detail {
 
@@ -24,9 +25,12 @@ namespace mo = sched::platform::mo;
 
 void cancel_call::watch(const context& ctx) {
   source_ = ctx.as_cancellation();
-  if (source_ == nullptr || source_->subscribe(*this)) return;
+  if (source_ == nullptr) return;
+  courier::get().start();
+  if (source_->subscribe(*this)) return;
   source_ = nullptr;
   start();
+  started_ = true;
 }
 
 void cancel_call::end() {
@@ -41,10 +45,22 @@ void cancel_call::end() {
 }
 
 void cancel_call::cancelled() noexcept {
+  started_ = true;  // now, or as soon as there is memory
   try {
     start();
   } catch (const std::bad_alloc&) {
-    sched::fatal("on_cancel: no memory for the function's fiber");
+    waits_for_memory_ = shared_from_this();
+    courier::get().try_later(this);
+  }
+}
+
+void cancel_call::run() noexcept {
+  std::shared_ptr<cancel_call> keep = std::move(waits_for_memory_);
+  try {
+    start();
+  } catch (const std::bad_alloc&) {
+    waits_for_memory_ = std::move(keep);
+    courier::get().try_later(this);
   }
 }
 
@@ -55,7 +71,6 @@ void cancel_call::start() {
     self->call();
     self->ended_.set();
   });
-  started_ = true;
 }
 
 }  // namespace baton::detail

@@ -4,12 +4,14 @@
 //   …                                  // here hang_up ends: from now on line is ours alone again
 //
 // The function runs at most once, in a fiber of its own, as soon as the context is cancelled or its
-// deadline has passed; if that is so already, at once. It may wait. An exception that escapes it ends
+// deadline has passed; if that is so already, at once; should there be no memory for the fiber then, as soon as there
+// is. It may wait. An exception that escapes it ends
 // the process, as with go().
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
 #include <baton/runtime/context.h>
+#include <baton/runtime/courier.h>
 #include <baton/runtime/event.h>
 #include <baton/sched/platform/atomic.h>
 
@@ -25,7 +27,7 @@ namespace baton {
 namespace detail {
 
 // Shared by the on_cancel and the fiber. See on_cancel.cc.
-class cancel_call : public net::cancellation::node, public std::enable_shared_from_this<cancel_call> {
+class cancel_call : public net::cancellation::node, public std::enable_shared_from_this<cancel_call>, private errand {
  public:
   virtual ~cancel_call() = default;
   void watch(const context& ctx);
@@ -34,6 +36,7 @@ class cancel_call : public net::cancellation::node, public std::enable_shared_fr
 
  private:
   void cancelled() noexcept override;
+  void run() noexcept override;
   void start();
   virtual void call() = 0;  // and destroys the function
 
@@ -41,6 +44,7 @@ class cancel_call : public net::cancellation::node, public std::enable_shared_fr
   bool started_ = false;  // written before unsubscribe() returns
   sched::platform::atomic<std::uint64_t> caller_{0};
   event ended_;
+  std::shared_ptr<cancel_call> waits_for_memory_;  // itself, while the courier has it
 };
 
 template <class F>

@@ -42,9 +42,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -106,7 +108,7 @@ void handler(int signal, siginfo_t* info, void* context) {
 }
 
 struct subscription {
-  explicit subscription(const channel<int>& c) noexcept : to(c) {}
+  explicit subscription(const channel<int>& c) : to(c) {}
   const channel<int> to;
   const channel<bool> changed{1};
   // Guarded by the hub's lock.
@@ -125,7 +127,9 @@ using subscription_ptr = std::shared_ptr<subscription>;
 class hub {
  public:
   static hub& get() {
-    static hub* const one = new hub;
+    // Never destroyed, and not allocated: stop() and reset() do not fail.
+    alignas(hub) static std::byte room[sizeof(hub)];
+    static hub* const one = ::new (room) hub;
     return *one;
   }
 

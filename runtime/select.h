@@ -34,87 +34,129 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 namespace baton {
 
+// The channel, context or value of a case is the caller's, unless it is given as a temporary channel or context.
 template <class T, class F>
 [[nodiscard]] auto on_receive(const channel<T>& c, F f) {
-  return detail::receive_case<T, F>(detail::channel_reference(c), std::move(f));
+  return detail::make_receive_case<T>(detail::channel_reference(c), std::move(f));
 }
 template <class T, class F>
 [[nodiscard]] auto on_receive(channel<T>&& c, F f) {
-  return detail::receive_case<T, F>(detail::channel_reference(std::move(c)), std::move(f));
+  return detail::make_receive_case<T>(detail::channel_reference(std::move(c)), std::move(f));
 }
 
 // `v` is moved from only if this case is chosen, and the channel not closed.
 template <class T, class F>
 [[nodiscard]] auto on_send(const channel<T>& c, std::type_identity_t<T>&& v, F f) {
-  return detail::send_case<T, F>(detail::channel_reference(c), v, std::move(f));
+  return detail::make_send_case<detail::send_case, T>(detail::channel_reference(c), v, std::move(f));
 }
 template <class T, class F>
 [[nodiscard]] auto on_send(channel<T>&& c, std::type_identity_t<T>&& v, F f) {
-  return detail::send_case<T, F>(detail::channel_reference(std::move(c)), v, std::move(f));
+  return detail::make_send_case<detail::send_case, T>(detail::channel_reference(std::move(c)), v, std::move(f));
 }
 // A copy of `v` is sent. It is made, by the caller and without a lock, when the case can be chosen at
 // once, or select() has to wait; not if another case is ready or `otherwise` is chosen.
 template <class T, class F>
 [[nodiscard]] auto on_send(const channel<T>& c, const std::type_identity_t<T>& v, F f) {
-  return detail::send_copy_case<T, F>(detail::channel_reference(c), v, std::move(f));
+  return detail::make_send_case<detail::send_copy_case, T>(detail::channel_reference(c), v, std::move(f));
 }
 template <class T, class F>
 [[nodiscard]] auto on_send(channel<T>&& c, const std::type_identity_t<T>& v, F f) {
-  return detail::send_copy_case<T, F>(detail::channel_reference(std::move(c)), v, std::move(f));
+  return detail::make_send_case<detail::send_copy_case, T>(detail::channel_reference(std::move(c)), v, std::move(f));
 }
 
 // The time counts from the start of each select() that the case is used in.
 template <class Rep, class Period, class F>
 [[nodiscard]] auto on_timeout(const std::chrono::duration<Rep, Period>& d, F f) {
-  return detail::timeout_case<F>(detail::saturated_ns(d), std::move(f));
+  return detail::make_timeout_case(detail::saturated_ns(d), std::move(f));
 }
 template <class Clock, class Duration, class F>
 [[nodiscard]] auto on_timeout(const std::chrono::time_point<Clock, Duration>& when, F f) {
-  return detail::deadline_case<Clock, Duration, F>(when, std::move(f));
+  return detail::make_timeout_case(when, std::move(f));
 }
 
 template <class F>
 [[nodiscard]] auto on_done(const context& ctx, F f) {
-  return detail::done_case<F>(ctx, std::move(f));
+  return detail::make_done_case(ctx, std::move(f));
 }
 template <class F>
 [[nodiscard]] auto on_done(context&& ctx, F f) {
-  return detail::done_case<F>(std::move(ctx), std::move(f));
+  return detail::make_done_case(std::move(ctx), std::move(f));
 }
 
 template <class F>
 [[nodiscard]] auto otherwise(F f) {
-  return detail::otherwise_case<F>(std::move(f));
+  if constexpr (std::is_invocable_v<F&>) {
+    return detail::otherwise_case<F>(std::move(f));
+  } else {
+    static_assert(detail::never<F>, "the function of otherwise() takes no arguments");
+    return detail::no_case();
+  }
 }
 
 // `c` if enabled, else a case that is never ready, but keeps its place in the count.
-template <detail::select_case Case>
+template <class Case>
 [[nodiscard]] auto when(bool enabled, Case c) {
-  return detail::when_case<Case>(enabled, std::move(c));
+  if constexpr (detail::select_case<Case>) {
+    return detail::when_case<Case>(enabled, std::move(c));
+  } else {
+    static_assert(detail::never<Case>, "when() takes a case: what on_receive(), on_send() and their like return");
+    return detail::no_case();
+  }
 }
+
+namespace detail {
+
+// Returns select_frame::none if the time has passed, and nothing was ready.
+template <class... Cases>
+std::size_t select_until_ns(std::int64_t deadline_ns, Cases&... cases) {
+  constexpr std::size_t n = sizeof...(Cases);
+  if constexpr ((select_case<Cases> && ...)) {
+    constexpr std::size_t room = n == 0 ? 1 : n;
+    std::array<select_entry, room> entries;
+    std::array<select_link, room> links;
+    std::array<channel_core*, room> locks;
+    std::array<std::uint32_t, room> order;
+    std::size_t at = 0;
+    (cases.describe(entries[at++]), ...);
+    const select_result chosen = run_select({entries.data(), links.data(), locks.data(), order.data(), n, deadline_ns});
+    at = 0;
+    static_cast<void>(((at++ == chosen.index && (cases.run(chosen.ok), true)) || ...));
+    return chosen.index;
+  } else {
+    static_assert(never<Cases...>, "select() takes cases: what on_receive(), on_send() and their like return");
+    return n;
+  }
+}
+
+inline std::optional<std::size_t> index_or_nothing(std::size_t index) noexcept {
+  return index != select_frame::none ? std::optional(index) : std::nullopt;
+}
+
+}  // namespace detail
 
 // (S) Runs exactly one case; returns its index among all arguments. Allocates nothing. A case may be an
 // object that is used again, one select() after the other.
-template <detail::select_case... Cases>
+template <class... Cases>
 std::size_t select(Cases&&... cases) {
-  constexpr std::size_t n = sizeof...(Cases);
-  constexpr std::size_t room = n == 0 ? 1 : n;
-  std::array<detail::select_entry, room> entries;
-  std::array<detail::select_link, room> links;
-  std::array<detail::channel_core*, room> locks;
-  std::array<std::uint32_t, room> order;
-  std::size_t at = 0;
-  (cases.describe(entries[at++]), ...);
-  const detail::select_result chosen =
-      detail::run_select({entries.data(), links.data(), locks.data(), order.data(), n});
-  at = 0;
-  static_cast<void>(((at++ == chosen.index && (cases.run(chosen.ok), true)) || ...));
-  return chosen.index;
+  return detail::select_until_ns(sched::platform::forever_ns, cases...);
+}
+
+// (S) As select(), for no longer than that. Empty: the time has passed, nothing was ready, and no function was called.
+// With cases on_timeout() too, whichever time comes first counts.
+template <class Rep, class Period, class... Cases>
+std::optional<std::size_t> select_for(const std::chrono::duration<Rep, Period>& timeout, Cases&&... cases) {
+  return detail::index_or_nothing(detail::select_until_ns(detail::deadline_after(timeout), cases...));
+}
+template <class Clock, class Duration, class... Cases>
+std::optional<std::size_t> select_until(const std::chrono::time_point<Clock, Duration>& when, Cases&&... cases) {
+  return detail::index_or_nothing(detail::select_until_ns(detail::deadline_at(when), cases...));
 }
 
 }  // namespace baton

@@ -29,6 +29,17 @@ concept select_case = requires(std::remove_reference_t<Case>& c, select_entry& e
   c.own();
 };
 
+// For a static_assert in a branch that is not to be compiled.
+template <class...>
+inline constexpr bool never = false;
+
+// What stands for a case that would not compile, so that the compiler has nothing else to say.
+struct no_case {
+  static void describe(select_entry&) noexcept {}
+  static void run(bool) noexcept {}
+  static void own() noexcept {}
+};
+
 // A channel of the caller's, or a handle of our own.
 class channel_reference {
  public:
@@ -257,26 +268,50 @@ class when_case {
   Case case_;
 };
 
-// One of them, without its type. In its own place: it may hold references into itself.
-class any_case {
- public:
-  any_case() = default;
-  any_case(const any_case&) = delete;
-  any_case& operator=(const any_case&) = delete;
-  virtual ~any_case() = default;
-  virtual void describe(select_entry& e) = 0;
-  virtual void run(bool ok) = 0;
-};
-
-template <class Case>
-class owned_case final : public any_case {
- public:
-  explicit owned_case(Case c) : case_(std::move(c)) { case_.own(); }
-  void describe(select_entry& e) override { case_.describe(e); }
-  void run(bool ok) override { case_.run(ok); }
-
- private:
-  Case case_;
-};
+template <class T, class F>
+auto make_receive_case(channel_reference c, F f) {
+  if constexpr (std::is_invocable_v<F&, std::optional<T>>) {
+    return receive_case<T, F>(std::move(c), std::move(f));
+  } else {
+    static_assert(never<T, F>, "the function of on_receive() takes a std::optional of the channel's element");
+    return no_case();
+  }
+}
+template <template <class, class> class Case, class T, class Value, class F>
+auto make_send_case(channel_reference c, Value& v, F f) {
+  if constexpr (std::is_invocable_v<F&, bool>) {
+    return Case<T, F>(std::move(c), v, std::move(f));
+  } else {
+    static_assert(never<T, F>, "the function of on_send() takes a bool: whether the value was sent");
+    return no_case();
+  }
+}
+template <class F>
+auto make_timeout_case(std::int64_t ns, F f) {
+  if constexpr (std::is_invocable_v<F&>) {
+    return timeout_case<F>(ns, std::move(f));
+  } else {
+    static_assert(never<F>, "the function of on_timeout() takes no arguments");
+    return no_case();
+  }
+}
+template <class Clock, class Duration, class F>
+auto make_timeout_case(const std::chrono::time_point<Clock, Duration>& when, F f) {
+  if constexpr (std::is_invocable_v<F&>) {
+    return deadline_case<Clock, Duration, F>(when, std::move(f));
+  } else {
+    static_assert(never<F>, "the function of on_timeout() takes no arguments");
+    return no_case();
+  }
+}
+template <class Context, class F>
+auto make_done_case(Context&& ctx, F f) {
+  if constexpr (std::is_invocable_v<F&>) {
+    return done_case<F>(std::forward<Context>(ctx), std::move(f));
+  } else {
+    static_assert(never<F>, "the function of on_done() takes no arguments");
+    return no_case();
+  }
+}
 
 }  // namespace baton::detail

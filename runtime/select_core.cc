@@ -38,13 +38,14 @@
 // the channel seems ready, or the select has to wait. If step 2 finds a ready channel whose value was
 // not made yet, the locks are given back, the value is made, and step 2 begins again; once per case.
 //
-// Among the ready each is drawn with the same probability. The generator's state is a word that is
+// Among the ready each is drawn with the same probability, and so is the order in which several cases wait for one
+// channel. The generator's state is a word that is
 // picked by the caller's stack and written without a locked instruction. Two strands that share one may
 // draw the same number, which does no harm.
 #include <baton/runtime/select_core.h>
 
-#include <baton/netpoll/cancellation.h>
 #include <baton/runtime/context.h>
+#include <baton/runtime/done_link.h>
 #include <baton/sched/park.h>
 #include <baton/sched/waiter.h>
 
@@ -57,53 +58,17 @@
 
 namespace baton::detail {
 
-namespace {
-
 namespace mo = sched::platform::mo;
-using kind = select_entry::kind;
 
-// What a select's waiter is claimed with: the case, and whether its channel was closed.
-constexpr std::uint32_t code_of(std::size_t index, bool closed) noexcept {
-  return sched::waiter::first_free + 2 * static_cast<std::uint32_t>(index) + (closed ? 1 : 0);
-}
-constexpr select_result result_of(std::uint32_t code) noexcept {
-  const std::uint32_t n = code - sched::waiter::first_free;
-  return {n / 2, n % 2 == 0};
-}
-
-// The subscription of a case to its context.
-class done_link final : public net::cancellation::node {
- public:
-  done_link(sched::waiter& who, std::uint32_t code, std::shared_ptr<net::cancellation> to) noexcept
-      : who_(who), code_(code), to_(std::move(to)) {}
-
-  // False: the context is done.
-  [[nodiscard]] bool subscribe() noexcept { return to_ == nullptr || to_->subscribe(*this); }
-  void unsubscribe() noexcept {
-    if (to_ != nullptr) to_->unsubscribe(*this);
-  }
-  void cancelled() noexcept override { who_.wake(code_); }
-
- private:
-  sched::waiter& who_;
-  const std::uint32_t code_;
-  const std::shared_ptr<net::cancellation> to_;  // kept while the caller's handle may change
-};
-
-static_assert(sizeof(channel_node) <= select_link::size && alignof(channel_node) <= alignof(select_link));
-static_assert(sizeof(done_link) <= select_link::size && alignof(done_link) <= alignof(select_link));
-
-template <class Link>
-Link& link_at(const select_frame& f, std::size_t i) noexcept {
-  return *std::launder(reinterpret_cast<Link*>(f.links[i].bytes));
-}
+namespace {
 
 struct alignas(64) random_state {
   sched::platform::atomic<std::uint64_t> word{0};
 };
 std::array<random_state, 64> random_states;
 
-// A number below n.
+}  // namespace
+
 std::size_t draw(std::size_t n) noexcept {
   if (n == 1) return 0;
   constexpr std::uint64_t golden = 0x9E3779B97F4A7C15U;
@@ -118,6 +83,27 @@ std::size_t draw(std::size_t n) noexcept {
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
   x ^= x >> 31;
   return ((x >> 32) * n) >> 32;
+}
+
+namespace {
+
+using kind = select_entry::kind;
+
+// What a select's waiter is claimed with: the case, and whether its channel was closed.
+constexpr std::uint32_t code_of(std::size_t index, bool closed) noexcept {
+  return sched::waiter::first_free + 2 * static_cast<std::uint32_t>(index) + (closed ? 1 : 0);
+}
+constexpr select_result result_of(std::uint32_t code) noexcept {
+  const std::uint32_t n = code - sched::waiter::first_free;
+  return {n / 2, n % 2 == 0};
+}
+
+static_assert(sizeof(channel_node) <= select_link::size && alignof(channel_node) <= alignof(select_link));
+static_assert(sizeof(done_link) <= select_link::size && alignof(done_link) <= alignof(select_link));
+
+template <class Link>
+Link& link_at(const select_frame& f, std::size_t i) noexcept {
+  return *std::launder(reinterpret_cast<Link*>(f.links[i].bytes));
 }
 
 bool on_channel(const select_entry& e) noexcept { return e.what >= kind::send; }
@@ -246,6 +232,7 @@ class selecting {
       }
     }
     locks_end_ = std::unique(begin, end);
+    one_channel_twice_ = locks_end_ != end;
   }
   void lock_all() const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
     for (channel_core** c = f_.locks; c != locks_end_; ++c) (*c)->lock();
@@ -303,20 +290,29 @@ class selecting {
     return r;
   }
 
-  void enqueue(sched::waiter& w) const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    for (std::size_t i = 0; i < f_.count; ++i) {
-      const select_entry& e = f_.entries[i];
-      if (!on_channel(e)) continue;
-      auto* const n = ::new (f_.links[i].bytes) channel_node;
-      n->who = &w;
-      n->element = e.element;
-      n->on_transfer = code_of(i, false);
-      n->on_close = code_of(i, true);
-      if (e.what == kind::send) {
-        e.channel->wait_to_send(*n);
-      } else {
-        e.channel->wait_to_receive(*n);
-      }
+  // Of several cases on one channel the first in its queue would be served before the others whenever the select
+  // waits: so their order is drawn.
+  void enqueue(sched::waiter& w) const noexcept {
+    if (__builtin_expect(!one_channel_twice_, 1)) {
+      for (std::size_t i = 0; i < f_.count; ++i) enqueue_one(w, i);
+      return;
+    }
+    for (std::size_t i = 0; i < f_.count; ++i) f_.order[i] = static_cast<std::uint32_t>(i);
+    for (std::size_t n = f_.count; n > 0; --n) enqueue_one(w, draw_ready(n));
+  }
+
+  void enqueue_one(sched::waiter& w, std::size_t i) const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const select_entry& e = f_.entries[i];
+    if (!on_channel(e)) return;
+    auto* const n = ::new (f_.links[i].bytes) channel_node;
+    n->who = &w;
+    n->element = e.element;
+    n->on_transfer = code_of(i, false);
+    n->on_close = code_of(i, true);
+    if (e.what == kind::send) {
+      e.channel->wait_to_send(*n);
+    } else {
+      e.channel->wait_to_receive(*n);
     }
   }
 
@@ -364,6 +360,7 @@ class selecting {
   std::size_t first_time_ = none;  // the case whose time comes first; none: the frame's
   std::int64_t deadline_ns_ = sched::platform::forever_ns;
   bool time_has_come_ = false;
+  bool one_channel_twice_ = false;
   transfer transfer_;
 };
 

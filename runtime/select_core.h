@@ -64,5 +64,8 @@ struct select_result {
 // Afterwards nobody else knows of the frame.
 [[nodiscard]] select_result run_select(const select_frame& frame);
 
+// A number below n, each with the same probability.
+[[nodiscard]] std::size_t draw(std::size_t n) noexcept;
+
 }  // namespace detail
 }  // namespace baton

@@ -36,7 +36,7 @@ struct runtime_stats {
   std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
 
   std::uint64_t polls = 0;   // of the network
-  std::uint64_t timers = 0;  // set now
+  std::uint64_t timers = 0;  // that will come: those that were stopped do not count
 
   // What accept() has passed over, in all listeners (net::tcp_listener), since the process began: connections that
   // failed before they could be returned; pauses because descriptors or memory were short.

@@ -1,7 +1,9 @@
 // Children are detached fibers, and a number under a lock.
 //
-//   spawn     room below the limit: count, start the fiber. Otherwise join those who wait for room; who
-//             wakes us has counted us. No memory: count back, as if the child had ended.
+//   spawn     room below the limit: count, start the fiber. Otherwise join those who wait for room, and
+//             subscribe to the context; who wakes us because there is room has counted us. Woken because the
+//             group was cancelled: leave the list, and count ourselves, limit or not. The time is over: leave the
+//             list. No memory: count back, as if the child had ended.
 //   child     call; note the first failure and cancel; destroy the function, and the fiber's locals; count
 //             back.
 //   count     under the lock: one less. Room for somebody who waits for it: count and claim him. Nobody
@@ -10,7 +12,7 @@
 //   time-out  under the lock leave the list.
 //
 // Somebody who waits for room does so only while children run, so the number is zero only if nobody
-// waits for room.
+// waits for room, or those who do have been woken by a cancel.
 //
 // Destruction: the child's last access to the group is the lock's unlock (one exchange; after it only the
 // lock's address is used), and wait() looks under the lock. A failure is noted, and the context cancelled,
@@ -19,6 +21,7 @@
 // No memory: the group still cancels and ends. What is lost is a message (cancelled_because).
 #include <baton/runtime/task_group.h>
 
+#include <baton/runtime/done_link.h>
 #include <baton/runtime/errors.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
@@ -96,9 +99,31 @@ bool task_group::enqueue(sched::waiter& w) noexcept {
   return true;
 }
 
-void task_group::begin_child() {
+bool task_group::begin_child(std::int64_t deadline_ns) {
+  if (counted(ctx_.is_done())) return true;
+  if (deadline_ns == 0) return false;
   sched::waiter w;
-  if (enqueue_for_room(w)) w.wait();
+  if (!enqueue_for_room(w)) return true;
+  // From here on who cancels may claim the waiter.
+  detail::done_link link(w, sched::waiter::cancelled, ctx_.as_cancellation());
+  const bool subscribed = link.subscribe();
+  if (!subscribed) w.wake(sched::waiter::cancelled);
+  const std::uint32_t outcome = w.wait(deadline_ns);
+  if (subscribed) link.unsubscribe();
+  if (outcome == sched::waiter::signalled) return true;
+  {
+    const platform::lock_guard hold(lock_);
+    waiting_for_room_.remove(w);
+  }
+  return counted(outcome == sched::waiter::cancelled);
+}
+
+// False: there is no room, and the child is not counted.
+bool task_group::counted(bool anyway) noexcept {
+  const platform::lock_guard hold(lock_);
+  if (running_ >= limit_ && !anyway) return false;
+  ++running_;
+  return true;
 }
 
 // False: there is room, the child is counted, and the waiter is not prepared and in no list.

@@ -47,18 +47,26 @@ class task_group {
   ~task_group();
 
   // Runs f as a fiber of the group, also when the group has been cancelled: f sees it by the context.
-  // (S) if there is a limit: waits until fewer children run. Throws std::bad_alloc.
+  // (S) if there is a limit: waits until fewer children run, or the group is cancelled: from then on the limit does
+  // not hold, so that nobody waits for the end of those that are to end. Throws std::bad_alloc.
   template <class F>
   void spawn(F&& f) {
-    using function = std::decay_t<F>;
-    static_assert(std::is_invocable_v<function, const context&> || std::is_invocable_v<function>,
-                  "a task takes a const context&, or nothing");
-    start([this, held = std::optional<function>(std::in_place, std::forward<F>(f))]() mutable {
-      run_child(std::move(*held));
-      held.reset();  // what it refers to may be gone after child_ended()
-      end_locals();  // so may what those refer to
-      child_ended();
-    });
+    static_cast<void>(spawn_until_ns(sched::platform::forever_ns, std::forward<F>(f)));
+  }
+
+  // The same, but false if there is no room, (S) or none before the time has passed: f does not run, and is not moved
+  // from.
+  template <class F>
+  [[nodiscard]] bool try_spawn(F&& f) {
+    return spawn_until_ns(0, std::forward<F>(f));
+  }
+  template <class Rep, class Period, class F>
+  [[nodiscard]] bool spawn_for(const std::chrono::duration<Rep, Period>& timeout, F&& f) {
+    return spawn_until_ns(detail::deadline_after(timeout), std::forward<F>(f));
+  }
+  template <class Clock, class Duration, class F>
+  [[nodiscard]] bool spawn_until(const std::chrono::time_point<Clock, Duration>& when, F&& f) {
+    return spawn_until_ns(detail::deadline_at(when), std::forward<F>(f));
   }
 
   // (S) Waits until no child runs. Throws the exception, or returns the status, of the first that
@@ -79,23 +87,32 @@ class task_group {
   // children make of it.
   void cancel(absl::Status cause = absl::CancelledError()) { ctx_.cancel(std::move(cause)); }
 
-  // At most so many children run at once; negative: no limit. Applies to those that are spawned from
-  // now on, or wait to be. Zero aborts: spawn() would wait for ever.
+  // At most so many children run at once, until the group is cancelled; negative: no limit. Applies to those that are
+  // spawned from now on, or wait to be. Zero aborts: spawn() would wait until the group is cancelled.
   void set_limit(int children);
 
   // The context that children get.
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
 
  private:
-  template <class Child>
-  void start(Child&& child) {
-    begin_child();
+  template <class F>
+  bool spawn_until_ns(std::int64_t deadline_ns, F&& f) {
+    using function = std::decay_t<F>;
+    static_assert(std::is_invocable_v<function, const context&> || std::is_invocable_v<function>,
+                  "a task takes a const context&, or nothing");
+    if (!begin_child(deadline_ns)) return false;
     try {
-      go(std::forward<Child>(child));
+      go([this, held = std::optional<function>(std::in_place, std::forward<F>(f))]() mutable {
+        run_child(std::move(*held));
+        held.reset();  // what it refers to may be gone after child_ended()
+        end_locals();  // so may what those refer to
+        child_ended();
+      });
     } catch (...) {
       child_ended();
       throw;
     }
+    return true;
   }
 
   template <class F>
@@ -128,7 +145,8 @@ class task_group {
     }
   }
 
-  void begin_child();
+  [[nodiscard]] bool begin_child(std::int64_t deadline_ns);
+  [[nodiscard]] bool counted(bool anyway) noexcept;
   static void end_locals() noexcept;
   void child_ended() noexcept;
   void failed(absl::Status status, std::exception_ptr exception) noexcept;

@@ -3,6 +3,8 @@
 // first multiple of the period after now, so ticks that were missed are left out. A tick that finds
 // one in the channel is dropped there.
 //
+// Without memory for the next one it tries again; ticks are left out then.
+//
 // Period and next time belong to an arming, whose number stands beside them: the courier, with a tick of
 // an arming that is over, leaves them alone. The latest number wins.
 #include <baton/runtime/ticker.h>
@@ -52,17 +54,39 @@ class ticker_state final : public channel_timer {
       next_ns_ += period_ns_ * (1 + (now - next_ns_) / period_ns_);
       next_ns = next_ns_;
     }
+    arm_or_come_again(next_ns, o.arming);
+  }
+
+  void arm_or_come_again(std::int64_t next_ns, std::uint64_t arming) noexcept {
     try {
-      arm(next_ns, o.arming);
+      arm(next_ns, arming);
     } catch (const std::bad_alloc&) {
-      sched::fatal("ticker: no memory for the next tick");
+      {
+        const platform::lock_guard hold(lock_);
+        not_armed_ = arming;
+      }
+      come_again();
     }
+  }
+
+  void let_go(occasion&, std::uint32_t kept) noexcept override {
+    std::uint64_t arming = 0;
+    std::int64_t next_ns = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      arming = std::exchange(not_armed_, 0);
+      next_ns = next_ns_;
+      if (arming != arming_) arming = 0;
+    }
+    if (arming != 0) arm_or_come_again(next_ns, arming);
+    release(kept);
   }
 
   platform::spin_lock lock_;
   std::uint64_t arming_ ABSL_GUARDED_BY(lock_) = 0;
   std::int64_t period_ns_ ABSL_GUARDED_BY(lock_) = 1;
   std::int64_t next_ns_ ABSL_GUARDED_BY(lock_) = 0;
+  std::uint64_t not_armed_ ABSL_GUARDED_BY(lock_) = 0;  // for want of memory; 0: none
 };
 
 }  // namespace detail

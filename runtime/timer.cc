@@ -10,7 +10,6 @@
 // beside other calls; so it may be read and used without the lock.
 #include <baton/runtime/timer.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/platform/clock.h>
 
 #include <utility>
@@ -18,8 +17,6 @@
 namespace baton {
 
 namespace platform = sched::platform;
-
-void detail::no_fiber_for_timer() noexcept { sched::fatal("after_func: no memory for the function's fiber"); }
 
 channel<timer::time_point> timer::fired() const {
   for (;;) {

@@ -102,8 +102,6 @@ class [[nodiscard]] timer {
 
 namespace detail {
 
-[[noreturn]] void no_fiber_for_timer() noexcept;
-
 template <class F>
 class function_timer final : public timer_state {
  public:
@@ -127,23 +125,31 @@ class function_timer final : public timer_state {
     std::uint32_t n_;
   };
 
-  void finish(occasion&, std::uint32_t kept) noexcept override {
+  struct task {
+    references to;
+    bool calls;
+    void operator()() const {
+      if (calls) to.call();
+    }
+  };
+  using task_closure = closure_for<task>;
+
+  bool get_ready(occasion& o) noexcept override {
+    o.fiber = sched::prepare_fiber({}, sizeof(task_closure), alignof(task_closure));
+    return o.fiber.f != nullptr;
+  }
+  void finish(occasion& o, std::uint32_t kept) noexcept override {
     if (kept == 0) {
-      retain();
+      this->retain();
       kept = 1;
     }
-    in_fiber([s = references(this, kept)] { s.call(); });
+    in_fiber(o, {references(this, kept), true});
   }
-  void let_go(std::uint32_t kept) noexcept override {
-    in_fiber([s = references(this, kept)] {});
-  }
-  template <class Task>
-  static void in_fiber(Task&& task) noexcept {
-    try {
-      go(std::forward<Task>(task));
-    } catch (const std::bad_alloc&) {
-      no_fiber_for_timer();
-    }
+  void let_go(occasion& o, std::uint32_t kept) noexcept override { in_fiber(o, {references(this, kept), false}); }
+  static void in_fiber(occasion& o, task&& t) noexcept {
+    const sched::prepared_fiber p = std::exchange(o.fiber, {});
+    ::new (p.closure) task_closure(std::in_place, std::move(t));
+    sched::launch(p.f, &detached_entry<task_closure>, false);
   }
 
   F f_;
@@ -151,7 +157,8 @@ class function_timer final : public timer_state {
 
 }  // namespace detail
 
-// Calls f() in a fiber of its own when that time has passed; after a reset() again, also while the
+// Calls f() in a fiber of its own when that time has passed (should there be no memory for the fiber then, as soon as
+// there is); after a reset() again, also while the
 // former call runs. Stopping does not wait for a call that runs. f may be move-only; it is destroyed
 // with the timer, or after its last call. An exception that escapes it ends the process, as with go().
 template <class Rep, class Period, class F>

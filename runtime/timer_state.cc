@@ -4,7 +4,8 @@
 //              may allocate. If there was a stop or another reset meanwhile, the timer is cancelled.
 //   callback   armed -> due, if the number is still the same; leaves the rest to the courier, with a
 //              reference.
-//   courier    due -> announced (the value is in the channel, or its receiver is claimed) in one step
+//   courier    gets what it needs (a fiber); no memory: comes again later, and it is still due. Then
+//              due -> announced (the value is in the channel, or its receiver is claimed) in one step
 //              under the lock, then, without it, finishes (readies the receiver, starts the fiber).
 //   stop       a new number; whatever there is of the old one, armed, due, or a value in the channel that
 //              nobody has received, is taken back in the same step. Then the scheduler's timer is
@@ -25,6 +26,7 @@
 
 #include <baton/sched/platform/clock.h>
 
+#include <new>
 #include <utility>
 
 namespace baton::detail {
@@ -80,7 +82,8 @@ void timer_state::arm_first(std::int64_t when_ns) ABSL_NO_THREAD_SAFETY_ANALYSIS
 
 void timer_state::arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming) {
   if (!past) return arm(when_ns, arming);
-  occasion o{clock::now(), arming, {}};
+  occasion o(arming);
+  if (!get_ready(o)) throw std::bad_alloc();
   {
     const platform::lock_guard hold(lock_);
     if (arming_ != arming) return;
@@ -130,8 +133,21 @@ void timer_state::on_timer(void* self, std::uint64_t arming, sched::fiber_list& 
   courier::get().push(s, readied);
 }
 
+void timer_state::come_again() noexcept {
+  {
+    const platform::lock_guard hold(lock_);
+    if (std::exchange(queued_, true)) return;
+    retain();
+  }
+  courier::get().try_later(this);
+}
+
 void timer_state::run() noexcept {
-  occasion o{clock::now(), 0, {}};
+  occasion o;
+  if (!get_ready(o)) {
+    courier::get().try_later(this);  // nothing has changed: a stop() takes it back meanwhile
+    return;
+  }
   bool due = false;
   bool detached = false;
   {
@@ -148,7 +164,7 @@ void timer_state::run() noexcept {
   if (due) {
     finish(o, kept);
   } else {
-    let_go(kept);
+    let_go(o, kept);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <baton/runtime/courier.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/spawn.h>
 #include <baton/sched/timer.h>
 
 #include <chrono>
@@ -57,16 +58,28 @@ class timer_state : public errand {
 
   // It is due: the part under the lock, in one step with stop(), and what comes after the lock.
   struct occasion {
+    explicit occasion(std::uint64_t n = 0) noexcept : now(clock::now()), arming(n) {}
+    occasion(const occasion&) = delete;
+    occasion& operator=(const occasion&) = delete;
+    ~occasion() {
+      if (fiber.f != nullptr) sched::discard_fiber(fiber.f);
+    }
     time_point now;
     std::uint64_t arming;
     transfer to_receiver;
+    sched::prepared_fiber fiber;  // get_ready()'s
   };
+  // Before that: gets what the rest needs. False: there is no memory.
+  [[nodiscard]] virtual bool get_ready(occasion&) noexcept { return true; }
   virtual void announce(occasion&) noexcept {}
   // kept: so many references become finish()'s, to release when all is done; 0: the caller has its own.
   virtual void finish(occasion&, std::uint32_t kept) noexcept = 0;
   // By the courier, instead of finish(), if it is not due any more. What a user's destructor does must not
   // happen in the courier.
-  virtual void let_go(std::uint32_t kept) noexcept { release(kept); }
+  virtual void let_go(occasion&, std::uint32_t kept) noexcept { release(kept); }
+  // By the courier, in finish() or let_go(): there was no memory for the next arming; let_go(), or what is due by then,
+  // comes again.
+  void come_again() noexcept;
   // Under the lock: takes back what was announced, if nobody has got it yet. A sender of the user's own,
   // who gets the room, is finished after the lock.
   struct withdrawal {

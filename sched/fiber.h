@@ -24,12 +24,17 @@ struct exception_state {
   unsigned int uncaught = 0;
 };
 
-// The join word of a joinable fiber; any other value is the strand that waits in join.
+// The join word of a joinable fiber; any other value is the strand that waits in join, and the marks.
 //   running    nobody has come yet
 //   closing    entry has returned and the result is complete; the fiber is still on its stack
 //   ended      it has left its stack; the slab entry waits for release_fiber
 //   detached   nobody will join: the entry is freed by the fiber's own last after-action
 enum join_state : std::uintptr_t { join_running = 0, join_closing = 1, join_ended = 2, join_detached = 3, join_states };
+
+// Marks of a strand in the join word: its wait has a deadline, so the strand may be taken back; and without it the
+// word would say closing, not running.
+enum join_mark : std::uintptr_t { join_timed = 1, join_at_end = 2, join_marks = 3 };
+static_assert(alignof(strand) > join_marks);
 
 struct machine;
 struct lock_head;

@@ -317,10 +317,10 @@ counters read_counters() noexcept {
   counters c;
   const int n = s.procs_ever.load(mo::acquire);
   for (int i = 0; i < n; ++i) {
-    const processor& p = s.ps[i];
+    processor& p = s.ps[i];
     c.switches += p.picks();
     c.steals += p.steals.read();
-    c.timers += p.timers.size();
+    c.timers += p.timers.to_come();
   }
   c.spawned = s.next_id.load(mo::relaxed) - 1;
   for (int i = 0; i < n; ++i) c.spawned -= s.ps[i].last_id - s.ps[i].next_id;

@@ -5,18 +5,23 @@
 // in a second section. Without caches (empty, or a plain thread) they come from the slab and the stack
 // depot, outside any section, because those may map memory.
 //
-// End: entry has returned, in user state, on the fiber's own stack; all that is the user's (closure,
-// result of a detached fiber, fiber-locals) is gone by then or in the slab entry. The stack can only be
-// given back by whoever runs next, so that is an after-action (retire), and only then does the join
-// word say ended: the joiner may free the entry at once.
+// End (join.cc has the joiner's side): entry has returned, in user state, on the fiber's own stack; all that is the
+// user's (closure, result of a detached fiber, fiber-locals) is gone by then or in the slab entry. The stack can only
+// be given back by whoever runs next, so that is an after-action (retire), and only then does the join word say ended:
+// the joiner may free the entry at once.
 //
 //   join word             who moves it there
 //   running -> closing    the fiber, its result being complete, still on its stack
 //   running -> strand     the joiner, parked
+//   closing -> strand     the same, who has looked awhile; the strand is marked at_end
+//   strand  -> strand     the fiber, instead of running -> closing, if the strand is timed: marks it at_end
+//   strand  -> running    a timed joiner's timer, or the joiner itself if it is a plain thread: takes the strand
+//                         back, and readies it. (-> closing, if it is marked at_end)
 //   running -> detached   the owner of the handle: the fiber drops its result itself
 //   closing -> detached   the owner of the handle (release_fiber), which has dropped the result
 //   *       -> ended      retire, by exchange: what was there tells whether to ready a joiner or to free
-//   strand  -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it
+//   strand  -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it. Not if
+//                         it is timed: then whoever takes the strand out of the word readies it, and nobody else
 //
 // Initial stack pointers are coloured: the closure and the first frames of different fibers start at
 // different cache lines of their top page.
@@ -100,26 +105,34 @@ void retire(machine* m, void* arg) noexcept {
     free_entry(p, f);
   } else if (before >= join_states) {
     fiber_list readied;
-    ready_into(reinterpret_cast<strand*>(before), readied);
+    ready_into(reinterpret_cast<strand*>(before & ~join_marks), readied);
     if (fiber* const joiner = readied.pop_front()) make_runnable(m, joiner);
   }
+}
+
+// What the join word is to say once all that is the user's is gone.
+std::uintptr_t at_end(std::uintptr_t state) noexcept {
+  if (state == join_running) return join_closing;
+  return state >= join_states && (state & join_timed) != 0 ? state | join_at_end : state;
 }
 
 [[noreturn]] void end_fiber(fiber* f) noexcept {
   // What is the user's goes first: whoever finds `closing` may count on an end within microseconds. If
   // the owner detaches the fiber meanwhile, its result is the user's as well, and may make new locals.
   std::uintptr_t state = f->join.load(mo::acquire);
+  std::uintptr_t next_state = state;
   do {
     if (state == join_detached && f->drop_result != nullptr) f->drop_result(f);
     if (f->locals != nullptr) static_cast<fiber_locals*>(f->locals)->end(&f->locals);
-  } while (state == join_running && !f->join.compare_exchange_strong(state, join_closing, mo::acq_rel, mo::acquire));
+    next_state = at_end(state);
+  } while (next_state != state && !f->join.compare_exchange_strong(state, next_state, mo::acq_rel, mo::acquire));
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   machine* const m = f->on;
   enter_runtime(m);
   const bool chain_ends = m->baton.slice_is_over();
   if (__builtin_expect(chain_ends, 0)) end_chain(m);
   processor* const p = m->my_p();
-  if (p != nullptr && !chain_ends && state >= join_states) {
+  if (p != nullptr && !chain_ends && state >= join_states && (state & join_timed) == 0) {
     // If the joiner is parked it goes next, as it would through runnext, without the detour of being
     // queued by the after-action when the next fiber has been picked. Only we can ready it.
     auto* const joiner = reinterpret_cast<strand*>(state);
@@ -275,51 +288,6 @@ void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
   leave_runtime(m);
 }
 
-namespace {
-
-// False: it never ends, and nothing was done. In line: a frame between a wait and the switch costs (waiter.h).
-inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
-  for (;;) {
-    // acquire: pairs with retire(): the result, and that the stack has been left.
-    std::uintptr_t state = f->join.load(mo::acquire);
-    if (state == join_ended) return true;
-    strand* const self = current_strand();
-    if (self == f) fatal("a fiber joins itself");
-    if (self->what == strand::kind::plain_thread && exits_here()) return false;
-    if (state == join_closing) {
-      // It is on its very last instructions.
-      if (self->what == strand::kind::plain_thread) {
-        platform::cpu_relax();
-      } else {
-        yield();
-      }
-      continue;
-    }
-    if (state != join_running) fatal("two strands join fiber %llu", static_cast<unsigned long long>(f->id));
-    prepare_park(self, wait_reason::join);
-    if (f->join.compare_exchange_strong(state, reinterpret_cast<std::uintptr_t>(self), mo::acq_rel, mo::acquire)) {
-      park(self);
-      return true;
-    }
-    cancel_park(self);
-  }
-}
-
-}  // namespace
-
-void join_fiber(fiber* f) noexcept {
-  if (wait_for_end(f)) return;
-  fatal("join of fiber %llu after exit(), which has stopped it", static_cast<unsigned long long>(f->id));
-}
-
-bool join_fiber_to_drop(fiber* f) noexcept {
-  if (wait_for_end(f)) return true;
-  say_frozen("one that a destructor would join is left as it is");
-  return false;
-}
-
-bool fiber_ended(const fiber* f) noexcept { return f->join.load(mo::acquire) == join_ended; }
-
 void release_fiber(fiber* f) noexcept {
   std::uintptr_t state = join_closing;
   // Not off its stack yet: its last after-action frees the entry.
@@ -353,6 +321,14 @@ __attribute__((noinline)) void** current_fiber_locals() noexcept {
 std::uint64_t current_fiber_id() noexcept {
   const fiber* const f = current_fiber();
   return f != nullptr ? f->id : 0;
+}
+
+std::uint32_t processor_here() noexcept {
+  if (const machine* const m = this_machine()) {
+    // A P is never freed.
+    if (const processor* const p = m->my_p()) return p->index;
+  }
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(this_thread_strand()) >> 12);
 }
 
 void set_current_fiber_name(std::string_view name) noexcept {

@@ -40,8 +40,10 @@ void launch(fiber* f, fiber_entry entry, bool joinable) noexcept;
 // join_fiber_to_drop says so, returns false, and the fiber is to be left as it is.
 void join_fiber(fiber* f) noexcept;                        // (S) waits until the fiber has ended and left its stack
 [[nodiscard]] bool join_fiber_to_drop(fiber* f) noexcept;  // (S) the same, by who does not need its result
-[[nodiscard]] bool fiber_ended(const fiber* f) noexcept;   // an acquire load: true: join_fiber returns at once
-void release_fiber(fiber* f) noexcept;                     // after join_fiber: the result slot has been emptied
+// (S) join_fiber for no longer than that (CLOCK_MONOTONIC). False: the time has passed; nothing has changed.
+[[nodiscard]] bool await_end_until(fiber* f, std::int64_t deadline_ns) noexcept;
+[[nodiscard]] bool fiber_ended(const fiber* f) noexcept;  // an acquire load: true: join_fiber returns at once
+void release_fiber(fiber* f) noexcept;                    // after join_fiber: the result slot has been emptied
 // Never switches. If the fiber has ended already, its result must be dropped by the caller first:
 // returns true in that case, and the caller drops it and calls release_fiber. False: the fiber will
 // drop its own result (see result_dropper).
@@ -71,5 +73,9 @@ void set_result_dropper(fiber* f, result_dropper drop) noexcept;
 [[nodiscard]] fiber* current_fiber() noexcept;
 [[nodiscard]] std::uint64_t current_fiber_id() noexcept;  // 0: none
 void set_current_fiber_name(std::string_view name) noexcept;
+
+// Where the caller runs: the number of the P that its thread has, else one that belongs to the thread. A hint, to
+// keep apart what different Ps write; the caller may be on another one by now.
+[[nodiscard]] std::uint32_t processor_here() noexcept;
 
 }  // namespace baton::sched

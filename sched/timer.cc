@@ -7,14 +7,12 @@
 //   cancel   armed -> cancelled. On the caller's own P the node is removed at once; elsewhere it stays
 //            and is dropped when it is popped or swept: nobody's heap is touched from afar
 // Exactly one of fire and cancel wins the compare-and-swap. A cancel that finds firing waits for the
-// callback's end, which is near: callbacks run in runtime sections and never block.
+// callback's end, which is near: callbacks run in runtime sections and never block. It looks for it awhile; then,
+// because the thread that runs the callback may wait for this CPU, it sleeps, outside its section.
 #include <baton/sched/timer.h>
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/scheduler.h>
-
-#include <sched.h>
-#include <new>
 
 namespace baton::sched {
 
@@ -47,21 +45,24 @@ bool cancel_timer(timer_handle timer) noexcept {
   if (!timer) return false;
   timer_node* const n = timer.node;
   std::uint64_t word = timer.generation << 2 | timer_node::armed;
-  const runtime_section section;
-  processor* const p = section.p();
-  if (p != nullptr && n->home == &p->timers) {
-    if (n->home->cancel(n, timer.generation)) return true;
-    word = n->word.load(mo::acquire);
-  } else if (n->word.compare_exchange_strong(word, timer.generation << 2 | timer_node::cancelled, mo::acq_rel,
-                                             mo::acquire)) {
-    n->home->note_cancelled();
-    return true;
+  {
+    const runtime_section section;
+    processor* const p = section.p();
+    if (p != nullptr && n->home == &p->timers) {
+      if (n->home->cancel(n, timer.generation)) return true;
+      word = n->word.load(mo::acquire);
+    } else if (n->word.compare_exchange_strong(word, timer.generation << 2 | timer_node::cancelled, mo::acq_rel,
+                                               mo::acquire)) {
+      n->home->note_cancelled();
+      return true;
+    }
   }
-  for (int spins = 0; word == (timer.generation << 2 | timer_node::firing); ++spins) {
-    if (spins < 1000) {
+  constexpr int looks = 1000;
+  for (int i = 0; word == (timer.generation << 2 | timer_node::firing); ++i) {
+    if (i < looks) {
       platform::cpu_relax();
     } else {
-      ::sched_yield();  // the thread that runs the callback was descheduled
+      n->home->await_fired(n, timer.generation);  // the thread that runs the callback was descheduled
     }
     word = n->word.load(mo::acquire);  // pairs with the release of recycle()
   }

@@ -6,7 +6,10 @@
 // earliest_ and size_ mirror the heap; capacity_ >= nodes_.
 #include <baton/sched/timer_heap.h>
 
+#include <baton/sched/platform/futex.h>
+
 #include <algorithm>
+#include <climits>
 #include <memory>
 #include <utility>
 
@@ -97,9 +100,28 @@ timer_node* timer_heap::pop_due(std::int64_t now) noexcept {
 }
 
 void timer_heap::fired(timer_node* n) noexcept {
-  platform::lock_guard guard(lock_);
-  --firing_;
-  recycle(n);
+  bool wake = false;
+  {
+    platform::lock_guard guard(lock_);
+    --firing_;
+    recycle(n);
+    wake = std::exchange(somebody_sleeps_, false);
+    // release: pairs with the acquire of the sleeper's futex, which looks at the node then.
+    if (wake) wakes_.fetch_add(1, mo::release);
+  }
+  if (wake) platform::futex_wake(&wakes_, INT_MAX);
+}
+
+void timer_heap::await_fired(const timer_node* n, std::uint64_t generation) noexcept {
+  std::uint32_t seen = 0;
+  {
+    platform::lock_guard guard(lock_);
+    // relaxed: recycled under this lock.
+    if (n->word.load(mo::relaxed) != make_word(generation, timer_node::firing)) return;
+    somebody_sleeps_ = true;
+    seen = wakes_.load(mo::relaxed);
+  }
+  static_cast<void>(platform::futex_wait(wakes_, seen, platform::forever_ns));
 }
 
 std::size_t timer_heap::to_come() noexcept {

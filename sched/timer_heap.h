@@ -51,6 +51,8 @@ class timer_heap {
   // callback (without any lock) and then calls fired().
   [[nodiscard]] timer_node* pop_due(std::int64_t now) noexcept;
   void fired(timer_node* n) noexcept;
+  // Sleeps while that timer's callback is under way. Not in a runtime section.
+  void await_fired(const timer_node* n, std::uint64_t generation) noexcept;
 
  private:
   struct entry {
@@ -74,6 +76,8 @@ class timer_heap {
   timer_node* free_ ABSL_GUARDED_BY(lock_) = nullptr;
   std::size_t nodes_ ABSL_GUARDED_BY(lock_) = 0;
   std::uint32_t firing_ ABSL_GUARDED_BY(lock_) = 0;
+  bool somebody_sleeps_ ABSL_GUARDED_BY(lock_) = false;  // in await_fired()
+  platform::atomic<std::uint32_t> wakes_{0};             // written under the lock
   platform::atomic<std::int64_t> earliest_{platform::forever_ns};
   platform::atomic<std::size_t> size_{0};
   platform::atomic<std::uint32_t> cancelled_{0};

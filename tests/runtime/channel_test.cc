@@ -505,4 +505,29 @@ TEST(Channel, NamesItsStatus) {
   EXPECT_STREQ(baton::to_string(channel_status::timeout), "timeout");
 }
 
+TEST(channel, a_refused_send_leaves_its_value) {
+  baton::run([] {
+    const channel<std::unique_ptr<int>> c;
+    auto value = std::make_unique<int>(7);
+    watched_strand sender;
+    auto waits = baton::spawn([&] {
+      sender.about_to_wait();
+      return c.send(std::move(value));
+    });
+    sender.await_parked();
+    c.close();
+    EXPECT_FALSE(waits.join());
+    ASSERT_NE(value, nullptr) << "it waited, and was not sent";
+    EXPECT_FALSE(c.send(std::move(value)));
+    EXPECT_EQ(channel_status::closed, c.try_send(std::move(value)));
+    EXPECT_EQ(channel_status::closed, c.send_for(std::move(value), 1ms));
+    ASSERT_NE(value, nullptr);
+    EXPECT_EQ(*value, 7);
+    const channel<std::string> texts(1);
+    const std::string text = "a copy is sent of what is const";
+    EXPECT_TRUE(texts.send(text));
+    EXPECT_EQ(text, texts.receive());
+  });
+}
+
 }  // namespace

@@ -482,4 +482,62 @@ TEST(Select, EverythingMayBeGoneRightAfter) {
   });
 }
 
+// Of several cases on one channel none is always the first.
+TEST(Select, CasesOnOneChannelTakeTurnsAlsoIfItWaits) {
+  for (const bool receives : {true, false}) {
+    baton::run(
+        [receives] {
+          const channel<int> c;
+          constexpr int rounds = 600;
+          std::array<int, 3> chosen{};
+          for (int i = 0; i < rounds; ++i) {
+            baton::test::watched_strand me;
+            const auto peer = baton::spawn([&] {
+              me.await_parked();
+              if (receives) {
+                c.send(1);
+              } else {
+                static_cast<void>(c.receive());
+              }
+            });
+            me.about_to_wait();
+            const auto index =
+                receives
+                    ? baton::select(on_receive(c, [](auto) {}), on_receive(c, [](auto) {}), on_receive(c, [](auto) {}))
+                    : baton::select(on_send(c, 1, [](bool) {}), on_send(c, 1, [](bool) {}), on_send(c, 1, [](bool) {}));
+            ++chosen[index];
+          }
+          for (const int n : chosen) EXPECT_GT(n, rounds / 6) << "receives " << receives;
+        },
+        {.procs = 1});
+  }
+}
+
+TEST(Select, ForNoLongerThanThat) {
+  baton::run([] {
+    const channel<int> c(1);
+    EXPECT_EQ(std::nullopt, baton::select_for(0s, on_receive(c, [](auto) { ADD_FAILURE(); })));
+    EXPECT_EQ(std::nullopt, baton::select_for(1ms, on_receive(c, [](auto) { ADD_FAILURE(); })));
+    EXPECT_EQ(std::nullopt, baton::select_until(std::chrono::system_clock::now() - 1h, on_receive(c, [](auto) {})));
+    EXPECT_EQ(1U, baton::select_for(1h, on_receive(c, [](auto) {}), on_timeout(1ms, [] {})));
+    EXPECT_EQ(std::nullopt, baton::select_for(1ms, on_receive(c, [](auto) {}), on_timeout(1h, [] {})));
+    EXPECT_EQ(std::nullopt, baton::select_for(1ms)) << "nothing at all";
+    c.send(5);
+    int got = 0;
+    EXPECT_EQ(0U, baton::select_for(-1s, on_receive(c, [&](std::optional<int> n) { got = *n; }))) << "it was ready";
+    EXPECT_EQ(got, 5);
+  });
+}
+
+TEST(Select, ASendThatIsRefusedLeavesItsValue) {
+  const channel<std::unique_ptr<int>> c;
+  auto value = std::make_unique<int>(7);
+  EXPECT_EQ(std::nullopt, baton::select_for(1ms, on_send(c, std::move(value), [](bool) { ADD_FAILURE(); })));
+  ASSERT_NE(value, nullptr);
+  c.close();
+  baton::select(on_send(c, std::move(value), [](bool sent) { EXPECT_FALSE(sent); }));
+  ASSERT_NE(value, nullptr);
+  EXPECT_EQ(*value, 7);
+}
+
 }  // namespace

@@ -239,4 +239,229 @@ TEST(Selector, BlocksAThreadAsWell) {
   waits.join();
 }
 
+TEST(Selector, CasesOnOneChannelTakeTurnsAlsoIfItWaits) {
+  for (const bool receives : {true, false}) {
+    baton::run(
+        [receives] {
+          const channel<int> c;
+          selector s;
+          for (int i = 0; i < 3; ++i) {
+            if (receives) {
+              s.add(on_receive(c, nothing));
+            } else {
+              s.add(on_send(c, 1, nothing));
+            }
+          }
+          constexpr int rounds = 300;
+          std::vector<int> chosen(3);
+          for (int i = 0; i < rounds; ++i) {
+            watched_strand me;
+            const auto peer = baton::spawn([&] {
+              me.await_parked();
+              if (receives) {
+                c.send(1);
+              } else {
+                static_cast<void>(c.receive());
+              }
+            });
+            me.about_to_wait();
+            ++chosen.at(s.wait());
+          }
+          for (const int n : chosen) EXPECT_GT(n, rounds / 6) << "receives " << receives;
+        },
+        {.procs = 1});
+  }
+}
+
+// What is registered with a channel while the selector does not wait takes nothing, and keeps nobody from others.
+TEST(Selector, BetweenItsWaitsItIsInNobodysWay) {
+  baton::run([] {
+    const channel<int> c;
+    const channel<int> full;
+    selector s;
+    s.add(on_receive(c, [](auto v) { EXPECT_EQ(v, 3); }));
+    s.add(on_send(full, 7, nothing));
+    EXPECT_EQ(s.wait_for(0s), std::nullopt);
+    EXPECT_EQ(c.try_send(1), baton::channel_status::would_block) << "nobody waits";
+    std::optional<int> out;
+    EXPECT_EQ(full.try_receive(out), baton::channel_status::would_block);
+    EXPECT_EQ(s.wait_for(1us), std::nullopt);
+    watched_strand other;
+    auto receiver = baton::spawn([&] {
+      other.about_to_wait();
+      return c.receive();
+    });
+    other.await_parked();
+    EXPECT_EQ(c.try_send(2), baton::channel_status::ok);
+    EXPECT_EQ(receiver.join(), 2);
+    auto sender = baton::spawn([&] { c.send(3); });
+    EXPECT_EQ(s.wait(), 0U);
+    sender.join();
+    auto taker = baton::spawn([&] { return full.receive(); });
+    EXPECT_EQ(s.wait(), 1U);
+    EXPECT_EQ(taker.join(), 7);
+  });
+}
+
+TEST(Selector, NeverMeetsItself) {
+  baton::run([] {
+    const channel<int> none;
+    const channel<int> one(1);
+    selector s;
+    s.add(on_receive(none, nothing));
+    s.add(on_send(none, 1, nothing));
+    EXPECT_EQ(s.wait_for(1ms), std::nullopt);
+    s.add(on_receive(one, nothing));
+    s.add(on_send(one, 1, nothing));
+    std::vector<int> chosen(4);
+    for (int i = 0; i < 20; ++i) ++chosen.at(s.wait());
+    EXPECT_EQ(chosen[2], 10) << "sent into the buffer, and received from there, by turns";
+    EXPECT_EQ(chosen[3], 10);
+    one.close();
+    s.remove(2);
+    EXPECT_EQ(s.wait(), 3U);
+  });
+}
+
+TEST(Selector, TwoSelectorsMeet) {
+  baton::run([] {
+    const channel<int> c;
+    constexpr int rounds = 500;
+    auto sender = baton::spawn([c] {
+      selector s;
+      s.add(on_send(c, 1, nothing));
+      s.add(on_receive(channel<int>(), wrong));
+      for (int i = 0; i < rounds; ++i) EXPECT_EQ(s.wait(), 0U);
+    });
+    selector s;
+    int sum = 0;
+    s.add(on_receive(c, [&](auto v) { sum += *v; }));
+    for (int i = 0; i < rounds; ++i) EXPECT_EQ(s.wait(), 0U);
+    sender.join();
+    EXPECT_EQ(sum, rounds);
+  });
+}
+
+TEST(Selector, AContextThatIsCancelledMeanwhile) {
+  baton::run([] {
+    for (int round = 0; round < 100; ++round) {
+      const auto top = baton::with_cancel(baton::context::background());
+      const auto ctx = baton::with_cancel(top);
+      selector s;
+      const channel<int> c;
+      s.add(on_receive(c, wrong));
+      s.add(on_done(ctx, nothing));
+      s.add(on_done(baton::context::background(), wrong));
+      if (round % 2 == 0) {
+        EXPECT_EQ(s.wait_for(0s), std::nullopt);
+      }
+      const auto canceller = baton::spawn([&] { top.cancel(); });
+      EXPECT_EQ(s.wait(), 1U);
+      EXPECT_EQ(s.wait(), 1U) << "from then on it is ready";
+      s.remove(1);
+      EXPECT_EQ(s.wait_for(0s), std::nullopt);
+    }
+  });
+}
+
+// A wait that looked at all of them, or a removal that moved the rest, would be at this for minutes.
+TEST(Selector, AWaitCostsWhatIsReady) {
+  baton::run([] {
+    constexpr std::size_t cases = 50'000;
+    std::vector<channel<int>> c;
+    selector s;
+    std::size_t got = 0;
+    for (std::size_t i = 0; i < cases; ++i) {
+      c.emplace_back(1);
+      s.add(on_receive(c.back(), [&got](auto v) { got += v ? 1 : 0; }));
+    }
+    EXPECT_EQ(s.wait_for(0s), std::nullopt);
+    for (std::size_t i = 0; i < 2 * cases; ++i) {
+      const std::size_t at = i * 7919 % cases;
+      c[at].send(1);
+      ASSERT_EQ(s.wait(), at);
+    }
+    EXPECT_EQ(got, 2 * cases);
+    for (std::size_t i = 0; i < cases; ++i) s.remove(i * 7919 % cases);
+    c[5].send(1);
+    EXPECT_EQ(s.wait_for(0s), std::nullopt);
+  });
+}
+
+// Senders, receivers, closes, cancels and the clock, beside cases that come and go.
+TEST(Selector, NothingIsLostWhateverHappensMeanwhile) {
+  baton::run([] {
+    constexpr int channels = 8;
+    constexpr int each = 400;
+    std::vector<channel<int>> in;
+    std::vector<channel<int>> out;
+    for (int i = 0; i < channels; ++i) {
+      in.emplace_back(static_cast<std::size_t>(i % 3));
+      out.emplace_back(static_cast<std::size_t>(i % 2));
+    }
+    std::vector<baton::fiber<void>> others;
+    std::atomic<int> received{0};
+    std::atomic<int> taken_by_others{0};
+    for (int i = 0; i < channels; ++i) {
+      const auto n = static_cast<std::size_t>(i);
+      others.push_back(baton::spawn([c = in[n]] {
+        for (int k = 0; k < each; ++k) {
+          if (k % 3 != 0 || c.try_send(1) != baton::channel_status::ok) c.send(1);
+        }
+        c.close();
+      }));
+      others.push_back(baton::spawn([&received, c = out[n], i] {
+        for (int k = 0; k < each; ++k) {
+          std::optional<int> v;
+          if (i % 2 == 0) {
+            v = c.receive();
+          } else {
+            baton::select(on_receive(c, [&](auto got) { v = got; }));
+          }
+          received += *v;
+        }
+        c.close();
+      }));
+    }
+    others.push_back(baton::spawn([&taken_by_others, c = in[0]] {
+      for (int k = 0; k < each / 4; ++k) {
+        std::optional<int> v;
+        if (c.receive_for(v, 100us) == baton::channel_status::ok) ++taken_by_others;
+      }
+    }));
+    selector s;
+    int got = 0;
+    int open = 2 * channels;
+    int sent = 0;
+    for (int i = 0; i < channels; ++i) {
+      const auto n = static_cast<std::size_t>(i);
+      auto at = std::make_shared<std::size_t>();
+      *at = s.add(on_receive(in[n], [&, at](auto v) {
+        got += v ? *v : 0;
+        if (v) return;
+        s.remove(*at);
+        --open;
+      }));
+      auto to = std::make_shared<std::size_t>();
+      *to = s.add(on_send(out[n], 1, [&, to](bool ok) {
+        sent += ok ? 1 : 0;
+        if (ok) return;
+        s.remove(*to);
+        --open;
+      }));
+    }
+    while (open > 0) {
+      const auto ctx = baton::with_cancel(baton::context::background());
+      const std::size_t extra = s.add(on_done(ctx, wrong));
+      static_cast<void>(s.wait_for(50us));
+      s.remove(extra);
+      ctx.cancel();
+    }
+    for (auto& f : others) f.join();
+    EXPECT_EQ(got + taken_by_others, channels * each);
+    EXPECT_GE(sent, received);
+    EXPECT_EQ(received, channels * each);
+  });
+}
+
 }  // namespace

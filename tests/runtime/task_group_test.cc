@@ -412,6 +412,78 @@ TEST(task_group, a_failure_lets_waiting_spawns_in) {
   });
 }
 
+// The children that are to end would never make room.
+TEST(task_group, a_spawn_that_waits_for_room_ends_when_the_group_is_cancelled) {
+  baton::run([] {
+    task_group g;
+    g.set_limit(1);
+    baton::event go_on;
+    g.spawn([&] { go_on.wait(); });
+    watched_strand spawner;
+    std::atomic<int> saw_cancel{0};
+    auto f = baton::spawn([&] {
+      spawner.about_to_wait();
+      g.spawn([&](const context& ctx) { saw_cancel += ctx.is_done() ? 1 : 0; });
+      g.spawn([&](const context& ctx) { saw_cancel += ctx.is_done() ? 1 : 0; });
+    });
+    spawner.await_parked();
+    g.cancel();
+    f.join();
+    while (saw_cancel != 2) baton::this_fiber::yield();
+    go_on.set();
+    EXPECT_TRUE(g.wait().ok());
+  });
+}
+
+TEST(task_group, spawns_that_do_not_wait_for_ever) {
+  baton::run([] {
+    task_group g;
+    g.set_limit(1);
+    baton::event go_on;
+    std::atomic<int> calls{0};
+    EXPECT_TRUE(g.try_spawn([&] { go_on.wait(); }));
+    auto kept = [only = std::make_unique<int>(7), &calls] { calls += *only; };
+    EXPECT_FALSE(g.try_spawn(std::move(kept)));
+    EXPECT_FALSE(g.spawn_for(1ms, std::move(kept)));
+    EXPECT_FALSE(g.spawn_until(std::chrono::steady_clock::now() - 1h, std::move(kept)));
+    go_on.set();
+    EXPECT_TRUE(g.spawn_for(1h, std::move(kept))) << "what was not started was not moved from";
+    EXPECT_TRUE(g.wait().ok());
+    EXPECT_EQ(calls, 7);
+  });
+}
+
+TEST(task_group, cancels_race_with_spawns_that_wait_for_room) {
+  baton::run([] {
+    for (int round = 0; round < 200; ++round) {
+      task_group g;
+      g.set_limit(1 + round % 3);
+      std::atomic<int> calls{0};
+      std::vector<baton::fiber<void>> spawners;
+      for (int i = 0; i < 4; ++i) {
+        spawners.push_back(baton::spawn([&, i] {
+          for (int k = 0; k < 5; ++k) {
+            const auto f = [&] {
+              ++calls;
+              baton::this_fiber::yield();
+            };
+            if (i != 0) {
+              g.spawn(f);
+            } else {
+              while (!g.spawn_for(1us * k, f)) baton::this_fiber::yield();
+            }
+          }
+        }));
+      }
+      for (int i = 0; i < round % 8; ++i) baton::this_fiber::yield();
+      g.cancel();
+      for (auto& s : spawners) s.join();
+      EXPECT_TRUE(g.wait().ok());
+      EXPECT_EQ(calls, 20) << "each is called";
+    }
+  });
+}
+
 // What an exception's what() does is not under a lock of the group.
 TEST(task_group, a_dropped_exception_may_do_anything_in_what) {
   struct talkative : std::exception {

@@ -1,0 +1,32 @@
+// The subscription of one wait to a context: whoever cancels it claims the waiter.
+#pragma once
+
+#include <baton/netpoll/cancellation.h>
+#include <baton/sched/waiter.h>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+namespace baton::detail {
+
+// The waiter is prepared before subscribe(), and stays until unsubscribe() has returned.
+class done_link final : public net::cancellation::node {
+ public:
+  done_link(sched::waiter& who, std::uint32_t code, std::shared_ptr<net::cancellation> to) noexcept
+      : who_(who), code_(code), to_(std::move(to)) {}
+
+  // False: the context is done.
+  [[nodiscard]] bool subscribe() noexcept { return to_ == nullptr || to_->subscribe(*this); }
+  void unsubscribe() noexcept {
+    if (to_ != nullptr) to_->unsubscribe(*this);
+  }
+  void cancelled() noexcept override { who_.wake(code_); }
+
+ private:
+  sched::waiter& who_;
+  const std::uint32_t code_;
+  const std::shared_ptr<net::cancellation> to_;  // kept while the caller's handle may change
+};
+
+}  // namespace baton::detail

@@ -1,0 +1,161 @@
+// Waiting for a fiber's end. spawn.cc has the join word's states, and the fiber's side.
+//
+// The joiner puts its strand into the word and parks; retire() takes it out, by an exchange, and readies it. A joiner
+// with a deadline may take it out itself, or its timer does, by a compare-and-swap: the word is the claim, so exactly
+// one of them readies it. What the word says then is what it would say without the joiner: `closing` if the fiber
+// has passed the point after which nobody asks whether it was detached, else `running`. The mark at_end keeps
+// that while the strand is there.
+#include <baton/sched/fatal.h>
+#include <baton/sched/fiber_list.h>
+#include <baton/sched/lifecycle.h>
+#include <baton/sched/park.h>
+#include <baton/sched/scheduler.h>
+#include <baton/sched/spawn.h>
+#include <baton/sched/timer.h>
+
+#include <new>
+
+namespace baton::sched {
+
+namespace {
+
+// The fiber is on its very last instructions. Its thread may have been descheduled on them, perhaps because of the
+// caller: so looking for it has an end.
+constexpr int looks_at_end = 64;
+void look_again(const strand* self) noexcept {
+  if (self->what == strand::kind::plain_thread) {
+    platform::cpu_relax();
+  } else {
+    yield();
+  }
+}
+
+// Of a strand that takes the place of that state in the join word.
+std::uintptr_t mark_of(std::uintptr_t state) noexcept {
+  return state == join_closing ? std::uintptr_t{join_at_end} : 0;
+}
+
+[[noreturn]] void second_joiner(const fiber* f) noexcept {
+  fatal("two strands join fiber %llu", static_cast<unsigned long long>(f->id));
+}
+
+// False: it never ends, and nothing was done. In line: a frame between a wait and the switch costs (waiter.h).
+inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
+  for (int looks = 0;;) {
+    // acquire: pairs with retire(): the result, and that the stack has been left.
+    std::uintptr_t state = f->join.load(mo::acquire);
+    if (state == join_ended) return true;
+    strand* const self = current_strand();
+    if (self == f) fatal("a fiber joins itself");
+    if (self->what == strand::kind::plain_thread && exits_here()) return false;
+    if (state == join_closing && looks++ < looks_at_end) {
+      look_again(self);
+      continue;
+    }
+    if (state > join_closing) second_joiner(f);
+    prepare_park(self, wait_reason::join);
+    const std::uintptr_t mine = reinterpret_cast<std::uintptr_t>(self) | mark_of(state);
+    if (f->join.compare_exchange_strong(state, mine, mo::acq_rel, mo::acquire)) {
+      park(self);
+      return true;
+    }
+    cancel_park(self);
+  }
+}
+
+// A wait for an end that may be taken back. The join word says who readies the strand: whoever takes it out.
+struct timed_join {
+  fiber* of;
+  strand* who;
+  bool timed_out = false;
+
+  [[nodiscard]] std::uintptr_t word() const noexcept { return reinterpret_cast<std::uintptr_t>(who) | join_timed; }
+
+  // False: the fiber has ended, and readies the strand.
+  [[nodiscard]] bool take_back() noexcept {
+    std::uintptr_t seen = of->join.load(mo::relaxed);
+    while ((seen & ~join_at_end) == word()) {
+      const std::uintptr_t without = (seen & join_at_end) != 0 ? join_closing : join_running;
+      // acq_rel: in the order of all that happens to the word.
+      if (of->join.compare_exchange_weak(seen, without, mo::acq_rel, mo::relaxed)) return true;
+    }
+    return false;
+  }
+
+  static void time_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
+    auto* const j = static_cast<timed_join*>(arg);
+    if (!j->take_back()) return;
+    j->timed_out = true;
+    ready_into(j->who, readied);
+  }
+
+  // (S) The strand is in the word. Whether the fiber has ended.
+  [[nodiscard]] bool wait(std::int64_t deadline_ns) noexcept {
+    if (who->what == strand::kind::plain_thread) {
+      if (park_thread_until(who, deadline_ns)) return true;
+      return !gives_up();
+    }
+    timer_handle timer;
+    try {
+      timer = arm_timer(deadline_ns, &time_is_over, this);
+    } catch (const std::bad_alloc&) {
+      // No memory for a timer: then the fiber watches the clock itself, in turn with the others.
+      while (platform::now_ns() < deadline_ns && (of->join.load(mo::relaxed) & ~join_at_end) == word()) yield();
+      return !gives_up();
+    }
+    park(who);
+    cancel_timer(timer);  // also when it fired: it may still be looking at *this
+    return !timed_out;
+  }
+
+ private:
+  // (S) False: too late, it has ended.
+  [[nodiscard]] bool gives_up() noexcept {
+    if (take_back()) {
+      cancel_park(who);
+      return true;
+    }
+    park(who);  // the ready() is on its way
+    return false;
+  }
+};
+
+}  // namespace
+
+bool await_end_until(fiber* f, std::int64_t deadline_ns) noexcept {
+  if (deadline_ns == platform::forever_ns) {
+    join_fiber(f);
+    return true;
+  }
+  for (int looks = 0;;) {
+    std::uintptr_t state = f->join.load(mo::acquire);  // as in wait_for_end()
+    if (state == join_ended) return true;
+    timed_join j{f, current_strand()};
+    if (j.who == f) fatal("a fiber joins itself");
+    if (state > join_closing) second_joiner(f);
+    if (deadline_ns <= platform::now_ns()) return false;
+    if (state == join_closing && looks++ < looks_at_end) {
+      look_again(j.who);
+      continue;
+    }
+    prepare_park(j.who, wait_reason::join);
+    const std::uintptr_t mine = j.word() | mark_of(state);
+    if (f->join.compare_exchange_strong(state, mine, mo::acq_rel, mo::acquire)) return j.wait(deadline_ns);
+    cancel_park(j.who);
+  }
+}
+
+void join_fiber(fiber* f) noexcept {
+  if (wait_for_end(f)) return;
+  fatal("join of fiber %llu after exit(), which has stopped it", static_cast<unsigned long long>(f->id));
+}
+
+bool join_fiber_to_drop(fiber* f) noexcept {
+  if (wait_for_end(f)) return true;
+  say_frozen("one that a destructor would join is left as it is");
+  return false;
+}
+
+bool fiber_ended(const fiber* f) noexcept { return f->join.load(mo::acquire) == join_ended; }
+
+}  // namespace baton::sched
