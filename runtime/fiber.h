@@ -209,7 +209,7 @@ class [[nodiscard]] fiber {
   }
   template <class Clock, class Duration>
   [[nodiscard]] bool join_until(const std::chrono::time_point<Clock, Duration>& when) const {
-    return ended_by(detail::deadline_at(when));
+    return detail::until(when, [this](std::int64_t deadline_ns) { return ended_by(deadline_ns); });
   }
 
   // Whether there is a fiber that was neither joined nor detached.

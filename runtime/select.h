@@ -156,7 +156,12 @@ std::optional<std::size_t> select_for(const std::chrono::duration<Rep, Period>& 
 }
 template <class Clock, class Duration, class... Cases>
 std::optional<std::size_t> select_until(const std::chrono::time_point<Clock, Duration>& when, Cases&&... cases) {
-  return detail::index_or_nothing(detail::select_until_ns(detail::deadline_at(when), cases...));
+  std::size_t chosen = detail::select_frame::none;
+  detail::until(when, [&](std::int64_t deadline_ns) {
+    chosen = detail::select_until_ns(deadline_ns, cases...);
+    return chosen != detail::select_frame::none;
+  });
+  return detail::index_or_nothing(chosen);
 }
 
 }  // namespace baton

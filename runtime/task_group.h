@@ -66,7 +66,8 @@ class task_group {
   }
   template <class Clock, class Duration, class F>
   [[nodiscard]] bool spawn_until(const std::chrono::time_point<Clock, Duration>& when, F&& f) {
-    return spawn_until_ns(detail::deadline_at(when), std::forward<F>(f));
+    return detail::until(
+        when, [&](std::int64_t deadline_ns) { return spawn_until_ns(deadline_ns, std::forward<F>(f)); });
   }
 
   // (S) Waits until no child runs. Throws the exception, or returns the status, of the first that

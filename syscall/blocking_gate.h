@@ -169,10 +169,19 @@ or_status_t<F> call_inside_or_status(gate_entry& entry, F&& f) {
   }
 }
 
-template <sched::stay Where, class F>
-or_status_t<F> call_by(blocking_gate& gate, std::int64_t deadline_ns, F&& f) {
+inline bool enter_by(gate_entry& entry, std::int64_t deadline_ns) noexcept {
+  return entry.enter(deadline_ns) == sched::waiter::signalled;
+}
+template <class Clock, class Duration>
+bool enter_by(gate_entry& entry, const std::chrono::time_point<Clock, Duration>& when) {
+  return until(when, [&](std::int64_t deadline_ns) { return enter_by(entry, deadline_ns); });
+}
+
+// Deadline: nanoseconds of CLOCK_MONOTONIC, or a time point of any clock.
+template <sched::stay Where, class Deadline, class F>
+or_status_t<F> call_by(blocking_gate& gate, const Deadline& deadline, F&& f) {
   gate_entry entry(gate);
-  if (entry.enter(deadline_ns) != sched::waiter::signalled) return entry.expired();
+  if (!enter_by(entry, deadline)) return entry.expired();
   return call_inside_or_status<Where>(entry, std::forward<F>(f));
 }
 
@@ -196,7 +205,7 @@ decltype(auto) blocking(blocking_gate& gate, F&& f) {
 // StatusOr of f's own is passed on as it is. Once f runs nothing ends it early.
 template <class Clock, class Duration, class F>
 [[nodiscard]] auto blocking(blocking_gate& gate, const std::chrono::time_point<Clock, Duration>& deadline, F&& f) {
-  return detail::call_by<sched::stay::anywhere>(gate, detail::deadline_at(deadline), std::forward<F>(f));
+  return detail::call_by<sched::stay::anywhere>(gate, deadline, std::forward<F>(f));
 }
 template <class Rep, class Period, class F>
 [[nodiscard]] auto blocking(blocking_gate& gate, const std::chrono::duration<Rep, Period>& timeout, F&& f) {
@@ -212,7 +221,7 @@ decltype(auto) pinned_blocking(blocking_gate& gate, F&& f) {
 template <class Clock, class Duration, class F>
 [[nodiscard]] auto pinned_blocking(blocking_gate& gate, const std::chrono::time_point<Clock, Duration>& deadline,
                                    F&& f) {
-  return detail::call_by<sched::stay::here>(gate, detail::deadline_at(deadline), std::forward<F>(f));
+  return detail::call_by<sched::stay::here>(gate, deadline, std::forward<F>(f));
 }
 template <class Rep, class Period, class F>
 [[nodiscard]] auto pinned_blocking(blocking_gate& gate, const std::chrono::duration<Rep, Period>& timeout, F&& f) {
