@@ -72,53 +72,56 @@ void heeds_the_end_of_its_slice(const char* what, F operation) {
 }
 
 int all_heed_the_end_of_their_slices() {
-  return baton::run([] {
-    using namespace std::chrono_literals;
-    baton::mutex m;
-    baton::shared_mutex s;
-    baton::semaphore permits(3);
-    baton::once_flag once;
-    baton::latch open(0);
-    baton::wait_group none;
-    baton::call_once(once, [] {});
-    heeds_the_end_of_its_slice("mutex", [] {
-      baton::mutex own;
-      own.lock();
-      own.unlock();
-    });
-    heeds_the_end_of_its_slice("try_lock_for", [] {
-      baton::mutex own;
-      if (own.try_lock_for(1s)) own.unlock();
-    });
-    heeds_the_end_of_its_slice("try_lock_until", [] {
-      baton::shared_mutex own;
-      if (own.try_lock_until(std::chrono::steady_clock::now() + 1s)) own.unlock();
-    });
-    heeds_the_end_of_its_slice("shared_mutex::lock", [] {
-      baton::shared_mutex own;
-      own.lock();
-      own.unlock();
-    });
-    heeds_the_end_of_its_slice("lock_shared", [&] {
-      s.lock_shared();
-      s.unlock_shared();
-    });
-    heeds_the_end_of_its_slice("try_lock_shared_for", [&] {
-      if (s.try_lock_shared_for(1s)) s.unlock_shared();
-    });
-    heeds_the_end_of_its_slice("semaphore", [&] {
-      permits.acquire();
-      permits.release();
-    });
-    heeds_the_end_of_its_slice("call_once", [&] { baton::call_once(once, [] {}); });
-    heeds_the_end_of_its_slice("latch", [&] { open.wait(); });
-    heeds_the_end_of_its_slice("wait_group", [&] { none.wait(); });
-    heeds_the_end_of_its_slice("barrier", [] {
-      baton::barrier alone(1);
-      alone.arrive_and_wait();
-    });
-    heeds_the_end_of_its_slice("select", [] { baton::select(baton::otherwise([] {}), baton::on_timeout(1s, [] {})); });
-  }, {.procs = 1, .rescue = false});
+  return baton::run(
+      [] {
+        using namespace std::chrono_literals;
+        baton::mutex m;
+        baton::shared_mutex s;
+        baton::semaphore permits(3);
+        baton::once_flag once;
+        baton::latch open(0);
+        baton::wait_group none;
+        baton::call_once(once, [] {});
+        heeds_the_end_of_its_slice("mutex", [] {
+          baton::mutex own;
+          own.lock();
+          own.unlock();
+        });
+        heeds_the_end_of_its_slice("try_lock_for", [] {
+          baton::mutex own;
+          if (own.try_lock_for(1s)) own.unlock();
+        });
+        heeds_the_end_of_its_slice("try_lock_until", [] {
+          baton::shared_mutex own;
+          if (own.try_lock_until(std::chrono::steady_clock::now() + 1s)) own.unlock();
+        });
+        heeds_the_end_of_its_slice("shared_mutex::lock", [] {
+          baton::shared_mutex own;
+          own.lock();
+          own.unlock();
+        });
+        heeds_the_end_of_its_slice("lock_shared", [&] {
+          s.lock_shared();
+          s.unlock_shared();
+        });
+        heeds_the_end_of_its_slice("try_lock_shared_for", [&] {
+          if (s.try_lock_shared_for(1s)) s.unlock_shared();
+        });
+        heeds_the_end_of_its_slice("semaphore", [&] {
+          permits.acquire();
+          permits.release();
+        });
+        heeds_the_end_of_its_slice("call_once", [&] { baton::call_once(once, [] {}); });
+        heeds_the_end_of_its_slice("latch", [&] { open.wait(); });
+        heeds_the_end_of_its_slice("wait_group", [&] { none.wait(); });
+        heeds_the_end_of_its_slice("barrier", [] {
+          baton::barrier alone(1);
+          alone.arrive_and_wait();
+        });
+        heeds_the_end_of_its_slice("select",
+                                   [] { baton::select(baton::otherwise([] {}), baton::on_timeout(1s, [] {})); });
+      },
+      {.procs = 1, .rescue = false});
 }
 
 TEST(FairnessDeathTest, WhatFindsNothingToWaitForHeedsTheEndOfItsSlice) {
