@@ -31,9 +31,7 @@ namespace baton {
 
 namespace mo = sched::platform::mo;
 
-void condition_variable::not_held() noexcept {
-  sched::fatal("wait on a condition_variable without holding the mutex");
-}
+void condition_variable::not_held() noexcept { sched::fatal("wait on a condition_variable without holding the mutex"); }
 
 void condition_variable::add(sched::waiter& w, bool timed) noexcept {
   w.prepare(sched::wait_reason::condition_variable);

@@ -167,8 +167,7 @@ bool mutex::wake_first() noexcept {
   }
   // release: pairs with the acquire of the next lock(). The last access. In a hand-over it was the
   // list's unlock; ready() publishes our writes to the heir.
-  while (!hand_over &&
-         !head_.word.compare_exchange_weak(seen, (seen & ~holds) | woken_bit, mo::release, mo::relaxed)) {
+  while (!hand_over && !head_.word.compare_exchange_weak(seen, (seen & ~holds) | woken_bit, mo::release, mo::relaxed)) {
   }
   sched::ready(heir);
   return true;

@@ -48,7 +48,7 @@ struct runtime_stats {
   std::uint64_t stack_bytes = 0;  // address space
   std::uint64_t stacks_unguarded = 0;
 
-  const char* guard = "";    // how stacks are guarded: "region", "mprotect", "none"
+  const char* guard = "";  // how stacks are guarded: "region", "mprotect", "none"
   // What taking a processor from a thread costs: "membarrier" or "fence". "refused": the process has forbidden itself
   // membarrier(2) since the start, so none is taken any more; declared calls then hand theirs over when work waits.
   const char* barrier = "";

@@ -114,9 +114,7 @@ class baton_word {
     if (b == slice_over && (before & slice_over) == 0) slices_over.unheeded.fetch_add(slice_notice::one, mo::relaxed);
   }
   // A new slice begins; or, by the monitor, one that had no P sleeps, or has come to wait for one.
-  void clear_slice() noexcept {
-    count_heeded(notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed));
-  }
+  void clear_slice() noexcept { count_heeded(notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed)); }
 
   [[nodiscard]] place is_at() const noexcept { return static_cast<place>(where_.load(mo::acquire)); }
 

@@ -91,19 +91,18 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
   return look_at(f) == before ? n : 0;
 }
 
-__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, bool name_owner,
-                                                            char* text, std::size_t size) noexcept {
+__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, bool name_owner, char* text,
+                                                            std::size_t size) noexcept {
   owner_words owner;
   if (s.parked && name_owner) owner = describe_lock_owner(f);
   if (!(look_at(f) == s)) owner.text[0] = '\0';
   const bool owned = owner.text[0] != '\0';
   const char* const waits_for = owned ? owner.text : name_of(f.reason);
-  const int n =
-      std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s%s spawned by %llu\n", static_cast<unsigned long long>(s.id),
-                    static_cast<int>(limits::fiber_name_max), f.name,
-                    s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "",
-                    owned ? "," : "", s.in_call ? " in a declared call" : "",
-                    static_cast<unsigned long long>(f.spawner));
+  const int n = std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s%s spawned by %llu\n",
+                              static_cast<unsigned long long>(s.id), static_cast<int>(limits::fiber_name_max), f.name,
+                              s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "",
+                              owned ? "," : "", s.in_call ? " in a declared call" : "",
+                              static_cast<unsigned long long>(f.spawner));
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
 

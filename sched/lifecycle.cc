@@ -111,9 +111,9 @@ class latecomer {
     return now - asleep_since_ < freeze_patience_ns;
   }
 
-  // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns. Without one: the kernel
-  // has looked at its thread since, under the lock of its CPU's queue, and it was off the CPU. What it had stored
-  // before is seen then, and when it comes back to the CPU it sees what it was told.
+  // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns. Without one: the
+  // kernel has looked at its thread since, under the lock of its CPU's queue, and it was off the CPU. What it had
+  // stored before is seen then, and when it comes back to the CPU it sees what it was told.
   [[nodiscard]] static bool has_stopped(const machine& m, bool fenced) noexcept {
     if (!fenced) {
       const auto now = platform::thread_call(m.tid.load(mo::relaxed)).what;

@@ -163,9 +163,8 @@ class look {
       }
     } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
       oldest_ = std::max(oldest_, o.visit_age);
-      const auto verdict = takes_no_more_
-                               ? rescue_policy::verdict::none
-                               : rescues_.judge(*m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
+      const auto verdict = takes_no_more_ ? rescue_policy::verdict::none
+                                          : rescues_.judge(*m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
       if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, m, v, verdict, nullptr, o.visit_age};
       if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
     }
@@ -264,8 +263,9 @@ class look {
     if (takes_no_more_ || platform::barriers() != platform::barrier_kind::refused) return;
     takes_no_more_ = true;
     the_scheduler.takes_no_more.store(true, mo::relaxed);
-    warn("this process has forbidden itself membarrier(2): no processor is taken any more from a fiber that blocks or "
-         "computes undeclared, and declared calls hand theirs over whenever others wait");
+    warn(
+        "this process has forbidden itself membarrier(2): no processor is taken any more from a fiber that blocks or "
+        "computes undeclared, and declared calls hand theirs over whenever others wait");
   }
 
   // The P must go. If it cannot be taken, its M gives it up at its next call, whatever that is.

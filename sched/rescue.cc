@@ -161,7 +161,8 @@ void rescue_policy::say_if_crowded(std::int64_t now_ns) noexcept {
   std::size_t used = 0;
   int computing = 0;
   const machine* m = left_alone_;
-  for (const machine* next = hogs_.first(); m != nullptr; m = std::exchange(next, next != nullptr ? next->next_watched : nullptr)) {
+  for (const machine* next = hogs_.first(); m != nullptr;
+       m = std::exchange(next, next != nullptr ? next->next_watched : nullptr)) {
     const rescued r = describe_rescued(*m, true, 0);
     if (r.fiber == 0) continue;
     if (++computing > named_max) continue;
@@ -172,9 +173,10 @@ void rescue_policy::say_if_crowded(std::int64_t now_ns) noexcept {
   }
   if (computing <= 1) return;
   crowd_said_ns_ = now_ns;
-  warn("%d fibers compute and make no call that may switch, and others wait for the CPUs:%s%s. If they wait for what "
-       "another fiber does (a flag, a spin lock), use baton's locks, or call baton::this_fiber::yield() in the loop",
-       computing, who, computing > named_max ? " and others" : "");
+  warn(
+      "%d fibers compute and make no call that may switch, and others wait for the CPUs:%s%s. If they wait for what "
+      "another fiber does (a flag, a spin lock), use baton's locks, or call baton::this_fiber::yield() in the loop",
+      computing, who, computing > named_max ? " and others" : "");
 }
 
 bool rescue_policy::within_rate(std::int64_t now_ns) noexcept {

@@ -60,10 +60,10 @@ struct scheduler {
   platform::atomic<std::size_t> stack_size{0};   // of fibers that do not ask for another one
   platform::atomic<std::size_t> stack_class{0};  // that of this size
   platform::atomic<int> procs{0};
-  platform::atomic<int> procs_ever{0};        // the highest number that procs has had
-  platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
-  platform::atomic<bool> forked{false};       // this is the child of a fork
-  platform::atomic<bool> ending{false};       // exit() has been called: no M starts any more
+  platform::atomic<int> procs_ever{0};          // the highest number that procs has had
+  platform::atomic<poller*> source{nullptr};    // never null while the runtime runs
+  platform::atomic<bool> forked{false};         // this is the child of a fork
+  platform::atomic<bool> ending{false};         // exit() has been called: no M starts any more
   platform::atomic<bool> takes_no_more{false};  // the monitor: the kernel refuses the barrier that it needs for that
   settings config;
 

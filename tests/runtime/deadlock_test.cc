@@ -87,7 +87,8 @@ TEST_F(deadlock, abort_reports_every_fiber_and_aborts) {
 TEST_F(deadlock, names_who_holds_a_mutex) {
 #if BATON_MUTEX_OWNER
   EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
-              testing::ExitedWithCode(2), "\"philosopher\" waits for mutex that fiber [0-9]+ \"main\" holds, spawned by");
+              testing::ExitedWithCode(2),
+              "\"philosopher\" waits for mutex that fiber [0-9]+ \"main\" holds, spawned by");
 #else
   GTEST_SKIP() << "compiled without";
 #endif

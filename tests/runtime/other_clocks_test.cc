@@ -1,5 +1,5 @@
-// Every wait until a point in time looks at the clock that it was given: one that is slower than steady_clock, or is set
-// back meanwhile, is waited for.
+// Every wait until a point in time looks at the clock that it was given: one that is slower than steady_clock, or is
+// set back meanwhile, is waited for.
 #include <baton/baton.h>
 
 #include <gtest/gtest.h>
@@ -100,9 +100,7 @@ TYPED_TEST(OtherClocks, AreLookedAtByWhatIsWaitedFor) {
   this->lasts("wait_group", [&](auto when) { EXPECT_FALSE(g.wait_until(when)); });
   this->lasts("barrier", [&](auto when) { EXPECT_FALSE(two.wait_until(token, when)); });
   this->lasts("context", [&](auto when) { EXPECT_FALSE(ctx.wait_done_until(when)); });
-  this->lasts("the background", [&](auto when) {
-    EXPECT_FALSE(baton::context::background().wait_done_until(when));
-  });
+  this->lasts("the background", [&](auto when) { EXPECT_FALSE(baton::context::background().wait_done_until(when)); });
   this->lasts("sleep_until", [&](auto when) { baton::this_fiber::sleep_until(when); });
   baton::task_group children;
   children.spawn([&] { e.wait(); });
