@@ -21,6 +21,7 @@
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/platform/thread.h>
 
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -110,6 +111,7 @@ int epoll_poller::poll(std::int64_t timeout_ns, sched::fiber_list& readied) noex
   const int saved_errno = errno;
   const int epoll_fd = epoll_fd_.load(mo::relaxed);
   if (timeout_ns > timeout_max_ns) timeout_ns = timeout_max_ns;
+  timeout_ns = sched::platform::less_timer_slack(timeout_ns);
 
   epoll_event events[events_max];
   long n = -1;

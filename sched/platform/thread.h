@@ -41,6 +41,10 @@ void detach_thread(thread_handle thread) noexcept;
 // start_thread() do not have it from there.
 void set_precise_timers() noexcept;
 
+// What to ask the kernel for, on a thread that runs fibers, so that a sleep does not end later than after `timeout_ns`
+// because of the timer slack. It may end so much earlier.
+[[nodiscard]] std::int64_t less_timer_slack(std::int64_t timeout_ns) noexcept;
+
 // The rounding mode, the treatment of denormal numbers and the exceptions that trap, as a C program begins with them.
 void set_default_fp_mode() noexcept;
 

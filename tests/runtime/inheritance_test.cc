@@ -344,6 +344,9 @@ void exits_at_once(Fork&& fork) {
 
 TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
   EXPECT_GOOD_CHILD([] {
+    baton::options quiet;  // about forks that take long
+    quiet.rescue = false;
+    baton::run([] {}, quiet);
     static baton::event never;
     static auto waits = baton::spawn([] { never.wait(); });  // its destructor would join
     baton::run([] {});  // what is static from here on is destroyed after the fibers have been stopped
