@@ -25,12 +25,12 @@
 
 #include <baton/netpoll/epoll_poller.h>
 #include <baton/netpoll/error_text.h>
-#include <baton/netpoll/socket_calls.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/files.h>
+#include <baton/syscall/lingers.h>
 #include <baton/syscall/time.h>
 
 #include <algorithm>
@@ -149,7 +149,7 @@ void descriptor::close_number() noexcept {
   if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);
   // Most closes are short, and the call's site knows it. One that will not be is asked for: else it keeps its P until
   // the monitor takes it.
-  if (calls::lingers(fd_)) {
+  if (sys::detail::lingers(fd_)) {
     const baton::detail::call_scope<> scope(will_block);
     (void)sys::close(fd_);
   } else {

@@ -53,14 +53,6 @@ inline long get_option(int fd, int level, int option, int& value) noexcept {
   return answer(sys::raw_syscall(SYS_getsockopt, fd, level, option, &value, &size));
 }
 
-// Whether close() may wait until what was sent has arrived.
-inline bool lingers(int fd) noexcept {
-  linger l{};
-  socklen_t size = sizeof l;
-  return answer(sys::raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_LINGER, &l, &size)) >= 0 && l.l_onoff != 0 &&
-         l.l_linger > 0;
-}
-
 inline long local_address(int fd, address& out) {
   sockaddr_storage sa;
   socklen_t size = sizeof sa;

@@ -2,6 +2,7 @@
 // stat, iovec and pollfd are the C library's.
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/files.h>
+#include <baton/syscall/lingers.h>
 #include <baton/syscall/typed_call.h>
 
 #include <limits.h>
@@ -65,8 +66,12 @@ result<::off_t> lseek(int fd, ::off_t offset, int whence) noexcept {
 }
 
 result<int> dup(int fd) noexcept { return call<SYS_dup, int>(fd); }
-// It closes what `to` was, which can block as close() does.
-result<int> dup3(int from, int to, int flags) noexcept { return blocking_call<SYS_dup3, int>(from, to, flags); }
+// It closes what `to` was, which can block as close() does. Mostly it does not, so the site expects it to be short.
+result<int> dup3(int from, int to, int flags) noexcept {
+  if (!detail::lingers(to)) return blocking_call<SYS_dup3, int>(from, to, flags);
+  const baton::detail::call_scope<> scope(will_block);
+  return call<SYS_dup3, int>(from, to, flags);
+}
 
 result<int> fcntl(int fd, int cmd, int arg) noexcept { return call<SYS_fcntl, int>(fd, cmd, arg); }
 result<int> fcntl(int fd, int cmd, void* arg) noexcept {
