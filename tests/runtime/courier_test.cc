@@ -4,6 +4,7 @@
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/on_cancel.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/timer.h>
@@ -102,6 +103,28 @@ void make_contexts_without_memory() {
   }));
 }
 
+// What was promised when there was memory is done as soon as there is some again.
+void call_functions_without_memory() {
+  ::alarm(30);
+  std::_Exit(baton::run([] {
+    static baton::event until;
+    static baton::event called_on_cancel;
+    static baton::event called_after;
+    static const auto ctx = baton::with_cancel(baton::context::background());
+    static const baton::on_cancel on_cancel(ctx, [] { called_on_cancel.set(); });
+    static baton::timer after = baton::after_func(1ms, [] { called_after.set(); });
+    limit_the_address_space(50u << 20);
+    use_up_the_stacks(until);
+    ctx.cancel();
+    if (called_on_cancel.wait_for(5ms) || called_after.wait_for(5ms)) std::_Exit(12);
+    until.set();  // their stacks are free again
+    called_on_cancel.wait();
+    called_after.wait();
+    std::_Exit(0);
+    return 0;
+  }));
+}
+
 class courier_death : public testing::Test {
  protected:
   courier_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
@@ -118,6 +141,10 @@ TEST_F(courier_death, a_timer_that_was_set_fires) {
 
 TEST_F(courier_death, a_context_with_a_deadline_is_not_made_without_it) {
   EXPECT_EXIT(make_contexts_without_memory(), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(courier_death, functions_that_get_no_fiber_are_called_later) {
+  EXPECT_EXIT(call_functions_without_memory(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
