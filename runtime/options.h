@@ -1,6 +1,8 @@
 // How the runtime is set up. Plain values; see run.h for when they count.
 #pragma once
 
+#include <baton/sched/time_limit.h>
+
 #include <chrono>
 #include <cstddef>
 
@@ -28,15 +30,17 @@ struct options {
   // refuses a thread, nothing fails: runnable fibers, timers and sockets wait until a thread comes back. Said
   // once on stderr. 1 to 10,000; what is outside counts as the nearest.
   int max_threads = 10'000;
-  // A thread that has had nothing to do for so long ends; procs and two more stay.
-  std::chrono::nanoseconds idle_threads_end_after = std::chrono::seconds(30);
+  // A thread that has had nothing to do for so long ends; procs and two more stay. max() of any duration: none
+  // ends.
+  time_limit idle_threads_end_after = std::chrono::seconds(30);
   // Usable bytes of a fiber's stack: address space, committed when touched. Rounded up to one of the sizes there
   // are. Beneath it lies a guard; a frame that is larger than that can step over it, unless it is compiled with
   // -fstack-clash-protection.
   std::size_t stack_size = 256 * 1024;
   // A fiber that keeps its thread for so long, by computing or in a call that was not declared as
-  // blocking, loses its processor to others (but not its thread).
-  std::chrono::nanoseconds rescue_after = std::chrono::milliseconds(10);
+  // blocking, loses its processor to others (but not its thread). max(): never; less than 0
+  // counts as 0.
+  time_limit rescue_after = std::chrono::milliseconds(10);
   bool rescue = true;
   // SIGPIPE is ignored, so that writing to a closed connection is an error and not the end.
   bool ignore_sigpipe = true;

@@ -20,9 +20,9 @@ sched::settings settings_of(const options& o) noexcept {
   sched::settings s;
   s.procs = o.procs;
   s.max_threads = o.max_threads;
-  s.idle_thread_ends_after_ns = o.idle_threads_end_after.count();
+  s.idle_thread_ends_after_ns = o.idle_threads_end_after.ns_at_least_zero();
   s.stack_size = o.stack_size;
-  s.rescue_after_ns = o.rescue_after.count();
+  s.rescue_after_ns = o.rescue_after.ns_at_least_zero();
   s.rescue = o.rescue;
   s.ignore_sigpipe = o.ignore_sigpipe;
   s.on_deadlock = static_cast<sched::deadlock_response>(o.on_deadlock);

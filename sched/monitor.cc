@@ -35,6 +35,7 @@
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
 #include <baton/sched/call_site.h>
 #include <baton/sched/deadlock.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
@@ -252,7 +253,7 @@ class look {
   // How long until the oldest visit in user code comes of age, and a little.
   [[nodiscard]] std::int64_t next_rescue_in() const noexcept {
     if (oldest_ == 0 || oldest_ >= rescues_.after()) return platform::forever_ns;
-    return rescues_.after() - oldest_ + 20'000;
+    return baton::detail::saturated_sum(rescues_.after() - oldest_, 20'000);
   }
 
   // After all else: it reads /proc, and looks up symbols.

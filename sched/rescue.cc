@@ -26,6 +26,7 @@
 // which a thread that faults might sleep.
 #include <baton/sched/rescue.h>
 
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/thread_state.h>
 
 #include <algorithm>
@@ -49,7 +50,7 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
   if (idle && 10 * delay < window && !platform::thread_is_runnable(tid)) {
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
-  if (idle && age_ns < 10 * after_ns_) return verdict::none;
+  if (idle && age_ns < baton::detail::saturated_product(10, after_ns_)) return verdict::none;
   // It may yet heed the end of its slice: yield_if_due() is no visit.
   if (!told) return verdict::none;
   return room_for_a_hog(age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
@@ -59,7 +60,7 @@ bool rescue_policy::is_overdue(const machine& m, std::int64_t told_cpu_ns, std::
                                int procs) noexcept {
   if (age_ns < after_ns_) return false;
   const std::int64_t cpu = platform::thread_cpu_ns(m.tid.load(mo::relaxed)) - told_cpu_ns;
-  if (2 * cpu < after_ns_ || !room_for_a_hog(age_ns, procs) || !within_rate(now_ns)) return false;
+  if (cpu < after_ns_ / 2 || !room_for_a_hog(age_ns, procs) || !within_rate(now_ns)) return false;
   remember_hog(m);
   return true;
 }
@@ -93,7 +94,7 @@ bool rescue_policy::room_for_a_hog(std::int64_t age_ns, int procs) noexcept {
     }
   }
   const int further = std::max(0, at_it - procs + 1);
-  return further <= limits::hogs_beside && age_ns >= (1 + further) * after_ns_;
+  return further <= limits::hogs_beside && age_ns >= baton::detail::saturated_product(1 + further, after_ns_);
 }
 
 bool rescue_policy::within_rate(std::int64_t now_ns) noexcept {
