@@ -32,10 +32,12 @@
 
 #include <baton/sched/deadlock.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/spawn.h>
+#include <baton/sched/stack_overflow.h>
 
 #include <time.h>
 #include <cstdarg>
@@ -104,10 +106,11 @@ __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named)
     if (!parked) ++c.awake;
     if (f.serves) continue;
     if (++c.fibers > named_max || named == nullptr) continue;
-    named->add("%s fiber %llu", c.fibers > 1 ? "," : "", static_cast<unsigned long long>(f.id));
     char name[limits::fiber_name_max];
     for (std::size_t k = 0; k < sizeof name; ++k) name[k] = static_cast<const volatile char&>(f.name[k]);
-    if (name[0] != '\0') named->add(" \"%s\"", name);
+    char label[fiber_label_max];
+    label_fiber(f.id, name, label);
+    named->add("%s %s", c.fibers > 1 ? "," : "", label);
   }
 }
 
@@ -206,7 +209,10 @@ bool shut_down(std::span<char> why) noexcept {
         end_monitor();
         end_machines();
         ended = take_census().nobody();
-        if (ended) break;
+        if (ended) {
+          remove_overflow_handler();  // under `life`, as a start installs it
+          break;
+        }
         go_on();
       } else if (!c.may_change() || platform::now_ns() >= give_up) {
         explain(c, names, why);

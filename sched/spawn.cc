@@ -26,6 +26,7 @@
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_pool.h>
 #include <baton/sched/switch.h>
@@ -236,11 +237,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->drop_result = nullptr;
   f->locals = nullptr;
   f->in_use.store(true, mo::relaxed);
-  if (!a.name.empty()) {
-    const std::size_t n = std::min(a.name.size(), limits::fiber_name_max - 1);
-    std::memcpy(f->name, a.name.data(), n);
-    f->name[n] = '\0';
-  }
+  if (!a.name.empty()) copy_name(a.name, f->name);
   f->tsan_fiber = sanitizer::create_tsan_fiber();
   auto sp = reinterpret_cast<std::uintptr_t>(s.top) - std::uintptr_t{f->colour} * 64;
   sp = (sp - closure_size) & ~(std::max<std::uintptr_t>(closure_align, 64) - 1);
@@ -355,10 +352,7 @@ std::uint64_t current_fiber_id() noexcept {
 
 void set_current_fiber_name(std::string_view name) noexcept {
   fiber* const f = current_fiber();
-  if (f == nullptr) return;
-  const std::size_t n = std::min(name.size(), limits::fiber_name_max - 1);
-  std::memcpy(f->name, name.data(), n);
-  f->name[n] = '\0';
+  if (f != nullptr) copy_name(name, f->name);
 }
 
 }  // namespace baton::sched
