@@ -27,7 +27,8 @@
 //             decides. From a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
 //   5 ms      while some P is busy
-//   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
+//   for ever  while all Ps are idle, but for half a second while stacks wait to be trimmed (stack_pool.cc): the M that
+//   takes the first P wakes it. Going to sleep is again
 //             "publish, fence, look": asleep := true; heavy barrier; look; sleep. While run() waits, it
 //             looks once more after a while: perhaps all fibers are asleep for good (deadlock.cc)
 //
@@ -44,6 +45,7 @@
 #include <baton/sched/rescue.h>
 #include <baton/sched/rescue_report.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/stack_pool.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -334,6 +336,7 @@ class monitor {
       if (look_.busy > 0) look_.look_at_the_network();
       look_.finish();
       look_.report();
+      if (!look_.new_call) static_cast<void>(stack_pool::instance().trim(now));  // else the next look is soon
       if (look_.busy > 0) follow_cpu_count(now);
       sleep(taken);
     }
@@ -377,16 +380,21 @@ class monitor {
     last_look_ = platform::now_ns();  // what there is to see began just now
   }
 
-  // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber?
+  // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber? And the memory of stacks
+  // that have not been needed for some time is given back.
   static void sleep_until_rung(std::uint32_t before) noexcept {
-    for (std::int64_t pause = limits::deadlock_look_after_ns; deadlock_possible();
-         pause = std::min(2 * pause, limits::deadlock_looks_apart_ns)) {
-      if (platform::futex_wait(bell, before, platform::now_ns() + pause)) return;
+    std::int64_t pause = limits::deadlock_look_after_ns;
+    std::int64_t look_at = deadlock_possible() ? platform::now_ns() + pause : platform::forever_ns;
+    for (;;) {
+      const std::int64_t trim_at = stack_pool::instance().trim(platform::now_ns());
+      const std::int64_t until = std::min(look_at, trim_at);
+      if (platform::futex_wait(bell, before, until) || until == platform::forever_ns) return;
+      if (platform::now_ns() < look_at) continue;
       const wakers found = find_wakers();
-      if (found == wakers::some) break;
       if (found == wakers::none && still_all_idle(before)) declare_deadlock();
+      pause = std::min(2 * pause, limits::deadlock_looks_apart_ns);
+      look_at = found != wakers::some && deadlock_possible() ? platform::now_ns() + pause : platform::forever_ns;
     }
-    platform::futex_wait(bell, before, platform::forever_ns);
   }
 
   // Whether nobody has had a P since the bell's number was read.

@@ -38,6 +38,7 @@
 #include <baton/sched/scheduler.h>
 #include <baton/sched/spawn.h>
 #include <baton/sched/stack_overflow.h>
+#include <baton/sched/stack_pool.h>
 
 #include <time.h>
 #include <cstdarg>
@@ -210,7 +211,10 @@ bool shut_down(std::span<char> why) noexcept {
         end_machines();
         ended = take_census().nobody();
         if (ended) {
-          remove_overflow_handler();  // under `life`, as a start installs it
+          // Under `life`: a start would want both.
+          remove_overflow_handler();
+          release_stack_caches();
+          stack_pool::instance().trim_all();
           break;
         }
         go_on();

@@ -43,7 +43,7 @@ constexpr std::uint64_t id_block = 64;
 
 void give_stack_back(processor* p, const stack& s) noexcept {
   sanitizer::forget_stack(s.limit(), s.size);
-  if (p == nullptr) {
+  if (p == nullptr || s.size > limits::stack_cache_bytes_each) {
     stack_pool::instance().release(&s, 1);
     return;
   }
@@ -176,7 +176,7 @@ void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id)
 // From the depot, many at a time if the caller has a P to keep the rest.
 stack take_from_depot(std::size_t klass) noexcept {
   stack batch[limits::stack_batch];
-  const bool many = this_machine() != nullptr && stack_class_size(klass) <= 256 * 1024;
+  const bool many = this_machine() != nullptr && stack_class_size(klass) <= limits::stack_cache_bytes_each;
   std::size_t n = stack_pool::instance().acquire(klass, batch, many ? limits::stack_batch : 1);
   if (n == 0) return {};
   const stack first = batch[--n];
@@ -245,6 +245,16 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->context = boost::context::detail::make_fcontext(
       f->closure, s.size - static_cast<std::size_t>(s.top - static_cast<std::byte*>(f->closure)), trampoline);
   return {f, f->closure};
+}
+
+void release_stack_caches() noexcept {
+  const int n = the_scheduler.procs_ever.load(mo::acquire);
+  for (int i = 0; i < n; ++i) {
+    for (auto& cache : the_scheduler.ps[i].stacks) {
+      stack_pool::instance().release(cache.free, cache.count);
+      cache.count = 0;
+    }
+  }
 }
 
 void discard_fiber(fiber* f) noexcept {

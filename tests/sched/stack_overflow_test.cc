@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 namespace baton::sched {
 namespace {
@@ -213,9 +214,10 @@ void beside_a_neighbour(F f) {
         if (!stack_pool::instance().find_stack(&here, &mine)) return;
         auto* const guard = reinterpret_cast<volatile char*>(mine.limit() - stack_guard_size() / 2);
         const std::byte* const above = mine.top + stack_guard_size() + mine.size;
-        // Stacks are handed out one beside the other, so among the next few fibers one lies above.
-        for (int i = 0; i < 100; ++i) {
-          baton_test::join(baton_test::spawn_fiber(
+        // Stacks are cut one beside the other, so one of the next fibers lies above.
+        std::vector<fiber*> all;
+        for (int i = 0; i < 200; ++i) {
+          all.push_back(baton_test::spawn_fiber(
               [f, guard, above] {
                 char here_too = 0;
                 stack own;
@@ -224,6 +226,7 @@ void beside_a_neighbour(F f) {
               },
               true, "astray"));
         }
+        for (fiber* const one : all) baton_test::join(one);
       },
       true, "neighbour");
   baton_test::join(neighbour);
