@@ -23,6 +23,8 @@
 
 #include <baton/sched/fatal.h>
 
+#include <initializer_list>
+
 namespace baton::net {
 
 void ticket_queue::take(sched::wait_reason why) noexcept {

@@ -1,6 +1,8 @@
 // All of baton.
 #pragma once
 
+#include <baton/sched/requirements.h>
+
 #include <baton/runtime/barrier.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>

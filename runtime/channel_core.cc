@@ -22,6 +22,7 @@
 // channel is touched.
 #include <baton/runtime/channel_core.h>
 
+#include <initializer_list>
 #include <new>
 
 namespace baton {

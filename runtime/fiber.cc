@@ -4,6 +4,7 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
 #include <baton/sched/plain_text.h>
+#include <baton/sched/stack.h>
 
 #include <ostream>
 
@@ -14,7 +15,12 @@ std::ostream& operator<<(std::ostream& out, fiber_id id) { return out << to_stri
 
 namespace detail {
 
-void throw_no_memory() { throw std::bad_alloc(); }
+void throw_no_stack(std::size_t wanted) {
+  throw no_stack(sched::stack_class_for(wanted) == sched::stack_classes
+                     ? "no stack for a fiber: the largest has 8 MiB (attributes.stack_size; a closure takes half of it "
+                       "at most)"
+                     : "no stack for a fiber: no memory");
+}
 
 void escaped_exception() noexcept {
   char who[sched::fiber_label_max];

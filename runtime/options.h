@@ -21,6 +21,9 @@ enum class deadlock_action {
   exit_2,  // exit code 2, without destructors, as a Go program does
 };
 
+// The largest stack that a fiber can have.
+inline constexpr std::size_t stack_size_max = std::size_t{8} << 20;
+
 struct options {
   // Logical processors: how many fibers run at the same time. 0: $BATON_PROCS, else the CPUs that the
   // affinity mask and the cgroup quotas (of all groups above, too) allow, also when these change later. At most
@@ -34,8 +37,8 @@ struct options {
   // ends.
   time_limit idle_threads_end_after = std::chrono::seconds(30);
   // Usable bytes of a fiber's stack: address space, committed when touched. Rounded up to one of the sizes there
-  // are. Beneath it lies a guard; a frame that is larger than that can step over it, unless it is compiled with
-  // -fstack-clash-protection.
+  // are: 16, 64, 256 KiB, 1 and 8 MiB. More than stack_size_max counts as that, with a line on stderr. Beneath it lies
+  // a guard; a frame that is larger than that can step over it, unless it is compiled with -fstack-clash-protection.
   std::size_t stack_size = 256 * 1024;
   // A fiber that keeps its thread for so long, by computing or in a call that was not declared as
   // blocking, loses its processor to others (but not its thread). max(): never; less than 0

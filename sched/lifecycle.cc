@@ -179,8 +179,13 @@ void take_settings(const settings& s) noexcept {
   open_standard_descriptors();
   log_to_likely_stderr();
   sched.config = s;
-  sched.stack_size.store(s.stack_size, mo::relaxed);
-  sched.stack_class.store(stack_class_for(s.stack_size), mo::relaxed);
+  std::size_t stack_size = s.stack_size;
+  if (stack_class_for(stack_size) == stack_classes) {
+    stack_size = stack_class_size(stack_classes - 1);
+    warn("options.stack_size is %zu; the largest stack has %zu bytes, which is used", s.stack_size, stack_size);
+  }
+  sched.stack_size.store(stack_size, mo::relaxed);
+  sched.stack_class.store(stack_class_for(stack_size), mo::relaxed);
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
   sched.idle_thread_ends_after_ns.store(s.idle_thread_ends_after_ns, mo::relaxed);
   if (s.ignore_sigpipe) {

@@ -44,6 +44,7 @@
 #include <climits>
 #include <csignal>
 #include <cstdio>
+#include <initializer_list>
 
 namespace baton::sched {
 
