@@ -44,6 +44,8 @@
 #include <initializer_list>
 #include <utility>
 
+#include <initializer_list>
+
 namespace baton::net {
 
 void ticket_queue::take(sched::wait_reason why) noexcept {

@@ -2,34 +2,15 @@
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
-#include <baton/sched/durations.h>
-#include <baton/sched/platform/clock.h>
+#include <baton/sched/time_limit.h>
 
-#include <chrono>
 #include <concepts>
-#include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace baton::net {
 
-// A span of time, or none: converts from any std::chrono::duration; hours::max() means without limit.
-class time_limit {
- public:
-  constexpr time_limit() noexcept = default;
-  template <class Rep, class Period>
-  constexpr time_limit(std::chrono::duration<Rep, Period> d) noexcept  // NOLINT(google-explicit-constructor)
-      : ns_(detail::saturated_ns(d)) {}
-
-  // The point in time that lies this far ahead.
-  [[nodiscard]] std::int64_t deadline_ns() const noexcept {
-    if (ns_ == sched::platform::forever_ns) return ns_;
-    return detail::deadline_after_ns(ns_);
-  }
-  [[nodiscard]] constexpr std::int64_t ns() const noexcept { return ns_; }
-
- private:
-  std::int64_t ns_ = sched::platform::forever_ns;
-};
+using baton::time_limit;
 
 // What set_context() takes: baton::context, or anything else that hands out a cancellation.
 template <class Context>

@@ -19,6 +19,8 @@
 // before the lock is taken.
 #pragma once
 
+#include <baton/sched/requirements.h>
+
 #include <baton/runtime/channel_core.h>
 #include <baton/sched/durations.h>
 

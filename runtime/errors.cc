@@ -1,9 +1,12 @@
 #include <baton/runtime/errors.h>
 
+#include <baton/sched/plain_text.h>
+
 #include <cxxabi.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 #include <typeinfo>
 
 namespace baton::detail {
@@ -17,7 +20,8 @@ void describe_exception(const std::exception_ptr& e, char* buffer, std::size_t s
     std::rethrow_exception(e);
   } catch (const std::exception& x) {
     const char* const what = x.what();
-    std::snprintf(buffer, size, "%s", what != nullptr ? what : "(null)");
+    const std::string_view text = what != nullptr ? what : "(null)";
+    std::snprintf(buffer, size, "%.*s", static_cast<int>(sched::whole_characters(text, size - 1)), text.data());
   } catch (...) {
     const std::type_info* const type = abi::__cxa_current_exception_type();
     char* const readable = type != nullptr ? abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr) : nullptr;

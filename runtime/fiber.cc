@@ -3,6 +3,8 @@
 #include <baton/runtime/errors.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
+#include <baton/sched/plain_text.h>
+#include <baton/sched/stack.h>
 
 #include <ostream>
 
@@ -13,7 +15,12 @@ std::ostream& operator<<(std::ostream& out, fiber_id id) { return out << to_stri
 
 namespace detail {
 
-void throw_no_memory() { throw std::bad_alloc(); }
+void throw_no_stack(std::size_t wanted) {
+  throw no_stack(sched::stack_class_for(wanted) == sched::stack_classes
+                     ? "no stack for a fiber: the largest has 8 MiB (attributes.stack_size; a closure takes half of it "
+                       "at most)"
+                     : "no stack for a fiber: no memory");
+}
 
 std::exception_ptr caught_exception() noexcept {
   std::exception_ptr e = std::current_exception();
@@ -26,24 +33,20 @@ std::exception_ptr caught_exception() noexcept {
 }
 
 void escaped_exception() noexcept {
-  char who[96];
+  char who[sched::fiber_label_max];
   sched::describe_caller(who, sizeof who);
   char what[512];
   describe_exception(caught_exception(), what, sizeof what);
-  sched::warn("%s: an exception escaped: %s", who, what);
+  sched::last_warning("%s: an exception escaped: %s", who, what);
   std::terminate();
 }
 
 void log_unfetched_exception(sched::fiber* f, std::exception_ptr& e) noexcept {
   char what[512];
   describe_exception(e, what, sizeof what);
-  const auto id = static_cast<unsigned long long>(sched::id_of(f));
-  if (f->name[0] != '\0') {
-    sched::warn("fiber %llu \"%.*s\": an exception nobody fetched: %s", id, static_cast<int>(sizeof f->name), f->name,
-                what);
-  } else {
-    sched::warn("fiber %llu: an exception nobody fetched: %s", id, what);
-  }
+  char who[sched::fiber_label_max];
+  sched::label_fiber(sched::id_of(f), f->name, who);
+  sched::warn("%s: an exception nobody fetched: %s", who, what);
   e = nullptr;
 }
 

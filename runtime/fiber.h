@@ -14,11 +14,14 @@
 // If there is no memory for a stack they throw std::bad_alloc.
 #pragma once
 
+#include <baton/sched/requirements.h>
+
 #include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_result.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/spawn.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -34,15 +37,28 @@ namespace baton {
 
 struct attributes {
   std::string_view name = {};  // shown in dumps, traces and messages; copied, cut after 23 bytes
-  std::size_t stack_size = 0;  // bytes; 0: what options.stack_size said
+  // Usable bytes, rounded up to one of the sizes there are: 16, 64, 256 KiB, 1 and 8 MiB. 0: what options.stack_size
+  // said. More than stack_size_max: no_stack.
+  std::size_t stack_size = 0;
 };
 
 template <class T>
 class fiber;
 
+// What go(), spawn(), run() and task_group::spawn() throw when there is no stack to be had: it says whether one that is
+// too large was asked for, or memory is short.
+class no_stack : public std::bad_alloc {
+ public:
+  explicit no_stack(const char* why) noexcept : why_(why) {}
+  [[nodiscard]] const char* what() const noexcept override { return why_; }
+
+ private:
+  const char* why_;
+};
+
 namespace detail {
 
-[[noreturn]] void throw_no_memory();
+[[noreturn]] void throw_no_stack(std::size_t wanted);
 [[noreturn]] void escaped_exception() noexcept;
 [[noreturn]] void not_joinable(const char* what) noexcept;
 
@@ -108,7 +124,7 @@ template <class C>
 sched::prepared_fiber prepare(const attributes& a) {
   const sched::prepared_fiber p = sched::prepare_fiber({a.name, a.stack_size}, sizeof(C), alignof(C));
   if (p.f == nullptr) [[unlikely]]
-    throw_no_memory();
+    throw_no_stack(std::max(a.stack_size, 2 * (sizeof(C) + alignof(C))));
   return p;
 }
 

@@ -6,6 +6,7 @@
 #include <baton/runtime/fiber_local.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/thread_values.h>
 
 namespace baton::detail {
@@ -64,7 +65,7 @@ local_table* with_room(local_table* old) {
 void warn_of_leak() noexcept {
   static sched::platform::atomic<bool> said{false};
   if (said.exchange(true, mo::relaxed)) return;
-  char who[96];
+  char who[sched::fiber_label_max];
   sched::describe_caller(who, sizeof who);
   sched::warn("%s: destructors of fiber_local values still make new ones after %d rounds; those are leaked", who,
               rounds_max);

@@ -3,8 +3,9 @@
 #include <baton/runtime/call_sites.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log.h>
+#include <baton/sched/plain_text.h>
 
-#include <unistd.h>
 #include <new>
 #include <string>
 
@@ -20,9 +21,9 @@ sched::settings settings_of(const options& o) noexcept {
   sched::settings s;
   s.procs = o.procs;
   s.max_threads = o.max_threads;
-  s.idle_thread_ends_after_ns = o.idle_threads_end_after.count();
+  s.idle_thread_ends_after_ns = o.idle_threads_end_after.ns_at_least_zero();
   s.stack_size = o.stack_size;
-  s.rescue_after_ns = o.rescue_after.count();
+  s.rescue_after_ns = o.rescue_after.ns_at_least_zero();
   s.rescue = o.rescue;
   s.ignore_sigpipe = o.ignore_sigpipe;
   s.on_deadlock = static_cast<sched::deadlock_response>(o.on_deadlock);
@@ -74,12 +75,11 @@ void dump_fibers(int fd) noexcept {
   sched::dump_fibers(fd);
   try {
     std::string text;
-    for (const call_site_history& h : call_sites()) text += "call site: " + to_string(h) + '\n';
-    for (std::size_t done = 0; done < text.size();) {
-      const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
-      if (n <= 0) return;
-      done += static_cast<std::size_t>(n);
+    for (const call_site_history& h : call_sites()) {
+      char plain[1024];
+      text.append("call site: ").append(plain, sched::make_plain(to_string(h), plain)) += '\n';
     }
+    static_cast<void>(sched::write_all(fd, text));
   } catch (const std::bad_alloc&) {
     // The fibers have been shown.
   }

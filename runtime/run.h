@@ -99,7 +99,10 @@ int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;
 
 // Writes to the descriptor, for each fiber: id, name, state, why it waits, who spawned it, and the stack of one that
-// waits; then a line per call site (call_sites.h).
+// waits; then a line per call site (call_sites.h). Names are escaped: a line is a line.
+// Waits as write(2) to the descriptor does: a pipe that is full and blocks, blocks the calling thread. Short writes
+// and EINTR are continued; a descriptor that does not block is waited for, a second at most each time. At any other
+// error it ends, and the rest is not written.
 void dump_fibers(int fd) noexcept;
 
 }  // namespace baton

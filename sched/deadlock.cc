@@ -133,8 +133,8 @@ wakers find_wakers() noexcept {
 
 void declare_deadlock() noexcept {
   declared = true;
-  warn("deadlock: all fibers are asleep, and nothing can wake them");
-  dump_fibers(STDERR_FILENO);
+  last_warning("deadlock: all fibers are asleep, and nothing can wake them");
+  log_fibers();
   switch (the_scheduler.config.on_deadlock) {
     case deadlock_response::report: return;
     case deadlock_response::abort: std::abort();

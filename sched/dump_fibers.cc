@@ -8,14 +8,15 @@
 
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/lock_head.h>
+#include <baton/sched/log.h>
 #include <baton/sched/machine.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/stack_trace.h>
 #include <baton/sched/wait_reason.h>
 
-#include <unistd.h>
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
+#include <string_view>
 
 namespace baton::sched {
 
@@ -29,17 +30,6 @@ constexpr std::size_t text_max = 2048;
 // among all fibers.
 constexpr int traces_max = 1000;
 constexpr int owners_max = 1000;
-
-bool write_all(int fd, const char* text, std::size_t n) noexcept {
-  while (n > 0) {
-    const ssize_t written = ::write(fd, text, n);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    text += written;
-    n -= static_cast<std::size_t>(written);
-  }
-  return true;
-}
 
 // What must be the same before and after.
 struct sight {
@@ -91,6 +81,7 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
   return look_at(f) == before ? n : 0;
 }
 
+// The name may change under our eyes. (Copied here: the sanitizer looks into calls to the C library.)
 __attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, bool name_owner, char* text,
                                                             std::size_t size) noexcept {
   owner_words owner;
@@ -98,17 +89,20 @@ __attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, cons
   if (!(look_at(f) == s)) owner.text[0] = '\0';
   const bool owned = owner.text[0] != '\0';
   const char* const waits_for = owned ? owner.text : name_of(f.reason);
-  const int n = std::snprintf(text, size, "fiber %llu \"%.*s\" %s%s%s%s spawned by %llu\n",
-                              static_cast<unsigned long long>(s.id), static_cast<int>(limits::fiber_name_max), f.name,
-                              s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "",
-                              owned ? "," : "", s.in_call ? " in a declared call" : "",
-                              static_cast<unsigned long long>(f.spawner));
+  char name[limits::fiber_name_max];
+  for (std::size_t i = 0; i < sizeof name; ++i) name[i] = static_cast<const volatile char&>(f.name[i]);
+  char quoted[fiber_label_max];
+  quote_name(name, quoted);
+  const int n = std::snprintf(
+      text, size, "fiber %llu %s %s%s%s%s spawned by %llu\n", static_cast<unsigned long long>(s.id), quoted,
+      s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "", owned ? "," : "",
+      s.in_call ? " in a declared call" : "", static_cast<unsigned long long>(f.spawner));
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
 
-}  // namespace
-
-void dump_fibers(int fd) noexcept {
+// write: false when there is no use in going on.
+template <class Write>
+void dump(const Write& write) noexcept {
   char text[text_max];
   void* frames[frames_max];
   int traces = 0;
@@ -126,12 +120,23 @@ void dump_fibers(int fd) noexcept {
         length += format({frames, count}, {text + length, sizeof text - length});
       }
     }
-    if (!write_all(fd, text, length)) return;
+    if (!write({text, length})) return;
   }
-  if (traces == traces_max) {
-    constexpr char more[] = "(no stacks beyond the first 1000)\n";
-    static_cast<void>(write_all(fd, more, sizeof more - 1));
-  }
+  if (traces == traces_max) static_cast<void>(write("(no stacks beyond the first 1000)\n"));
+}
+
+}  // namespace
+
+void dump_fibers(int fd) noexcept {
+  dump([fd](std::string_view text) noexcept { return write_all(fd, text); });
+}
+
+void log_fibers() noexcept {
+  const std::int64_t patience_ends = log_patience_ends_ns();
+  dump([patience_ends](std::string_view text) noexcept {
+    log_text(text, patience_ends);
+    return true;  // who reads slowly gets what comes later
+  });
 }
 
 }  // namespace baton::sched

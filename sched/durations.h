@@ -45,11 +45,23 @@ template <class Rep, class Period>
   }
 }
 
-// The deadline that lies `ns` after now.
+// Sum and product of spans and points of time; what does not fit becomes the nearest that does.
+[[nodiscard]] constexpr std::int64_t saturated_sum(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return a < 0 ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max();
+}
+[[nodiscard]] constexpr std::int64_t saturated_product(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t product = 0;
+  if (!__builtin_mul_overflow(a, b, &product)) return product;
+  return (a < 0) == (b < 0) ? std::numeric_limits<std::int64_t>::max() : std::numeric_limits<std::int64_t>::min();
+}
+
+// The deadline that lies `ns` after now; max() is no deadline.
 [[nodiscard]] inline std::int64_t deadline_after_ns(std::int64_t ns) noexcept {
-  const std::int64_t now = sched::platform::now_ns();
-  if (ns > sched::platform::forever_ns - now) return sched::platform::forever_ns;
-  return ns <= -now ? 1 : now + ns;
+  if (ns == sched::platform::forever_ns) return ns;
+  const std::int64_t at = saturated_sum(sched::platform::now_ns(), ns);
+  return at < 1 ? 1 : at;
 }
 
 template <class Rep, class Period>

@@ -1,11 +1,14 @@
 // Formats into a buffer on the stack and writes once: no allocation, no lock, usable in any state.
 #include <baton/sched/fatal.h>
 
+#include <baton/sched/log.h>
 #include <baton/sched/machine.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/thread.h>
 
-#include <unistd.h>
+#include <algorithm>
 #include <cstdarg>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 
@@ -13,22 +16,21 @@ namespace baton::sched {
 
 namespace {
 
-void write_all(const char* text, std::size_t n) noexcept {
-  while (n > 0) {
-    const ssize_t w = ::write(STDERR_FILENO, text, n);
-    if (w <= 0) return;
-    text += w;
-    n -= static_cast<std::size_t>(w);
-  }
-}
+constexpr std::size_t line_max = 1024;
 
-void write_line(const char* who, const char* format, std::va_list args) noexcept {
-  char line[1024];
-  int n = std::snprintf(line, sizeof line, "baton: %s%s", who, who[0] != '\0' ? ": " : "");
-  n += std::vsnprintf(line + n, sizeof line - static_cast<std::size_t>(n) - 1, format, args);
-  if (n > static_cast<int>(sizeof line) - 2) n = static_cast<int>(sizeof line) - 2;
-  line[n++] = '\n';
-  write_all(line, static_cast<std::size_t>(n));
+// Whatever the arguments hold, it is one line.
+void write_line(const char* who, const char* format, std::va_list args, std::int64_t wait_until_ns) noexcept {
+  char said[line_max];
+  char line[line_max];
+  const int wanted = std::vsnprintf(said, sizeof said, format, args);
+  std::size_t length = wanted > 0 ? static_cast<std::size_t>(wanted) : 0;
+  // Cut at a character: what follows the end is not known, so an incomplete one is dropped.
+  if (length >= sizeof said) length = whole_characters({said, sizeof said}, sizeof said - 1);
+  auto used =
+      static_cast<std::size_t>(std::snprintf(line, sizeof line, "baton: %s%s", who, who[0] != '\0' ? ": " : ""));
+  used += make_plain({said, length}, {line + used, sizeof line - used - 1});
+  line[used++] = '\n';
+  log_text({line, used}, wait_until_ns);
 }
 
 }  // namespace
@@ -36,21 +38,19 @@ void write_line(const char* who, const char* format, std::va_list args) noexcept
 void describe_caller(char* buffer, unsigned size) noexcept {
   const machine* const m = this_machine();
   const fiber* const f = m != nullptr ? m->my_fiber() : nullptr;
-  if (f != nullptr && f->name[0] != '\0') {
-    std::snprintf(buffer, size, "fiber %llu \"%s\"", static_cast<unsigned long long>(f->id), f->name);
-  } else if (f != nullptr) {
-    std::snprintf(buffer, size, "fiber %llu", static_cast<unsigned long long>(f->id));
+  if (f != nullptr) {
+    label_fiber(f->id, f->name, {buffer, size});
   } else {
     std::snprintf(buffer, size, "thread %d", platform::thread_id());
   }
 }
 
 void fatal(const char* format, ...) noexcept {
-  char who[80];
+  char who[fiber_label_max];
   describe_caller(who, sizeof who);
   std::va_list args;
   va_start(args, format);
-  write_line(who, format, args);
+  write_line(who, format, args, log_patience_ends_ns());
   va_end(args);
   std::abort();
 }
@@ -58,7 +58,14 @@ void fatal(const char* format, ...) noexcept {
 void warn(const char* format, ...) noexcept {
   std::va_list args;
   va_start(args, format);
-  write_line("", format, args);
+  write_line("", format, args, 0);
+  va_end(args);
+}
+
+void last_warning(const char* format, ...) noexcept {
+  std::va_list args;
+  va_start(args, format);
+  write_line("", format, args, log_patience_ends_ns());
   va_end(args);
 }
 

@@ -27,6 +27,7 @@
 //
 // A spinning M holds a P. When it finds work it stops spinning and, if it was the last, wakes another
 // one, so that spinners multiply as long as there is work, one at a time.
+#include <baton/sched/durations.h>
 #include <baton/sched/hand.h>
 #include <baton/sched/scheduler.h>
 
@@ -168,7 +169,7 @@ bool sleep_idle(machine* m) noexcept {
   scheduler& s = the_scheduler;
   if (m->expects_p) spin_for_hand(m);
   m->expects_p = false;
-  const std::int64_t give_up = platform::now_ns() + s.idle_thread_ends_after_ns.load(mo::relaxed);
+  const std::int64_t give_up = baton::detail::deadline_after_ns(s.idle_thread_ends_after_ns.load(mo::relaxed));
   bool surplus = true;
   while (!await_hand(m, surplus ? give_up : platform::forever_ns)) {
     platform::lock_guard guard(s.lock);

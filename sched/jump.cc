@@ -3,6 +3,11 @@
 // jump are this function, called once and returned from once. What is returned (rax, rdx) passes through.
 #include <baton/sched/jump.h>
 
+// Its name in the library, which CMakeLists.txt finds out: the C name is hidden in Boost 1.92's shared one.
+#ifndef BATON_JUMP_FCONTEXT
+#define BATON_JUMP_FCONTEXT "jump_fcontext"
+#endif
+
 #if BATON_JUMP_RETURNS
 asm(R"(
   .pushsection .text.baton_context_jump,"ax",@progbits
@@ -15,7 +20,7 @@ baton_context_jump:
   leaq baton_context_arrival(%rip), %rax
   pushq %rax
   .cfi_adjust_cfa_offset 8
-  jmp jump_fcontext@PLT
+  jmp )" BATON_JUMP_FCONTEXT R"(@PLT
   .globl baton_context_arrival
   .hidden baton_context_arrival
 baton_context_arrival:

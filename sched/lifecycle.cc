@@ -19,9 +19,12 @@
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/counters.h>
+#include <baton/sched/environment.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/log.h>
 #include <baton/sched/machine_table.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
@@ -63,11 +66,7 @@ constinit platform::cpu_watch cpus;
 platform::atomic<bool> procs_follow_cpus{false};
 
 int default_procs() noexcept {
-  if (const char* const text = std::getenv("BATON_PROCS")) {
-    const int n = std::atoi(text);
-    if (n > 0) return n;
-    warn("BATON_PROCS=%s is not a positive number; using the CPUs", text);
-  }
+  if (const auto n = environment_number("BATON_PROCS", 1, limits::procs_max, "using the CPUs")) return *n;
   procs_follow_cpus.store(true, mo::relaxed);
   return cpus.at(platform::now_ns());
 }
@@ -77,10 +76,18 @@ void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
   for (std::uint32_t i = 0; i < n; ++i) {
     const fiber* const f = fiber_entry_at(i);
     if (!f->in_use.load(mo::relaxed) || f->stack.top != s.top) continue;
-    std::snprintf(buffer, size, "fiber %llu \"%s\"", static_cast<unsigned long long>(f->id), f->name);
+    label_fiber(f->id, f->name, {buffer, size});
     return;
   }
   std::snprintf(buffer, size, "a fiber that has ended");
+}
+
+// Of the thread that faulted.
+stack name_running(char* buffer, std::size_t size) noexcept {
+  describe_caller(buffer, static_cast<unsigned>(size));
+  const machine* const m = this_machine();
+  const fiber* const f = m != nullptr ? m->my_fiber() : nullptr;
+  return f != nullptr ? f->stack : stack{};
 }
 
 // An M that was told to stop and has not yet, and whether it is worth waiting until it does.
@@ -183,9 +190,16 @@ void in_fork_child() {
 // What every start does.
 void take_settings(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
+  open_standard_descriptors();
+  log_to_likely_stderr();
   sched.config = s;
-  sched.stack_size.store(s.stack_size, mo::relaxed);
-  sched.stack_class.store(stack_class_for(s.stack_size), mo::relaxed);
+  std::size_t stack_size = s.stack_size;
+  if (stack_class_for(stack_size) == stack_classes) {
+    stack_size = stack_class_size(stack_classes - 1);
+    warn("options.stack_size is %zu; the largest stack has %zu bytes, which is used", s.stack_size, stack_size);
+  }
+  sched.stack_size.store(stack_size, mo::relaxed);
+  sched.stack_class.store(stack_class_for(stack_size), mo::relaxed);
   sched.max_threads.store(std::clamp(s.max_threads, 1, limits::threads_max), mo::relaxed);
   sched.idle_thread_ends_after_ns.store(s.idle_thread_ends_after_ns, mo::relaxed);
   if (s.ignore_sigpipe) outlive_sigpipe();
@@ -201,9 +215,9 @@ void start_first(const settings& s) noexcept {
   take_settings(s);
   platform::init_clock();
   // Refused by the kernel or, to see what that costs, by the environment.
-  platform::init_barriers(std::getenv("BATON_NO_MEMBARRIER") != nullptr);
+  platform::init_barriers(environment_flag("BATON_NO_MEMBARRIER"));
+  set_overflow_namer(name_overflowed, name_running);
   install_overflow_handler();
-  set_overflow_namer(name_overflowed);
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
   platform::keep_module_loaded();
@@ -226,6 +240,7 @@ void start_again(const settings& s) noexcept {
     procs_follow_cpus.store(false, mo::relaxed);
     change_procs(procs_wanted(s));
   }
+  install_overflow_handler();
   main_returned();  // what has been made since the first start is destroyed after exit() has stopped the fibers
   // seq_cst: what a thread needs that sees it is served from here on.
   the_scheduler.up.store(true, mo::seq_cst);

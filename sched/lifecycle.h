@@ -72,7 +72,10 @@ void follow_cpu_count(std::int64_t now_ns) noexcept;
 int set_max_threads(int n) noexcept;
 // Re-registers the exit handler, so that it runs before static destructors registered until now.
 void main_returned() noexcept;
-// A line per fiber (id, name, state, why it waits, who spawned it) and, where it waits, its stack.
+// A line per fiber (id, name, state, why it waits, who spawned it) and, where it waits, its stack. By write_all()
+// (log.h): it ends at the first error.
 void dump_fibers(int fd) noexcept;
+// The same to the log. Waits for who reads it, a second at most in all.
+void log_fibers() noexcept;
 
 }  // namespace baton::sched

@@ -44,9 +44,12 @@ inline constexpr std::uint32_t oldest_batch_every = 128;
 // Bytes of a fiber's name that are kept, with the terminating NUL: what fits its slab entry.
 inline constexpr std::size_t fiber_name_max = 24;
 
-// Free fibers, and free stacks of each class, that a P keeps for itself; beyond that, half go back.
+// Free fibers, and free stacks of each class, that a P keeps for itself; beyond that, half go back. No stacks that
+// are larger than the third number: some of those would be much memory, and who uses one does not notice what a
+// way to the depot costs.
 inline constexpr std::size_t fiber_cache = 256;
 inline constexpr std::size_t stack_cache = 64;
+inline constexpr std::size_t stack_cache_bytes_each = std::size_t{256} * 1024;
 inline constexpr std::size_t stack_batch = 32;
 
 // The initial stack pointers are spread over this many cache lines of the top page: with all at the

@@ -3,6 +3,7 @@
 
 #include <baton/sched/fiber.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/peek_memory.h>
 #include <baton/sched/spawn.h>
 
@@ -43,8 +44,9 @@ __attribute__((no_sanitize("thread"))) owner_words describe_lock_owner(const fib
   for (std::uint32_t i = 0; i < n; ++i) {
     const fiber& o = *fiber_entry_at(i);
     if (o.id != owner || !o.in_use.load(mo::relaxed)) continue;
-    std::snprintf(text, size, "mutex that fiber %llu \"%.*s\" holds", id, static_cast<int>(limits::fiber_name_max),
-                  o.name);
+    char quoted[fiber_label_max];
+    quote_name(o.name, quoted);
+    std::snprintf(text, size, "mutex that fiber %llu %s holds", id, quoted);
     return words;
   }
   std::snprintf(text, size, "mutex that fiber %llu locked, which has ended", id);

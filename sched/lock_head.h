@@ -5,6 +5,7 @@
 // it was compiled. So while the bit is set, `owner` is who took the lock this time; without it nobody is known.
 #pragma once
 
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 
@@ -31,7 +32,7 @@ struct fiber;
 // and its lock may be gone: what is not true any more is not used by who sees that f was at the same place before
 // and after.
 struct owner_words {
-  char text[96] = "";
+  char text[64 + fiber_label_max] = "";
 };
 [[nodiscard]] owner_words describe_lock_owner(const fiber& f) noexcept;
 

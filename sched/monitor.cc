@@ -33,15 +33,17 @@
 //             decides. From a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
 //   5 ms      while some P is busy
-//   for ever  while all Ps are idle: the M that takes the first P wakes it. Going to sleep is again
-//             "publish, fence, look": asleep := true; heavy barrier; look; sleep. If that barrier fails, an M may
-//             have missed `asleep`, so the sleep has an end: it looks again after 10 ms, 20 ms, ... 1 s. While
-//             run() waits, it looks once more after a while: perhaps all fibers are asleep for good (deadlock.cc)
+//   for ever  while all Ps are idle, but for half a second while stacks wait to be trimmed (stack_pool.cc): the M that
+//             takes the first P wakes it. Going to sleep is again "publish, fence, look": asleep := true; heavy
+//             barrier; look; sleep. If that barrier fails, an M may have missed `asleep`, so the sleep has an end: it
+//             looks again after 10 ms, 20 ms, ... 1 s. While run() waits, it looks once more after a while: perhaps
+//             all fibers are asleep for good (deadlock.cc)
 //
 // The age of a visit in user code is counted in looks: each adds the time since the last one, but not
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
 #include <baton/sched/call_site.h>
 #include <baton/sched/deadlock.h>
+#include <baton/sched/durations.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
@@ -50,6 +52,7 @@
 #include <baton/sched/rescue.h>
 #include <baton/sched/rescue_report.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/stack_pool.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -285,7 +288,7 @@ class look {
   // How long until the oldest visit in user code comes of age, and a little.
   [[nodiscard]] std::int64_t next_rescue_in() const noexcept {
     if (oldest_ == 0 || oldest_ >= rescues_.after()) return platform::forever_ns;
-    return rescues_.after() - oldest_ + 20'000;
+    return baton::detail::saturated_sum(rescues_.after() - oldest_, 20'000);
   }
 
   // After all else: it reads /proc, and looks up symbols.
@@ -368,6 +371,7 @@ class monitor {
       if (look_.busy > 0) look_.look_at_the_network();
       look_.finish();
       look_.report();
+      if (!look_.new_call) static_cast<void>(stack_pool::instance().trim(now));  // else the next look is soon
       if (look_.busy > 0) follow_cpu_count(now);
       sleep(taken);
     }
@@ -417,16 +421,21 @@ class monitor {
     last_look_ = platform::now_ns();  // what there is to see began just now
   }
 
-  // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber?
+  // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber? And the memory of stacks
+  // that have not been needed for some time is given back.
   static void sleep_until_rung(std::uint32_t before) noexcept {
-    for (std::int64_t pause = limits::deadlock_look_after_ns; deadlock_possible();
-         pause = std::min(2 * pause, limits::deadlock_looks_apart_ns)) {
-      if (platform::futex_wait(bell, before, platform::now_ns() + pause)) return;
+    std::int64_t pause = limits::deadlock_look_after_ns;
+    std::int64_t look_at = deadlock_possible() ? platform::now_ns() + pause : platform::forever_ns;
+    for (;;) {
+      const std::int64_t trim_at = stack_pool::instance().trim(platform::now_ns());
+      const std::int64_t until = std::min(look_at, trim_at);
+      if (platform::futex_wait(bell, before, until) || until == platform::forever_ns) return;
+      if (platform::now_ns() < look_at) continue;
       const wakers found = find_wakers();
-      if (found == wakers::some) break;
       if (found == wakers::none && still_all_idle(before)) declare_deadlock();
+      pause = std::min(2 * pause, limits::deadlock_looks_apart_ns);
+      look_at = found != wakers::some && deadlock_possible() ? platform::now_ns() + pause : platform::forever_ns;
     }
-    platform::futex_wait(bell, before, platform::forever_ns);
   }
 
   // Who took a P when this began may not have seen that it has to ring.
@@ -473,8 +482,8 @@ void start_monitor() noexcept {
   std::fill(std::begin(seen), std::end(seen), observation{});
   over.store(false, mo::relaxed);
   forget_deadlock();
-  const int error = platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked,
-                                           &thread);
+  const int error =
+      platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked, &thread);
   if (error != 0) fatal("cannot start the monitor's thread (%s)", std::strerror(error));
 }
 

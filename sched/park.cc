@@ -14,6 +14,7 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/handoff.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>
@@ -109,7 +110,9 @@ bool wake_fiber(fiber* f) noexcept {
     case park_word::woke::before_the_switch: return false;
     case park_word::woke::twice: break;
   }
-  fatal("fiber %llu \"%s\" was readied twice for one wait", static_cast<unsigned long long>(f->id), f->name);
+  char label[fiber_label_max];
+  label_fiber(f->id, f->name, label);
+  fatal("%s was readied twice for one wait", label);
 }
 
 }  // namespace

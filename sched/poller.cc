@@ -2,6 +2,7 @@
 // that would sleep in the poller sleeps here. With the real poller installed, nobody does any more.
 #include <baton/sched/poller.h>
 
+#include <baton/sched/durations.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
@@ -15,7 +16,9 @@ class timers_only_poller final : public poller {
  public:
   int poll(std::int64_t timeout_ns, fiber_list&) noexcept override {
     if (timeout_ns == 0) return 0;
-    const std::int64_t deadline = timeout_ns < 0 ? platform::forever_ns : platform::now_ns() + platform::less_timer_slack(timeout_ns);
+    const std::int64_t deadline = timeout_ns < 0
+                                      ? platform::forever_ns
+                                      : baton::detail::deadline_after_ns(platform::less_timer_slack(timeout_ns));
     // acquire: pairs with wake(). A wake() that came before is consumed here, once.
     while (woken_.exchange(0, mo::acquire) == 0) {
       if (!platform::futex_wait(woken_, 0, deadline)) break;

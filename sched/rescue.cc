@@ -34,7 +34,9 @@
 // which a thread that faults might sleep.
 #include <baton/sched/rescue.h>
 
+#include <baton/sched/durations.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/rescue_report.h>
 
@@ -61,7 +63,7 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
   if (idle && 10 * delay < window && !platform::thread_is_runnable(tid)) {
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
-  if (idle && age_ns < 10 * after_ns_) return verdict::none;
+  if (idle && age_ns < baton::detail::saturated_product(10, after_ns_)) return verdict::none;
   // It may yet heed the end of its slice: yield_if_due() is no visit.
   if (!told) return verdict::none;
   return room_for_a_hog(m, age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
@@ -71,7 +73,7 @@ bool rescue_policy::is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_
                                int procs) noexcept {
   if (age_ns < after_ns_) return false;
   const std::int64_t cpu = platform::thread_cpu_ns(m.tid.load(mo::relaxed)) - told_cpu_ns;
-  if (2 * cpu < after_ns_ || !room_for_a_hog(m, age_ns, procs) || !within_rate(now_ns)) return false;
+  if (cpu < after_ns_ / 2 || !room_for_a_hog(m, age_ns, procs) || !within_rate(now_ns)) return false;
   watch(m, true, now_ns);
   return true;
 }
@@ -146,10 +148,13 @@ void rescue_policy::look_after(machine& m, bool computed, std::int64_t now_ns) n
 
 bool rescue_policy::room_for_a_hog(const machine& m, std::int64_t age_ns, int procs) noexcept {
   const int further = std::max(0, hogs_.size() - procs + 1);
-  std::int64_t waits_ns = (1 + further) * after_ns_;
-  if (further > limits::hogs_beside) waits_ns += limits::hog_beyond_waits_ns / (further - limits::hogs_beside);
+  std::int64_t waits_ns = baton::detail::saturated_product(1 + further, after_ns_);
+  if (further > limits::hogs_beside) {
+    waits_ns = baton::detail::saturated_sum(waits_ns, limits::hog_beyond_waits_ns / (further - limits::hogs_beside));
+  }
   if (age_ns >= waits_ns) return true;
-  if (further > limits::hogs_beside && age_ns >= (1 + limits::hogs_beside) * after_ns_) left_alone_ = &m;
+  if (further > limits::hogs_beside && age_ns >= baton::detail::saturated_product(1 + limits::hogs_beside, after_ns_))
+    left_alone_ = &m;
   return false;
 }
 
@@ -157,7 +162,7 @@ void rescue_policy::say_if_crowded(std::int64_t now_ns) noexcept {
   if (left_alone_ == nullptr) return;
   if (crowd_said_ns_ != 0 && now_ns - crowd_said_ns_ < limits::crowd_report_every_ns) return;
   constexpr int named_max = 8;
-  char who[named_max * 64];
+  char who[named_max * fiber_label_max];
   std::size_t used = 0;
   int computing = 0;
   const machine* m = left_alone_;
@@ -166,9 +171,9 @@ void rescue_policy::say_if_crowded(std::int64_t now_ns) noexcept {
     const rescued r = describe_rescued(*m, true, 0);
     if (r.fiber == 0) continue;
     if (++computing > named_max) continue;
-    const int n = std::snprintf(who + used, sizeof who - used, "%s %llu%s%s%s", computing > 1 ? "," : "",
-                                static_cast<unsigned long long>(r.fiber), r.name[0] != '\0' ? " \"" : "", r.name,
-                                r.name[0] != '\0' ? "\"" : "");
+    char label[fiber_label_max];
+    label_fiber(r.fiber, r.name, label);
+    const int n = std::snprintf(who + used, sizeof who - used, "%s %s", computing > 1 ? "," : "", label);
     if (n > 0) used = std::min(used + static_cast<std::size_t>(n), sizeof who - 1);
   }
   if (computing <= 1) return;

@@ -6,14 +6,14 @@
 // second. So there are at most ten looks a second; the other rescues are only counted.
 #include <baton/sched/rescue_report.h>
 
+#include <baton/sched/log.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/lock.h>
 
-#include <poll.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
+#include <string_view>
 
 namespace baton::sched {
 
@@ -27,7 +27,7 @@ constexpr std::int64_t look_every_ns = 100'000'000;
 constexpr std::int64_t same_place_every_ns = 60'000'000'000;
 constexpr std::size_t frames_max = 16;
 constexpr std::size_t frames_compared = 4;
-constexpr std::size_t text_max = 4096;  // what a pipe that poll() calls writable takes without blocking
+constexpr std::size_t text_max = 4096;  // what reaches a pipe as a whole
 
 struct syscall_name {
   long number;
@@ -161,10 +161,7 @@ class text {
   void add_frames(const look& l) noexcept {
     used_ += baton::sched::format({l.frames, l.count}, {buffer_ + used_, sizeof buffer_ - used_});
   }
-  void write(int fd) const noexcept {
-    while (::write(fd, buffer_, used_) < 0 && errno == EINTR) {
-    }
-  }
+  [[nodiscard]] std::string_view all() const noexcept { return {buffer_, used_}; }
 
  private:
   char buffer_[text_max];
@@ -184,8 +181,9 @@ void add_call(text& t, const look& l, const char* before) noexcept {
 
 void add_sentence(text& t, const rescued& r, const look& l) noexcept {
   const bool in_kernel = l.call.what == kind::in_call || l.call.what == kind::outside;
-  t.add("baton: fiber %llu ", static_cast<unsigned long long>(r.fiber));
-  if (r.name[0] != '\0') t.add("\"%s\" ", r.name);
+  char label[fiber_label_max];
+  label_fiber(r.fiber, r.name, label);
+  t.add("baton: %s ", label);
   const auto ms = static_cast<long long>(r.age_ns / 1'000'000);
   if (r.computing) {
     t.add("computed for %lld ms without a call that may switch; P handed on. ", ms);
@@ -215,9 +213,8 @@ bool waits_for_own_lock(const look& l) noexcept {
   return std::any_of(l.frames, l.frames + std::min<std::size_t>(l.count, 4), platform::is_in_spin_lock);
 }
 
-bool takes_a_write(int fd) noexcept {
-  pollfd what{fd, POLLOUT, 0};
-  return ::poll(&what, 1, 0) == 1 && (what.revents & POLLOUT) != 0;
+bool write(std::string_view text, int fd) noexcept {
+  return fd < 0 ? try_log_text(text) : write_without_waiting(fd, text) == text.size();
 }
 
 }  // namespace
@@ -256,7 +253,7 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
   look_at(r, l);
   if (waits_for_own_lock(l)) return false;
   const std::uint64_t hash = hash_of(r, l);
-  if (seen_lately(hash, now_ns) || !takes_a_write(fd)) {
+  if (seen_lately(hash, now_ns)) {
     ++left_out_;
     return false;
   }
@@ -265,7 +262,10 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
   if (left_out_ > 0) t.add(" (%llu more were not reported)", static_cast<unsigned long long>(left_out_));
   t.add("\n");
   t.add_frames(l);
-  t.write(fd);
+  if (!write(t.all(), fd)) {
+    ++left_out_;
+    return false;
+  }
   left_out_ = 0;
   next_look_ns_ = now_ns + report_every_ns;
   remember(hash, now_ns);

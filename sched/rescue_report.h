@@ -7,7 +7,7 @@
 //
 // For the monitor, after a rescue, never before: it reads /proc and symbol tables, which takes up to
 // some milliseconds the first time. It sends no signals, allocates nothing, takes no lock that the fiber
-// could hold, and does not write to a stderr that is full.
+// could hold, and never waits for who reads stderr (log.h).
 #pragma once
 
 #include <baton/sched/limits.h>
@@ -37,8 +37,8 @@ struct rescued {
 // For one thread.
 class rescue_reports {
  public:
-  // One write(2). True: written; false: left out, and counted.
-  bool report(const rescued& r, std::int64_t now_ns, int fd = 2) noexcept;
+  // To the log, or to fd (the tests). True: written; false: left out, and counted.
+  bool report(const rescued& r, std::int64_t now_ns, int fd = -1) noexcept;
 
  private:
   struct place {

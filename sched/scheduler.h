@@ -248,6 +248,8 @@ void want_thread() noexcept;
 
 // ---- poller.cc ----
 void install_first_poller() noexcept;
+// Gives the free stacks that Ps keep to the depot; nobody has a P.
+void release_stack_caches() noexcept;
 
 // ---- monitor.cc ----
 void start_monitor() noexcept;

@@ -34,12 +34,15 @@
 
 #include <baton/sched/deadlock.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/sigpipe.h>
 #include <baton/sched/spawn.h>
+#include <baton/sched/stack_overflow.h>
+#include <baton/sched/stack_pool.h>
 
 #include <time.h>
 #include <cstdarg>
@@ -108,10 +111,11 @@ __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named)
     if (!parked) ++c.awake;
     if (f.serves) continue;
     if (++c.fibers > named_max || named == nullptr) continue;
-    named->add("%s fiber %llu", c.fibers > 1 ? "," : "", static_cast<unsigned long long>(f.id));
     char name[limits::fiber_name_max];
     for (std::size_t k = 0; k < sizeof name; ++k) name[k] = static_cast<const volatile char&>(f.name[k]);
-    if (name[0] != '\0') named->add(" \"%s\"", name);
+    char label[fiber_label_max];
+    label_fiber(f.id, name, label);
+    named->add("%s %s", c.fibers > 1 ? "," : "", label);
   }
 }
 
@@ -218,7 +222,11 @@ bool shut_down(std::span<char> why) noexcept {
         end_machines();
         ended = take_census().nobody();
         if (ended) {
+          // Under `life`: a start would want all of it.
           restore_sigpipe();
+          remove_overflow_handler();
+          release_stack_caches();
+          stack_pool::instance().trim_all();
           break;
         }
         go_on();

@@ -31,6 +31,7 @@
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_pool.h>
 #include <baton/sched/switch.h>
@@ -47,7 +48,7 @@ constexpr std::uint64_t id_block = 64;
 
 void give_stack_back(processor* p, const stack& s) noexcept {
   sanitizer::forget_stack(s.limit(), s.size);
-  if (p == nullptr) {
+  if (p == nullptr || s.size > limits::stack_cache_bytes_each) {
     stack_pool::instance().release(&s, 1);
     return;
   }
@@ -189,7 +190,7 @@ void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id)
 // From the depot, many at a time if the caller has a P to keep the rest.
 stack take_from_depot(std::size_t klass) noexcept {
   stack batch[limits::stack_batch];
-  const bool many = this_machine() != nullptr && stack_class_size(klass) <= 256 * 1024;
+  const bool many = this_machine() != nullptr && stack_class_size(klass) <= limits::stack_cache_bytes_each;
   std::size_t n = stack_pool::instance().acquire(klass, batch, many ? limits::stack_batch : 1);
   if (n == 0) return {};
   const stack first = batch[--n];
@@ -251,11 +252,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->drop_result = nullptr;
   f->locals = nullptr;
   f->in_use.store(true, mo::relaxed);
-  if (!a.name.empty()) {
-    const std::size_t n = std::min(a.name.size(), limits::fiber_name_max - 1);
-    std::memcpy(f->name, a.name.data(), n);
-    f->name[n] = '\0';
-  }
+  if (!a.name.empty()) copy_name(a.name, f->name);
   f->tsan_fiber = sanitizer::create_tsan_fiber();
   auto sp = reinterpret_cast<std::uintptr_t>(s.top) - std::uintptr_t{f->colour} * 64;
   sp = (sp - closure_size) & ~(std::max<std::uintptr_t>(closure_align, 64) - 1);
@@ -263,6 +260,16 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->context = boost::context::detail::make_fcontext(
       f->closure, s.size - static_cast<std::size_t>(s.top - static_cast<std::byte*>(f->closure)), trampoline);
   return {f, f->closure};
+}
+
+void release_stack_caches() noexcept {
+  const int n = the_scheduler.procs_ever.load(mo::acquire);
+  for (int i = 0; i < n; ++i) {
+    for (auto& cache : the_scheduler.ps[i].stacks) {
+      stack_pool::instance().release(cache.free, cache.count);
+      cache.count = 0;
+    }
+  }
 }
 
 void discard_fiber(fiber* f) noexcept {
@@ -333,10 +340,7 @@ std::uint32_t processor_here() noexcept {
 
 void set_current_fiber_name(std::string_view name) noexcept {
   fiber* const f = current_fiber();
-  if (f == nullptr) return;
-  const std::size_t n = std::min(name.size(), limits::fiber_name_max - 1);
-  std::memcpy(f->name, name.data(), n);
-  f->name[n] = '\0';
+  if (f != nullptr) copy_name(name, f->name);
 }
 
 }  // namespace baton::sched

@@ -18,7 +18,7 @@ namespace baton::sched {
 struct fiber;
 
 struct fiber_attributes {
-  std::string_view name = {};  // copied; at most limits::fiber_name_max bytes of it
+  std::string_view name = {};  // copied: whole characters of it, fewer than limits::fiber_name_max bytes
   std::size_t stack_size = 0;  // usable bytes; 0: the runtime's default
 };
 

@@ -4,11 +4,17 @@
 //   1. takes the faulting address; if the kernel itself found no room for another signal's frame, there
 //      is none (SI_KERNEL), and the stack pointer and where that frame would have begun tell instead;
 //   2. looks it up among the guards, without a lock. Not ours: hand on to the previous handler;
-//   3. the first thread to get here writes the report; any other one that overflows meanwhile waits for
+//   3. asks what this thread runs. If the guard is not that fiber's: while the stack pointer is within its stack,
+//      a pointer or an index went astray; else a frame has stepped over its own guard;
+//   4. the first thread to get here writes the report; any other one that overflows meanwhile waits for
 //      the end. Then abort, by SIGABRT's default action: there is no stack to go on with.
 //
 // In the handler nothing allocates and nothing locks, but for the unwinder (which was made to load its
 // library beforehand): the fault may have come from within malloc.
+//
+// Removing (shutdown) puts a previous handler back if ours is still the one in place. If not, somebody has put
+// theirs before ours and may call ours: then ours stays as it is, and a later start does not install it again, or
+// each would hand on to the other for ever.
 //
 // Handing on: a previous handler is called as the kernel would have called it. For the default action it
 // is restored, and the instruction faults again when we return; a signal that somebody sent does not
@@ -16,8 +22,11 @@
 #include <baton/sched/stack_overflow.h>
 
 #include <baton/sched/guard.h>
+#include <baton/sched/log.h>
+#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/stack_pool.h>
+#include <baton/sched/stack_trace.h>
 
 #include <execinfo.h>
 #include <sys/auxv.h>
@@ -28,8 +37,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <span>
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -43,79 +53,92 @@ namespace mo = platform::mo;
 constexpr std::size_t alternate_bytes_min = std::size_t{64} * 1024;  // symbolising and a chained handler need some
 constexpr int frames_max = 64;
 
-platform::atomic<bool> installed{false};
 platform::atomic<bool> reporting{false};
 platform::atomic<overflow_namer> namer{nullptr};
+platform::atomic<overflow_runner> runner{nullptr};
 std::size_t signal_frame_bytes = 2048;
-struct sigaction previous_segv;
-struct sigaction previous_bus;
 
-// Text that is put together without allocating; what does not fit is cut off.
-class line {
- public:
-  line& text(const char* s) noexcept {
-    while (*s != '\0' && used_ < sizeof buffer_) buffer_[used_++] = *s++;
-    return *this;
-  }
-  line& number(std::uintptr_t n, unsigned base) noexcept {
-    char digits[24];
-    std::size_t i = sizeof digits;
-    digits[--i] = '\0';
-    do {
-      digits[--i] = "0123456789abcdef"[n % base];
-      n /= base;
-    } while (n != 0);
-    return text(digits + i);
-  }
-  void write() const noexcept {
-    for (std::size_t done = 0; done < used_;) {
-      const ssize_t n = ::write(STDERR_FILENO, buffer_ + done, used_ - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return;
-      done += static_cast<std::size_t>(n);
-    }
-  }
+// A signal that is handled here. The handler reads `previous`, which is not written while it may run.
+struct handled {
+  int signal;
+  bool installed = false;
+  struct sigaction previous = {};
+};
+constinit handled segv{SIGSEGV};
+constinit handled bus{SIGBUS};
 
- private:
-  char buffer_[400];
-  std::size_t used_ = 0;
+struct fault {
+  const void* address;
+  const std::byte* sp;
+  void* pc;
 };
 
-[[noreturn]] void report(const stack& s, const void* address) noexcept {
+// What the text of a report needs, and its stack is the alternate one.
+[[nodiscard]] std::size_t describe(const stack& owner, const fault& at, char* text, std::size_t size) noexcept {
+  char whose[fiber_label_max] = "a fiber";
+  char who[fiber_label_max] = "";
+  stack own;
+  // acquire: pairs with set_overflow_namer().
+  if (const overflow_namer name = namer.load(mo::acquire)) name(owner, whose, sizeof whose);
+  if (const overflow_runner run = runner.load(mo::acquire)) own = run(who, sizeof who);
+  constexpr const char* advice = "raise it with attributes.stack_size or options.stack_size";
+  const auto address = reinterpret_cast<std::uintptr_t>(at.address);
+  int n = 0;
+  if (who[0] == '\0' || own.top == owner.top) {
+    n = std::snprintf(text, size, "baton: stack overflow in %s: its stack of %u KiB is used up (%s); fault at 0x%zx\n",
+                      whose, owner.size / 1024, advice, address);
+  } else if (!own || (at.sp >= own.limit() && at.sp < own.top)) {
+    n = std::snprintf(text, size,
+                      "baton: %s touched the guard beneath the stack of %s, by an address that is none of its own "
+                      "stack's; fault at 0x%zx\n",
+                      who, whose, address);
+  } else {
+    n = std::snprintf(text, size,
+                      "baton: stack overflow in %s: a frame stepped over the guard beneath its stack of %u KiB, and "
+                      "hit the guard beneath the stack of %s (%s; -fstack-clash-protection makes every frame hit its "
+                      "own guard); fault at 0x%zx\n",
+                      who, own.size / 1024, whose, advice, address);
+  }
+  return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
+}
+
+[[noreturn]] void report(const stack& owner, const fault& at) noexcept {
   // relaxed: only who is first matters.
   if (reporting.exchange(true, mo::relaxed)) {
     for (;;) ::pause();
   }
-  char who[128] = "a fiber";
-  // acquire: pairs with set_overflow_namer().
-  if (const overflow_namer name = namer.load(mo::acquire)) name(s, who, sizeof who);
-  who[sizeof who - 1] = '\0';
-  line()
-      .text("baton: stack overflow in ")
-      .text(who)
-      .text(": its stack of ")
-      .number(s.size / 1024, 10)
-      .text(" KiB is used up (raise it with attributes.stack_size or options.stack_size); fault at 0x")
-      .number(reinterpret_cast<std::uintptr_t>(address), 16)
-      .text("\n")
-      .write();
+  char text[4096];
+  const std::int64_t patience_ends = log_patience_ends_ns();
+  log_text({text, describe(owner, at, text, sizeof text)}, patience_ends);
   void* frames[frames_max];
-  ::backtrace_symbols_fd(frames, ::backtrace(frames, frames_max), STDERR_FILENO);
+  std::span<void*> trace{frames, static_cast<std::size_t>(std::max(0, ::backtrace(frames, frames_max)))};
+  // From where it faulted: this handler is of no interest.
+  const auto begin = std::find(trace.begin(), trace.end(), at.pc);
+  if (begin != trace.end()) trace = trace.subspan(static_cast<std::size_t>(begin - trace.begin()));
+  constexpr std::size_t at_a_time = 8;
+  for (std::size_t i = 0; i < trace.size(); i += at_a_time) {
+    log_text({text, format(trace.subspan(i, std::min(at_a_time, trace.size() - i)), text, i)}, patience_ends);
+  }
   std::signal(SIGABRT, SIG_DFL);
   std::abort();
 }
 
-const std::byte* stack_pointer_of(const void* context) noexcept {
-  const auto& machine = static_cast<const ucontext_t*>(context)->uc_mcontext;
+fault where(const void* address, const void* context) noexcept {
+  const auto& at = static_cast<const ucontext_t*>(context)->uc_mcontext;
 #if defined(__x86_64__)
-  return reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(machine.gregs[REG_RSP]));
+  const auto sp = static_cast<std::uintptr_t>(at.gregs[REG_RSP]);
+  const auto pc = static_cast<std::uintptr_t>(at.gregs[REG_RIP]);
 #elif defined(__aarch64__)
-  return reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(machine.sp));
+  const auto sp = static_cast<std::uintptr_t>(at.sp);
+  const auto pc = static_cast<std::uintptr_t>(at.pc);
+#else
+#error "stack_overflow.cc: the stack pointer of this processor's signal context is not known"
 #endif
+  return {address, reinterpret_cast<const std::byte*>(sp), reinterpret_cast<void*>(pc)};
 }
 
 void hand_on(int signal, siginfo_t* info, void* context) noexcept {
-  const struct sigaction& previous = signal == SIGBUS ? previous_bus : previous_segv;
+  const struct sigaction& previous = signal == SIGBUS ? bus.previous : segv.previous;
   const bool sent = info->si_code <= 0;  // by kill and the like, not by the processor
   if ((previous.sa_flags & SA_SIGINFO) == 0 && previous.sa_handler == SIG_IGN && sent) return;
   if ((previous.sa_flags & SA_SIGINFO) == 0 && (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN)) {
@@ -144,35 +167,58 @@ void on_fault(int signal, siginfo_t* info, void* context) noexcept {
   const stack_pool& pool = stack_pool::instance();
   stack owner;
   if (info->si_code == SI_KERNEL) {
-    const std::byte* const at = stack_pointer_of(context);
-    if (pool.find_guard(at, &owner) || pool.find_guard(at - signal_frame_bytes, &owner)) report(owner, at);
+    const fault at = where(nullptr, context);
+    if (pool.find_guard(at.sp, &owner) || pool.find_guard(at.sp - signal_frame_bytes, &owner)) {
+      report(owner, {at.sp, at.sp, at.pc});
+    }
   } else if (info->si_code > 0 && pool.find_guard(info->si_addr, &owner)) {
-    report(owner, info->si_addr);
+    report(owner, where(info->si_addr, context));
   }
   hand_on(signal, info, context);
   errno = saved_errno;
 }
 
-}  // namespace
+bool is_ours(const struct sigaction& a) noexcept {
+  return (a.sa_flags & SA_SIGINFO) != 0 && a.sa_sigaction == on_fault;
+}
 
-void install_overflow_handler() noexcept {
-  if (installed.exchange(true, mo::relaxed)) return;
-  void* frame[2];
-  static_cast<void>(::backtrace(frame, 2));  // loads the unwinder, which allocates
-  signal_frame_bytes = std::max(signal_frame_bytes, static_cast<std::size_t>(::getauxval(AT_MINSIGSTKSZ)));
+void install(handled& h) noexcept {
+  if (h.installed) return;
   // What is there now must be known before our handler can run.
-  ::sigaction(SIGSEGV, nullptr, &previous_segv);
-  ::sigaction(SIGBUS, nullptr, &previous_bus);
+  if (::sigaction(h.signal, nullptr, &h.previous) != 0) return;
   struct sigaction ours = {};
   ours.sa_sigaction = on_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
   ::sigemptyset(&ours.sa_mask);
-  ::sigaction(SIGSEGV, &ours, nullptr);
-  ::sigaction(SIGBUS, &ours, nullptr);
+  h.installed = ::sigaction(h.signal, &ours, nullptr) == 0;
 }
 
-// release: the handler sees what the namer needs.
-void set_overflow_namer(overflow_namer n) noexcept { namer.store(n, mo::release); }
+void remove(handled& h) noexcept {
+  struct sigaction now = {};
+  if (!h.installed || ::sigaction(h.signal, nullptr, &now) != 0 || !is_ours(now)) return;
+  h.installed = ::sigaction(h.signal, &h.previous, nullptr) != 0;
+}
+
+}  // namespace
+
+void install_overflow_handler() noexcept {
+  void* frame[2];
+  static_cast<void>(::backtrace(frame, 2));  // loads the unwinder, which allocates
+  signal_frame_bytes = std::max(signal_frame_bytes, static_cast<std::size_t>(::getauxval(AT_MINSIGSTKSZ)));
+  install(segv);
+  install(bus);
+}
+
+void remove_overflow_handler() noexcept {
+  remove(segv);
+  remove(bus);
+}
+
+// release: the handler sees what the two need.
+void set_overflow_namer(overflow_namer n, overflow_runner r) noexcept {
+  runner.store(r, mo::release);
+  namer.store(n, mo::release);
+}
 
 alternate_stack::alternate_stack() noexcept {
   const std::size_t guard = stack_guard_size();

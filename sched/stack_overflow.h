@@ -4,7 +4,8 @@
 //   attributes.stack_size or options.stack_size); fault at 0x7f...
 //   (back trace)
 //
-// and aborts. Faults elsewhere go to whoever handled them before.
+// and aborts. A frame that is larger than the guard may step over it and hit the guard beneath another stack; the
+// report then names who ran, and whose guard that is. Faults elsewhere go to whoever handled them before.
 #pragma once
 
 #include <baton/sched/stack.h>
@@ -13,14 +14,20 @@
 
 namespace baton::sched {
 
-// Process-wide, once; further calls do nothing. Handles SIGSEGV and SIGBUS, and hands every fault that
-// is not a stack's on to the handler found here, or to the default action.
+// Process-wide. Handles SIGSEGV and SIGBUS, and hands every fault that is not a stack's on to the handler found
+// here, or to the default action. Does nothing for a signal for which it is still installed.
+// By one thread at a time, as the next one.
 void install_overflow_handler() noexcept;
+// Puts back the handlers found by install_overflow_handler(). Where somebody has put another one in the place of
+// ours since, that stays, and may hand on to ours.
+void remove_overflow_handler() noexcept;
 
-// Writes who runs on the stack (`fiber 17 "accept"`) into buffer, with a NUL. Called in a signal handler
-// on the thread that faulted: no locks, no allocation.
+// The first writes who runs on the stack (`fiber 17 "accept"`) into buffer, with a NUL. The second writes what the
+// calling thread runs, and returns the stack of that; an empty one on a thread that runs no fiber. Called in
+// a signal handler on the thread that faulted: no locks, no allocation.
 using overflow_namer = void (*)(const stack& s, char* buffer, std::size_t size) noexcept;
-void set_overflow_namer(overflow_namer namer) noexcept;
+using overflow_runner = stack (*)(char* buffer, std::size_t size) noexcept;
+void set_overflow_namer(overflow_namer namer, overflow_runner runner = nullptr) noexcept;
 
 // The stack that a thread's signal handlers run on; every thread that runs fibers has one, made and
 // destroyed by that thread. Puts back what was there before. Without memory it does nothing: an overflow

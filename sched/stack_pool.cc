@@ -1,17 +1,19 @@
 // Where a free stack is, per class:
 //
-//   young   released during this epoch. The warmest: taken first
-//   old     released during an earlier epoch, and not needed since
-//   cold    old ones whose deep pages have been given back, and chunks that were cut in advance. Taken last
+//   young   released during this period. The warmest: taken first
+//   old     released during an earlier period, and not needed since
+//   cold    old ones whose pages have been given back, and chunks that were cut in advance. Taken last
 //   (uncut) the rest of the newest region: no guard yet
 //
-// An epoch ends when some 16 MiB worth of stacks have been released during it and the old list is empty:
-// young then becomes old. A stack that is found in `old` when the epoch is that far was not needed while
-// many others came back: those are looked at, by the threads that release, twice as many as they bring.
-// So stacks that go round are never looked at, a burst's are within two epochs, and acquire never pays.
+// Once per period trim() looks at each class. If nothing is old, young becomes old. What is still old at the next
+// look was not needed for a whole period: its pages go back, all of them, some stacks a call, until the class has no
+// more free memory than `kept_bytes`. So stacks that go round are never looked at; a burst's memory is back within
+// two periods and the time the kernel takes; neither who acquires nor who releases pays for it. The bytes count
+// that a stack may have in memory, which is its size: how deep it was used nobody knows without asking the kernel
+// for each page.
 //
-// Looking at all would cost a mincore each (0.5 us). Stacks that were released together resemble each
-// other: after a shallow one the next few go unseen.
+// trim() is the monitor's: it has no P, so nobody waits for it, and while it does nothing else it sleeps no longer
+// than trim() says. It costs one madvise for each stack of a burst, 1 to 3 us for a shallow one.
 //
 // Growing: cutting goes by batches, because guards are cheaper by the dozen, and under a lock of its own:
 // a second thread in want waits for the first one's batch instead of making a second one. System calls
@@ -22,6 +24,7 @@
 #include <baton/sched/stack_pool.h>
 
 #include <baton/sched/fatal.h>
+#include <baton/sched/platform/clock.h>
 
 #include <sys/mman.h>
 #include <algorithm>
@@ -38,15 +41,14 @@ namespace baton::sched {
 namespace {
 namespace mo = platform::mo;
 
-constexpr std::size_t batch = 64;  // chunks cut, or stacks looked at, at a time
-constexpr std::size_t epoch_bytes = std::size_t{16} << 20;
-constexpr std::size_t kept_pages = 1;      // at the top, always: all that a small fiber uses
-constexpr std::size_t deep_pages_min = 2;  // fewer below those are not worth a call
-constexpr std::size_t unseen_after_shallow = 7;
+constexpr std::size_t batch = 64;  // chunks cut, or stacks trimmed, at a time
+constexpr std::int64_t period_ns = 500'000'000;
+constexpr std::size_t kept_bytes = std::size_t{4} << 20;  // of free stacks, per class
+constexpr std::size_t bytes_a_call = std::size_t{16}
+                                     << 20;  // that trim() looks at: a millisecond, if all of it is used
 
-std::size_t epoch_stacks(std::size_t klass) noexcept {
-  return std::max<std::size_t>(2, epoch_bytes / stack_class_size(klass));
-}
+// The stacks that `bytes` are.
+std::size_t stacks_in(std::size_t bytes, std::size_t klass) noexcept { return bytes / stack_class_size(klass); }
 
 // LeakSanitizer must look for pointers on the stacks of parked fibers: not in free ones (it would read each
 // page of them), and not in guards (it would die: a guard region looks readable in /proc/self/maps).
@@ -66,23 +68,6 @@ void unpoison([[maybe_unused]] const stack& s) noexcept {
 #if BATON_ASAN
   ASAN_UNPOISON_MEMORY_REGION(s.limit(), s.size);
 #endif
-}
-
-// Are several pages below the kept ones in memory? Looks from the top down, as stacks grow.
-bool is_deep(const stack& s) noexcept {
-  std::array<unsigned char, 256> resident;
-  const std::size_t page = page_size();
-  std::size_t below = s.size / page - kept_pages;
-  std::size_t found = 0;
-  while (below > 0) {
-    const std::size_t n = std::min(below, resident.size());
-    below -= n;
-    if (::mincore(s.limit() + below * page, n * page, resident.data()) != 0) return false;
-    found += static_cast<std::size_t>(std::count_if(resident.begin(), resident.begin() + static_cast<std::ptrdiff_t>(n),
-                                                    [](unsigned char r) { return (r & 1) != 0; }));
-    if (found >= deep_pages_min) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -169,50 +154,72 @@ void stack_pool::release_same_class(const stack* in, std::size_t n) noexcept {
   const std::size_t klass = in->klass;
   for (std::size_t i = 0; i < n; ++i) unpoison(in[i]);
   depot& d = depots_[klass];
-  bool ripe = false;
   {
     platform::lock_guard guard(d.lock);
     for (std::size_t i = 0; i < n; ++i) push(d.young, in[i]);
-    d.released += n;
-    if (d.released >= epoch_stacks(klass)) {
-      ripe = d.old.count > 0;
-      if (!ripe) {
-        d.old = d.young;
-        d.young = {};
-        d.released = 0;
-      }
-    }
   }
   withdraw(in, n);  // not before push(), which looks whether they are the pool's
-  if (ripe) trim(klass, 2 * n);
   errno = saved_errno;
 }
 
-// Moves up to n stacks from old to cold, and gives back the deep pages of those that have some.
-void stack_pool::trim(std::size_t klass, std::size_t n) noexcept {
+std::int64_t stack_pool::trim(std::int64_t now_ns) noexcept {
+  if (now_ns >= next_turn_ns_) {
+    next_turn_ns_ = now_ns + period_ns;
+    for (depot& d : depots_) turn(d);
+  }
+  bool more = false;
+  bool later = false;
+  for (std::size_t klass = 0; klass < stack_classes; ++klass) {
+    depot& d = depots_[klass];
+    if (d.ripe) trim_some(klass, std::max<std::size_t>(1, stacks_in(bytes_a_call, klass)));
+    if (d.ripe) more = true;
+    platform::lock_guard guard(d.lock);
+    if (d.young.count + d.old.count > stacks_in(kept_bytes, klass)) later = true;
+  }
+  return more ? now_ns : later ? next_turn_ns_ : platform::forever_ns;
+}
+
+void stack_pool::trim_all() noexcept {
+  for (std::size_t klass = 0; klass < stack_classes; ++klass) {
+    for (int round = 0; round < 2; ++round) {  // the old ones, then those that were young
+      turn(depots_[klass]);
+      turn(depots_[klass]);
+      while (depots_[klass].ripe) trim_some(klass, batch);
+    }
+  }
+}
+
+void stack_pool::turn(depot& d) noexcept {
+  platform::lock_guard guard(d.lock);
+  if (d.old.count > 0) {
+    d.ripe = true;
+  } else {
+    d.old = d.young;
+    d.young = {};
+  }
+}
+
+// Moves up to n stacks from old to cold, and gives their pages back. Not ripe any more: there are no more to move.
+void stack_pool::trim_some(std::size_t klass, std::size_t n) noexcept {
+  const int saved_errno = errno;
   std::array<stack, batch> some;
   depot& d = depots_[klass];
-  while (n > 0) {
-    std::size_t count = 0;
-    {
-      platform::lock_guard guard(d.lock);
-      while (count < std::min(n, batch) && pop(d.old, &some[count])) ++count;
-    }
-    if (count == 0) return;
-    n -= count;
-    std::size_t trimmed = 0;
-    for (std::size_t i = 0; i < count;) {
-      const stack& s = some[i];
-      if (!is_deep(s)) {
-        i += 1 + unseen_after_shallow;
-        continue;
-      }
-      if (::madvise(s.limit(), s.size - kept_pages * page_size(), MADV_DONTNEED) == 0) ++trimmed;
-      ++i;
-    }
-    trimmed_.fetch_add(trimmed, mo::relaxed);
-    put_cold(klass, some.data(), count);
+  const std::size_t kept = stacks_in(kept_bytes, klass);
+  std::size_t count = 0;
+  {
+    platform::lock_guard guard(d.lock);
+    const std::size_t wanted = std::min(n, batch);
+    while (count < wanted && d.young.count + d.old.count > kept && pop(d.old, &some[count])) ++count;
+    if (count < wanted) d.ripe = false;
   }
+  std::size_t trimmed = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const stack& s = some[i];
+    if (::madvise(s.limit(), s.size, MADV_DONTNEED) == 0) ++trimmed;
+  }
+  trimmed_.fetch_add(trimmed, mo::relaxed);
+  put_cold(klass, some.data(), count);
+  errno = saved_errno;
 }
 
 bool stack_pool::pop(list& l, stack* out) noexcept {

@@ -1,8 +1,8 @@
 // The global depot of stacks, from which Ps fill their own caches. See stack_pool.cc for its lists.
 //
 // Thread safety: everything may be called by any thread, without a scheduler lock. acquire may map memory
-// and wait for another thread that does: not inside a runtime section. release makes at most a few
-// system calls of microseconds per stack, none of them under a lock. find_* take no lock and are
+// and wait for another thread that does: not inside a runtime section. release makes no system call. trim
+// and trim_all: by one thread at a time, not inside a runtime section. find_* take no lock and are
 // async-signal-safe.
 #pragma once
 
@@ -27,7 +27,7 @@ class stack_pool {
     std::uint64_t bytes_mapped;    // address space
     std::uint64_t mappings;        // it was asked for in
     std::uint64_t guard_failures;  // stacks without a guard
-    std::uint64_t trimmed;         // times that a free stack's deep pages were given back
+    std::uint64_t trimmed;         // times that a free stack's pages were given back
   };
 
   // There is one, leaked: it serves until the process has gone.
@@ -41,8 +41,14 @@ class stack_pool {
   [[nodiscard]] std::size_t acquire(std::size_t klass, stack* out, std::size_t n) noexcept;
 
   // Takes back what acquire gave; nobody may run on them, or point into them, any more. Classes may be
-  // mixed. Gives back deep pages of stacks that have long been free (some of them, each time).
+  // mixed.
   void release(const stack* in, std::size_t n) noexcept;
+
+  // Gives back the pages of stacks that have long been free: some of them, for a millisecond or so. Returns when it
+  // wants to be called again: at once if there are more, forever_ns if there is nothing to give back.
+  std::int64_t trim(std::int64_t now_ns) noexcept;
+  // Those of all free stacks but a few, however long it takes.
+  void trim_all() noexcept;
 
   [[nodiscard]] counters read() const noexcept;
 
@@ -65,10 +71,10 @@ class stack_pool {
   };
   struct alignas(64) depot {
     platform::spin_lock lock;
-    list young ABSL_GUARDED_BY(lock);                // released since the turn of the epoch
-    list old ABSL_GUARDED_BY(lock);                  // released before it
-    list cold ABSL_GUARDED_BY(lock);                 // never used, or looked at: no deep pages
-    std::size_t released ABSL_GUARDED_BY(lock) = 0;  // since the turn of the epoch
+    list young ABSL_GUARDED_BY(lock);  // released since the turn of the period
+    list old ABSL_GUARDED_BY(lock);    // released before it
+    list cold ABSL_GUARDED_BY(lock);   // never used, or trimmed: no pages
+    bool ripe = false;                 // those in old are to be trimmed; whoever calls trim()
   };
 
   constexpr stack_pool() noexcept = default;
@@ -77,7 +83,8 @@ class stack_pool {
   std::size_t cut(std::size_t klass, stack* out, std::size_t n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(grow_lock_);
   void put_cold(std::size_t klass, const stack* in, std::size_t n) noexcept;
   void release_same_class(const stack* in, std::size_t n) noexcept;
-  void trim(std::size_t klass, std::size_t n) noexcept;
+  void trim_some(std::size_t klass, std::size_t n) noexcept;
+  static void turn(depot& d) noexcept;
 
   bool pop(list& l, stack* out) noexcept;
   void push(list& l, const stack& s) noexcept;
@@ -88,6 +95,7 @@ class stack_pool {
   depot depots_[stack_classes];
   guard_installer guards_;                                                 // its install(): under grow_lock_
   stack_region* growing_[stack_classes] ABSL_GUARDED_BY(grow_lock_) = {};  // has chunks that are not cut yet
+  std::int64_t next_turn_ns_ = 0;                                          // whoever calls trim()
   platform::atomic<std::uint64_t> stacks_{0};
   platform::atomic<std::uint64_t> trimmed_{0};
   region_table regions_;

@@ -17,6 +17,8 @@
 // Each frame lies higher than the one before it and within the bounds, so the walk ends.
 #include <baton/sched/stack_trace.h>
 
+#include <baton/sched/plain_text.h>
+
 #include <baton/sched/fiber.h>
 #include <baton/sched/jump.h>
 
@@ -319,7 +321,7 @@ void name_object(const loaded_object& o, std::span<char> out) noexcept {
   path[n] = '\0';
   const char* const slash = std::strrchr(path, '/');
   const char* const name = n == 0 ? program_invocation_short_name : slash != nullptr ? slash + 1 : path;
-  std::snprintf(out.data(), out.size(), "%s", name);
+  make_plain(name, out);
 }
 
 }  // namespace
@@ -397,18 +399,18 @@ std::size_t format_frame(const void* pc, std::span<char> out) noexcept {
   return describe(at, at, code, out);
 }
 
-std::size_t format(std::span<void* const> frames, std::span<char> out) noexcept {
+std::size_t format(std::span<void* const> frames, std::span<char> out, std::size_t number) noexcept {
   if (out.empty()) return 0;
   std::size_t used = 0;
   out[0] = '\0';
   code_window code;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto pc = reinterpret_cast<std::uintptr_t>(frames[i]);
-    const std::uintptr_t inside = i == 0 ? pc : pc - 1;  // behind a call: maybe the next function's first byte
+    const std::uintptr_t inside = i + number == 0 ? pc : pc - 1;  // behind a call: maybe the next function's first byte
     char frame[300];
     char line[320];
     if (describe(pc, inside, code, frame) == 0) break;
-    const auto n = static_cast<std::size_t>(std::snprintf(line, sizeof line, "    #%zu %s\n", i, frame));
+    const auto n = static_cast<std::size_t>(std::snprintf(line, sizeof line, "    #%zu %s\n", i + number, frame));
     if (n >= sizeof line || used + n + 1 > out.size()) break;
     std::memcpy(out.data() + used, line, n + 1);
     used += n;

@@ -46,7 +46,8 @@ std::size_t unwind(const frame_registers& from, const stack_bounds& bounds, std:
 //       #1 vendor_wait()+0x1d (program+0x11d2)
 // The offsets are those in the function and in the file (what addr2line takes). A frame without a symbol
 // is named by its offset alone. Ends where the scheduler's own first frame begins. Returns the length.
-std::size_t format(std::span<void* const> frames, std::span<char> out) noexcept;
+// number: the first frame's, if others have been formatted before.
+std::size_t format(std::span<void* const> frames, std::span<char> out, std::size_t number = 0) noexcept;
 
 // What such a line says of one frame, without number and end of line. 0: it does not fit, or is the scheduler's
 // own first frame; what `out` holds is then of no use.

@@ -7,16 +7,14 @@
 // after-action runs in the section of the arriving side, on the same thread; it never blocks, runs no
 // user code, and must not assume that the M has a P. A fiber learns from the transfer pointer which M
 // it is on now: maybe another one than before.
+//
+// The exception state of the C++ runtime is kept here, in every version of Boost: its fcontext switches registers
+// only (boost::context::fiber, which is not used, keeps the state itself since 1.88).
 #pragma once
 
 #include <baton/sched/jump.h>
 #include <baton/sched/machine.h>
 #include <baton/sched/sanitizer.h>
-
-#include <boost/version.hpp>
-
-// From 1.88 on Boost keeps the exception state across a switch itself; then switch.h must not.
-static_assert(BOOST_VERSION >= 107400 && BOOST_VERSION < 108800, "baton is written for Boost.Context 1.74 to 1.87");
 
 namespace baton::sched {
 

@@ -516,4 +516,43 @@ TEST_F(fiber_death, no_memory_for_a_stack_is_bad_alloc_and_the_process_lives_on)
   EXPECT_EXIT(use_up_the_address_space(), testing::ExitedWithCode(0), "");
 }
 
+TEST(fiber, a_stack_that_is_too_large_is_an_error_that_says_so) {
+  for (const std::size_t size : {baton::stack_size_max + 1, ~std::size_t{0}}) {
+    try {
+      baton::go({.stack_size = size}, [] {});
+      FAIL() << size;
+    } catch (const std::bad_alloc& e) {
+      EXPECT_NE(std::string(e.what()).find("the largest has 8 MiB"), std::string::npos) << e.what();
+    }
+  }
+  EXPECT_EQ(baton::spawn({.stack_size = baton::stack_size_max}, [] { return 7; }).join(), 7);
+}
+
+TEST_F(fiber_death, a_default_stack_that_is_too_large_is_cut_and_said) {
+  EXPECT_EXIT(
+      {
+        baton::options o;
+        o.stack_size = std::size_t{1} << 40;
+        std::_Exit(baton::run([] { return 7; }, o));
+      },
+      testing::ExitedWithCode(7), "options.stack_size is 1099511627776; the largest stack has 8388608 bytes");
+}
+
+TEST_F(fiber_death, options_without_limits_are_legal) {
+  EXPECT_EXIT(
+      {
+        baton::options o;
+        o.procs = 1;
+        o.rescue_after = std::chrono::hours::max();
+        o.idle_threads_end_after = std::chrono::hours::max();
+        std::_Exit(baton::run(
+            [] {
+              for (int i = 0; i < 100; ++i) baton::spawn([] { baton::blocking([] {}); }).join();
+              return 7;
+            },
+            o));
+      },
+      testing::ExitedWithCode(7), "");
+}
+
 }  // namespace

@@ -1,4 +1,5 @@
 #include <baton/sched/durations.h>
+#include <baton/sched/time_limit.h>
 
 #include <gtest/gtest.h>
 
@@ -90,6 +91,52 @@ TEST(Durations, OtherClocksCountFromTheirOwnNow) {
   EXPECT_EQ(deadline_at(chrono::time_point<chrono::system_clock, chrono::hours>::max()), forever_ns);
   using float_time = chrono::time_point<chrono::system_clock, seconds_of<double>>;
   EXPECT_EQ(deadline_at(float_time(seconds_of<double>(1e300))), forever_ns);
+}
+
+TEST(Durations, SumsAndProductsSaturate) {
+  constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+  constexpr std::int64_t smallest = std::numeric_limits<std::int64_t>::min();
+  using baton::detail::saturated_product;
+  using baton::detail::saturated_sum;
+  EXPECT_EQ(saturated_sum(3, -5), -2);
+  EXPECT_EQ(saturated_sum(largest, 1), largest);
+  EXPECT_EQ(saturated_sum(smallest, -1), smallest);
+  EXPECT_EQ(saturated_product(3, -5), -15);
+  EXPECT_EQ(saturated_product(largest, 2), largest);
+  EXPECT_EQ(saturated_product(-2, largest), smallest);
+  EXPECT_EQ(saturated_product(smallest, -1), largest);
+}
+
+TEST(TimeLimit, TakesAnyDurationAndSaturates) {
+  EXPECT_EQ(baton::time_limit().ns(), forever_ns);
+  EXPECT_EQ(baton::time_limit(5ms).ns(), 5'000'000);
+  EXPECT_EQ(baton::time_limit(chrono::hours::max()).ns(), forever_ns);
+  EXPECT_EQ(baton::time_limit(chrono::nanoseconds::max()).ns(), forever_ns);
+  EXPECT_EQ(baton::time_limit(chrono::hours::min()).ns(), std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(baton::time_limit(chrono::hours::min()).ns_at_least_zero(), 0);
+  EXPECT_EQ(baton::time_limit(seconds_of<double>(0.25)).ns(), 250'000'000);
+  EXPECT_EQ(baton::time_limit(chrono::hours::max()).deadline_ns(), forever_ns);
+  EXPECT_EQ(baton::time_limit(chrono::hours::min()).deadline_ns(), 1);
+}
+
+// What programs did with it when the members of options were plain nanoseconds.
+TEST(TimeLimit, IsANumberOfNanoseconds) {
+  baton::time_limit limit = 10ms;
+  limit = 5ms;
+  const chrono::nanoseconds ns = limit;
+  EXPECT_EQ(ns, 5ms);
+  EXPECT_EQ(limit.count(), 5'000'000);
+  EXPECT_EQ(chrono::duration_cast<chrono::milliseconds>(limit).count(), 5);
+  EXPECT_EQ(limit * 2, 10ms);
+  limit += 1ms;
+  EXPECT_EQ(limit, 6ms);
+  EXPECT_EQ(6ms, limit);
+  EXPECT_EQ(limit, baton::time_limit(6ms));
+  EXPECT_LT(limit, chrono::hours::max());  // with plain nanoseconds the hours overflow
+  EXPECT_GT(chrono::hours::max(), limit);
+  EXPECT_GE(limit, 1us);
+  EXPECT_NE(limit, 1s);
+  EXPECT_LT(limit, baton::time_limit());
 }
 
 }  // namespace

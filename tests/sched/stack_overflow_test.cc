@@ -2,6 +2,9 @@
 // all of these.
 #include "on_fiber.h"
 
+#include <baton/sched/lifecycle.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/sanitizer.h>
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/stack_pool.h>
 
@@ -14,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 namespace baton::sched {
 namespace {
@@ -198,6 +202,103 @@ TEST_F(fiber_overflow_death, any_other_bad_address_is_no_overflow) {
   EXPECT_EXIT(
       baton_test::on_fiber([&] { *reinterpret_cast<volatile int*>(nowhere) = 1; }),
       [](int status) { return !WIFEXITED(status) || WEXITSTATUS(status) != 0; }, "");
+}
+
+// In a fiber "astray" above the stack of a fiber "neighbour": calls f with an address in the guard of that one.
+template <class F>
+void beside_a_neighbour(F f) {
+  auto neighbour = baton_test::spawn_fiber(
+      [f] {
+        char here = 0;
+        stack mine;
+        if (!stack_pool::instance().find_stack(&here, &mine)) return;
+        auto* const guard = reinterpret_cast<volatile char*>(mine.limit() - stack_guard_size() / 2);
+        const std::byte* const above = mine.top + stack_guard_size() + mine.size;
+        // Stacks are cut one beside the other, so one of the next fibers lies above.
+        std::vector<fiber*> all;
+        for (int i = 0; i < 200; ++i) {
+          all.push_back(baton_test::spawn_fiber(
+              [f, guard, above] {
+                char here_too = 0;
+                stack own;
+                if (stack_pool::instance().find_stack(&here_too, &own) && own.top == above) f(guard);
+                sleep_until_ns(platform::now_ns() + 1'000'000);
+              },
+              true, "astray"));
+        }
+        for (fiber* const one : all) baton_test::join(one);
+      },
+      true, "neighbour");
+  baton_test::join(neighbour);
+}
+
+#if !BATON_ASAN && !BATON_TSAN  // they touch what such a frame holds
+
+[[gnu::noinline]] void have_a_frame_down_to(volatile char* low) {
+  char here = 0;
+  auto* const frame = static_cast<volatile char*>(__builtin_alloca(static_cast<std::size_t>(&here - low)));
+  *frame = 1;
+}
+
+TEST_F(fiber_overflow_death, a_frame_that_steps_over_its_guard_is_named_and_whose_guard_it_hit) {
+  EXPECT_DEATH(
+      beside_a_neighbour(have_a_frame_down_to),
+      "stack overflow in fiber [0-9]+ \"astray\": a frame stepped over the guard beneath its stack of 256 KiB, "
+      "and hit the guard beneath the stack of fiber [0-9]+ \"neighbour\"");
+}
+#endif
+
+TEST_F(fiber_overflow_death, an_address_in_the_guard_of_another_is_no_overflow) {
+  EXPECT_DEATH(beside_a_neighbour([](volatile char* at) { *at = 1; }),
+               "fiber [0-9]+ \"astray\" touched the guard beneath the stack of fiber [0-9]+ \"neighbour\"");
+}
+
+// ---- what was there before ----
+
+void (*handler_now())(int, siginfo_t*, void*) {
+  struct sigaction now = {};
+  ::sigaction(SIGSEGV, nullptr, &now);
+  return now.sa_sigaction;
+}
+
+void former(int, siginfo_t*, void*) {}
+void later(int, siginfo_t*, void*) {}
+
+void handle_by(void (*handler)(int, siginfo_t*, void*)) {
+  struct sigaction a = {};
+  a.sa_sigaction = handler;
+  a.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  ::sigaction(SIGSEGV, &a, nullptr);
+}
+
+TEST_F(fiber_overflow_death, former_handlers_are_back_after_a_shutdown) {
+  EXPECT_EXIT(
+      {
+        handle_by(former);
+        char why[64];
+        bool right = true;
+        for (int round = 0; round < 3; ++round) {
+          start(settings{});
+          right = right && handler_now() != former;
+          right = right && shut_down(why) && handler_now() == former;
+        }
+        ::_exit(right ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+TEST_F(fiber_overflow_death, a_handler_that_came_later_stays) {
+  EXPECT_EXIT(
+      {
+        char why[64];
+        start(settings{});
+        handle_by(later);
+        bool right = shut_down(why) && handler_now() == later;
+        start(settings{});
+        right = right && handler_now() == later;
+        ::_exit(right ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 TEST(alternate_stack, is_there_in_its_scope_only) {
