@@ -2,6 +2,7 @@
 #pragma once
 
 #include <baton/runtime/barrier.h>
+#include <baton/runtime/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
@@ -31,6 +32,7 @@
 #include <baton/netpoll/net.h>
 
 #include <baton/syscall/blocking.h>
+#include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/bytes.h>
 #include <baton/syscall/enter_exit.h>
 #include <baton/syscall/files.h>

@@ -46,6 +46,25 @@ absl::Status status_from_errno(int err, std::string_view what) {
   return status;
 }
 
+absl::Status status_for_reason(const absl::Status& reason, std::string_view what) {
+  if (reason.ok()) return reason;
+  std::string message(what);
+  message += ": ";
+  if (!reason.message().empty()) {
+    message.append(reason.message().data(), reason.message().size());
+  } else if (reason.code() == absl::StatusCode::kCancelled) {
+    message += "cancelled";
+  } else if (reason.code() == absl::StatusCode::kDeadlineExceeded) {
+    message += "deadline exceeded";
+  } else {
+    message += absl::StatusCodeToString(reason.code());
+  }
+  absl::Status status(reason.code(), message);
+  reason.ForEachPayload(
+      [&status](absl::string_view type, const absl::Cord& payload) { status.SetPayload(type, payload); });
+  return status;
+}
+
 namespace sys::detail {
 
 void no_value(int err) noexcept {

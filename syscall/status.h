@@ -16,6 +16,11 @@ namespace baton {
 // and the value itself for errno_of. `what` names the operation and its object. err == 0 is OK.
 [[nodiscard]] absl::Status status_from_errno(int err, std::string_view what);
 
+// The error of an operation that ended for a reason given elsewhere, such as a context's cause: the reason's
+// code and payloads, and its message behind "what: ". A reason without a message is named by its code
+// ("cancelled"). An OK reason gives OK.
+[[nodiscard]] absl::Status status_for_reason(const absl::Status& reason, std::string_view what);
+
 namespace sys::detail {
 
 // Ends the process: value() of a result that holds the error `err`.

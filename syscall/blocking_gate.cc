@@ -1,0 +1,144 @@
+// One lock guards the count and the list.
+//
+//   enter    room, and so nobody waits: count up. Otherwise join the list, park
+//   leave    somebody waits: the place goes to the first of them, and the count stays. Otherwise count down
+//   give up  (the deadline, or the context) leave the list; no place has become free by that
+//
+// Invariant: while the list has a waiter that is not claimed, inside_ is at_once_. A waiter that a deadline or
+// a context has claimed is on its way to take itself off; claim_front() in leave() passes it over.
+//
+// Destruction: who is given a place is readied after the unlock, and leave() touches the gate no more after
+// that. Who gives up touches it within a call that has not returned.
+#include <baton/syscall/blocking_gate.h>
+
+#include <baton/sched/fatal.h>
+#include <baton/sched/lifecycle.h>
+#include <baton/sched/park.h>
+#include <baton/syscall/status.h>
+
+#include <algorithm>
+#include <string>
+
+namespace baton {
+
+struct blocking_gate::request : sched::waiter {
+  std::int64_t since_ns = 0;
+};
+
+void blocking_gate::too_narrow(int at_once) noexcept {
+  sched::fatal("blocking_gate: %d at once; it takes at least 1", at_once);
+}
+
+blocking_gate::~blocking_gate() {
+  std::uint64_t waiting = 0;
+  int inside = 0;
+  {
+    const sched::platform::lock_guard guard(lock_);
+    waiting = waiting_;
+    inside = inside_;
+  }
+  if (inside == 0 || sched::is_ending()) return;  // after exit() nobody gets on, nor touches it
+  if (waiting != 0) {
+    sched::fatal("a blocking_gate is destroyed while %llu calls wait for room in it",
+                 static_cast<unsigned long long>(waiting));
+  }
+  sched::fatal("a blocking_gate is destroyed while %d calls are inside it", inside);
+}
+
+gate_stats blocking_gate::stats() const noexcept {
+  gate_stats s;
+  const std::int64_t now = sched::platform::now_ns();
+  const sched::platform::lock_guard guard(lock_);
+  s.at_once = at_once_;
+  s.inside = static_cast<std::uint64_t>(inside_);
+  s.waiting = waiting_;
+  if (const sched::waiter* const first = waiters_.front()) {
+    s.waiting_longest =
+        std::chrono::nanoseconds(std::max<std::int64_t>(now - static_cast<const request*>(first)->since_ns, 0));
+  }
+  s.waits = waits_;
+  s.waited = std::chrono::nanoseconds(waited_ns_);
+  s.waited_longest = std::chrono::nanoseconds(waited_longest_ns_);
+  return s;
+}
+
+// True: inside. False: in the list, and prepared.
+bool blocking_gate::enter_or_enqueue(request& r) noexcept {
+  {
+    const sched::platform::lock_guard guard(lock_);
+    if (inside_ < at_once_) {
+      ++inside_;
+      return true;
+    }
+  }
+  r.since_ns = sched::platform::now_ns();  // 25 ns, which those who find room save
+  const sched::platform::lock_guard guard(lock_);
+  if (inside_ < at_once_) {
+    ++inside_;
+    return true;
+  }
+  r.prepare(sched::wait_reason::blocking_gate);
+  waiters_.push_back(r);
+  ++waiting_;
+  return false;
+}
+
+void blocking_gate::account(const request& r) noexcept {
+  const std::int64_t waited = std::max<std::int64_t>(sched::platform::now_ns() - r.since_ns, 0);
+  --waiting_;
+  ++waits_;
+  waited_ns_ += waited;
+  waited_longest_ns_ = std::max(waited_longest_ns_, waited);
+}
+
+void blocking_gate::give_up(request& r) noexcept {
+  const sched::platform::lock_guard guard(lock_);
+  // Not there: a leave() has come across it and passed it over.
+  if (waiters_.contains(r)) {
+    waiters_.remove(r);
+    account(r);
+  }
+}
+
+void blocking_gate::leave() noexcept {
+  sched::strand* next = nullptr;
+  {
+    const sched::platform::lock_guard guard(lock_);
+    while (sched::waiter* const w = waiters_.pop_front()) {
+      account(*static_cast<request*>(w));
+      next = w->who();
+      if (w->claim(sched::waiter::signalled)) break;
+      next = nullptr;
+    }
+    if (next == nullptr) --inside_;
+  }
+  if (next != nullptr) sched::ready(next);
+}
+
+namespace detail {
+
+std::uint32_t gate_entry::enter(std::int64_t deadline_ns, canceller* cancel) noexcept {
+  if (deadline_ns != sched::platform::forever_ns && sched::platform::now_ns() >= deadline_ns) {
+    return sched::waiter::timed_out;
+  }
+  blocking_gate::request r;
+  if (gate_.enter_or_enqueue(r)) {
+    entered_ = true;
+    return sched::waiter::signalled;
+  }
+  if (cancel != nullptr) cancel->subscribe(r);
+  const std::uint32_t outcome = r.wait(deadline_ns);
+  if (cancel != nullptr) cancel->unsubscribe();
+  entered_ = outcome == sched::waiter::signalled;
+  if (!entered_) gate_.give_up(r);
+  return outcome;
+}
+
+std::string gate_entry::what() const { return "wait for room in a blocking_gate of " + std::to_string(gate_.at_once_); }
+
+absl::Status gate_entry::expired() const { return absl::DeadlineExceededError(what() + ": deadline exceeded"); }
+
+absl::Status gate_entry::cancelled(const absl::Status& reason) const { return status_for_reason(reason, what()); }
+
+}  // namespace detail
+}  // namespace baton

@@ -1,0 +1,222 @@
+// A limit on how many calls of one kind block a thread at once.
+//
+//   baton::blocking_gate queries(16);                      // what the vendor's server bears
+//   int n = baton::blocking(queries, [&] { return ::vendor_query(handle); });
+//
+// Each blocking call keeps a thread while it lasts. Behind a gate at most `at_once` calls do; the fibers of
+// the others are parked until there is room, first come, first served. The gate of a call that waits for
+// nobody else in the gate may be as narrow as 1; a call that waits for another one in the same gate (also a
+// nested one) can wait for ever.
+//
+//   who waits for room   what is blocked
+//   a fiber              the fiber only
+//   a plain thread       the thread
+//
+// Thread-safe. The gate may be destroyed as soon as the last call has returned; while somebody is inside or
+// waits, destroying it aborts. With a context: runtime/blocking_context.h.
+#pragma once
+
+#include <baton/sched/durations.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/waiter.h>
+#include <baton/syscall/blocking.h>
+#include <baton/syscall/pinning.h>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+namespace baton {
+
+namespace detail {
+class gate_entry;
+}
+
+struct gate_stats {
+  int at_once = 0;            // as the constructor was told
+  std::uint64_t inside = 0;   // calls under way
+  std::uint64_t waiting = 0;  // fibers and threads that wait for room
+  // How long the first of them has waited.
+  std::chrono::nanoseconds waiting_longest{0};
+  // Since the gate was made, the waits that are over, those that ended without room included: how many, how
+  // long together, and the longest.
+  std::uint64_t waits = 0;
+  std::chrono::nanoseconds waited{0};
+  std::chrono::nanoseconds waited_longest{0};
+};
+
+class blocking_gate {
+ public:
+  // Aborts unless at_once is at least 1.
+  constexpr explicit blocking_gate(int at_once) noexcept : at_once_(at_once) {
+    if (at_once < 1) [[unlikely]]
+      too_narrow(at_once);
+  }
+  blocking_gate(const blocking_gate&) = delete;
+  blocking_gate& operator=(const blocking_gate&) = delete;
+  ~blocking_gate();
+
+  // Never switches.
+  [[nodiscard]] gate_stats stats() const noexcept;
+
+ private:
+  friend class detail::gate_entry;
+  struct request;
+
+  static void too_narrow(int at_once) noexcept;  // aborts
+  bool enter_or_enqueue(request& r) noexcept;
+  void account(const request& r) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void give_up(request& r) noexcept;
+  void leave() noexcept;
+
+  const int at_once_;
+  mutable sched::platform::spin_lock lock_;
+  int inside_ ABSL_GUARDED_BY(lock_) = 0;
+  std::uint64_t waiting_ ABSL_GUARDED_BY(lock_) = 0;
+  sched::waiter_list waiters_ ABSL_GUARDED_BY(lock_);
+  std::uint64_t waits_ ABSL_GUARDED_BY(lock_) = 0;
+  std::int64_t waited_ns_ ABSL_GUARDED_BY(lock_) = 0;
+  std::int64_t waited_longest_ns_ ABSL_GUARDED_BY(lock_) = 0;
+};
+
+namespace detail {
+
+// A place in a gate: enter() once, leave() at the latest in the destructor.
+class [[nodiscard]] gate_entry {
+ public:
+  // What else may end the wait for room. Both members are called by the fiber or thread that waits.
+  class canceller {
+   public:
+    // From here on w.wake(waiter::cancelled) may come, on any thread; also within this call.
+    virtual void subscribe(sched::waiter& w) noexcept = 0;
+    // Afterwards it comes no more.
+    virtual void unsubscribe() noexcept = 0;
+
+   protected:
+    ~canceller() = default;
+  };
+
+  explicit gate_entry(blocking_gate& gate) noexcept : gate_(gate) {}
+  ~gate_entry() { leave(); }
+  gate_entry(const gate_entry&) = delete;
+  gate_entry& operator=(const gate_entry&) = delete;
+
+  // (S) Waits for room, no longer than that: `signalled` is inside, `timed_out` and `cancelled` are not. A
+  // deadline that has passed counts also when there is room.
+  std::uint32_t enter(std::int64_t deadline_ns = sched::platform::forever_ns, canceller* cancel = nullptr) noexcept;
+  // Never switches.
+  void leave() noexcept {
+    if (std::exchange(entered_, false)) gate_.leave();
+  }
+  // DEADLINE_EXCEEDED, with a message that names the gate.
+  [[nodiscard]] absl::Status expired() const;
+  // Why a context ended the wait, with a message that names the gate.
+  [[nodiscard]] absl::Status cancelled(const absl::Status& reason) const;
+
+ private:
+  [[nodiscard]] std::string what() const;
+
+  blocking_gate& gate_;
+  bool entered_ = false;
+};
+
+// (S) at its end. The declared call of who is inside. The place is given up within the call: nobody shall
+// wait for it while its owner waits for a P.
+template <sched::stay Where, class F>
+decltype(auto) call_inside(gate_entry& entry, F&& f) {
+  const call_scope<Where> scope(site_of<std::remove_cvref_t<F>>);
+  struct leaving {
+    gate_entry& entry;
+    ~leaving() { entry.leave(); }
+  } const at_the_end{entry};
+  return std::forward<F>(f)();
+}
+
+// What a call gives that may end without having been made: of void a Status, of a T a StatusOr<T>; what is a
+// Status or a StatusOr stays so.
+template <class R>
+struct or_status {
+  using type = absl::StatusOr<R>;
+};
+template <>
+struct or_status<void> {
+  using type = absl::Status;
+};
+template <>
+struct or_status<absl::Status> {
+  using type = absl::Status;
+};
+template <class T>
+struct or_status<absl::StatusOr<T>> {
+  using type = absl::StatusOr<T>;
+};
+template <class F>
+using or_status_t = typename or_status<std::decay_t<std::invoke_result_t<F>>>::type;
+
+template <sched::stay Where, class F>
+or_status_t<F> call_inside_or_status(gate_entry& entry, F&& f) {
+  if constexpr (std::is_void_v<std::invoke_result_t<F>>) {
+    call_inside<Where>(entry, std::forward<F>(f));
+    return absl::OkStatus();
+  } else {
+    return call_inside<Where>(entry, std::forward<F>(f));
+  }
+}
+
+template <sched::stay Where, class F>
+or_status_t<F> call_by(blocking_gate& gate, std::int64_t deadline_ns, F&& f) {
+  gate_entry entry(gate);
+  if (entry.enter(deadline_ns) != sched::waiter::signalled) return entry.expired();
+  return call_inside_or_status<Where>(entry, std::forward<F>(f));
+}
+
+template <sched::stay Where, class F>
+decltype(auto) call_behind(blocking_gate& gate, F&& f) {
+  gate_entry entry(gate);
+  entry.enter();
+  return call_inside<Where>(entry, std::forward<F>(f));
+}
+
+}  // namespace detail
+
+// (S) Waits for room, then calls f() as blocking(f) does, and returns what it returns.
+template <class F>
+decltype(auto) blocking(blocking_gate& gate, F&& f) {
+  return detail::call_behind<sched::stay::anywhere>(gate, std::forward<F>(f));
+}
+
+// (S) As above, but waits no longer than that. DEADLINE_EXCEEDED: f was not called; also if there was room,
+// but the time had passed before. Otherwise what f returned: OK for void, a StatusOr<T> of a T; a Status or
+// StatusOr of f's own is passed on as it is. Once f runs nothing ends it early.
+template <class Clock, class Duration, class F>
+[[nodiscard]] auto blocking(blocking_gate& gate, const std::chrono::time_point<Clock, Duration>& deadline, F&& f) {
+  return detail::call_by<sched::stay::anywhere>(gate, detail::deadline_at(deadline), std::forward<F>(f));
+}
+template <class Rep, class Period, class F>
+[[nodiscard]] auto blocking(blocking_gate& gate, const std::chrono::duration<Rep, Period>& timeout, F&& f) {
+  return detail::call_by<sched::stay::anywhere>(gate, detail::deadline_after(timeout), std::forward<F>(f));
+}
+
+// (S), but from f's beginning on the same thread: the same around pinned_blocking(f). The wait for room may
+// end on another thread than it began on.
+template <class F>
+decltype(auto) pinned_blocking(blocking_gate& gate, F&& f) {
+  return detail::call_behind<sched::stay::here>(gate, std::forward<F>(f));
+}
+template <class Clock, class Duration, class F>
+[[nodiscard]] auto pinned_blocking(blocking_gate& gate, const std::chrono::time_point<Clock, Duration>& deadline,
+                                   F&& f) {
+  return detail::call_by<sched::stay::here>(gate, detail::deadline_at(deadline), std::forward<F>(f));
+}
+template <class Rep, class Period, class F>
+[[nodiscard]] auto pinned_blocking(blocking_gate& gate, const std::chrono::duration<Rep, Period>& timeout, F&& f) {
+  return detail::call_by<sched::stay::here>(gate, detail::deadline_after(timeout), std::forward<F>(f));
+}
+
+}  // namespace baton
