@@ -136,8 +136,9 @@ void sleep(server& s, const http::request& r, output& out) {
   }
   if (ms < 0 || ms > sleep_ms_max) return respond_with_error(r, 400, out);
   out.flush();  // responses that are ready need not wait for this one
-  // Blocks the thread, as many a library does; the P goes to another thread meanwhile.
-  baton::blocking([ms] {
+  // Blocks the thread, as many a library does; the P goes to another thread meanwhile. The gate: a thread for each
+  // request would be as many threads as somebody likes to open connections.
+  baton::blocking(s.sleep_gate(), [ms] {
     timespec left{ms / 1000, ms % 1000 * 1'000'000L};
     while (::nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
