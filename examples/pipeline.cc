@@ -14,14 +14,15 @@
 // - The channels have little room: a slow stage makes those before it wait, back to the reader.
 #include <baton/baton.h>
 
+#include "command_line.h"
 #include "line_reader.h"
+#include "printable_text.h"
 
 #include <cerrno>
 #include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -76,7 +77,8 @@ absl::Status distribute(const context& ctx, const channel<absl::StatusOr<std::st
     const char* const end = (*text)->data() + (*text)->size();
     const auto [stopped_at, error] = std::from_chars((*text)->data(), end, j.number);
     if (error != std::errc() || stopped_at != end) {
-      return absl::InvalidArgumentError("line " + std::to_string(line) + " is no number: " + **text);
+      return absl::InvalidArgumentError("line " + std::to_string(line) +
+                                        " is no number: " + examples::printable(**text, 60));
     }
     give(ctx, in_order, j);  // first: what is worked on is in the queue for printing
     give(ctx, todo, std::move(j));
@@ -150,18 +152,16 @@ int run(int workers) {
     std::fprintf(stderr, "cancelled\n");
     return 128 + signal;
   }
-  if (!end.ok()) std::fprintf(stderr, "%s\n", end.ToString().c_str());
-  return end.ok() ? 0 : 1;
+  return end.ok() ? 0 : examples::failed("pipeline", end);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  long workers = 0;
+  if (!examples::are_operands(argc, argv, 1) || (argc > 1 && !examples::read_number(argv[1], 1, 10'000, workers))) {
+    return examples::misused("pipeline [workers] <numbers");
+  }
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a result is printed when it is there
-  return baton::run([&] {
-    const int workers = argc > 1 ? std::atoi(argv[1]) : baton::procs();
-    if (workers >= 1) return run(workers);
-    std::fprintf(stderr, "pipeline [workers] <numbers\n");
-    return 2;
-  });
+  return baton::run([&] { return run(workers > 0 ? static_cast<int>(workers) : baton::procs()); });
 }
