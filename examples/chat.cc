@@ -198,7 +198,7 @@ int main(int argc, char** argv) {
     return examples::misused("chat [address] [skip|close]");
   }
   examples::raise_descriptor_limit();
-  return baton::run([&] {
+  return examples::run("chat", [&] {
     return serve(argc > 1 ? argv[1] : "127.0.0.1:7001", policy == "close" ? slow_readers::close : slow_readers::skip);
   });
 }

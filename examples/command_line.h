@@ -1,13 +1,15 @@
 // What the example programs have in common as programs: their arguments are read strictly, and they say why they fail.
 #pragma once
 
+#include <baton/baton.h>
+
 #include <absl/status/status.h>
 
 #include <charconv>
 #include <cstdio>
 #include <cstring>
-#include <initializer_list>
-#include <string_view>
+#include <exception>
+#include <utility>
 
 namespace examples {
 
@@ -36,6 +38,17 @@ inline int misused(const char* usage) {
 inline int failed(const char* program, const absl::Status& why) {
   std::fprintf(stderr, "%s: %s\n", program, why.ToString(absl::StatusToStringMode::kWithNoExtraData).c_str());
   return 1;
+}
+
+// baton::run() of a program that ends with code 1 and says why when an exception ends its main fiber.
+template <class Main>
+int run(const char* program, Main&& main, const baton::options& options = {}) {
+  try {
+    return baton::run(std::forward<Main>(main), options);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s: %s\n", program, e.what());
+    return 1;
+  }
 }
 
 }  // namespace examples

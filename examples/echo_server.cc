@@ -37,5 +37,5 @@ int serve(const char* address) {
 int main(int argc, char** argv) {
   if (!examples::are_operands(argc, argv, 1)) return examples::misused("echo_server [address]");
   examples::raise_descriptor_limit();
-  return baton::run([&] { return serve(argc > 1 ? argv[1] : "127.0.0.1:7000"); });
+  return examples::run("echo_server", [&] { return serve(argc > 1 ? argv[1] : "127.0.0.1:7000"); });
 }

@@ -163,5 +163,5 @@ int main(int argc, char** argv) {
   s.all = milliseconds(argument(5, 0, hour_ms, s.all.count()));
   if (!good) return examples::misused("fan_out [servers] [slow ones] [at once] [ms for each] [ms for all]");
   examples::raise_descriptor_limit();
-  return baton::run([&] { return run(s); });
+  return examples::run("fan_out", [&] { return run(s); });
 }

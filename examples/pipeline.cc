@@ -163,5 +163,5 @@ int main(int argc, char** argv) {
     return examples::misused("pipeline [workers] <numbers");
   }
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a result is printed when it is there
-  return baton::run([&] { return run(workers > 0 ? static_cast<int>(workers) : baton::procs()); });
+  return examples::run("pipeline", [&] { return run(workers > 0 ? static_cast<int>(workers) : baton::procs()); });
 }

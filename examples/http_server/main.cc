@@ -57,5 +57,6 @@ int main(int argc, char** argv) {
   examples::raise_descriptor_limit();
   // Never destroyed: requests that outlast the drain timeout use it until the process ends.
   static auto& server = *new http_server::server(settings);
-  return baton::run([] { return server.run(); }, options);
+  return examples::run(
+      "http_server", [] { return server.run(); }, options);
 }

@@ -167,5 +167,6 @@ int main(int argc, char** argv) {
   examples::raise_descriptor_limit();
   baton::options options;
   options.procs = 1;
-  return baton::run([&] { return run(argv[1], static_cast<int>(fibers)); }, options);
+  return examples::run(
+      "vendor_calls", [&] { return run(argv[1], static_cast<int>(fibers)); }, options);
 }
