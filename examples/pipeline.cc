@@ -18,7 +18,7 @@
 #include "line_reader.h"
 #include "printable_text.h"
 
-#include <cerrno>
+#include <unistd.h>
 #include <charconv>
 #include <csignal>
 #include <cstdint>
@@ -52,16 +52,11 @@ void give(const context& ctx, const channel<T>& to, T value) {
   baton::select(baton::on_send(to, std::move(value), [](bool) {}), baton::on_done(ctx, [] {}));
 }
 
-// A read of stdin cannot be cancelled: it keeps a thread until there is a line. So nobody waits for this
+// A read of stdin may keep a thread until there is a line, and cannot be cancelled then. So nobody waits for this
 // fiber; it holds nothing but a handle of the channel, and the end of the process ends it.
 void read(const channel<absl::StatusOr<std::string>>& lines) {
-  examples::line_reader in(
-      [](baton::bytes into) -> absl::StatusOr<std::size_t> {
-        const auto n = baton::sys::read(STDIN_FILENO, into);  // declared: its thread's P goes to others
-        if (!n) return n.status("read stdin");
-        return *n;
-      },
-      4096);
+  auto stdin_file = baton::file::adopt(STDIN_FILENO, "stdin");
+  examples::line_reader in([&](baton::bytes into) { return stdin_file.read(into); }, 4096);
   for (std::string line; in.next(line);) {
     if (!lines.send(line)) return;
   }
@@ -111,14 +106,14 @@ absl::Status factor(const context& ctx, const channel<job>& todo) {
   return ctx.error();
 }
 
+// A line at a time: a result is printed when it is there. A pipe that is full keeps this fiber, not its P.
 absl::Status print(const context& ctx, const channel<job>& in_order) {
+  auto stdout_file = baton::file::adopt(STDOUT_FILENO, "stdout");
   while (const auto j = take(ctx, in_order)) {
     const auto factors = take(ctx, j->answer);
     if (!factors) break;
-    // stdout may be a pipe that is full: declared, and errno is read where it was written.
-    const auto [written, error] = baton::blocking_errno(
-        [&] { return std::printf("%llu:%s\n", static_cast<unsigned long long>(j->number), factors->c_str()); });
-    if (written < 0) return absl::ErrnoToStatus(error, "write stdout");
+    const auto written = stdout_file.write(std::to_string(j->number) + ":" + *factors + "\n");
+    if (!written.ok()) return written.status();
   }
   return ctx.error();
 }
@@ -162,6 +157,5 @@ int main(int argc, char** argv) {
   if (!examples::are_operands(argc, argv, 1) || (argc > 1 && !examples::read_number(argv[1], 1, 10'000, workers))) {
     return examples::misused("pipeline [workers] <numbers");
   }
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a result is printed when it is there
   return examples::run("pipeline", [&] { return run(workers > 0 ? static_cast<int>(workers) : baton::procs()); });
 }

@@ -20,6 +20,7 @@
 #include <ctime>
 #include <iterator>
 #include <string>
+#include <utility>
 
 namespace http_server {
 
@@ -96,11 +97,11 @@ baton::sys::result<long> open_below(int root, const std::string& path) {
 }
 
 void serve_file(server& s, const http::request& r, output& out) {
-  const auto path = http::query_parameter(r.query, "path");
+  auto path = http::query_parameter(r.query, "path");
   if (!path || path->empty() || path->find('\0') != std::string::npos) return respond_with_error(r, 400, out);
   const auto fd = open_below(s.root_directory(), *path);
   if (!fd) return respond_with_error(r, status_of_errno(fd.error()), out);
-  auto file = baton::file::adopt(static_cast<int>(*fd), *path);
+  auto file = baton::file::adopt(static_cast<int>(*fd), std::move(*path));
   const auto about = file.stat();
   if (!about.ok()) return respond_with_error(r, 500, out);
   if (!S_ISREG(about->st_mode)) return respond_with_error(r, 403, out);
@@ -135,7 +136,7 @@ void sleep(server& s, const http::request& r, output& out) {
     if (error != std::errc() || stop != end) ms = -1;
   }
   if (ms < 0 || ms > sleep_ms_max) return respond_with_error(r, 400, out);
-  out.flush();  // responses that are ready need not wait for this one
+  if (!out.flush()) return;  // responses that are ready need not wait for this one
   // Blocks the thread, as many a library does; the P goes to another thread meanwhile. The gate: a thread for each
   // request would be as many threads as somebody likes to open connections.
   baton::blocking(s.sleep_gate(), [ms] {
