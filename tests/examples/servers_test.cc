@@ -213,6 +213,28 @@ TEST_F(HttpServer, PeerThatDoesNotReadCostsLittleAndIsEnded) {
   EXPECT_GT(peak_kb, 0);
 }
 
+// At whatever point: they leave nothing behind.
+TEST_F(HttpServer, ClientsThatVanishAreForgotten) {
+  program server("http_server", arguments());
+  for (int i = 0; i < 20; ++i) {
+    for (const char* const bytes :
+         {"", "\r\n", "GET", "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+          "GET /file?path=sub/big.bin HTTP/1.1\r\nHost: x\r\n\r\n",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab",
+          "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na",
+          "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"}) {
+      client c(server.port());
+      c.send(bytes);
+      c.reset();
+    }
+  }
+  client other(server.port());
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (other.get("/stats").body.find("\nconnections 1\n") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "some are left";
+  }
+}
+
 TEST_F(HttpServer, OthersRunWhileAThreadIsBlocked) {
   program server("http_server", {"--port", "0", "--procs", "1", "--root", root_.string()});
   client sleeper(server.port());
