@@ -34,7 +34,7 @@ void connection::run() {
 }
 
 int connection::receive(http::request& r) {
-  begun_ = timed_ = false;
+  begun_ = timed_ = waits_ = false;
   if (const int status = receive_head(r); status != http::accepted) return status;
   return receive_body(r);
 }
@@ -74,7 +74,8 @@ int connection::receive_more() {
   if (begun_ && !timed_) {
     timed_ = true;
     read_within(server_.config().header_timeout);
-  } else if (!begun_ && served_) {
+  } else if (!begun_ && served_ && !waits_) {
+    waits_ = true;  // empty lines make it no less idle
     wait_idle();
   }
   if (server_.draining()) return over;  // after the deadline was set: see server.cc

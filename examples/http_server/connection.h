@@ -54,7 +54,8 @@ class connection {
   output out_;
   std::optional<std::chrono::steady_clock::time_point> idle_since_;  // while the idle deadline is in force
   bool served_ = false;
-  bool begun_ = false;               // some of a request is there
+  bool waits_ = false;               // for a request to begin
+  bool begun_ = false;               // some of it is there
   bool timed_ = false;               // the deadline in force is that request's
   std::string head_;                 // of the request: its views are into this
   std::size_t begin_ = 0, end_ = 0;  // what of the buffer is not parsed yet

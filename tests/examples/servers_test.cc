@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -190,6 +191,22 @@ TEST_F(HttpServer, KeepsAConnectionThatIsUsedAndEndsOneThatIsNot) {
   }
   EXPECT_EQ(c.rest(), "");
   EXPECT_TRUE(c.ended_in_order());
+}
+
+TEST_F(HttpServer, EmptyLinesDoNotKeepAConnection) {
+  program server("http_server", arguments({"--idle-timeout-ms", "300"}));
+  client c(server.port());
+  ASSERT_EQ(c.get("/").status, 200);
+  std::atomic<bool> closed{false};
+  std::thread sender([&] {
+    while (!closed) {
+      c.send("\r\n");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));  // how the client behaves
+    }
+  });
+  EXPECT_EQ(c.rest(), "");
+  closed = true;
+  sender.join();
 }
 
 // The server may not collect what a peer asks for and does not read.
