@@ -14,6 +14,7 @@
 
 namespace {
 
+using namespace std::string_literals;
 using baton_test::client;
 using baton_test::program;
 using statuses = std::vector<int>;
@@ -72,7 +73,7 @@ TEST_F(HttpRequests, RequestLine) {
       {"methods are case-sensitive", "get / HTTP/1.1\r\nHost: x\r\n\r\n", {501, 404}},
       {"a method that is no token", "G@T / HTTP/1.1\r\nHost: x\r\n\r\n", {400}},
       {"no method", " / HTTP/1.1\r\nHost: x\r\n\r\n", {400}},
-      {"a NUL in the method", std::string("GE\0T / HTTP/1.1\r\nHost: x\r\n\r\n", 28), {400}},
+      {"a NUL in the method", "GE\0T / HTTP/1.1\r\nHost: x\r\n\r\n"s, {400}},
       {"two spaces", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n", {400}},
       {"a tab for a space", "GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n", {400}},
       {"a space in the target", "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", {400}},
@@ -165,7 +166,7 @@ TEST_F(HttpRequests, Fields) {
       {"an empty line that is a bare LF", get + "\n", {400}},
       {"a bare CR", get + "X: y\rZ: z\r\n\r\n", {400}},
       {"a CR too many", get + "X: y\r\r\n\r\n", {400}},
-      {"a NUL", get + std::string("X: a\0b\r\n\r\n", 10), {400}},
+      {"a NUL", get + "X: a\0b\r\n\r\n"s, {400}},
       {"a control character", get + "X: \x07\r\n\r\n", {400}},
       {"DEL", get + "X: \x7f\r\n\r\n", {400}},
       {"8,000 bytes of fields", get + "X: " + std::string(8'000, 'a') + "\r\n\r\n", {200, 404}},
@@ -213,7 +214,7 @@ TEST_F(HttpRequests, ContentLength) {
       {"two numbers", length("5 5") + "abcde", {400}},
       {"a list", length("5, 5") + "abcde", {400}},
       {"a list of different ones", length("5,6") + "abcde", {400}},
-      {"a NUL", post + std::string("Content-Length: 5\0\r\n\r\n", 22), {400}},
+      {"a NUL", post + "Content-Length: 5\0\r\n\r\n"s, {400}},
       {"two lines", post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", {400}},
       {"two equal lines", post + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", {400}},
       {"larger than the server takes", length("1048577"), {413}},
@@ -272,7 +273,7 @@ TEST_F(HttpRequests, Chunks) {
       {"a bare LF after the size", chunked + "3\nabc\r\n0\r\n\r\n", {400}},
       {"a bare CR after the size", chunked + "3\rabc\r\n0\r\n\r\n", {400}},
       {"a bare LF in an extension", chunked + "3;a\nabc\r\n0\r\n\r\n", {400}},
-      {"a NUL in an extension", chunked + std::string("3;\0\r\nabc\r\n0\r\n\r\n", 17), {400}},
+      {"a NUL in an extension", chunked + "3;\0\r\nabc\r\n0\r\n\r\n"s, {400}},
       {"a bare LF after the data", chunked + "3\r\nabc\n0\r\n\r\n", {400}},
       {"data that is too long", chunked + "3\r\nabcd\r\n0\r\n\r\n", {400}},
       {"a bare LF at the end", chunked + "0\r\n\n", {400}},
