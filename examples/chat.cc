@@ -71,7 +71,7 @@ class room {
   void leave(const member_ptr& m) const { leaving_.send(m); }
 
   void run(const baton::context& stopping) {
-    const absl::Cleanup over = [&] {  // who waits to send goes on, and hears that it is over
+    const absl::Cleanup over = [&] {  // a send that waits ends, and says that it is over
       joining_.close();
       leaving_.close();
       said_.close();

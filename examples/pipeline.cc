@@ -7,7 +7,7 @@
 //                                |                             | each job has its own channel for the answer
 //                                `-> in_order ---> print <-----'
 //
-// - Whoever sends into a channel closes it; who receives goes on until it is closed and drained.
+// - The stage that sends into a channel closes it; the one that receives goes on until it is closed and drained.
 // - The stages are a task_group: a line that is no number, or a stdout that nobody reads, ends all of them.
 // - Ctrl-C or SIGTERM cancels. Each wait is a select that sees that, and the one loop that computes looks at
 //   the context now and then, so it all ends at once; the exit code is 128 + the signal, as of a shell.
