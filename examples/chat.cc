@@ -12,23 +12,27 @@
 //   close    the member is disconnected (so one who talks too fast can throw others out)
 // In both cases one to whom not a single line can be written for 10 s is disconnected.
 //
-// Hostile clients. A line has 512 bytes at most; a name must come within 10 s; control characters are dropped; the
-// kernel keeps little for one who does not read; a host that has vanished is noticed by keep-alive. A reset is
-// an error from read(), or write(), and ends that member only.
+// Hostile clients. A line has 512 bytes at most; a name must come within 10 s, and nobody else may have it; what could
+// reach into the terminals of others is dropped; no line can be taken for one of somebody else, because a name has no
+// ':', '*' or space; the kernel keeps little for one who does not read; a host that has vanished is noticed by
+// keep-alive. A reset is an error from read(), or write(), and ends that member only.
 //
 // Ctrl-C or SIGTERM: no new connections, a last word to all, what is in the outboxes goes out, within 2 s.
 #include <baton/baton.h>
 
+#include "command_line.h"
 #include "descriptor_limit.h"
 #include "line_reader.h"
+#include "printable_text.h"
+#include "serve_until_signal.h"
+
+#include <absl/cleanup/cleanup.h>
 
 #include <sys/socket.h>
 #include <chrono>
-#include <csignal>
 #include <cstddef>
-#include <cstdio>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,7 +42,10 @@ namespace {
 using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
+constexpr std::size_t line_max = 512;
+
 enum class slow_readers { skip, close };
+enum class answer { welcome, name_taken, over };
 
 using line = std::shared_ptr<const std::string>;  // all outboxes share one copy
 line make_line(std::string text) { return std::make_shared<const std::string>(std::move(text) + "\n"); }
@@ -46,6 +53,7 @@ line make_line(std::string text) { return std::make_shared<const std::string>(st
 struct member {
   explicit member(const baton::context& parent) : connection(baton::with_cancel(parent)) {}
   std::string name;
+  const baton::channel<answer> joined = baton::channel<answer>(1);
   const baton::channel<line> outbox = baton::channel<line>(64);  // closed: say what is left, and hang up
   const baton::cancellable_context connection;                   // cancelled: hang up now
   std::size_t missed = 0;                                        // the room's
@@ -56,17 +64,25 @@ class room {
  public:
   explicit room(slow_readers policy) : policy_(policy) {}
 
-  bool join(const member_ptr& m) const { return joining_.send(m); }
+  answer join(const member_ptr& m) const {
+    return joining_.send(m) ? m->joined.receive().value_or(answer::over) : answer::over;
+  }
   bool say(const std::string& text) const { return said_.send(text); }
   void leave(const member_ptr& m) const { leaving_.send(m); }
 
   void run(const baton::context& stopping) {
+    const absl::Cleanup over = [&] {  // a send that waits ends, and says that it is over
+      joining_.close();
+      leaving_.close();
+      said_.close();
+    };
     const auto joined = [&](const auto& m) {
-      members_.insert(*m);
-      tell_all("* " + (*m)->name + " is here");
+      const bool first = members_.emplace((*m)->name, *m).second;
+      (*m)->joined.send(first ? answer::welcome : answer::name_taken);  // has room: never waits
+      if (first) tell_all("* " + (*m)->name + " is here");
     };
     const auto left = [&](const auto& m) {
-      members_.erase(*m);
+      members_.erase((*m)->name);
       tell_all("* " + (*m)->name + " has left");
     };
     for (bool open = true; open;) {
@@ -75,16 +91,13 @@ class room {
                     baton::on_done(stopping, [&] { open = false; }));
     }
     tell_all("* the chat is over");
-    for (const auto& m : members_) m->outbox.close();
-    joining_.close();  // who waits to send goes on, and hears that it is over
-    leaving_.close();
-    said_.close();
+    for (const auto& [name, m] : members_) m->outbox.close();
   }
 
  private:
   void tell_all(const std::string& text) {
     const line l = make_line(text);
-    for (const auto& m : members_) tell(*m, l);
+    for (const auto& [name, m] : members_) tell(*m, l);
   }
 
   void tell(member& m, const line& l) const {
@@ -101,7 +114,7 @@ class room {
   const slow_readers policy_;
   const baton::channel<member_ptr> joining_, leaving_;
   const baton::channel<std::string> said_;
-  std::set<member_ptr> members_;
+  std::map<std::string, member_ptr> members_;  // by name
 };
 
 void write_outbox(baton::net::tcp_stream& stream, const member& me) {
@@ -113,27 +126,37 @@ void write_outbox(baton::net::tcp_stream& stream, const member& me) {
   stream.set_read_deadline(clock::now() + 5s);
 }
 
-std::string printable(std::string text) {
-  std::erase_if(text, [](unsigned char c) { return c < ' ' || c == 0x7f; });
-  return text;
+// Asks until there is a name that nobody else has. False: nobody came in.
+bool enter(const room& r, const member_ptr& me, examples::line_reader& in) {
+  me->outbox.try_send(make_line("* your name?"));
+  for (std::string text; in.next(text);) {
+    me->name = examples::printable(text, 32);
+    if (me->name.empty()) return false;
+    if (me->name.find_first_of(" :*") != std::string::npos) {
+      me->outbox.try_send(make_line("* a name has no ':', '*' or space; your name?"));
+      continue;
+    }
+    const answer a = r.join(me);
+    if (a != answer::name_taken) return a == answer::welcome;
+    me->outbox.try_send(make_line("* somebody has that name; your name?"));
+  }
+  return false;
 }
 
-void converse(room& r, baton::net::tcp_stream& stream, const baton::context& stopping, const baton::context& all) {
+void converse(const room& r, baton::net::tcp_stream& stream, const baton::context& stopping,
+              const baton::context& all) {
   const auto me = std::make_shared<member>(all);
   const auto writer = baton::spawn([&] { write_outbox(stream, *me); });  // joins at the end of this function
-  examples::line_reader in([&](baton::bytes into) { return stream.read(into); }, 512);
-  std::string text;
+  const absl::Cleanup hang_up = [&] { me->outbox.close(); };             // before that, also after an exception
+  examples::line_reader in([&](baton::bytes into) { return stream.read(into); }, line_max);
 
   stream.set_context(stopping);
   stream.set_read_deadline(clock::now() + 10s);
-  me->outbox.send(make_line("* your name?"));
-  if (in.next(text) && !(me->name = printable(text).substr(0, 32)).empty()) {
+  if (enter(r, me, in)) {
     stream.set_context(me->connection);
     stream.set_read_deadline(clock::time_point::max());
-    if (r.join(me)) {
-      while (in.next(text) && r.say(me->name + ": " + printable(text))) {
-      }
-      r.leave(me);
+    const absl::Cleanup leave = [&] { r.leave(me); };
+    for (std::string text; in.next(text) && r.say(me->name + ": " + examples::printable(text, line_max));) {
     }
   }
   if (absl::IsOutOfRange(in.status())) me->outbox.try_send(make_line("* " + std::string(in.status().message())));
@@ -148,53 +171,34 @@ void converse(room& r, baton::net::tcp_stream& stream, const baton::context& sto
 
 int serve(const char* address, slow_readers policy) {
   auto listener = baton::net::tcp_listener::bind(address);
-  if (!listener.ok()) {
-    std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
-    return 1;
-  }
-  const auto stopping = baton::with_cancel({});
-  const auto all = baton::with_cancel({});
-  const baton::channel<int> signals(1);
-  baton::os_signals::notify(signals, {SIGINT, SIGTERM});
-  const auto stopper = baton::spawn([&] {
-    if (signals.receive()) listener->close();  // ends the accept below
-  });
-  std::printf("listening on %s\n", listener->local_address().to_string().c_str());
-  std::fflush(stdout);
-
+  if (!listener.ok()) return examples::failed("chat", listener.status());
   room r(policy);
-  auto open_room = baton::spawn([&] { r.run(stopping); });
-  baton::wait_group connections;
-  for (;;) {
-    auto accepted = listener->accept();
-    if (!accepted.ok()) break;
-    connections.add();
-    baton::go([&, stream = std::move(*accepted)]() mutable {
-      const int kept = 16 * 1024;
-      ::setsockopt(stream.native_handle(), SOL_SOCKET, SO_SNDBUF, &kept, sizeof kept);
-      static_cast<void>(stream.set_keep_alive(30s));
-      converse(r, stream, stopping, all);
-      stream.close();
-      connections.done();
-    });
-  }
-  signals.close();  // should accept have failed by itself
-  stopping.cancel();
-  open_room.join();
-  if (!connections.wait_for(2s)) all.cancel();
-  connections.wait();
-  return 0;
+  baton::task_group host;
+  host.spawn([&](const baton::context& stopping) { r.run(stopping); });
+  baton::task_group connections;
+  const absl::Status end = examples::serve_until_signal(
+      *listener, connections, [&](baton::net::tcp_stream& stream, const baton::context& all) {
+        const int kept = 16 * 1024;
+        ::setsockopt(stream.native_handle(), SOL_SOCKET, SO_SNDBUF, &kept, sizeof kept);
+        static_cast<void>(stream.set_keep_alive(30s));
+        converse(r, stream, host.ctx(), all);
+      });
+  host.cancel();
+  static_cast<void>(host.wait());
+  if (!connections.wait_for(2s)) connections.cancel();
+  static_cast<void>(connections.wait());
+  return end.ok() ? 0 : examples::failed("chat", end);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  examples::raise_descriptor_limit();
   const std::string_view policy = argc > 2 ? argv[2] : "skip";
-  if (policy != "skip" && policy != "close") {
-    return std::fprintf(stderr, "chat [address] [skip|close]\n"), 2;
+  if (!examples::are_operands(argc, argv, 2) || (policy != "skip" && policy != "close")) {
+    return examples::misused("chat [address] [skip|close]");
   }
-  return baton::run([&] {
+  examples::raise_descriptor_limit();
+  return examples::run("chat", [&] {
     return serve(argc > 1 ? argv[1] : "127.0.0.1:7001", policy == "close" ? slow_readers::close : slow_readers::skip);
   });
 }

@@ -13,16 +13,18 @@ void echo(baton::net::tcp_stream peer) {
   }
 }
 
+int failed(const absl::Status& why) {
+  std::fprintf(stderr, "%s\n", why.ToString().c_str());
+  return 1;
+}
+
 int main() {
   return baton::run([] {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:7000");
-    if (!listener.ok()) {
-      std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
-      return 1;
-    }
+    if (!listener.ok()) return failed(listener.status());
     for (;;) {
       auto peer = listener->accept();
-      if (!peer.ok()) return 1;
+      if (!peer.ok()) return failed(peer.status());
       baton::go(echo, std::move(*peer));  // a fiber for each connection
     }
   });

@@ -3,19 +3,19 @@
 //   echo_server [address]        default 127.0.0.1:7000; port 0 lets the kernel choose
 //
 // Ctrl-C or SIGTERM ends it: no new connections, and the fibers of those that are open stop waiting for their
-// peers. echo.cc is the same without that.
+// peers. Exit code 0: that was so; 1: it could not listen, or not accept any more. echo.cc is the same without that.
 #include <baton/baton.h>
 
+#include "command_line.h"
 #include "descriptor_limit.h"
+#include "serve_until_signal.h"
 
-#include <csignal>
 #include <cstddef>
-#include <cstdio>
-#include <utility>
 
 namespace {
 
-void echo(baton::net::tcp_stream& peer) {
+void echo(baton::net::tcp_stream& peer, const baton::context& running) {
+  peer.set_context(running);
   std::byte buffer[16 * 1024];
   for (;;) {
     const auto n = peer.read(buffer);  // parks this fiber, not the thread
@@ -26,40 +26,16 @@ void echo(baton::net::tcp_stream& peer) {
 
 int serve(const char* address) {
   auto listener = baton::net::tcp_listener::bind(address);
-  if (!listener.ok()) {
-    std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
-    return 1;
-  }
-  const auto running = baton::with_cancel(baton::context::background());
-  const baton::channel<int> stop(1);
-  baton::os_signals::notify(stop, {SIGINT, SIGTERM});
-  const auto stopper = baton::spawn([&] {   // joins at the end of this function
-    if (stop.receive()) listener->close();  // ends the accept below
-  });
-  std::printf("listening on %s\n", listener->local_address().to_string().c_str());
-  std::fflush(stdout);
-
-  baton::wait_group open;
-  for (;;) {
-    auto accepted = listener->accept();
-    if (!accepted.ok()) break;
-    open.add();
-    baton::go([&, peer = std::move(*accepted)]() mutable {
-      peer.set_context(running);
-      echo(peer);
-      peer.close();
-      open.done();
-    });
-  }
-  stop.close();  // should accept have failed by itself
-  running.cancel();
-  open.wait();
-  return 0;
-}
+  if (!listener.ok()) return examples::failed("echo_server", listener.status());
+  baton::task_group connections;
+  const absl::Status end = examples::serve_until_signal(*listener, connections, echo);
+  return end.ok() ? 0 : examples::failed("echo_server", end);
+}  // the group cancels what is open, and waits for it
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!examples::are_operands(argc, argv, 1)) return examples::misused("echo_server [address]");
   examples::raise_descriptor_limit();
-  return baton::run([&] { return serve(argc > 1 ? argv[1] : "127.0.0.1:7000"); });
+  return examples::run("echo_server", [&] { return serve(argc > 1 ? argv[1] : "127.0.0.1:7000"); });
 }

@@ -7,15 +7,17 @@
 //   rest. Being late is no failure: it is counted.
 // - A semaphore lets so many ask at the same time.
 // - Deadlines are contexts. Each question has its own, below that of the whole; the stream gets the context, and
-//   its calls end when that is done. Who does not even get his turn in time is late, too.
+//   its calls end when that is done. A question that does not even get its turn in time is late, too.
 // - The servers are a second group. That they are cancelled in the end is how they stop.
 #include <baton/baton.h>
+
+#include "command_line.h"
+#include "descriptor_limit.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -34,17 +36,17 @@ struct settings {
   milliseconds all{2000};
 };
 
-// Answers one question after another until the context is done.
-void serve(baton::net::tcp_listener& listener, bool slow, const baton::context& ctx) {
+// Answers one question after another until the context is done. Else the status says why it cannot go on.
+absl::Status serve(baton::net::tcp_listener& listener, bool slow, const baton::context& ctx) {
   listener.set_context(ctx);
   for (;;) {
     auto peer = listener.accept();
-    if (!peer.ok()) return;
+    if (!peer.ok()) return ctx.is_done() ? absl::OkStatus() : peer.status();
     peer->set_context(ctx);
     char question[64];
     if (peer->read(question).value_or(0) == 0) continue;
-    if (slow && ctx.wait_done_for(std::chrono::hours(1))) return;
-    static_cast<void>(peer->write("fine, thank you\n"));  // he may have hung up
+    if (slow && ctx.wait_done_for(std::chrono::hours(1))) return absl::OkStatus();
+    static_cast<void>(peer->write("fine, thank you\n"));  // the peer may have hung up
   }
 }
 
@@ -54,8 +56,9 @@ absl::StatusOr<std::string> ask(const std::string& address, const baton::context
   stream->set_context(ctx);
   if (auto sent = stream->write("how are you?\n"); !sent.ok()) return sent.status();
   char buffer[64];
-  const auto n = stream->read_full(buffer);  // until he closes, or the deadline
+  const auto n = stream->read_full(buffer);  // until the peer closes, or the deadline
   if (!n.ok()) return n.status();
+  if (*n == 0) return absl::UnavailableError("ask " + address + ": no answer");
   return std::string(buffer, *n);
 }
 
@@ -105,7 +108,7 @@ class survey {
   const settings settings_;
   baton::semaphore turns_;
   const baton::cancellable_context all_;
-  baton::mutex lock_;  // not std::mutex: who waits for it is a fiber
+  baton::mutex lock_;  // not std::mutex: it would block the thread
   int asking_ = 0;
   int most_ = 0;
   int answered_ = 0;
@@ -116,16 +119,13 @@ int run(const settings& s) {
   std::vector<baton::net::tcp_listener> listeners;
   for (int i = 0; i < s.servers; ++i) {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
-    if (!listener.ok()) {
-      std::fprintf(stderr, "%s\n", listener.status().ToString().c_str());
-      return 1;
-    }
+    if (!listener.ok()) return examples::failed("fan_out", listener.status());
     listeners.push_back(std::move(*listener));
   }
   baton::task_group servers;  // after the listeners: ends before them
   for (int i = 0; i < s.servers; ++i) {
     servers.spawn([&listener = listeners[static_cast<std::size_t>(i)], slow = i < s.slow](const baton::context& ctx) {
-      serve(listener, slow, ctx);
+      return serve(listener, slow, ctx);
     });
   }
 
@@ -135,25 +135,33 @@ int run(const settings& s) {
     questions.spawn([&all, i, address = listeners[static_cast<std::size_t>(i)].local_address().to_string()](
                         const baton::context& ctx) { return all.question(i, address, ctx); });
   }
-  const absl::Status end = questions.wait();
+  const absl::Status asked = questions.wait();
+  servers.cancel();
+  const absl::Status served = servers.wait();
   all.summary();
-  if (!end.ok()) std::fprintf(stderr, "%s\n", end.ToString().c_str());
-  return end.ok() ? 0 : 1;
+  if (!served.ok()) return examples::failed("fan_out", served);
+  if (!asked.ok()) return examples::failed("fan_out", asked);
+  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0
+             ? 0
+             : examples::failed("fan_out", absl::DataLossError("write stdout: not all of it could be written"));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   settings s;
-  const auto argument = [&](int i, long otherwise) { return argc > i ? std::atol(argv[i]) : otherwise; };
-  s.servers = static_cast<int>(argument(1, s.servers));
-  s.slow = static_cast<int>(argument(2, s.slow));
-  s.at_once = static_cast<int>(argument(3, s.at_once));
-  s.each = milliseconds(argument(4, s.each.count()));
-  s.all = milliseconds(argument(5, s.all.count()));
-  if (s.servers < 0 || s.at_once < 1) {
-    std::fprintf(stderr, "fan_out [servers] [slow ones] [at once] [ms for each] [ms for all]\n");
-    return 2;
-  }
-  return baton::run([&] { return run(s); });
+  constexpr long hour_ms = 3'600'000;
+  bool good = examples::are_operands(argc, argv, 5);
+  const auto argument = [&](int i, long low, long high, long otherwise) {
+    if (argc > i) good = good && examples::read_number(argv[i], low, high, otherwise);
+    return otherwise;
+  };
+  s.servers = static_cast<int>(argument(1, 0, 10'000, s.servers));
+  s.slow = static_cast<int>(argument(2, 0, 10'000, s.slow));
+  s.at_once = static_cast<int>(argument(3, 1, 10'000, s.at_once));
+  s.each = milliseconds(argument(4, 0, hour_ms, s.each.count()));
+  s.all = milliseconds(argument(5, 0, hour_ms, s.all.count()));
+  if (!good) return examples::misused("fan_out [servers] [slow ones] [at once] [ms for each] [ms for all]");
+  examples::raise_descriptor_limit();
+  return examples::run("fan_out", [&] { return run(s); });
 }

@@ -21,7 +21,7 @@ class line_reader {
  public:
   using source = std::function<absl::StatusOr<std::size_t>(baton::bytes)>;  // 0: the end
 
-  // No line may have more than `longest` bytes: who never sends an end of line must not fill our memory.
+  // No line may have more than `longest` bytes: a peer that never sends an end of line must not fill our memory.
   line_reader(source read, std::size_t longest) : read_(std::move(read)), longest_(longest) {}
 
   // (S) as the source: the next line, without its "\n" or "\r\n"; what the stream ends with is one, too.

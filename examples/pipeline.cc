@@ -7,21 +7,22 @@
 //                                |                             | each job has its own channel for the answer
 //                                `-> in_order ---> print <-----'
 //
-// - Whoever sends into a channel closes it; who receives goes on until it is closed and drained.
+// - The stage that sends into a channel closes it; the one that receives goes on until it is closed and drained.
 // - The stages are a task_group: a line that is no number, or a stdout that nobody reads, ends all of them.
 // - Ctrl-C or SIGTERM cancels. Each wait is a select that sees that, and the one loop that computes looks at
 //   the context now and then, so it all ends at once; the exit code is 128 + the signal, as of a shell.
 // - The channels have little room: a slow stage makes those before it wait, back to the reader.
 #include <baton/baton.h>
 
+#include "command_line.h"
 #include "line_reader.h"
+#include "printable_text.h"
 
-#include <cerrno>
+#include <unistd.h>
 #include <charconv>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -51,16 +52,11 @@ void give(const context& ctx, const channel<T>& to, T value) {
   baton::select(baton::on_send(to, std::move(value), [](bool) {}), baton::on_done(ctx, [] {}));
 }
 
-// A read of stdin cannot be cancelled: it keeps a thread until there is a line. So nobody waits for this
+// A read of stdin may keep a thread until there is a line, and cannot be cancelled then. So nobody waits for this
 // fiber; it holds nothing but a handle of the channel, and the end of the process ends it.
 void read(const channel<absl::StatusOr<std::string>>& lines) {
-  examples::line_reader in(
-      [](baton::bytes into) -> absl::StatusOr<std::size_t> {
-        const auto n = baton::sys::read(STDIN_FILENO, into);  // declared: its thread's P goes to others
-        if (!n) return n.status("read stdin");
-        return *n;
-      },
-      4096);
+  auto stdin_file = baton::file::adopt(STDIN_FILENO, "stdin");
+  examples::line_reader in([&](baton::bytes into) { return stdin_file.read(into); }, 4096);
   for (std::string line; in.next(line);) {
     if (!lines.send(line)) return;
   }
@@ -76,7 +72,8 @@ absl::Status distribute(const context& ctx, const channel<absl::StatusOr<std::st
     const char* const end = (*text)->data() + (*text)->size();
     const auto [stopped_at, error] = std::from_chars((*text)->data(), end, j.number);
     if (error != std::errc() || stopped_at != end) {
-      return absl::InvalidArgumentError("line " + std::to_string(line) + " is no number: " + **text);
+      return absl::InvalidArgumentError("line " + std::to_string(line) +
+                                        " is no number: " + examples::printable(**text, 60));
     }
     give(ctx, in_order, j);  // first: what is worked on is in the queue for printing
     give(ctx, todo, std::move(j));
@@ -109,14 +106,14 @@ absl::Status factor(const context& ctx, const channel<job>& todo) {
   return ctx.error();
 }
 
+// A line at a time: a result is printed when it is there. A pipe that is full keeps this fiber, not its P.
 absl::Status print(const context& ctx, const channel<job>& in_order) {
+  auto stdout_file = baton::file::adopt(STDOUT_FILENO, "stdout");
   while (const auto j = take(ctx, in_order)) {
     const auto factors = take(ctx, j->answer);
     if (!factors) break;
-    // stdout may be a pipe that is full: declared, and errno is read where it was written.
-    const auto [written, error] = baton::blocking_errno(
-        [&] { return std::printf("%llu:%s\n", static_cast<unsigned long long>(j->number), factors->c_str()); });
-    if (written < 0) return absl::ErrnoToStatus(error, "write stdout");
+    const auto written = stdout_file.write(std::to_string(j->number) + ":" + *factors + "\n");
+    if (!written.ok()) return written.status();
   }
   return ctx.error();
 }
@@ -150,18 +147,15 @@ int run(int workers) {
     std::fprintf(stderr, "cancelled\n");
     return 128 + signal;
   }
-  if (!end.ok()) std::fprintf(stderr, "%s\n", end.ToString().c_str());
-  return end.ok() ? 0 : 1;
+  return end.ok() ? 0 : examples::failed("pipeline", end);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // a result is printed when it is there
-  return baton::run([&] {
-    const int workers = argc > 1 ? std::atoi(argv[1]) : baton::procs();
-    if (workers >= 1) return run(workers);
-    std::fprintf(stderr, "pipeline [workers] <numbers\n");
-    return 2;
-  });
+  long workers = 0;
+  if (!examples::are_operands(argc, argv, 1) || (argc > 1 && !examples::read_number(argv[1], 1, 10'000, workers))) {
+    return examples::misused("pipeline [workers] <numbers");
+  }
+  return examples::run("pipeline", [&] { return run(workers > 0 ? static_cast<int>(workers) : baton::procs()); });
 }

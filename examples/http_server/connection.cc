@@ -4,63 +4,19 @@
 // Deadlines. A connection may be idle for idle_timeout; once a request has begun, all of it must come
 // within header_timeout. A request that comes in one piece, as most do, is never under the latter, and the
 // idle deadline is moved on only when an eighth of it has passed: so most requests touch no timer.
+//
+// Bodies are read and forgotten before the answer: no route wants one, and what is left of one must not be
+// taken for the next request.
 #include "connection.h"
 
 #include "routes.h"
 #include "server.h"
 
-#include <boost/asio/buffer.hpp>
-#include <boost/beast/http/error.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/optional.hpp>
-
-#include <cstdint>
 #include <cstring>
-#include <string_view>
 
 namespace http_server {
 
-namespace {
-
-namespace http = boost::beast::http;
-using boost::system::error_code;
 using clock = std::chrono::steady_clock;
-
-// Bodies are read and forgotten: no route wants one.
-struct discarded_body {
-  struct value_type {};
-  class reader {
-   public:
-    template <bool IsRequest, class Fields>
-    reader(http::header<IsRequest, Fields>&, value_type&) {}
-    void init(const boost::optional<std::uint64_t>&, error_code& error) { error = {}; }
-    template <class Buffers>
-    std::size_t put(const Buffers& buffers, error_code& error) {
-      error = {};
-      return boost::asio::buffer_size(buffers);
-    }
-    void finish(error_code& error) { error = {}; }
-  };
-};
-
-int status_of(error_code error) {
-  if (error == http::error::header_limit || error == http::error::buffer_overflow) return 431;
-  if (error == http::error::body_limit) return 413;
-  if (error == http::error::bad_version) return 505;
-  return 400;
-}
-
-std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
-
-}  // namespace
-
-struct connection::parser : http::request_parser<discarded_body> {
-  parser() {
-    eager(true);  // put() goes on from the header to the body
-    header_limit(connection::header_limit);
-    body_limit(connection::body_limit);
-  }
-};
 
 connection::connection(server& s, baton::net::tcp_stream& stream)
     : server_(s), stream_(stream), out_(stream, s.config().write_timeout) {}
@@ -68,61 +24,82 @@ connection::connection(server& s, baton::net::tcp_stream& stream)
 void connection::run() {
   read_within(server_.config().header_timeout);
   for (bool more = true; more;) {
-    parser p;  // Beast wants a new one for each request
-    const int status = receive(p);
+    http::request r;
+    const int status = receive(r);
     if (status == over) return;
-    if (status != complete) {
-      refuse(status);
-      return;
-    }
-    more = answer(p);
+    if (status != http::accepted) return refuse(r, status);
+    more = answer(r);
   }
-  if (out_.flush() && begin_ < end_) linger();
+  if (out_.flush()) linger();
 }
 
-int connection::receive(parser& p) {
-  bool begun = false;
+int connection::receive(http::request& r) {
+  begun_ = timed_ = waits_ = false;
+  if (const int status = receive_head(r); status != http::accepted) return status;
+  return receive_body(r);
+}
+
+int connection::receive_head(http::request& r) {
+  http::head_finder finder;
+  for (std::size_t size = 0;;) {
+    if (!begun_) skip_empty_lines();
+    if (const int status = finder.find(unparsed(), size); status != http::accepted) return status;
+    if (size > 0) {
+      head_.assign(unparsed(), 0, size);
+      begin_ += size;
+      return http::read_head(head_, r);
+    }
+    if (const int status = receive_more(); status != http::accepted) return status;
+  }
+}
+
+int connection::receive_body(const http::request& r) {
+  http::body_reader body(r, body_max);
+  bool invited = !r.expects_continue;
   for (;;) {
-    const bool begins = !begun && begin_ < end_;
-    if (begin_ < end_) {
-      error_code error;
-      begin_ += p.put(boost::asio::const_buffer(buffer_.data() + begin_, end_ - begin_), error);
-      if (error && error != http::error::need_more) return status_of(error);
-      if (p.is_done()) return complete;
-      if (end_ - begin_ == buffer_.size()) return 431;
-    }
-    if (!out_.flush()) return over;
-    if (begins) {
-      begun = true;
-      read_within(server_.config().header_timeout);
-    } else if (!begun && served_) {
-      wait_idle();
-    }
-    if (server_.draining()) return over;  // after the deadline was set: see server.cc
-
-    const auto n = fill();
-    if (n.ok() && *n > 0) continue;
-    if (!begun || server_.draining()) return over;
-    if (n.ok()) return 400;  // the stream has ended within a request
-    return absl::IsDeadlineExceeded(n.status()) ? 408 : over;
+    std::string_view bytes = unparsed();
+    std::string_view content;
+    const int status = body.take(bytes, content);
+    begin_ = end_ - bytes.size();
+    if (status != http::accepted || body.is_complete()) return status;
+    if (!bytes.empty()) continue;
+    if (!invited) out_ << "HTTP/1.1 100 Continue\r\n\r\n";
+    invited = true;
+    if (const int more = receive_more(); more != http::accepted) return more;
   }
 }
 
-bool connection::answer(const parser& p) {
-  const auto& message = p.get();
-  const request r{.method = view(message.method_string()),
-                  .target = view(message.target()),
-                  .keep_alive = message.keep_alive() && !server_.draining(),
-                  .http_1_0 = message.version() == 10};
+int connection::receive_more() {
+  if (!out_.flush()) return over;
+  if (begun_ && !timed_) {
+    timed_ = true;
+    read_within(server_.config().header_timeout);
+  } else if (!begun_ && served_ && !waits_) {
+    waits_ = true;  // empty lines make it no less idle
+    wait_idle();
+  }
+  if (server_.draining()) return over;  // after the deadline was set: see server.cc
+
+  const auto n = fill();
+  if (n.ok() && *n > 0) return http::accepted;
+  if (!begun_ || server_.draining()) return over;
+  if (n.ok()) return 400;  // the stream has ended within a request
+  return absl::IsDeadlineExceeded(n.status()) ? 408 : over;
+}
+
+bool connection::answer(http::request& r) {
+  r.keep_alive = r.keep_alive && !server_.draining();
   served_ = true;
   server_.count().requests.fetch_add(1, std::memory_order_relaxed);
   respond(server_, r, out_);
   return out_.flush_if_long() && r.keep_alive;
 }
 
-void connection::refuse(int status) {
+void connection::refuse(const http::request& r, int status) {
   server_.count().refused.fetch_add(1, std::memory_order_relaxed);
-  respond_with_error({}, status, out_);
+  http::request last = r;
+  last.keep_alive = false;
+  respond_with_error(last, status, out_);
   if (out_.flush()) linger();
 }
 
@@ -134,6 +111,12 @@ void connection::linger() {
   do {
     begin_ = end_ = 0;
   } while (fill().value_or(0) > 0);
+}
+
+// Some clients end a body with a line too many; RFC 9112, section 2.2, asks servers to bear it.
+void connection::skip_empty_lines() {
+  while (unparsed().starts_with("\r\n")) begin_ += 2;
+  begun_ = !unparsed().empty() && unparsed() != "\r";
 }
 
 absl::StatusOr<std::size_t> connection::fill() {

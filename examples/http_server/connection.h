@@ -3,6 +3,9 @@
 
 #include "output.h"
 
+#include "http/body.h"
+#include "http/request.h"
+
 #include <baton/baton.h>
 
 #include <absl/status/statusor.h>
@@ -10,7 +13,10 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 
 namespace http_server {
 
@@ -24,31 +30,36 @@ class connection {
   void run();
 
  private:
-  struct parser;
-  // What receive() found: a whole request, or that nothing more is to be said; else it is the status with
-  // which to refuse the request.
-  static constexpr int complete = 0;
+  // These return http::accepted, the status with which to refuse the request, or that nothing more is to be said.
   static constexpr int over = -1;
+  [[nodiscard]] int receive(http::request& r);
+  [[nodiscard]] int receive_head(http::request& r);
+  [[nodiscard]] int receive_body(const http::request& r);
+  [[nodiscard]] int receive_more();
 
-  [[nodiscard]] int receive(parser& p);
-  [[nodiscard]] bool answer(const parser& p);  // whether another request may follow
-  void refuse(int status);
+  [[nodiscard]] bool answer(http::request& r);  // whether another request may follow
+  void refuse(const http::request& r, int status);
   void linger();
 
+  [[nodiscard]] std::string_view unparsed() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  void skip_empty_lines();
   [[nodiscard]] absl::StatusOr<std::size_t> fill();
   void read_within(std::chrono::milliseconds time);
   void wait_idle();
 
-  static constexpr std::size_t header_limit = 8 * 1024;
-  static constexpr std::size_t body_limit = 1024 * 1024;
+  static constexpr std::uint64_t body_max = 1024 * 1024;
 
   server& server_;
   baton::net::tcp_stream& stream_;
   output out_;
   std::optional<std::chrono::steady_clock::time_point> idle_since_;  // while the idle deadline is in force
   bool served_ = false;
-  std::size_t begin_ = 0, end_ = 0;     // what of the buffer is not parsed yet
-  std::array<char, 16 * 1024> buffer_;  // larger than header_limit: a whole header fits
+  bool waits_ = false;               // for a request to begin
+  bool begun_ = false;               // some of it is there
+  bool timed_ = false;               // the deadline in force is that request's
+  std::string head_;                 // of the request: its views are into this
+  std::size_t begin_ = 0, end_ = 0;  // what of the buffer is not parsed yet
+  std::array<char, http::head_max> buffer_;
 };
 
 }  // namespace http_server

@@ -5,27 +5,23 @@
 //   connection   reads requests, one after another
 //   output       collects and sends responses
 //   server       listens, and stops gracefully
+//   ../http      the grammar of requests, without sockets
+#include "../command_line.h"
 #include "../descriptor_limit.h"
 #include "server.h"
 
-#include <charconv>
 #include <cstdio>
-#include <cstring>
+#include <string>
 #include <string_view>
 
 namespace {
 
 constexpr const char* usage =
     "http_server [--port N] [--procs N] [--root DIR] [--header-timeout-ms N] [--idle-timeout-ms N]\n"
-    "            [--write-timeout-ms N] [--drain-timeout-ms N]\n"
+    "            [--write-timeout-ms N] [--drain-timeout-ms N] [--sleeps-at-once N]\n"
     "  --port 0 lets the kernel choose; the address is printed.\n"
-    "  SIGTERM or SIGINT drains. Exit code 0: every request was answered; 1: some took longer than that.\n";
-
-bool number(const char* text, long low, long high, long* value) {
-  const char* const end = text + std::strlen(text);
-  const auto [stop, error] = std::from_chars(text, end, *value);
-  return error == std::errc() && stop == end && *value >= low && *value <= high;
-}
+    "  SIGTERM or SIGINT drains. Exit code 0: every request was answered; 1: some took longer than that, or the\n"
+    "  server could not listen or accept.\n";
 
 }  // namespace
 
@@ -37,20 +33,22 @@ int main(int argc, char** argv) {
     const std::string_view name = argv[i];
     const char* const value = i + 1 < argc ? argv[i + 1] : "";
     long n = 0;
-    if (name == "--port" && number(value, 0, 65'535, &n)) {
+    if (name == "--port" && examples::read_number(value, 0, 65'535, n)) {
       settings.address = "127.0.0.1:" + std::to_string(n);
-    } else if (name == "--procs" && number(value, 1, 256, &n)) {
+    } else if (name == "--procs" && examples::read_number(value, 1, 256, n)) {
       options.procs = static_cast<int>(n);
     } else if (name == "--root" && *value != '\0') {
       settings.root = value;
-    } else if (name == "--header-timeout-ms" && number(value, 1, hour_ms, &n)) {
+    } else if (name == "--header-timeout-ms" && examples::read_number(value, 1, hour_ms, n)) {
       settings.header_timeout = std::chrono::milliseconds(n);
-    } else if (name == "--idle-timeout-ms" && number(value, 1, hour_ms, &n)) {
+    } else if (name == "--idle-timeout-ms" && examples::read_number(value, 1, hour_ms, n)) {
       settings.idle_timeout = std::chrono::milliseconds(n);
-    } else if (name == "--write-timeout-ms" && number(value, 1, hour_ms, &n)) {
+    } else if (name == "--write-timeout-ms" && examples::read_number(value, 1, hour_ms, n)) {
       settings.write_timeout = std::chrono::milliseconds(n);
-    } else if (name == "--drain-timeout-ms" && number(value, 0, hour_ms, &n)) {
+    } else if (name == "--drain-timeout-ms" && examples::read_number(value, 0, hour_ms, n)) {
       settings.drain_timeout = std::chrono::milliseconds(n);
+    } else if (name == "--sleeps-at-once" && examples::read_number(value, 1, 10'000, n)) {
+      settings.sleeps_at_once = static_cast<int>(n);
     } else {
       std::fprintf(stderr, "http_server: bad argument %s %s\n%s", argv[i], value, usage);
       return 2;
@@ -59,5 +57,6 @@ int main(int argc, char** argv) {
   examples::raise_descriptor_limit();
   // Never destroyed: requests that outlast the drain timeout use it until the process ends.
   static auto& server = *new http_server::server(settings);
-  return baton::run([] { return server.run(); }, options);
+  return examples::run(
+      "http_server", [] { return server.run(); }, options);
 }

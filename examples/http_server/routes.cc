@@ -5,6 +5,9 @@
 #include "output.h"
 #include "server.h"
 
+#include "http/request.h"
+#include "http/uri.h"
+
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -15,8 +18,9 @@
 #include <charconv>
 #include <cstdint>
 #include <ctime>
-#include <optional>
+#include <iterator>
 #include <string>
+#include <utility>
 
 namespace http_server {
 
@@ -32,55 +36,31 @@ std::string_view reason(int status) {
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
-    case 413: return "Payload Too Large";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 417: return "Expectation Failed";
     case 431: return "Request Header Fields Too Large";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
     case 505: return "HTTP Version Not Supported";
     default: return "Internal Server Error";
   }
 }
 
-void append_header(const request& r, int status, std::string_view type, std::size_t length, output& out) {
+void append_header(const http::request& r, int status, std::string_view type, std::size_t length, output& out) {
   out << "HTTP/1.1 " << static_cast<std::size_t>(status) << " " << reason(status) << "\r\n" << out.date();
   if (status == 405) out << "Allow: GET, HEAD\r\n";
   if (!r.keep_alive) {
     out << "Connection: close\r\n";
-  } else if (r.http_1_0) {
+  } else if (r.minor_version == 0) {
     out << "Connection: keep-alive\r\n";
   }
   out << "Content-Type: " << type << "\r\nContent-Length: " << length << "\r\n\r\n";
 }
 
-void respond_with_text(const request& r, int status, std::string_view text, output& out) {
+void respond_with_text(const http::request& r, int status, std::string_view text, output& out) {
   append_header(r, status, "text/plain", text.size(), out);
   if (r.method != "HEAD") out << text;
-}
-
-// The value of a parameter of the query, percent-decoded; nullopt: missing or badly encoded.
-std::optional<std::string> parameter(std::string_view target, std::string_view name) {
-  const std::size_t question = target.find('?');
-  if (question == std::string_view::npos) return std::nullopt;
-  std::string_view query = target.substr(question + 1);
-  while (!query.empty()) {
-    const std::string_view pair = query.substr(0, query.find('&'));
-    query.remove_prefix(std::min(query.size(), pair.size() + 1));
-    if (pair.size() <= name.size() || !pair.starts_with(name) || pair[name.size()] != '=') continue;
-    const std::string_view raw = pair.substr(name.size() + 1);
-    std::string value;
-    for (std::size_t i = 0; i < raw.size(); ++i) {
-      if (raw[i] != '%') {
-        value.push_back(raw[i] == '+' ? ' ' : raw[i]);
-        continue;
-      }
-      unsigned byte = 0;
-      if (i + 2 >= raw.size()) return std::nullopt;
-      const auto [end, error] = std::from_chars(raw.data() + i + 1, raw.data() + i + 3, byte, 16);
-      if (error != std::errc() || end != raw.data() + i + 3) return std::nullopt;
-      value.push_back(static_cast<char>(byte));
-      i += 2;
-    }
-    return value;
-  }
-  return std::nullopt;
 }
 
 int status_of_errno(int error) {
@@ -90,27 +70,38 @@ int status_of_errno(int error) {
     case EXDEV:  // beyond the root
     case ELOOP:
     case EACCES:
-    case EPERM: return 403;
+    case EPERM:
+    case ENXIO: return 403;  // a socket
     case ENAMETOOLONG:
     case EINVAL: return 400;
+    case EINTR:
+    case EAGAIN:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM: return 503;  // another time it may work
     default: return 500;
   }
 }
 
-// (S) Opens a path below the root.
+// (S) Opens a path below the root. EAGAIN: something was renamed or mounted meanwhile, and the kernel cannot say
+// whether a ".." stayed below the root. It says so to be asked again; not for ever, should somebody rename all the
+// time.
 baton::sys::result<long> open_below(int root, const std::string& path) {
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a FIFO must not hold us
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  return baton::sys::syscall<SYS_openat2>(root, path.c_str(), &how, sizeof how);
+  for (int left = 100;; --left) {
+    const auto fd = baton::sys::syscall<SYS_openat2>(root, path.c_str(), &how, sizeof how);
+    if (fd || left == 0 || (fd.error() != EAGAIN && fd.error() != EINTR)) return fd;
+  }
 }
 
-void serve_file(server& s, const request& r, output& out) {
-  const auto path = parameter(r.target, "path");
+void serve_file(server& s, const http::request& r, output& out) {
+  auto path = http::query_parameter(r.query, "path");
   if (!path || path->empty() || path->find('\0') != std::string::npos) return respond_with_error(r, 400, out);
   const auto fd = open_below(s.root_directory(), *path);
   if (!fd) return respond_with_error(r, status_of_errno(fd.error()), out);
-  auto file = baton::file::adopt(static_cast<int>(*fd), *path);
+  auto file = baton::file::adopt(static_cast<int>(*fd), std::move(*path));
   const auto about = file.stat();
   if (!about.ok()) return respond_with_error(r, 500, out);
   if (!S_ISREG(about->st_mode)) return respond_with_error(r, 403, out);
@@ -136,8 +127,8 @@ void serve_file(server& s, const request& r, output& out) {
   }
 }
 
-void sleep(server& s, const request& r, output& out) {
-  const auto text = parameter(r.target, "ms");
+void sleep(server& s, const http::request& r, output& out) {
+  const auto text = http::query_parameter(r.query, "ms");
   int ms = -1;
   if (text) {
     const char* const end = text->data() + text->size();
@@ -145,9 +136,10 @@ void sleep(server& s, const request& r, output& out) {
     if (error != std::errc() || stop != end) ms = -1;
   }
   if (ms < 0 || ms > sleep_ms_max) return respond_with_error(r, 400, out);
-  out.flush();  // responses that are ready need not wait for this one
-  // Blocks the thread, as many a library does; the P goes to another thread meanwhile.
-  baton::blocking([ms] {
+  if (!out.flush()) return;  // responses that are ready need not wait for this one
+  // Blocks the thread, as many a library does; the P goes to another thread meanwhile. The gate: a thread for each
+  // request would be as many threads as somebody likes to open connections.
+  baton::blocking(s.sleep_gate(), [ms] {
     timespec left{ms / 1000, ms % 1000 * 1'000'000L};
     while (::nanosleep(&left, &left) != 0 && errno == EINTR) {
     }
@@ -156,7 +148,7 @@ void sleep(server& s, const request& r, output& out) {
   respond_with_text(r, 200, "slept\n", out);
 }
 
-void statistics(server& s, const request& r, output& out) {
+void statistics(server& s, const http::request& r, output& out) {
   std::string text = baton::to_string(baton::stats());
   if (!text.empty() && text.back() != '\n') text.push_back('\n');
   const auto line = [&text](const char* name, const std::atomic<std::uint64_t>& value) {
@@ -169,29 +161,25 @@ void statistics(server& s, const request& r, output& out) {
   respond_with_text(r, 200, text, out);
 }
 
-// Of "/p?q" and of "http://host/p?q", which servers must take as well.
-std::string_view path_of(std::string_view target) {
-  constexpr std::string_view scheme = "http://";
-  if (target.starts_with(scheme)) {
-    const std::size_t slash = target.find('/', scheme.size());
-    target = slash == std::string_view::npos ? "/" : target.substr(slash);
-  }
-  return target.substr(0, target.find('?'));
+bool is_known_method(std::string_view method) {
+  constexpr std::string_view known[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"};
+  return std::find(std::begin(known), std::end(known), method) != std::end(known);
 }
 
 }  // namespace
 
-void respond(server& s, const request& r, output& out) {
-  if (r.method != "GET" && r.method != "HEAD") return respond_with_error(r, 405, out);
-  const std::string_view path = path_of(r.target);
-  if (path == "/") return respond_with_text(r, 200, "Hello from a fiber\n", out);
-  if (path == "/file") return serve_file(s, r, out);
-  if (path == "/sleep") return sleep(s, r, out);
-  if (path == "/stats") return statistics(s, r, out);
+void respond(server& s, const http::request& r, output& out) {
+  if (r.method != "GET" && r.method != "HEAD") return respond_with_error(r, is_known_method(r.method) ? 405 : 501, out);
+  const auto path = http::percent_decoded(r.path);
+  if (!path) return respond_with_error(r, 400, out);
+  if (*path == "/") return respond_with_text(r, 200, "Hello from a fiber\n", out);
+  if (*path == "/file") return serve_file(s, r, out);
+  if (*path == "/sleep") return sleep(s, r, out);
+  if (*path == "/stats") return statistics(s, r, out);
   respond_with_error(r, 404, out);
 }
 
-void respond_with_error(const request& r, int status, output& out) {
+void respond_with_error(const http::request& r, int status, output& out) {
   respond_with_text(r, status, std::string(reason(status)) + "\n", out);
 }
 

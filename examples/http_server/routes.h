@@ -7,24 +7,19 @@
 //   GET /stats          the runtime's counters and the server's, a "name value" line each
 #pragma once
 
-#include <string_view>
+namespace http {
+struct request;
+}
 
 namespace http_server {
 
 class output;
 class server;
 
-struct request {
-  std::string_view method;
-  std::string_view target;
-  bool keep_alive = false;
-  bool http_1_0 = false;
-};
-
 // (S) Answers: header and body.
-void respond(server& s, const request& r, output& out);
+void respond(server& s, const http::request& r, output& out);
 
-// A short text that says what the status means. An empty request is one that could not be read.
-void respond_with_error(const request& r, int status, output& out);
+// A short text that says what the status means. The request may be one that could not be read.
+void respond_with_error(const http::request& r, int status, output& out);
 
 }  // namespace http_server

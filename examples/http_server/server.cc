@@ -4,13 +4,16 @@
 // own read deadline it looks at `draining`, so either it sees that, or we come after it.
 #include "server.h"
 
+#include "../command_line.h"
+#include "../serve_until_signal.h"
 #include "connection.h"
+
+#include <absl/cleanup/cleanup.h>
 
 #include <fcntl.h>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
-#include <cstring>
+#include <mutex>
 #include <utility>
 
 namespace http_server {
@@ -21,58 +24,34 @@ constexpr auto past = std::chrono::steady_clock::time_point::min();
 
 }  // namespace
 
-server::server(settings s) : settings_(std::move(s)) {}
+server::server(settings s) : settings_(std::move(s)), sleep_gate_(settings_.sleeps_at_once) {}
 
 int server::run() {
   root_.reset(::open(settings_.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root_) {
-    std::fprintf(stderr, "http_server: %s: %s\n", settings_.root.c_str(), std::strerror(errno));
-    return 1;
-  }
+  if (!root_) return examples::failed("http_server", absl::ErrnoToStatus(errno, "open " + settings_.root));
   auto listener = baton::net::tcp_listener::bind(settings_.address);
-  if (!listener.ok()) {
-    std::fprintf(stderr, "http_server: %s\n", listener.status().ToString().c_str());
-    return 1;
-  }
-  listener_ = std::move(*listener);
-
-  const baton::channel<int> stop(1);
-  baton::os_signals::notify(stop, {SIGTERM, SIGINT});
-  auto stopper = baton::spawn({.name = "stopper"}, [&] {
-    if (stop.receive()) listener_.close();  // ends accept_all()
-  });
-  std::printf("listening on %s\n", listener_.local_address().to_string().c_str());
-  std::fflush(stdout);
-
-  accept_all();
-  stop.close();  // should accept() have failed by itself
-  stopper.join();
-  return drain();
+  if (!listener.ok()) return examples::failed("http_server", listener.status());
+  const absl::Status end = examples::serve_until_signal(*listener, connections_,
+                                                        [this](auto& stream, const baton::context&) { serve(stream); });
+  listener->close();
+  if (!end.ok()) examples::failed("http_server", end);
+  const int code = drain();
+  return end.ok() ? code : 1;
 }
 
-void server::accept_all() {
-  for (;;) {
-    auto stream = listener_.accept();
-    if (!stream.ok()) return;  // closed
-    connections_.add();
-    baton::go({.name = "connection"}, [this, s = std::move(*stream)]() mutable { serve(std::move(s)); });
-  }
-}
-
-void server::serve(baton::net::tcp_stream stream) {
-  open_mutex_.lock();
-  const auto mine = open_.insert(open_.end(), &stream);
-  open_mutex_.unlock();
+void server::serve(baton::net::tcp_stream& stream) {
+  baton::this_fiber::set_name("connection");
+  const auto mine = [&] {
+    const std::lock_guard guard(open_mutex_);
+    return open_.insert(open_.end(), &stream);
+  }();
   counters_.connections.fetch_add(1, std::memory_order_relaxed);
-
+  const absl::Cleanup leave = [&] {
+    counters_.connections.fetch_sub(1, std::memory_order_relaxed);
+    const std::lock_guard guard(open_mutex_);
+    open_.erase(mine);
+  };
   connection(*this, stream).run();
-
-  counters_.connections.fetch_sub(1, std::memory_order_relaxed);
-  open_mutex_.lock();
-  open_.erase(mine);
-  open_mutex_.unlock();
-  stream.close();
-  connections_.done();
 }
 
 int server::drain() {

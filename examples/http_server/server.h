@@ -19,6 +19,7 @@ struct settings {
   std::chrono::milliseconds idle_timeout{60'000};   // between requests
   std::chrono::milliseconds write_timeout{30'000};  // for a peer that takes nothing of what we send
   std::chrono::milliseconds drain_timeout{10'000};
+  int sleeps_at_once = 16;  // threads that /sleep may block; further requests for it wait, and cost no thread
 };
 
 class server {
@@ -26,13 +27,14 @@ class server {
   explicit server(settings s);
 
   // Serves until SIGTERM or SIGINT, then drains: no new connections, requests under way are answered,
-  // idle connections are closed. Returns the process's exit code. When it is 1, the drain timeout has
+  // idle connections are closed. Returns the process's exit code. When it is 1, the drain timeout may have
   // passed, and connections still use the server.
   int run();
 
   [[nodiscard]] const settings& config() const { return settings_; }
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_acquire); }
   [[nodiscard]] int root_directory() const { return root_.get(); }
+  [[nodiscard]] baton::blocking_gate& sleep_gate() { return sleep_gate_; }
 
   // Plain counters, which nothing is synchronised by.
   struct counters {
@@ -41,18 +43,17 @@ class server {
   [[nodiscard]] counters& count() { return counters_; }
 
  private:
-  void accept_all();
-  void serve(baton::net::tcp_stream stream);
+  void serve(baton::net::tcp_stream& stream);
   int drain();
 
   settings settings_;
   baton::sys::owned_fd root_;
-  baton::net::tcp_listener listener_;
   counters counters_;
   std::atomic<bool> draining_{false};
   baton::mutex open_mutex_;
   std::list<baton::net::tcp_stream*> open_;  // every connection, so that draining can end idle waits
-  baton::wait_group connections_;
+  baton::blocking_gate sleep_gate_;
+  baton::task_group connections_;
 };
 
 }  // namespace http_server

@@ -9,17 +9,20 @@ struct sqlite3;
 class ledger {
  public:
   // Throws std::runtime_error, here and below.
-  explicit ledger(const std::string& path);
+  explicit ledger(std::string path);
   ~ledger();
   ledger(const ledger&) = delete;
   ledger& operator=(const ledger&) = delete;
 
   void create();
+  // What is written down already stays one entry.
   void add(int fiber, const std::string& what);
   [[nodiscard]] int entries();
 
  private:
-  void execute(const std::string& sql);
+  class statement;
+  void check(int code, int expected, const char* doing) const;
 
+  const std::string path_;
   sqlite3* db_ = nullptr;
 };

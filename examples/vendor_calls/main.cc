@@ -2,23 +2,32 @@
 // BLPOP blocks its thread until somebody pushes, and SQLite, whose writers wait for each other. A fiber
 // that wakes every millisecond shows whether the others are harmed.
 //
-//   vendor_calls <redis socket> [fibers]
+//   vendor_calls <redis socket> [fibers]        default 200
 //
-// Exit code 0: everything that was pushed was received once and written down, and the others ran.
+// Exit code 0: everything that was pushed was received and written down once, and the others ran; 1: not so; 128 and
+// the number of the signal that ended it.
+#include "../command_line.h"
+#include "../descriptor_limit.h"
 #include "ledger.h"
 #include "queue.h"
 
 #include <baton/baton.h>
 
+#include <absl/cleanup/cleanup.h>
+
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <set>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -58,37 +67,56 @@ void print(const char* what, const std::vector<double>& late) {
               late[late.size() / 2], late[late.size() * 99 / 100], late.back());
 }
 
-// Half of the fibers push, half wait for what the others push and write it down.
-bool exchange(const std::string& socket, const std::string& file, int fibers) {
-  const int pairs = fibers / 2;
-  const int rounds = 3;
-  { ledger(file).create(); }
-  std::atomic<int> received{0};
-  std::vector<baton::fiber<void>> all;
+// Half of the fibers push, half wait for what the others push and write it down. False: something is missing.
+// Throws what the first of them threw; the others end then, or when the context is done, within a second or so: a call
+// of the vendors cannot be cancelled, so none is made that waits for longer.
+bool exchange(const std::string& socket, const std::string& file, int pairs, const baton::context& ctx) {
+  constexpr std::size_t rounds = 3;
+  ledger(file).create();
+  std::atomic<std::size_t> received{0};
+  baton::task_group all(ctx);
   for (int i = 0; i < pairs; ++i) {
-    const std::string name = "baton:" + std::to_string(i);
-    all.push_back(baton::spawn([&, i, name] {
+    const std::string name = "baton:" + std::to_string(::getpid()) + ":" + std::to_string(i);
+    all.spawn([&, i, name](const baton::context& running) {
       queue q(socket, name);
       ledger book(file);
-      for (int k = 0; k < rounds; ++k) {
-        const auto value = q.pop(30);
+      std::set<std::string> seen;
+      for (auto give_up = clock_type::now() + 30s; seen.size() < rounds && !running.is_done();) {
+        const auto value = q.pop(1);
+        if (!value && clock_type::now() > give_up) return;
         if (!value) continue;
-        received.fetch_add(1);
         book.add(i, *value);
+        q.done(*value);
+        if (seen.insert(*value).second) received.fetch_add(1);
+        give_up = clock_type::now() + 30s;
       }
-    }));
-    all.push_back(baton::spawn([&, i, name] {
+    });
+    all.spawn([&socket, i, name](const baton::context& running) {
       queue q(socket, name);
-      for (int k = 0; k < rounds; ++k) {
-        baton::this_fiber::sleep_for(std::chrono::milliseconds(20 + i % 50));
-        q.push("from " + std::to_string(i));
+      for (std::size_t k = 0; k < rounds; ++k) {
+        if (running.wait_done_for(std::chrono::milliseconds(20 + i % 50))) return;
+        q.push("from " + std::to_string(i) + ", value " + std::to_string(k));
       }
-    }));
+    });
   }
-  for (auto& f : all) f.join();
+  static_cast<void>(all.wait());
   const int written = ledger(file).entries();
-  std::printf("%d fibers: %d of %d received, %d written\n", 2 * pairs, received.load(), pairs * rounds, written);
-  return received == pairs * rounds && written == pairs * rounds;
+  const std::size_t wanted = static_cast<std::size_t>(pairs) * rounds;
+  std::printf("%d fibers: %zu of %zu received, %d written\n", 2 * pairs, received.load(), wanted, written);
+  return received == wanted && static_cast<std::size_t>(written) == wanted;
+}
+
+// In a directory of its own, which nobody can have prepared.
+bool exchange_in_new_file(const std::string& socket, int pairs, const baton::context& ctx) {
+  std::string directory = std::filesystem::temp_directory_path() / "vendor_calls.XXXXXX";
+  if (::mkdtemp(directory.data()) == nullptr) {
+    throw std::system_error(errno, std::generic_category(), "make the directory " + directory);
+  }
+  const absl::Cleanup remove = [&] {
+    std::error_code ignored;
+    std::filesystem::remove_all(directory, ignored);
+  };
+  return exchange(socket, directory + "/ledger.db", pairs, ctx);
 }
 
 int run(const std::string& socket, int fibers) {
@@ -97,18 +125,27 @@ int run(const std::string& socket, int fibers) {
     baton::this_fiber::sleep_for(300ms);
     print("alone", alone.end());
   }
-  const auto file = std::filesystem::temp_directory_path() / ("vendor_calls." + std::to_string(::getpid()) + ".db");
+  const auto running = baton::with_cancel({});
+  const baton::channel<int> signals(1);
+  baton::os_signals::notify(signals, {SIGINT, SIGTERM});
+  auto watch = baton::spawn([&] {
+    const int signal = signals.receive().value_or(0);  // 0: closed
+    if (signal != 0) running.cancel();
+    baton::os_signals::stop(signals);  // a second one ends the process, as it always does
+    return signal;
+  });
   const auto begin = clock_type::now();
   heartbeat beside;
   bool good = false;
   try {
-    good = exchange(socket, file.string(), fibers);
+    good = exchange_in_new_file(socket, fibers / 2, running);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "vendor_calls: %s\n", e.what());
   }
   const auto late = beside.end();
+  signals.close();
+  if (const int signal = watch.join(); signal != 0) return 128 + signal;
   const double seconds = std::chrono::duration<double>(clock_type::now() - begin).count();
-  for (const char* part : {"", "-wal", "-shm"}) std::filesystem::remove(file.string() + part);
   print("beside the vendors", late);
   const auto s = baton::stats();
   std::printf("%.2f s, %llu threads started; handed over: %llu predicted, %llu unknown; retaken %llu, rescued %llu\n",
@@ -122,11 +159,14 @@ int run(const std::string& socket, int fibers) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) {
-    std::fprintf(stderr, "usage: vendor_calls <redis socket> [fibers]\n");
-    return 2;
+  long fibers = 200;
+  if (argc < 2 || !examples::are_operands(argc, argv, 2) ||
+      (argc > 2 && !examples::read_number(argv[2], 2, 2'000, fibers))) {
+    return examples::misused("vendor_calls <redis socket> [fibers]");
   }
+  examples::raise_descriptor_limit();
   baton::options options;
   options.procs = 1;
-  return baton::run([&] { return run(argv[1], argc > 2 ? std::max(2, std::atoi(argv[2])) : 200); }, options);
+  return examples::run(
+      "vendor_calls", [&] { return run(argv[1], static_cast<int>(fibers)); }, options);
 }

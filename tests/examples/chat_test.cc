@@ -93,6 +93,52 @@ TEST(Chat, ControlCharactersAreDropped) {
   EXPECT_EQ(c.receive_line(), "e[2Jve:  h\xc3\xa9 !");
 }
 
+// What steers a terminal, turns the writing round, cannot be seen, or is no UTF-8.
+TEST(Chat, NothingReachesIntoTheTerminalsOfOthers) {
+  program server("chat", arguments());
+  client c = join(server, "ann");
+  for (const char* const bad : {"\x1b[2J",
+                                "\xc2\x9b"
+                                "2J",
+                                "\x9b"
+                                "2J",
+                                "\xe2\x80\xae", "\xe2\x80\x8b", "\xf3\xa0\x81\x81", "\xc3", "\xc0\x80", "\xed\xa0\x80",
+                                "\xf8\x88\x80\x80\x80", "\xff\r\r"}) {
+    c.send(std::string("a") + bad + "z\n");
+    const std::string line = c.receive_line();
+    EXPECT_EQ(line.substr(0, 6), "ann: a");
+    EXPECT_EQ(line.back(), 'z');
+    EXPECT_LE(line.size(), 10U) << bad;
+    for (const char ch : line) EXPECT_TRUE(ch >= ' ' && ch < 0x7f) << bad;
+  }
+  c.send("h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80\n");
+  EXPECT_EQ(c.receive_line(), "ann: h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
+}
+
+// Nobody can speak as somebody else, or as the room.
+TEST(Chat, NamesAreUniqueAndCannotForgeLines) {
+  program server("chat", arguments());
+  client ann = join(server, "ann");
+  client other(server.port());
+  EXPECT_EQ(other.receive_line(), "* your name?");
+  for (const char* const bad : {"ann: hello", "* bob", "a b", "*"}) {
+    other.send(std::string(bad) + "\n");
+    EXPECT_EQ(other.receive_line(), "* a name has no ':', '*' or space; your name?") << bad;
+  }
+  for (const char* const same : {"ann", "a\x01nn\r"}) {
+    other.send(std::string(same) + "\n");
+    EXPECT_EQ(other.receive_line(), "* somebody has that name; your name?");
+  }
+  other.send(std::string(31, 'n') + "\xc3\xa9\n");
+  EXPECT_EQ(other.receive_line(), "* " + std::string(31, 'n') + " is here") << "cut between characters";
+  EXPECT_EQ(ann.receive_line(), "* " + std::string(31, 'n') + " is here");
+
+  // Once it is free somebody else can have it.
+  ann.half_close();
+  EXPECT_EQ(other.receive_line(), "* ann has left");
+  client again = join(server, "ann");
+}
+
 TEST(Chat, ResetsEndOnlyTheirMember) {
   program server("chat", arguments());
   client witness = join(server, "witness");

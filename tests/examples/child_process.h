@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <csignal>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -39,7 +40,9 @@ class child_process {
  protected:
   // Its stdout is read here. With a filter its stdin is written here, and its stderr goes where its stdout goes.
   enum class role { server, filter };
-  child_process(const std::string& name, std::vector<std::string> args, role as) {
+  // `prepare` is called in the child before the program begins.
+  child_process(const std::string& name, std::vector<std::string> args, role as,
+                const std::function<void()>& prepare = {}) {
     int in[2] = {-1, -1};
     int out[2];
     if ((as == role::filter && ::pipe(in) != 0) || ::pipe(out) != 0) throw std::runtime_error("pipe");
@@ -56,6 +59,7 @@ class child_process {
       std::vector<char*> argv;
       for (auto& a : args) argv.push_back(a.data());
       argv.push_back(nullptr);
+      if (prepare) prepare();
       ::execv(path.c_str(), argv.data());
       ::_exit(127);
     }

@@ -4,6 +4,7 @@
 #include "child_process.h"
 
 #include <unistd.h>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +13,8 @@ namespace baton_test {
 
 class filter : public child_process {
  public:
-  filter(const std::string& name, std::vector<std::string> args) : child_process(name, std::move(args), role::filter) {}
+  filter(const std::string& name, std::vector<std::string> args, const std::function<void()>& prepare = {})
+      : child_process(name, std::move(args), role::filter, prepare) {}
 
   // Nobody may be killed by a program that has ended: SIGPIPE is to be ignored or blocked by the caller.
   void write(const std::string& text) {

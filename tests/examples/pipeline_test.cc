@@ -80,6 +80,17 @@ TEST_F(Pipeline, FirstErrorEndsAllStages) {
   EXPECT_EQ(p.wait(), 1);
 }
 
+// The line that is complained about comes from anywhere, and goes to a terminal.
+TEST_F(Pipeline, SaysWhichLineIsBadWithoutItsControlCharacters) {
+  filter p("pipeline", {"2"});
+  p.write(std::string("1\x1b[2J\0\x9b\xff"
+                      "2",
+                      9) +
+          std::string(200, '3') + "\n");
+  EXPECT_EQ(p.rest(), "pipeline: INVALID_ARGUMENT: line 1 is no number: 1[2J2" + std::string(55, '3') + "\n");
+  EXPECT_EQ(p.wait(), 1);
+}
+
 TEST_F(Pipeline, SignalCancelsWhatWaitsAndWhatComputes) {
   for (const int signal : {SIGINT, SIGTERM}) {
     filter waiting("pipeline", {"2"});

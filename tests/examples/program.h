@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -22,7 +23,8 @@ namespace baton_test {
 class program : public child_process {
  public:
   // Starts it and waits for its line "listening on ADDRESS:PORT".
-  program(const std::string& name, std::vector<std::string> args) : child_process(name, std::move(args), role::server) {
+  program(const std::string& name, std::vector<std::string> args, const std::function<void()>& prepare = {})
+      : child_process(name, std::move(args), role::server, prepare) {
     while (text_.find('\n') == std::string::npos && read_more()) {
     }
     const std::size_t colon = text_.rfind(':');

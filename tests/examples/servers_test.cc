@@ -1,13 +1,20 @@
 // The example servers, from outside.
+#include "examples/failing_call.h"
 #include "examples/program.h"
 
 #include <gtest/gtest.h>
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <sstream>
 #include <string>
@@ -109,7 +116,7 @@ TEST_F(HttpServer, RefusesBadInputWithTheRightStatus) {
     return c.receive().status;
   };
   EXPECT_EQ(status_of("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"), 405);
-  EXPECT_EQ(status_of("BREW / HTTP/1.1\r\nHost: x\r\n\r\n"), 405);
+  EXPECT_EQ(status_of("BREW / HTTP/1.1\r\nHost: x\r\n\r\n"), 501);
   EXPECT_EQ(status_of("complete nonsense\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET / HTTP/1.1\r\nNo colon here\r\n\r\n"), 400);
   EXPECT_EQ(status_of("GET / HTTP/9.9\r\nHost: x\r\n\r\n"), 505);
@@ -186,6 +193,22 @@ TEST_F(HttpServer, KeepsAConnectionThatIsUsedAndEndsOneThatIsNot) {
   EXPECT_TRUE(c.ended_in_order());
 }
 
+TEST_F(HttpServer, EmptyLinesDoNotKeepAConnection) {
+  program server("http_server", arguments({"--idle-timeout-ms", "300"}));
+  client c(server.port());
+  ASSERT_EQ(c.get("/").status, 200);
+  std::atomic<bool> closed{false};
+  std::thread sender([&] {
+    while (!closed) {
+      c.send("\r\n");
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));  // how the client behaves
+    }
+  });
+  EXPECT_EQ(c.rest(), "");
+  closed = true;
+  sender.join();
+}
+
 // The server may not collect what a peer asks for and does not read.
 TEST_F(HttpServer, PeerThatDoesNotReadCostsLittleAndIsEnded) {
   program server("http_server", arguments({"--write-timeout-ms", "500"}));
@@ -207,6 +230,28 @@ TEST_F(HttpServer, PeerThatDoesNotReadCostsLittleAndIsEnded) {
   EXPECT_GT(peak_kb, 0);
 }
 
+// At whatever point: they leave nothing behind.
+TEST_F(HttpServer, ClientsThatVanishAreForgotten) {
+  program server("http_server", arguments());
+  for (int i = 0; i < 20; ++i) {
+    for (const char* const bytes :
+         {"", "\r\n", "GET", "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+          "GET /file?path=sub/big.bin HTTP/1.1\r\nHost: x\r\n\r\n",
+          "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab",
+          "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na",
+          "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"}) {
+      client c(server.port());
+      c.send(bytes);
+      c.reset();
+    }
+  }
+  client other(server.port());
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (other.get("/stats").body.find("\nconnections 1\n") == std::string::npos) {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "some are left";
+  }
+}
+
 TEST_F(HttpServer, OthersRunWhileAThreadIsBlocked) {
   program server("http_server", {"--port", "0", "--procs", "1", "--root", root_.string()});
   client sleeper(server.port());
@@ -216,6 +261,47 @@ TEST_F(HttpServer, OthersRunWhileAThreadIsBlocked) {
   for (int i = 0; i < 50; ++i) ASSERT_EQ(other.get("/").status, 200);
   const std::string stats = other.get("/stats").body;
   EXPECT_NE(stats.find("\nsleeps 0\n"), std::string::npos) << stats;
+}
+
+// Threads are for those that the gate lets through, the others wait without one.
+TEST_F(HttpServer, SleepersThatWaitCostNoThread) {
+  program server("http_server", {"--port", "0", "--procs", "1", "--root", root_.string(), "--sleeps-at-once", "4"});
+  std::vector<client> sleepers;
+  for (int i = 0; i < 60; ++i) {
+    sleepers.emplace_back(server.port());
+    sleepers.back().send("GET /sleep?ms=20 HTTP/1.1\r\nHost: x\r\n\r\n");
+  }
+  client other(server.port());
+  EXPECT_EQ(other.get("/").status, 200);
+  std::ptrdiff_t most = 0;
+  for (client& c : sleepers) {
+    most = std::max(
+        most,
+        std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(server.pid()) + "/task"), {}));
+    EXPECT_EQ(c.receive().status, 200);
+  }
+  EXPECT_LT(most, 20);
+}
+
+// openat2 gives EAGAIN when something is renamed while it walks along a "..", and asks to be called again.
+TEST_F(HttpServer, OpensAFileAgainWhenItIsToldTo) {
+  program server("http_server", arguments(), [] { baton_test::ask_about(SYS_openat2); });
+  const baton_test::asked_calls opens(server.pid());
+  if (!opens.work()) GTEST_SKIP() << "the system does not let a test decide on calls";
+  client c(server.port());
+  c.send("GET /file?path=small.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+  for (const int error : {EAGAIN, EINTR, EAGAIN, 0}) ASSERT_TRUE(opens.answer(error));
+  EXPECT_EQ(c.receive().body, "small");
+  c.send("GET /file?path=small.txt HTTP/1.1\r\nHost: x\r\n\r\n");
+  ASSERT_TRUE(opens.answer(EMFILE));
+  EXPECT_EQ(c.receive().status, 503);
+}
+
+TEST_F(HttpServer, GivesUpOpeningInTheEnd) {
+  program server("http_server", arguments(), [] { baton_test::fail_always(SYS_openat2, EAGAIN); });
+  client c(server.port());
+  EXPECT_EQ(c.get("/file?path=small.txt").status, 503);
+  EXPECT_EQ(c.get("/").status, 200);
 }
 
 TEST_F(HttpServer, DrainsOnSigterm) {

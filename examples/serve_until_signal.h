@@ -1,0 +1,48 @@
+// The life of a server: it accepts connections until somebody tells it to stop.
+#pragma once
+
+#include <baton/baton.h>
+
+#include <absl/status/status.h>
+
+#include <csignal>
+#include <cstdio>
+#include <new>
+#include <utility>
+
+namespace examples {
+
+// (S) Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group,
+// whose context that is. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the
+// connections that are open are for the caller to end. (A second signal ends the process.) Otherwise the status says
+// why no further connection could be accepted.
+//
+// When there is no memory for a connection, that one is closed, and the server goes on.
+template <class Serve>
+absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_group& connections, Serve serve) {
+  const baton::channel<int> stop(1);
+  baton::os_signals::notify(stop, {SIGINT, SIGTERM});
+  const auto stopper = baton::spawn([&] {  // joins at the end of this function
+    if (stop.receive()) listener.close();  // ends the accept below
+  });
+  std::printf("listening on %s\n", listener.local_address().to_string().c_str());
+  std::fflush(stdout);
+  for (;;) {
+    auto accepted = listener.accept();
+    if (!accepted.ok()) {
+      stop.close();  // for the stopper, should no signal have come
+      return absl::IsCancelled(accepted.status()) ? absl::OkStatus() : accepted.status();
+    }
+    try {
+      connections.spawn([serve, stream = std::move(*accepted)](const baton::context& ctx) mutable {
+        try {
+          serve(stream, ctx);
+        } catch (const std::bad_alloc&) {
+        }
+      });
+    } catch (const std::bad_alloc&) {
+    }
+  }
+}
+
+}  // namespace examples
