@@ -34,7 +34,6 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::process: return "process";
     case wait_reason::retry: return "time to try again";
     case wait_reason::errand: return "something to do";
-    case wait_reason::blocking_gate: return "room in a blocking gate";
     case wait_reason::other: return "something";
   }
   return "?";
@@ -71,7 +70,6 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::context:
     case wait_reason::descriptor_lock:
     case wait_reason::errand:
-    case wait_reason::blocking_gate:  // somebody inside it ends the wait
     case wait_reason::other: return false;
   }
   return true;

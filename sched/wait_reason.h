@@ -35,7 +35,6 @@ enum class wait_reason : std::uint8_t {
   process,
   retry,
   errand,
-  blocking_gate,
   other,
 };
 
