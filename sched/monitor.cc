@@ -415,8 +415,8 @@ void start_monitor() noexcept {
   std::fill(std::begin(seen), std::end(seen), observation{});
   over.store(false, mo::relaxed);
   forget_deadlock();
-  const int error = platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked,
-                                           &thread);
+  const int error =
+      platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked, &thread);
   if (error != 0) fatal("cannot start the monitor's thread (%s)", std::strerror(error));
 }
 
