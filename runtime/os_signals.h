@@ -32,9 +32,9 @@ namespace baton::os_signals {
 void notify(channel<int> to, std::initializer_list<int> signals);
 
 // The channel gets no signal that comes after this. A signal that no channel wants any more does again
-// what it did before the first notify(), unless the program itself has set another action since. So does one that has come already, for this channel alone, and
-// that it has not taken: it is raised again. If it is being offered at this moment, a receiver may
-// still get it instead.
+// what it did before the first notify(), unless the program itself has set another action since. So does
+// one that has come already, for this channel alone, and that it has not taken: it is raised again. If it
+// is being offered at this moment, a receiver may still get it instead.
 void stop(channel<int> to);
 
 // The process ignores these signals; channels do not get them any more.
