@@ -4,18 +4,18 @@
 
 #include <string>
 
-extern "C" {
-void __real__ZN7testing8internal13CaptureStderrEv();
-std::string __real__ZN7testing8internal17GetCapturedStderrB5cxx11Ev();
+void real_capture() __asm__("__real__ZN7testing8internal13CaptureStderrEv");
+std::string real_get_captured() __asm__("__real__ZN7testing8internal17GetCapturedStderrB5cxx11Ev");
+void capture() __asm__("__wrap__ZN7testing8internal13CaptureStderrEv");
+std::string get_captured() __asm__("__wrap__ZN7testing8internal17GetCapturedStderrB5cxx11Ev");
 
-void __wrap__ZN7testing8internal13CaptureStderrEv() {
-  __real__ZN7testing8internal13CaptureStderrEv();
+void capture() {
+  real_capture();
   baton::report_to_stderr();
 }
 
-std::string __wrap__ZN7testing8internal17GetCapturedStderrB5cxx11Ev() {
-  std::string text = __real__ZN7testing8internal17GetCapturedStderrB5cxx11Ev();
+std::string get_captured() {
+  std::string text = real_get_captured();
   baton::report_to_stderr();
   return text;
-}
 }
