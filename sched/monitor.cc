@@ -121,9 +121,8 @@ class look {
     if (waits) work_waiting = true;
     machine* const m = p.m.load(mo::acquire);
     if (m == nullptr) return;
-    // In this order: its P cannot change during a visit, so if it is p now, it is for all of v.
     const baton_word::visit v = m->baton.judge();
-    if (m->my_p() != &p) return;
+    if (m->my_p() != &p) return;  // a hint: revoke() asks again
     const bool new_visit = o.m != m || !(o.visit == v);
     if (new_visit) {
       o.visit = v;
@@ -187,7 +186,8 @@ class look {
     int taken = 0;
     for (int i = 0; i < asked; ++i) {
       const candidate& c = candidates_[i];
-      if (!c.m->baton.take(c.visit)) continue;
+      // Its P cannot change during a visit, so if it is p after the barrier it is for all of the visit.
+      if (!c.m->baton.take(c.visit, c.m->my_p() == c.p)) continue;
       ++taken;
       seen[c.p->index].m = nullptr;
       if (c.rescue == rescue_policy::verdict::none) {
