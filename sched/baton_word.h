@@ -122,7 +122,7 @@ class baton_word {
   [[nodiscard]] visit judge() const noexcept {
     const std::uint64_t before = visits_.load(mo::acquire);
     const auto where = static_cast<place>(where_.load(mo::acquire));  // acquire: pairs with leave(), end_syscall()
-    const std::uint64_t after = visits_.load(mo::relaxed);  // not before where: that load is an acquire
+    const std::uint64_t after = visits_.load(mo::relaxed);            // not before where: that load is an acquire
     return before == after ? visit{where, after} : visit{};
   }
 

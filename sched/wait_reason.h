@@ -33,6 +33,7 @@ enum class wait_reason : std::uint8_t {
   process,
   retry,
   errand,
+  thread_to_lock,
   other,
 };
 
