@@ -329,10 +329,10 @@ void break_poll_before(std::int64_t when) noexcept {
   see_to_timer(when);
 }
 
-void cover_busy_timer(std::int64_t when) noexcept {
+void detail::cover_timer(std::int64_t when) noexcept {
   const scheduler& s = the_scheduler;
-  if (when >= platform::forever_ns - limits::busy_timer_slack_ns || s.procs.load(mo::relaxed) == 1 ||
-      s.idle_ps.load(mo::relaxed) == 0 || (s.threads_idle.load(mo::relaxed) == 0 && !s.polling.load(mo::relaxed))) {
+  if (when >= platform::forever_ns - limits::busy_timer_slack_ns || s.idle_ps.load(mo::relaxed) == 0 ||
+      (s.threads_idle.load(mo::relaxed) == 0 && !s.polling.load(mo::relaxed))) {
     return;
   }
   platform::full_fence();  // as in break_poll_before()

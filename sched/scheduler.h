@@ -214,10 +214,15 @@ void put_idle(processor* p) noexcept;
 void close_machines(bool closing) noexcept;
 // Rebuilds the idle list for another number of Ps; busy ones beyond it go when they are next seen.
 void change_procs(int n) noexcept;
+namespace detail {
+void cover_timer(std::int64_t when) noexcept;
+}
 // If the sleeper in the poller would sleep past `when`, wakes it: the timer at `when` is of an idle P.
 void break_poll_before(std::int64_t when) noexcept;
 // The same for a busy P, which may not come to run it in time: that sleeper comes some time after `when`.
-void cover_busy_timer(std::int64_t when) noexcept;
+inline void cover_busy_timer(std::int64_t when) noexcept {
+  if (the_scheduler.procs.load(mo::relaxed) > 1) detail::cover_timer(when);  // with one P there is nobody else
+}
 // m has got a P that was idle, at the end of a call: whether other work waits for it, and nobody else is there to see
 // to that (no M sleeps, none looks for work). Looks at timers and at the network, too.
 [[nodiscard]] bool others_wait_for_p(machine* m) noexcept;

@@ -115,7 +115,7 @@ bool cancel_timer(timer_handle timer) noexcept {
 bool run_all_due_timers(processor* mine, fiber_list& out) noexcept {
   scheduler& s = the_scheduler;
   std::int64_t now = 0;
-  int left = allowance(mine);
+  int left = -1;  // not known yet
   bool more = false;
   for (int i = 0; i < s.procs_ever.load(mo::acquire); ++i) {
     processor& p = s.ps[i];
@@ -124,7 +124,9 @@ bool run_all_due_timers(processor* mine, fiber_list& out) noexcept {
     // A busy P's owner mostly runs them itself.
     const bool ours = &p == mine || p.idle.load(mo::relaxed);
     const std::int64_t due = ours ? now : now - limits::busy_timer_slack_ns;
-    if (p.timers.earliest() <= due && run_due_timers(&p, due, left, out)) more = true;
+    if (p.timers.earliest() > due) continue;
+    if (left < 0) left = allowance(mine);
+    if (run_due_timers(&p, due, left, out)) more = true;
   }
   return more;
 }
