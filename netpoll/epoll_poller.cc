@@ -142,6 +142,7 @@ int epoll_poller::poll(std::int64_t timeout_ns, sched::fiber_list& readied) noex
       [[maybe_unused]] const ssize_t got = ::read(event_fd_.load(mo::relaxed), &count, sizeof count);
       // seq_cst: pairs with wake()'s compare-and-swap.
       wake_pending_.store(0, mo::seq_cst);
+      ++handled;
       continue;
     }
     poll_descriptor* const pd = poll_descriptor::find(e.data.u64);

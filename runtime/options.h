@@ -30,8 +30,9 @@ struct options {
   // 256; less than 0 counts as 0.
   int procs = 0;
   // Threads at most; those that are blocked in system calls count. At the limit, and when the system
-  // refuses a thread, nothing fails: runnable fibers, timers and sockets wait until a thread comes back. Said
-  // once on stderr. 1 to 10,000; what is outside counts as the nearest.
+  // refuses a thread, nothing fails: what is ready to run waits until one of the calls ends, and its thread then runs
+  // that first. Said once on stderr. lock_os_thread() leaves one of them to the other fibers, if there are two or
+  // more. 1 to 10,000; what is outside counts as the nearest.
   int max_threads = 10'000;
   // A thread that has had nothing to do for so long ends; procs and two more stay. max() of any duration: none
   // ends.

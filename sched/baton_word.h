@@ -3,16 +3,16 @@
 //
 // An M's side (no locked instruction, no fence; the compiler is held back by a signal fence):
 //   enter          where := runtime; light barrier; notice == 0 ? go on : heed
-//   leave          visits++; where := user | syscall            (release)
-//   begin_syscall  visits++; where := syscall                   (release)
-//   end_syscall    where := user; light barrier; notice == 0 ? go on : slow path
+//   leave          visits++; where := user | syscall            (release, both)
+//   begin_syscall  visits++; where := syscall                   (release, both)
+//   end_syscall    where := user (release); light barrier; notice == 0 ? go on : slow path
 //
 // A revoker's side (the monitor; one at a time):
 //   1. judge   read visits, then where (user or syscall), then visits again: the visit v
 //   2. ask     compare-and-swap notice: + asked
 //   3.         one heavy barrier for all that were asked
-//   4. take    where and visits still say v: compare-and-swap notice: asked -> no_p. Otherwise, or if
-//              it fails, withdraw: - asked
+//   4. take    where and visits still say v, and the M's P is the one that is wanted (it is read again):
+//              compare-and-swap notice: asked -> no_p. Otherwise, or if it fails, withdraw: - asked
 //
 // Why a P has one owner. Suppose the revoker's take succeeds for visit v. Either the M's next enter
 // stored where := runtime before the heavy barrier: then step 4 reads runtime (or a later visit), and
@@ -22,6 +22,15 @@
 // P. There is no moment at which both go on. The M never waits for a revoker: one that is descheduled
 // between ask and take costs the M one compare-and-swap.
 // ABA: between judge and take the M may leave and come back to user code; visits tells.
+//
+// The orders, where stores may be seen in another order than they were made (ARM64). A revoker that sees the
+// number of a visit must see the section before it: `where := runtime`, and which P the M has. So visits is
+// stored with release, and read with acquire; with a relaxed store the number could be seen beside the `user` of
+// the visit before, and beside the P of that one, while the M is in the section between, in which it changes its
+// P. And a revoker that takes the P must see what the M did to it: it reads `where` with acquire, and each store
+// of user or syscall to it is a release, that of end_syscall, too: a relaxed one would hide the release before it
+// from whoever reads it. What step 1 read of the M's P may still be older than the visit, as nothing but step 3
+// orders the two; after step 3 it is not: the P cannot change during a visit, and the visit is the same.
 //
 // Only the M itself clears no_p, when it has a P again; an M with no_p is never asked.
 //
@@ -72,14 +81,15 @@ class baton_word {
   // Returns the number of the visit that begins.
   std::uint64_t leave(place to) noexcept {
     const std::uint64_t n = visits_.load(mo::relaxed) + 1;
-    visits_.store(n, mo::relaxed);
+    visits_.store(n, mo::release);  // pairs with judge(): who sees the number sees the section that ends here
     // release: pairs with judge()'s acquire; a revoker that takes the P sees all we did to it.
     where_.store(static_cast<std::uint32_t>(to), mo::release);
     return n;
   }
   std::uint64_t begin_syscall() noexcept { return leave(place::syscall); }
   [[nodiscard]] bool end_syscall() noexcept {
-    where_.store(static_cast<std::uint32_t>(place::user), mo::relaxed);
+    // release: as in leave(). The visit is the same one, and a revoker may take the P for it.
+    where_.store(static_cast<std::uint32_t>(place::user), mo::release);
     platform::light_barrier();  // pairs with the revoker's heavy_barrier()
     return __builtin_expect(notice_.load(mo::relaxed) == 0, 1);
   }
@@ -126,8 +136,8 @@ class baton_word {
   // What the M is doing; a consistent pair unless where is runtime.
   [[nodiscard]] visit judge() const noexcept {
     const std::uint64_t before = visits_.load(mo::acquire);
-    const auto where = static_cast<place>(where_.load(mo::acquire));  // acquire: pairs with leave()
-    const std::uint64_t after = visits_.load(mo::relaxed);
+    const auto where = static_cast<place>(where_.load(mo::acquire));  // acquire: pairs with leave(), end_syscall()
+    const std::uint64_t after = visits_.load(mo::relaxed);            // not before where: that load is an acquire
     return before == after ? visit{where, after} : visit{};
   }
 
@@ -146,11 +156,11 @@ class baton_word {
     return false;
   }
   // After the heavy barrier. True: the P that this M had at visit v is the revoker's. Either way the M
-  // is no longer asked.
-  [[nodiscard]] bool take(const visit& v) noexcept {
+  // is no longer asked. wanted: whether the M's P, read after the barrier, is the one that is to be taken.
+  [[nodiscard]] bool take(const visit& v, bool wanted = true) noexcept {
     const visit now = judge();
     // A visit that went from syscall to user without a new count is the same visit: no P was touched.
-    const bool same = now.count == v.count && (now.where == place::user || now.where == place::syscall);
+    const bool same = now.count == v.count && (now.where == place::user || now.where == place::syscall) && wanted;
     std::uint32_t n = notice_.load(mo::relaxed);
     while ((n & asked) != 0) {
       const std::uint32_t without = n & ~std::uint32_t{asked};

@@ -13,7 +13,9 @@
 //
 // Coming back, end_syscall found notice != 0:
 //   1. enter a section; heed: a revoker that only asked is refused, and the P is still here: done;
-//   2. no P: any idle one will do;
+//   2. no P: any idle one will do; but if others wait for that one, and nobody else is there to serve them, the
+//      fiber leaves as in 3 and queues behind them, and its M goes on with the P (others_wait_for_p()). A fiber
+//      in place cannot leave: it gives way at its next call that may switch;
 //   3. none: the fiber leaves for the native context, and the after-action queues it in `returning`
 //      (not before: another M could run it while it is still on its stack); then the M sleeps. Busy Ps
 //      look at `returning` at every second pick, so the fiber runs again within microseconds.
@@ -42,6 +44,23 @@ constexpr std::int64_t long_call_ns = 20'000;
 void queue_returning(machine*, void* arg) noexcept {
   the_scheduler.returning.push(static_cast<fiber*>(arg));
   wake_for_work();
+}
+
+// The P goes on to the others, so nobody need be woken for this one.
+void queue_behind(machine*, void* arg) noexcept { the_scheduler.global.push(static_cast<fiber*>(arg)); }
+
+// The end of a call whose P is gone; in a section, with a P at the end. Returns the M that the fiber is on then.
+machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
+  if (take_idle_p(m)) {
+    if (!others_wait_for_p(m)) return m;
+    if (!in_place) return switch_to_native(m, self, queue_behind, self);
+    if (!self->in_place) m->baton.tell(baton_word::slice_over);
+    return m;
+  }
+  the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
+  if (!in_place) return switch_to_native(m, self, queue_returning, self);
+  return_in_place(m, self);
+  return m;
 }
 
 // Hands the P over if that is worth it: `unknown` only if work waits, the others always.
@@ -107,13 +126,8 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
     fiber* const self = m->my_fiber();
     const bool in_place = where == stay::here || self->in_place;
     lost = m->my_p() == nullptr;
-    if (lost && !take_idle_p(m)) {
-      the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
-      if (in_place) {
-        return_in_place(m, self);
-      } else {
-        m = switch_to_native(m, self, queue_returning, self);
-      }
+    if (lost) {
+      m = get_p_back(m, self, in_place);
     } else if (in_place && m->baton.slice_is_over()) {
       yield_in_place(m, self);
     }

@@ -14,7 +14,10 @@
 // sees the idle P with nobody spinning. The idler looks at *all* queues, not only at the ones it had:
 // a P may have been filled meanwhile by a fiber that came back from a syscall.
 //
-// At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps;
+// Whoever makes a P idle is such an idler, an M or the monitor: steps 2 and 3 are look_beside_idle(), and no P
+// becomes idle without it.
+//
+// At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps (idle_sleep.cc);
 // the others sleep on their own futex. Sleepers hold no P. Which sleep an M goes to is decided under
 // the scheduler's lock, in the same critical section in which its P becomes idle, so a waker that sees
 // the idle P also sees where the M is: on the idle list, or `polling`.
@@ -25,11 +28,22 @@
 //     3. polling and poll_until later     3. read all heaps; poll_until := the earliest
 //        (or not known)? wake the poller
 //
+// The owner of a heap arms without step 2: it is there to run the timer, or makes its P idle, and then looks at
+// its heap after the fence. That a busy owner may be late is a matter of milliseconds, not of correctness:
+// cover_busy_timer() tells the sleeper, if there is one, and what slips through is the monitor's.
+//
 // A spinning M holds a P. When it finds work it stops spinning and, if it was the last, wakes another
 // one, so that spinners multiply as long as there is work, one at a time.
-#include <baton/sched/durations.h>
+//
+// When there is no M to wake (all are in calls, and no thread can be had: the limit, or the system refuses) the P stays
+// idle beside the work, and must go to whoever can use it:
+//   a fiber that waits in place    is given it at once (serve_in_place): it needs no M
+//   a fiber that comes back        takes it, but not for itself: if other work waits, it queues behind it
+//                                  (others_wait_for_p), for it may be the only thread to come back
+// Timers and the network are the monitor's meanwhile, and what lies in queues of idle Ps (share_out_idle_ps):
+// it puts all that is ready in the global queue, where any M looks.
 #include <baton/sched/hand.h>
-#include <baton/sched/scheduler.h>
+#include <baton/sched/idle.h>
 
 #include <algorithm>
 
@@ -37,67 +51,143 @@ namespace baton::sched {
 
 namespace {
 
-void drain(processor* p) noexcept {
-  fiber_list left;
-  while (fiber* const f = p->queue.take_next()) left.push_back(f);
-  while (fiber* const f = p->queue.pop()) left.push_back(f);
-  if (!left.empty()) the_scheduler.global.push_all(static_cast<fiber_list&&>(left));
+// m, off the idle list, gets p. others: whether it was not the last on that list.
+void give(machine* m, processor* p, bool spinning, bool others) noexcept {
+  scheduler& s = the_scheduler;
+  hand_p(m, p, spinning);
+  // The next hand-off should find a thread: starting one takes far longer than waking one. That need not
+  // wake the monitor; it looks soon enough.
+  if (!others && !s.polling.load(mo::relaxed) && !s.spare_wanted.load(mo::relaxed)) {
+    s.spare_wanted.store(true, mo::relaxed);
+  }
 }
 
-// ---- lists, under the lock ----
+// An M of the idle list gets an idle P. False: there are not both. spinning: it is counted as a spinner already, and
+// no longer if there are not both.
+bool pair_idle(bool spinning) noexcept {
+  scheduler& s = the_scheduler;
+  machine* m = nullptr;
+  processor* p = nullptr;
+  bool others = false;
+  {
+    platform::lock_guard guard(s.lock);
+    if (s.idle_p_list != nullptr && s.idle_m_list != nullptr) {
+      p = pop_idle_p(s);
+      m = pop_idle_m(s);
+      others = s.idle_m_list != nullptr;
+    } else if (spinning) {
+      // Under the lock: who publishes an idle P after this, and looks, must not rely on a spinner that
+      // never will be.
+      s.spinning.fetch_sub(1, mo::seq_cst);
+    }
+  }
+  if (p != nullptr) give(m, p, spinning, others);
+  return p != nullptr;
+}
 
-void push_idle_p(scheduler& s, processor* p) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
-  p->m.store(nullptr, mo::relaxed);
-  p->idle.store(true, mo::relaxed);
-  // A P beyond the present number of procs is retired: its timers are still looked after (idle is
-  // true), but nobody takes it, so it must not keep any fiber.
-  if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {
-    drain(p);
+// Idle Ps go to the fibers that wait in place: no M is there that would pass its own on to them.
+void serve_in_place() noexcept {
+  scheduler& s = the_scheduler;
+  while (s.returning.has_in_place() || s.global.has_in_place()) {
+    fiber* f;
+    processor* p;
+    {
+      platform::lock_guard guard(s.lock);
+      if (s.idle_p_list == nullptr) return;
+      f = s.returning.pop_in_place();
+      if (f == nullptr) f = s.global.pop_in_place();
+      if (f == nullptr) return;
+      p = pop_idle_p(s);
+    }
+    hand_p(f->on, p, false);
+  }
+}
+
+// Something waits beside an idle P, and no M is on the idle list.
+void call_somebody() noexcept {
+  scheduler& s = the_scheduler;
+  if (s.polling.load(mo::seq_cst)) {
+    wake_poller();  // it takes the P, sooner than a new thread would
     return;
   }
-  p->next_idle = s.idle_p_list;
-  s.idle_p_list = p;
-  s.idle_ps.fetch_add(1, mo::relaxed);
+  serve_in_place();
+  if (s.idle_ps.load(mo::relaxed) > 0) want_thread();
 }
 
-processor* pop_idle_p(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
-  processor* const p = s.idle_p_list;
-  if (p == nullptr) return nullptr;
-  s.idle_p_list = p->next_idle;
-  p->next_idle = nullptr;
-  p->idle.store(false, mo::relaxed);
-  ++s.ps_taken;
-  s.idle_ps.fetch_sub(1, mo::relaxed);
-  return p;
+// Nobody sleeps in the poller, but somebody should: sends one there, by way of an idle P.
+void want_poller() noexcept {
+  scheduler& s = the_scheduler;
+  bool nobody;
+  {
+    platform::lock_guard guard(s.lock);
+    if (!s.has_ps.load(mo::relaxed) || s.closing || s.polling.load(mo::relaxed) || s.idle_p_list == nullptr) return;
+    nobody = s.idle_m_list == nullptr;
+  }
+  if (nobody) {
+    want_thread();  // until there is one, the monitor polls
+  } else {
+    pair_idle(false);
+  }
 }
 
-void push_idle_m(scheduler& s, machine* m) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
-  m->prev_idle = nullptr;
-  m->next_idle = s.idle_m_list;
-  if (s.idle_m_list != nullptr) s.idle_m_list->prev_idle = m;
-  s.idle_m_list = m;
-  m->on_idle_list = true;
-  m->queued_idle = true;
-  s.threads_idle.store(++s.idle_m_count, mo::relaxed);
+// After a fence, which came after `when` could be read in the heap of a P that is idle.
+void see_to_timer(std::int64_t when) noexcept {
+  scheduler& s = the_scheduler;
+  if (when == platform::forever_ns) return;
+  if (!s.polling.load(mo::relaxed)) {
+    want_poller();
+    return;
+  }
+  if (const std::int64_t until = s.poll_until.load(mo::relaxed); until != 0 && until <= when) return;
+  wake_poller();
 }
 
-void unlink_idle_m(scheduler& s, machine* m) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
-  (m->prev_idle != nullptr ? m->prev_idle->next_idle : s.idle_m_list) = m->next_idle;
-  if (m->next_idle != nullptr) m->next_idle->prev_idle = m->prev_idle;
-  m->next_idle = m->prev_idle = nullptr;
-  m->on_idle_list = false;
-  s.threads_idle.store(--s.idle_m_count, mo::relaxed);
+// p has just become idle: steps 2 and 3 of the one who made it so, in this one place for all. polls: that is the M
+// that sleeps in the poller next, and reads all heaps before it does.
+void look_beside_idle(const processor* p, bool polls) noexcept {
+  scheduler& s = the_scheduler;
+  // Publish the idle P, then look: pairs with the fences of wake_for_work(), of break_poll_before() and arm_timer().
+  platform::full_fence();
+  if (!polls) {
+    // The last one, and nobody polls: somebody has to. hand_off() looks without the lock, and two that
+    // hand off at once do not see each other.
+    if (!s.polling.load(mo::relaxed) && s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed)) {
+      want_poller();
+    } else {
+      see_to_timer(p->timers.earliest());
+    }
+  }
+  if (any_queue_has_work()) wake_for_work();
 }
 
-machine* pop_idle_m(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
-  machine* const m = s.idle_m_list;
-  if (m != nullptr) unlink_idle_m(s, m);
-  return m;
+// Gives p to an idle M; if there is none, p becomes idle, and whoever can take it is called.
+void start_m(processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  machine* m;
+  bool others;
+  {
+    platform::lock_guard guard(s.lock);
+    m = pop_idle_m(s);
+    if (m == nullptr) push_idle_p(s, p);
+    others = s.idle_m_list != nullptr;
+  }
+  if (m == nullptr) {
+    look_beside_idle(p, false);
+    return;
+  }
+  give(m, p, false, others);
+  cover_busy_timer(p->timers.earliest());
 }
 
-// ---- giving a P to somebody ----
+void stop_spinning(machine* m, bool found) noexcept {
+  if (!m->spinning) return;
+  m->spinning = false;
+  const int before = the_scheduler.spinning.fetch_sub(1, mo::seq_cst);
+  if (found && before == 1) wake_for_work();
+}
 
-// Wakes whoever sleeps in the poller; in the one that is installed now, should another have just replaced it.
+}  // namespace
+
 void wake_poller() noexcept {
   scheduler& s = the_scheduler;
   for (poller* source = s.source.load(mo::seq_cst);;) {
@@ -108,119 +198,12 @@ void wake_poller() noexcept {
   }
 }
 
-// Gives p to an idle M; if there is none, p becomes idle and a thread is wanted, which will take it.
-// spinning: the caller has counted a spinner for this.
-void start_m(processor* p, bool spinning) noexcept {
-  scheduler& s = the_scheduler;
-  machine* m;
-  bool spare_wanted = false;
-  {
-    platform::lock_guard guard(s.lock);
-    m = pop_idle_m(s);
-    if (m == nullptr) {
-      push_idle_p(s, p);
-    } else {
-      spare_wanted = s.idle_m_list == nullptr;
-    }
-  }
-  if (m != nullptr) {
-    hand_p(m, p, spinning);
-    // The next hand-off should find a thread: starting one takes far longer than waking one. That need not
-    // wake the monitor; it looks soon enough.
-    if (spare_wanted && !s.polling.load(mo::relaxed) && !s.spare_wanted.load(mo::relaxed)) {
-      s.spare_wanted.store(true, mo::relaxed);
-    }
-    return;
-  }
-  if (spinning) s.spinning.fetch_sub(1, mo::relaxed);
-  if (s.polling.load(mo::seq_cst)) {
-    // Somebody sleeps in the poller: it takes the P when it is woken, sooner than a new thread would.
-    wake_poller();
-    return;
-  }
-  want_thread();
+void drain(processor* p) noexcept {
+  fiber_list left;
+  while (fiber* const f = p->queue.take_next()) left.push_back(f);
+  while (fiber* const f = p->queue.pop()) left.push_back(f);
+  if (!left.empty()) the_scheduler.global.push_all(static_cast<fiber_list&&>(left));
 }
-
-void stop_spinning(machine* m, bool found) noexcept {
-  if (!m->spinning) return;
-  m->spinning = false;
-  const int before = the_scheduler.spinning.fetch_sub(1, mo::seq_cst);
-  if (found && before == 1) wake_for_work();
-}
-
-std::int64_t earliest_idle_timer() noexcept {
-  std::int64_t when = platform::forever_ns;
-  for (int i = 0; i < the_scheduler.procs_ever.load(mo::acquire); ++i) {
-    const processor& p = the_scheduler.ps[i];
-    if (p.idle.load(mo::relaxed)) when = std::min(when, p.timers.earliest());
-  }
-  return when;
-}
-
-// No descriptor can become ready, and no timer of an idle P will: nobody need sleep in the poller.
-bool nothing_to_sleep_for() noexcept {
-  return installed_poller() == nullptr && earliest_idle_timer() == platform::forever_ns;
-}
-
-// ---- the sleeps; without a P ----
-
-// On its futex. False: it slept for its whole allowance and is off the list: it should end.
-bool sleep_idle(machine* m) noexcept {
-  scheduler& s = the_scheduler;
-  if (m->expects_p) spin_for_hand(m);
-  m->expects_p = false;
-  const std::int64_t give_up = baton::detail::deadline_after_ns(s.idle_thread_ends_after_ns.load(mo::relaxed));
-  bool surplus = true;
-  while (!await_hand(m, surplus ? give_up : platform::forever_ns)) {
-    platform::lock_guard guard(s.lock);
-    if (!m->on_idle_list) continue;  // a P is being handed over right now
-    surplus = s.threads.load(mo::relaxed) > s.procs.load(mo::relaxed) + limits::idle_threads_spare;
-    if (!surplus) continue;
-    unlink_idle_m(s, m);
-    m->queued_idle = false;
-    leave_hand(m);
-    s.threads.fetch_sub(1, mo::relaxed);  // here: the next one to give up has to count without us
-    return false;
-  }
-  m->queued_idle = false;
-  if (m->handed == nullptr) {  // close_machines()
-    leave_hand(m);
-    s.threads.fetch_sub(1, mo::relaxed);
-    return false;
-  }
-  m->spinning = m->handed_spinning;
-  accept_hand(m);
-  return true;
-}
-
-// In the poller. What it brought is made runnable; afterwards the M has a P if one was idle.
-void sleep_polling(machine* m) noexcept {
-  scheduler& s = the_scheduler;
-  poller* const source = s.source.load(mo::acquire);
-  // poll_until is 0 here, and the fence came before: see the head comment.
-  const std::int64_t until = earliest_idle_timer();
-  s.poll_until.store(until, mo::seq_cst);
-  std::int64_t timeout = -1;
-  if (until != platform::forever_ns) timeout = std::max<std::int64_t>(0, until - platform::now_ns());
-  fiber_list readied;
-  source->poll(timeout, readied);
-  s.polls.fetch_add(1, mo::relaxed);
-  s.last_poll_ticks.store(platform::ticks(), mo::relaxed);
-  s.poll_until.store(0, mo::seq_cst);
-  s.polling.store(false, mo::seq_cst);
-  m->polling = false;
-  enter_runtime(m);  // the process may be ending
-  static_cast<void>(take_idle_p(m));
-  run_all_due_timers(m->my_p(), readied);  // a retired P's are nobody else's
-  if (readied.empty()) return;
-  if (processor* const p = m->my_p(); p != nullptr && nothing_to_sleep_for()) {
-    push_local_all(p, static_cast<fiber_list&&>(readied));  // find_work() comes next; if there is more, it wakes
-  } else {
-    make_runnable_all(m, static_cast<fiber_list&&>(readied));  // wakes somebody, who also sleeps here next
-  }
-}
-
-}  // namespace
 
 bool any_queue_has_work() noexcept {
   scheduler& s = the_scheduler;
@@ -249,28 +232,21 @@ void pass_p_on(machine* m, processor* p, machine* to) noexcept {
 
 void wake_for_work() noexcept {
   scheduler& s = the_scheduler;
-  platform::full_fence();  // publish, then look; pairs with the fence in find_work()
+  platform::full_fence();  // publish, then look; pairs with the fence in look_beside_idle()
   if (s.idle_ps.load(mo::relaxed) == 0) return;
-  int none = 0;
-  if (s.spinning.load(mo::relaxed) != 0 || !s.spinning.compare_exchange_strong(none, 1, mo::seq_cst, mo::relaxed)) {
-    return;
-  }
+  if (s.spinning.load(mo::relaxed) != 0) return;
   // With a single P the sleeper in the poller is the one to wake: any other M would run while that one
   // sleeps on, and every descriptor that gets ready would then wake a thread that has no P.
-  if (s.procs.load(mo::relaxed) == 1 && s.polling.load(mo::seq_cst)) {
-    s.spinning.fetch_sub(1, mo::seq_cst);
-    wake_poller();
+  const bool by_poller = s.procs.load(mo::relaxed) == 1 && s.polling.load(mo::seq_cst);
+  // An M that goes on the idle list after this looks at all queues, as the M that goes idle.
+  if (by_poller || s.threads_idle.load(mo::relaxed) == 0) {
+    call_somebody();
     return;
   }
-  processor* p;
-  {
-    platform::lock_guard guard(s.lock);
-    p = pop_idle_p(s);
-    // Under the lock: who publishes an idle P after this, and looks, must not rely on a spinner that
-    // never will be.
-    if (p == nullptr) s.spinning.fetch_sub(1, mo::seq_cst);
-  }
-  if (p != nullptr) start_m(p, true);
+  int none = 0;
+  if (!s.spinning.compare_exchange_strong(none, 1, mo::seq_cst, mo::relaxed)) return;
+  // The M on the list may have gone; if it was the P that has, whoever has it looks at the queues.
+  if (!pair_idle(true) && s.idle_ps.load(mo::relaxed) > 0) call_somebody();
 }
 
 bool take_idle_p(machine* m) noexcept {
@@ -290,41 +266,29 @@ bool take_idle_p(machine* m) noexcept {
   return true;
 }
 
-namespace {
-
-// Nobody sleeps in the poller, but somebody should: sends one there, by way of an idle P.
-void want_poller() noexcept {
-  scheduler& s = the_scheduler;
-  processor* p;
-  {
-    platform::lock_guard guard(s.lock);
-    if (!s.has_ps.load(mo::relaxed) || s.closing || s.polling.load(mo::relaxed)) return;
-    p = pop_idle_p(s);
-  }
-  if (p != nullptr) start_m(p, false);
+bool others_wait_for_p(machine* m) noexcept {
+  if (somebody_could_serve()) return false;  // and whoever queued the work has called them
+  processor* const p = m->my_p();
+  look_around(m, p);
+  return work_waits(p);
 }
 
-}  // namespace
+void share_out_idle_ps() noexcept {
+  scheduler& s = the_scheduler;
+  {
+    platform::lock_guard guard(s.lock);
+    for (processor* p = s.idle_p_list; p != nullptr; p = p->next_idle) drain(p);
+  }
+  serve_in_place();
+}
 
 void put_idle(processor* p) noexcept {
   scheduler& s = the_scheduler;
-  bool all;
   {
     platform::lock_guard guard(s.lock);
     push_idle_p(s, p);
-    all = s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed);
   }
-  platform::full_fence();
-  // The last one, and nobody polls: somebody has to. hand_off() looks without the lock, and two that
-  // hand off at once do not see each other.
-  if (all && !s.polling.load(mo::relaxed)) {
-    want_poller();
-  } else {
-    break_poll_before(p->timers.earliest());
-  }
-  // Whoever publishes an idle P looks at all queues afterwards.
-  platform::full_fence();
-  if (any_queue_has_work()) wake_for_work();
+  look_beside_idle(p, false);
 }
 
 void change_procs(int n) noexcept {
@@ -353,22 +317,26 @@ void hand_off(processor* p) noexcept {
   const bool nobody_polls =
       !s.polling.load(mo::seq_cst) && s.idle_ps.load(mo::relaxed) == s.procs.load(mo::relaxed) - 1;
   if (!retired && (work_waits(p) || nobody_polls)) {
-    start_m(p, false);
+    start_m(p);
   } else {
     put_idle(p);
   }
 }
 
 void break_poll_before(std::int64_t when) noexcept {
-  scheduler& s = the_scheduler;
   if (when == platform::forever_ns) return;
-  platform::full_fence();  // timer, then look; pairs with the fence in find_work()
-  if (!s.polling.load(mo::relaxed)) {
-    want_poller();
+  platform::full_fence();  // timer, then look; pairs with the one before sleep_in() reads the heaps
+  see_to_timer(when);
+}
+
+void detail::cover_timer(std::int64_t when) noexcept {
+  const scheduler& s = the_scheduler;
+  if (when >= platform::forever_ns - limits::busy_timer_slack_ns || s.idle_ps.load(mo::relaxed) == 0 ||
+      (s.threads_idle.load(mo::relaxed) == 0 && !s.polling.load(mo::relaxed))) {
     return;
   }
-  if (const std::int64_t until = s.poll_until.load(mo::relaxed); until != 0 && until <= when) return;
-  wake_poller();
+  platform::full_fence();  // as in break_poll_before()
+  see_to_timer(when + limits::busy_timer_slack_ns);
 }
 
 fiber* find_work(machine* m) noexcept {
@@ -383,14 +351,16 @@ fiber* find_work(machine* m) noexcept {
   }
 
   fiber_list readied;
-  run_all_due_timers(p, readied);
+  const bool more_timers = run_all_due_timers(p, readied);
   if (!readied.empty()) push_local_all(p, static_cast<fiber_list&&>(readied));
   if (fiber* const f = pick(m, p)) {
     stop_spinning(m, true);
     if (!p->queue.empty()) wake_for_work();
+    cover_busy_timer(p->timers.earliest());
     return f;
   }
-  if (m->my_p() == nullptr) return nullptr;  // it went to a fiber in place
+  // It went to a fiber in place; or there is more to do, and the next round does it.
+  if (m->my_p() == nullptr || more_timers) return nullptr;
 
   poller* const source = s.source.load(mo::acquire);
   const bool alone = s.procs.load(mo::relaxed) == 1;
@@ -406,6 +376,7 @@ fiber* find_work(machine* m) noexcept {
         push_local_all(p, static_cast<fiber_list&&>(readied));
         stop_spinning(m, true);
         if (!p->queue.empty()) wake_for_work();
+        cover_busy_timer(p->timers.earliest());
         return f;
       }
     }
@@ -424,6 +395,7 @@ fiber* find_work(machine* m) noexcept {
         if (f == nullptr) f = steal(p);
         if (f != nullptr) {
           stop_spinning(m, true);
+          cover_busy_timer(p->timers.earliest());
           return f;
         }
         // Ever longer pauses: each look takes cache lines away from those who work.
@@ -454,43 +426,8 @@ fiber* find_work(machine* m) noexcept {
   m->polling = polls;
   m->baton.leave(place::idle);
   stop_spinning(m, false);
-  if (!polls) break_poll_before(p->timers.earliest());
-  platform::full_fence();  // publish the idle P, then look; pairs with wake_for_work()
-  if (any_queue_has_work()) wake_for_work();
+  look_beside_idle(p, polls);
   return nullptr;
-}
-
-void close_machines(bool closing) noexcept {
-  scheduler& s = the_scheduler;
-  {
-    platform::lock_guard guard(s.lock);
-    s.closing = closing;
-    if (!closing) return;
-    while (machine* const m = pop_idle_m(s)) hand_p(m, nullptr, false);
-  }
-  wake_poller();  // who is to sleep there was chosen before; a wake that comes first is kept
-}
-
-bool wait_for_p(machine* m) noexcept {
-  scheduler& s = the_scheduler;
-  if (m->polling) {
-    sleep_polling(m);
-    return true;
-  }
-  if (!m->queued_idle) {
-    // A new thread, or one whose fiber went to `returning`: it may take an idle P itself.
-    if (take_idle_p(m)) return true;
-    platform::lock_guard guard(s.lock);
-    if (s.closing) {
-      m->baton.leave(place::idle);
-      s.threads.fetch_sub(1, mo::relaxed);
-      return false;
-    }
-    if (s.idle_p_list != nullptr) return true;  // try again
-    push_idle_m(s, m);
-    m->baton.leave(place::idle);
-  }
-  return sleep_idle(m);
 }
 
 }  // namespace baton::sched

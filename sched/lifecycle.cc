@@ -317,7 +317,9 @@ void follow_cpu_count(std::int64_t now) noexcept {
 int max_threads() noexcept { return the_scheduler.max_threads.load(mo::relaxed); }
 
 int set_max_threads(int n) noexcept {
-  return the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
+  const int before = the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
+  if (is_running()) thread_added();  // or may be now: for those who wait to be locked to one
+  return before;
 }
 
 void main_returned() noexcept {

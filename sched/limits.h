@@ -66,6 +66,16 @@ inline constexpr std::int64_t poll_gap_monitor_ns = 1'000'000;
 // A timer this late on a busy P is run by the monitor.
 inline constexpr std::int64_t timer_overdue_ns = 1'000'000;
 
+// The sleeper in the poller runs the timers of busy Ps, too, this long after they were due: a P that picks fibers looks
+// at them more often. And this long when it has come in vain: 2,500 such wakes a second at most.
+inline constexpr std::int64_t busy_timer_slack_ns = 150'000;
+inline constexpr std::int64_t busy_timer_slack_max_ns = 400'000;
+
+// Due timers that one look runs (timer.cc): so many less what is queued, but at least a pick's worth for each pick
+// between two looks. What they ready then waits for a millisecond or two.
+inline constexpr int due_timers_at_once = 512;
+inline constexpr int due_timers_at_least = clock_every;
+
 // A declared call is left its P for at least this long; when others serve the work anyway, for the
 // second value.
 inline constexpr std::int64_t retake_after_ns = 20'000;

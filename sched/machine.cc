@@ -19,6 +19,7 @@
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/switch.h>
 #include <baton/sched/this_machine.h>
+#include <baton/sched/thread_lock.h>
 
 #include <cxxabi.h>
 #include <algorithm>
@@ -71,6 +72,7 @@ void machine_main(void* arg) {
   // The M is at its end: it has no P, and no fiber will ever be on it.
   m->baton.leave(place::idle);
   the_machine = nullptr;
+  if (m->doomed) locked_thread_ends();
   retire_machine(m);
 }
 
@@ -183,6 +185,7 @@ int start_machine() noexcept {
     return error;
   }
   s.threads_started.fetch_add(1, mo::relaxed);
+  thread_added();
   return 0;
 }
 
@@ -195,6 +198,33 @@ void start_first_threads() noexcept {
     if (start_machine() != 0) want_thread();  // which says so, if it goes on
   }
 }
+
+namespace {
+
+// Once each: a thread is refused while fibers that are ready wait for one.
+bool is_told(bool& said) noexcept {
+  return the_scheduler.idle_ps.load(mo::relaxed) > 0 && any_queue_has_work() && !std::exchange(said, true);
+}
+
+void say_limit() noexcept {
+  static bool said = false;
+  if (!is_told(said)) return;
+  warn(
+      "all %d threads that max_threads allows are in use, %d of them in calls or locked to fibers that wait; ready "
+      "fibers wait until one is free",
+      the_scheduler.max_threads.load(mo::relaxed), blocked_machines());
+}
+
+void say_refused(int error) noexcept {
+  static bool said = false;
+  if (!is_told(said)) return;
+  warn(
+      "cannot start a thread beside the %d that there are (%s), %d of them in calls or locked to fibers that wait; "
+      "ready fibers wait until one is free or another can be started",
+      the_scheduler.threads.load(mo::relaxed), std::strerror(error), blocked_machines());
+}
+
+}  // namespace
 
 bool start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
@@ -212,23 +242,12 @@ bool start_wanted_threads() noexcept {
     }
     // When there cannot be more, the monitor asks again while work waits.
     if (s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed)) {
-      static bool said = false;
-      if (!said) {
-        said = true;
-        warn(
-            "all %d threads that max_threads allows are in use, and most of them blocked; work, timers and sockets "
-            "wait until one comes back",
-            s.max_threads.load(mo::relaxed));
-      }
+      if (now) say_limit();
       return !now;
     }
     if (const int error = start_machine(); error != 0) {
       s.thread_failures.fetch_add(1, mo::relaxed);
-      static bool said = false;
-      if (!said) {
-        said = true;
-        warn("cannot start a thread (%s); work waits until one comes back or can be started", std::strerror(error));
-      }
+      if (now) say_refused(error);
       return !now;
     }
   }

@@ -13,11 +13,12 @@
 //                       `slice_over`, heeded at the M's next call that may switch; so before a rescue falls due, too.
 //                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `overdue`, heeded
 //                       at any call (rescue.cc, "calling")
-//   timers              more than 1 ms overdue: run them, their fibers go to the global queue
+//   timers              more than 1 ms overdue: run them, their fibers go to the global queue. Those of idle Ps at
+//                       once, while no thread can be had to do it
 //   retired P           (procs was lowered) taken from user code and calls alike
 // and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
-// backstop for a thread that could not be started); start the threads that are wanted; once a second, see
-// how many CPUs there are (lifecycle.cc).
+// backstop for a thread that could not be started); start the threads that are wanted; while they are refused, put what
+// lies with idle Ps where every M finds it (idle.cc); once a second, see how many CPUs there are (lifecycle.cc).
 //
 // Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
 // monitor is the only revoker: set_procs leaves the Ps that must go to it.
@@ -108,8 +109,10 @@ class look {
   }
 
   // passed: since the last look, as far as it counts. lost: nothing before counts.
-  void begin(std::int64_t now, std::int64_t passed, bool lost) noexcept {
+  void begin(std::int64_t now, std::int64_t passed, bool lost, bool refused) noexcept {
     now_ = now;
+    refused_ = refused;
+    next_timer_ = platform::forever_ns;
     passed_ = passed;
     procs_ = the_scheduler.procs.load(mo::relaxed);
     if (lost) rescues_.forget();
@@ -122,8 +125,12 @@ class look {
 
   void at(processor& p) noexcept {
     observation& o = seen[p.index];
-    if (now_ - p.timers.earliest() > limits::timer_overdue_ns) run_due_timers(&p, now_, readied_);
-    if (p.idle.load(mo::relaxed)) {
+    const bool idle = p.idle.load(mo::relaxed);
+    if (now_ - p.timers.earliest() > (idle && refused_ ? 0 : limits::timer_overdue_ns)) {
+      run_due_timers(&p, now_, readied_);
+    }
+    if (idle) {
+      next_timer_ = std::min(next_timer_, p.timers.earliest());
       o.m = nullptr;
       return;
     }
@@ -132,9 +139,8 @@ class look {
     if (waits) work_waiting = true;
     machine* const m = p.m.load(mo::acquire);
     if (m == nullptr) return;
-    // In this order: its P cannot change during a visit, so if it is p now, it is for all of v.
     const baton_word::visit v = m->baton.judge();
-    if (m->my_p() != &p) return;
+    if (m->my_p() != &p) return;  // a hint: revoke() asks again
     const bool new_visit = o.m != m || !(o.visit == v);
     if (new_visit) {
       o.visit = v;
@@ -202,7 +208,8 @@ class look {
     int taken = 0;
     for (int i = 0; i < asked; ++i) {
       const candidate& c = candidates_[i];
-      if (!c.m->baton.take(c.visit)) continue;
+      // Its P cannot change during a visit, so if it is p after the barrier it is for all of the visit.
+      if (!c.m->baton.take(c.visit, c.m->my_p() == c.p)) continue;
       c.m->baton.clear_slice();
       ++taken;
       seen[c.p->index].m = nullptr;
@@ -297,6 +304,12 @@ class look {
     rescues_.say_if_crowded(now_);
   }
 
+  // While threads are refused: until the next timer of an idle P, or a regular look.
+  [[nodiscard]] std::int64_t next_refused_in() const noexcept {
+    return std::clamp<std::int64_t>(next_timer_ - now_, limits::monitor_work_waits_ns / 8,
+                                    limits::monitor_work_waits_ns);
+  }
+
   int busy = 0;
   bool work_waiting = false;
   bool new_call = false;  // a declared call was seen for the first time, while work waits for its P
@@ -305,6 +318,8 @@ class look {
   std::int64_t now_ = 0;
   std::int64_t passed_ = 0;
   int procs_ = 0;
+  bool refused_ = false;                            // a thread is wanted, and cannot be had
+  std::int64_t next_timer_ = platform::forever_ns;  // of the idle Ps
   bool rescue_ = false;
   bool takes_no_more_ = false;
   std::int64_t oldest_ = 0;  // of the visits in user code while work waits
@@ -362,13 +377,15 @@ class monitor {
       const std::int64_t now = platform::now_ns();
       const std::int64_t passed = now - last_look_;
       last_look_ = now;
-      look_.begin(now, std::min(passed, meant_ + limits::look_late_ns), passed > meant_ + limits::look_lost_ns);
+      look_.begin(now, std::min(passed, meant_ + limits::look_late_ns), passed > meant_ + limits::look_lost_ns,
+                  refused_);
       const int n = the_scheduler.procs_ever.load(mo::acquire);
       for (int i = 0; i < n; ++i) look_.at(the_scheduler.ps[i]);
       const int taken = look_.revoke();
       // Work beside idle Ps: a thread could not be started, or its start was thought to be of no use.
       if (!look_.work_waiting) look_.work_waiting = any_queue_has_work();
-      if (look_.busy > 0) look_.look_at_the_network();
+      if (look_.busy > 0 || refused_) look_.look_at_the_network();
+      if (refused_) share_out_idle_ps();
       look_.finish();
       look_.report();
       if (!look_.new_call) static_cast<void>(stack_pool::instance().trim(now));  // else the next look is soon
@@ -386,7 +403,7 @@ class monitor {
     const scheduler& s = the_scheduler;
     if (refused_ && s.idle_ps.load(mo::relaxed) > 0 && (look_.work_waiting || !s.polling.load(mo::relaxed))) {
       the_scheduler.threads_wanted.store(true, mo::release);  // again, but not at once
-      sleep_for(limits::monitor_work_waits_ns);
+      sleep_for(look_.next_refused_in());
     } else if (was_fast_) {
       sleep_for(limits::monitor_fast_ns);
     } else if (look_.work_waiting) {

@@ -270,7 +270,7 @@ std::uint32_t waiter::wait_until(std::int64_t deadline_ns) noexcept {
   } else {
     timer_handle timer;
     try {
-      timer = arm_timer(deadline_ns, wait_is_over, this);
+      timer = arm_timer(deadline_ns, wait_is_over, this, 0, true);
     } catch (const std::bad_alloc&) {
       // No memory for a timer: then the fiber watches the clock itself, in turn with the others.
       while (is_open() && platform::now_ns() < deadline_ns) yield();
@@ -297,7 +297,7 @@ void sleep_until_ns(std::int64_t deadline_ns) {
     return;
   }
   try {
-    static_cast<void>(arm_timer(deadline_ns, sleep_is_over, self));
+    static_cast<void>(arm_timer(deadline_ns, sleep_is_over, self, 0, true));
   } catch (...) {
     cancel_park(self);
     throw;

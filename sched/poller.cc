@@ -21,9 +21,9 @@ class timers_only_poller final : public poller {
                                       : baton::detail::deadline_after_ns(platform::less_timer_slack(timeout_ns));
     // acquire: pairs with wake(). A wake() that came before is consumed here, once.
     while (woken_.exchange(0, mo::acquire) == 0) {
-      if (!platform::futex_wait(woken_, 0, deadline)) break;
+      if (!platform::futex_wait(woken_, 0, deadline)) return 0;
     }
-    return 0;
+    return 1;
   }
   void wake() noexcept override {
     if (woken_.exchange(1, mo::acq_rel) == 0) platform::futex_wake(&woken_, 1);

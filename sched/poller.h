@@ -24,7 +24,7 @@ class poller {
 
   // Waits for readiness at most timeout_ns (0: not at all; negative: without limit), and makes the
   // strands whose wait is over runnable through ready_into(strand, readied). Returns how many events
-  // it handled. Never fails: EINTR is an early return.
+  // it handled, a wake() that it consumed among them. Never fails: EINTR is an early return.
   virtual int poll(std::int64_t timeout_ns, fiber_list& readied) noexcept = 0;
 
   virtual void wake() noexcept = 0;

@@ -14,7 +14,8 @@
 //      them; every 128th such batch is the oldest;
 //   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within
 //      microseconds, and a flood of them cannot starve the others;
-//   3. runnext, then the ring;  4. a spilled batch or one from the global queue, in turns.
+//   3. runnext, then the ring;  4. a spilled batch or one from the global queue, in turns;
+//   5. `returning` again, only now: a flood of them leaves every second pick to the shared queues, too.
 // Every 16th pick takes from the ring before runnext, so that two fibers that ready each other for ever
 // do not keep the ring waiting for a whole time slice, as they do in Go. It also looks at the cycle
 // counter, and every so often then at timers and the network, so a P that is never idle serves them too.
@@ -87,13 +88,7 @@ fiber* take_global_batch(machine* m, processor* p) noexcept {
   const auto share = size / static_cast<std::size_t>(std::max(1, s.procs.load(mo::relaxed))) + 1;
   fiber_list batch = s.global.pop_some(std::min<std::size_t>({share, size, run_queue::slots / 2}));
   fiber* const f = batch.pop_front();
-  while (fiber* const other = batch.pop_front()) {
-    if (__builtin_expect(other->in_place, 0)) {
-      s.returning.push(other);  // it may not go to the ring, where thieves take from
-    } else {
-      push_local(p, other);
-    }
-  }
+  while (fiber* const other = batch.pop_front()) push_local(p, other);
   return f != nullptr ? turn_of(m, p, f) : nullptr;
 }
 
@@ -113,14 +108,14 @@ bool spilled_are_next(processor* p) noexcept {
   return p->served_spilled;
 }
 
-// A busy P's look around: due timers, and the network when nobody has polled for a while.
+}  // namespace
+
 void look_around(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
   const std::uint64_t t = platform::ticks();
-  if (t < p->next_look_ticks) return;
   p->next_look_ticks = t + platform::ticks_of_ns(limits::poll_gap_busy_ns / 4);
   fiber_list readied;
-  run_all_due_timers(p, readied);  // of idle Ps as well: nobody may be there who polls until the earliest
+  static_cast<void>(run_all_due_timers(p, readied));  // of idle Ps as well: nobody may poll until the earliest
   poller* const source = s.source.load(mo::acquire);
   if (!s.polling.load(mo::relaxed) &&
       t - s.last_poll_ticks.load(mo::relaxed) > platform::ticks_of_ns(limits::poll_gap_busy_ns) &&
@@ -133,14 +128,12 @@ void look_around(machine* m, processor* p) noexcept {
   if (!readied.empty()) make_runnable_all(m, static_cast<fiber_list&&>(readied));
 }
 
-}  // namespace
-
 fiber* pick_slow(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
   if (static_cast<std::int32_t>(p->countdown.load(mo::relaxed)) <= 0) {
     p->countdown.store(limits::clock_every, mo::relaxed);
     p->slow_picks.add();
-    look_around(m, p);
+    if (platform::ticks() >= p->next_look_ticks) look_around(m, p);
     if (p->slow_picks.read() % limits::shared_every_slow == 0) {
       if (spilled_are_next(p)) {
         if (fiber* const f = take_spilled(p, ++p->batches_first % limits::oldest_batch_every == 0)) return f;
@@ -162,11 +155,15 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
     return f;
   }
   if (fiber* const f = p->queue.pop()) return f;
-  if (fiber* const f = s.returning.pop()) return turn_of(m, p, f);
   if (spilled_are_next(p)) {
     if (fiber* const f = take_spilled(p, false)) return f;
   }
-  return take_global_batch(m, p);
+  if (!s.global.empty()) {
+    fiber* const f = take_global_batch(m, p);
+    if (f != nullptr || m->my_p() == nullptr) return f;
+  }
+  fiber* const f = s.returning.pop();
+  return f != nullptr ? turn_of(m, p, f) : nullptr;
 }
 
 void end_chain(machine* m) noexcept {

@@ -16,41 +16,60 @@
 
 namespace baton::sched {
 
-// A FIFO that every thread may push to; its size can be read without the lock.
+// A FIFO that every thread may push to; its size can be read without the lock. Fibers in place (thread_lock.cc) are
+// in a row of their own, which has its turns with the other: whoever has a P but no M for it pops of that row alone.
 class shared_queue {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(mo::relaxed); }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+  [[nodiscard]] bool has_in_place() const noexcept { return in_place_size_.load(mo::relaxed) != 0; }
   void push(fiber* f) noexcept {
     platform::lock_guard guard(lock_);
-    list_.push_back(f);
-    size_.store(list_.size(), mo::relaxed);
+    (f->in_place ? in_place_ : list_).push_back(f);
+    count();
   }
-  void push_all(fiber_list&& l) noexcept {
+  void push_all(fiber_list&& l) noexcept {  // none of them in place
     platform::lock_guard guard(lock_);
     list_.append(static_cast<fiber_list&&>(l));
-    size_.store(list_.size(), mo::relaxed);
+    count();
   }
-  [[nodiscard]] fiber* pop() noexcept {
-    if (empty()) return nullptr;
-    platform::lock_guard guard(lock_);
-    fiber* const f = list_.pop_front();
-    size_.store(list_.size(), mo::relaxed);
-    return f;
-  }
-  // Up to n of them.
+  [[nodiscard]] fiber* pop() noexcept { return pop_some(1).pop_front(); }
+  // By turns one fiber in place, or up to n of the others.
   [[nodiscard]] fiber_list pop_some(std::size_t n) noexcept {
     fiber_list out;
+    if (empty()) return out;
     platform::lock_guard guard(lock_);
-    for (; n > 0 && !list_.empty(); --n) out.push_back(list_.pop_front());
-    size_.store(list_.size(), mo::relaxed);
+    was_in_place_ = !in_place_.empty() && (list_.empty() || !was_in_place_);
+    if (was_in_place_) {
+      out.push_back(in_place_.pop_front());
+    } else {
+      for (; n > 0 && !list_.empty(); --n) out.push_back(list_.pop_front());
+    }
+    count();
     return out;
+  }
+  [[nodiscard]] fiber* pop_in_place() noexcept {
+    if (!has_in_place()) return nullptr;
+    platform::lock_guard guard(lock_);
+    fiber* const f = in_place_.pop_front();
+    count();
+    return f;
   }
 
  private:
+  void count() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
+    // relaxed: hints, but for those who publish an idle P and look at all queues afterwards: they and the one
+    // who pushes have fences of their own (idle.cc).
+    size_.store(list_.size() + in_place_.size(), mo::relaxed);
+    in_place_size_.store(in_place_.size(), mo::relaxed);
+  }
+
   platform::spin_lock lock_;
   fiber_list list_ ABSL_GUARDED_BY(lock_);
+  fiber_list in_place_ ABSL_GUARDED_BY(lock_);
+  bool was_in_place_ ABSL_GUARDED_BY(lock_) = false;  // whose turn the last one was
   platform::atomic<std::size_t> size_{0};
+  platform::atomic<std::size_t> in_place_size_{0};
 };
 
 struct scheduler {
@@ -182,6 +201,13 @@ void wake_for_work() noexcept;
 [[nodiscard]] bool wait_for_p(machine* m) noexcept;
 // Takes an idle P for m, in a section. False: there is none.
 [[nodiscard]] bool take_idle_p(machine* m) noexcept;
+// Whether somebody looks for work, or sleeps and can be woken to.
+[[nodiscard]] inline bool somebody_could_serve() noexcept {
+  const scheduler& s = the_scheduler;
+  return s.threads_idle.load(mo::relaxed) > 0 || s.polling.load(mo::relaxed) || s.spinning.load(mo::relaxed) > 0;
+}
+// A busy P's look around, by m: due timers, and the network when nobody has polled for a while (queues.cc).
+void look_around(machine* m, processor* p) noexcept;
 // Finds a P that belongs to nobody a new M, or puts it on the idle list.
 void hand_off(processor* p) noexcept;
 void put_idle(processor* p) noexcept;
@@ -189,8 +215,21 @@ void put_idle(processor* p) noexcept;
 void close_machines(bool closing) noexcept;
 // Rebuilds the idle list for another number of Ps; busy ones beyond it go when they are next seen.
 void change_procs(int n) noexcept;
-// If the sleeper in the poller would sleep past `when`, wakes it.
+namespace detail {
+void cover_timer(std::int64_t when) noexcept;
+}
+// If the sleeper in the poller would sleep past `when`, wakes it: the timer at `when` is of an idle P.
 void break_poll_before(std::int64_t when) noexcept;
+// The same for a busy P, which may not come to run it in time: that sleeper comes some time after `when`.
+inline void cover_busy_timer(std::int64_t when) noexcept {
+  if (the_scheduler.procs.load(mo::relaxed) > 1) detail::cover_timer(when);  // with one P there is nobody else
+}
+// m has got a P that was idle, at the end of a call: whether other work waits for it, and nobody else is there to see
+// to that (no M sleeps, none looks for work). Looks at timers and at the network, too.
+[[nodiscard]] bool others_wait_for_p(machine* m) noexcept;
+// The monitor's, while no thread can be had: what waits with an idle P goes where every M finds it, and fibers
+// that wait in place get the P.
+void share_out_idle_ps() noexcept;
 
 // Hands p, which nobody owns, to an M that waits for one and is on no list. spinning: it begins as a
 // spinner, already counted.
@@ -203,12 +242,17 @@ void await_p(machine* m) noexcept;
 [[nodiscard]] processor* grab_idle_p() noexcept;
 
 // ---- timer.cc ----
-// Runs the due timers of p, and of every idle P (retired ones too), whose owners are not there to do it.
-void run_all_due_timers(processor* mine, fiber_list& out) noexcept;
-// Runs the due timers of p; what they ready goes into `out`.
+// Runs due timers of `mine`, and of every idle P (retired ones too), whose owners are not there to do it, and those of
+// busy Ps that are late; no more than a look may (timer.cc). Returns whether that left some.
+bool run_all_due_timers(processor* mine, fiber_list& out) noexcept;
+// The same for p alone, by somebody who has no P. What they ready goes into `out`.
 void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
 
 // ---- thread_lock.cc: fibers that stay on their thread while they wait ----
+// Of the Ms, so many are locked to a fiber each.
+[[nodiscard]] int threads_locked() noexcept;
+// There is a thread more, or may be. Not in a section.
+void thread_added() noexcept;
 // f has been readied, and nobody else has a hold on it.
 void ready_in_place(fiber* f) noexcept;
 

@@ -5,7 +5,8 @@
 //   waiting      the M gives its P away like one whose call blocks, and sleeps in await_p()
 //   readied      ready_in_place(): an idle P is handed to the fiber's M at once. There is none: the fiber
 //                queues in `returning`, where the P is meant that its turn brings, not the thread:
-//   its turn     whoever picks it passes his own P on to the fiber's M (pass_p_on), and goes idle
+//   its turn     whoever picks it passes its own P on to the fiber's M (pass_p_on), and goes idle; or a P becomes
+//                idle while no M is there that could pick: it is handed to the fiber's M (idle.cc, serve_in_place)
 //
 // So run queues never hold a fiber in place, thieves never see one, and the paths of ordinary fibers
 // pay for them with one predictable branch in ready() and park().
@@ -19,16 +20,81 @@
 //
 // A fiber that ends while locked takes its thread with it, as in Go: who locked it had reasons
 // (namespaces, credentials) not to let others run there.
+//
+// A locked fiber that waits keeps its thread from the others for as long, and may wait for one of them. So there is
+// always a thread that is not locked, unless max_threads is 1: a fiber that would lock the last one asks for a
+// thread more, and waits until it has come or another fiber has unlocked its own. Else some locked fibers would use up
+// the threads, and nothing could go on.
 #include <baton/sched/thread_lock.h>
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
 #include <baton/sched/handoff.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/waiter.h>
 
 namespace baton::sched {
 
 namespace {
+
+// Who is locked to a thread, and who waits until it may be.
+class locked_threads {
+ public:
+  // (S)
+  void add() noexcept {
+    waiter self;
+    {
+      platform::lock_guard guard(lock_);
+      if (waiting_.empty() && has_room()) {
+        count_.store(count() + 1, mo::relaxed);
+        return;
+      }
+      self.prepare(wait_reason::thread_to_lock);
+      waiting_.push_back(self);
+    }
+    want_thread();
+    self.wait();
+  }
+  void remove() noexcept {
+    {
+      platform::lock_guard guard(lock_);
+      count_.store(count() - 1, mo::relaxed);
+    }
+    admit();
+  }
+  // Those that may be now.
+  void admit() noexcept {
+    for (;;) {
+      waiter* w = nullptr;
+      {
+        platform::lock_guard guard(lock_);
+        if (waiting_.empty()) return;
+        if (has_room()) {
+          w = waiting_.claim_front(waiter::signalled);  // nobody else claims it
+          count_.store(count() + 1, mo::relaxed);
+        }
+      }
+      if (w == nullptr) {
+        want_thread();
+        return;
+      }
+      ready(w->who());
+    }
+  }
+  [[nodiscard]] int count() const noexcept { return count_.load(mo::relaxed); }
+
+ private:
+  [[nodiscard]] bool has_room() const noexcept {
+    const scheduler& s = the_scheduler;
+    return count() + 1 < s.threads.load(mo::relaxed) || s.max_threads.load(mo::relaxed) == 1;
+  }
+
+  platform::spin_lock lock_;
+  waiter_list waiting_ ABSL_GUARDED_BY(lock_);
+  platform::atomic<int> count_{0};  // changed under the lock
+};
+
+constinit locked_threads locked;
 
 // In a section; ends it. The P, if there is one, goes to others, and the thread waits for another.
 void give_p_and_wait(machine* m) noexcept {
@@ -48,21 +114,27 @@ void wait_in(shared_queue& queue, machine* m, fiber* f) noexcept {
 
 }  // namespace
 
+int threads_locked() noexcept { return locked.count(); }
+void thread_added() noexcept { locked.admit(); }
+
 void lock_thread() noexcept {
-  machine* const m = this_machine();
-  if (m == nullptr) return;
-  fiber* const f = m->my_fiber();
+  fiber* const f = current_fiber();
+  if (f == nullptr) return;
+  if (f->thread_locks == 0) locked.add();
   ++f->thread_locks;
   f->in_place = true;
 }
 
 void unlock_thread() noexcept {
-  machine* const m = this_machine();
-  if (m == nullptr) return;
-  fiber* const f = m->my_fiber();
+  fiber* const f = current_fiber();
+  if (f == nullptr) return;
   if (f->thread_locks == 0) fatal("unlock_os_thread without lock_os_thread");
-  if (--f->thread_locks == 0) f->in_place = false;
+  if (--f->thread_locks != 0) return;
+  f->in_place = false;
+  locked.remove();
 }
+
+void locked_thread_ends() noexcept { locked.remove(); }
 
 void park_in_place(machine* m, fiber* f) noexcept {
   if (!f->word.commit()) return;  // woken already

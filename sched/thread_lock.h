@@ -5,10 +5,11 @@
 
 namespace baton::sched {
 
-// Nest, in the fiber; off fibers, and inside a declared call as well, they only count or do nothing.
-// Neither switches.
-void lock_thread() noexcept;
+// Nest, in the fiber; off fibers they do nothing.
+void lock_thread() noexcept;    // (S): waits while only one thread is left that is not locked
 void unlock_thread() noexcept;  // aborts without a lock_thread before
+// The end of a fiber that is locked, and with it of its thread, which is not counted any more.
+void locked_thread_ends() noexcept;
 
 // park() of a fiber in place, after prepare_park(); the word did not say woken.
 void park_in_place(machine* m, fiber* f) noexcept;

@@ -9,14 +9,41 @@
 // Exactly one of fire and cancel wins the compare-and-swap. A cancel that finds firing waits for the
 // callback's end, which is near: callbacks run in runtime sections and never block. It looks for it awhile; then,
 // because the thread that runs the callback may wait for this CPU, it sleeps, outside its section.
+//
+// One look runs no more than so many timers: a section that ran 300,000 of them would keep its P for as long from
+// those that are ready already, and these would wait again behind the 300,000 in the queue. So the looks feed the
+// queue as fast as it is worked off: up to due_timers_at_once less what waits in it, but some at each look, or a
+// queue that is never short would stop the clock.
 #include <baton/sched/timer.h>
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/scheduler.h>
 
+#include <algorithm>
+
 namespace baton::sched {
 
-timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::uint64_t seq) {
+namespace {
+
+// How many a look may still run, on behalf of somebody whose ready fibers go to p's queue (null: to the global one).
+int allowance(const processor* p) noexcept {
+  const std::size_t queued = the_scheduler.global.size() + (p != nullptr ? p->queue.ring_size() : 0);
+  const auto most = static_cast<std::size_t>(limits::due_timers_at_once);
+  return std::max(limits::due_timers_at_least, static_cast<int>(most - std::min(queued, most)));
+}
+
+// Returns whether that left some.
+bool run_due_timers(processor* p, std::int64_t now, int& left, fiber_list& out) noexcept {
+  while (timer_node* const n = p->timers.pop_due(now, left)) {
+    n->fn(n->arg, n->seq, out);
+    p->timers.fired(n);
+  }
+  return left <= 0 && p->timers.earliest() <= now;
+}
+
+}  // namespace
+
+timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::uint64_t seq, bool then_parks) {
   if (!is_running()) start(settings{});
   for (;;) {
     timer_heap* heap;
@@ -28,10 +55,16 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
       bool first = false;
       handle.node = heap->arm(when_ns, fn, arg, seq, &handle.generation, &first);
       if (handle.node != nullptr) {
-        // Our own P looks at its heap before it sleeps. Anybody else's may sleep already.
-        if (p == nullptr && first) {
-          platform::full_fence();  // timer, then look; pairs with those between the idle P and its heap
-          if (the_scheduler.ps[0].idle.load(mo::relaxed)) break_poll_before(when_ns);
+        // Our own P looks at its heap before it sleeps, but may be busy when it is time. Anybody else's may sleep.
+        if (first && p == nullptr) {
+          platform::full_fence();  // timer, then look; pairs with the one in look_beside_idle()
+          if (the_scheduler.ps[0].idle.load(mo::relaxed)) {
+            break_poll_before(when_ns);
+          } else {
+            cover_busy_timer(when_ns);
+          }
+        } else if (first && (!then_parks || work_waits(p))) {
+          cover_busy_timer(when_ns);
         }
         if (section.m() == nullptr) runtime_needed();  // a plain thread: it is in no section
         return handle;
@@ -41,50 +74,64 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
   }
 }
 
+namespace {
+
+// Outside a section, so that the P is not kept from others meanwhile.
+void wait_for_callback(const timer_node* n, std::uint64_t generation) noexcept {
+  constexpr int looks = 1000;
+  // acquire: pairs with the release of recycle().
+  for (int i = 0; n->word.load(mo::acquire) == (generation << 2 | timer_node::firing); ++i) {
+    if (i < looks) {
+      platform::cpu_relax();
+    } else {
+      n->home->await_fired(n, generation);  // the thread that runs the callback was descheduled
+    }
+  }
+}
+
+}  // namespace
+
 bool cancel_timer(timer_handle timer) noexcept {
   if (!timer) return false;
   timer_node* const n = timer.node;
-  std::uint64_t word = timer.generation << 2 | timer_node::armed;
   {
     const runtime_section section;
     processor* const p = section.p();
+    std::uint64_t word = timer.generation << 2 | timer_node::armed;
     if (p != nullptr && n->home == &p->timers) {
       if (n->home->cancel(n, timer.generation)) return true;
-      word = n->word.load(mo::acquire);
     } else if (n->word.compare_exchange_strong(word, timer.generation << 2 | timer_node::cancelled, mo::acq_rel,
                                                mo::acquire)) {
       n->home->note_cancelled();
       return true;
     }
   }
-  constexpr int looks = 1000;
-  for (int i = 0; word == (timer.generation << 2 | timer_node::firing); ++i) {
-    if (i < looks) {
-      platform::cpu_relax();
-    } else {
-      n->home->await_fired(n, timer.generation);  // the thread that runs the callback was descheduled
-    }
-    word = n->word.load(mo::acquire);  // pairs with the release of recycle()
-  }
+  wait_for_callback(n, timer.generation);
   return false;
 }
 
-void run_all_due_timers(processor* mine, fiber_list& out) noexcept {
+bool run_all_due_timers(processor* mine, fiber_list& out) noexcept {
   scheduler& s = the_scheduler;
   std::int64_t now = 0;
+  int left = -1;  // not known yet
+  bool more = false;
   for (int i = 0; i < s.procs_ever.load(mo::acquire); ++i) {
     processor& p = s.ps[i];
-    if (p.timers.size() == 0 || (&p != mine && !p.idle.load(mo::relaxed))) continue;
+    if (p.timers.size() == 0) continue;
     if (now == 0) now = platform::now_ns();
-    if (p.timers.earliest() <= now) run_due_timers(&p, now, out);
+    // A busy P's owner mostly runs them itself.
+    const bool ours = &p == mine || p.idle.load(mo::relaxed);
+    const std::int64_t due = ours ? now : now - limits::busy_timer_slack_ns;
+    if (p.timers.earliest() > due) continue;
+    if (left < 0) left = allowance(mine);
+    if (run_due_timers(&p, due, left, out)) more = true;
   }
+  return more;
 }
 
 void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept {
-  while (timer_node* const n = p->timers.pop_due(now)) {
-    n->fn(n->arg, n->seq, out);
-    p->timers.fired(n);
-  }
+  int left = allowance(nullptr);
+  static_cast<void>(run_due_timers(p, now, left, out));
 }
 
 }  // namespace baton::sched

@@ -21,8 +21,9 @@ struct timer_handle {
 };
 
 // Arms a timer for CLOCK_MONOTONIC when_ns. Never switches; callable from any thread. Out of memory:
-// std::bad_alloc (before anything is armed).
-[[nodiscard]] timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::uint64_t seq = 0);
+// std::bad_alloc (before anything is armed). then_parks: the caller parks next, so its P looks at the timers soon.
+[[nodiscard]] timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::uint64_t seq = 0,
+                                     bool then_parks = false);
 
 // Disarms. True: the callback has not run and never will. False: it has run (or the handle is stale
 // or empty); if it is running on another thread right now, this waits for its end. So after either

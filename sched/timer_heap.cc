@@ -1,6 +1,8 @@
 // A 4-ary heap in an array: half as deep as a binary one, and the four children share a cache line or
 // two. Nodes know their position, so the owner removes a cancelled one at once; a foreign P only marks
-// it, and once more than a quarter of the heap is marked, the next to arm sweeps.
+// it, and as long as more than a quarter of the heap is marked, each who arms looks at the next few entries and
+// drops the marked ones: some eight for the one that it adds. (All at once would keep a million timers' lock for
+// tens of milliseconds, in a section.)
 //
 // Invariants, under the lock: heap_[i].node->position == i; every node in heap_ is armed or cancelled;
 // earliest_ and size_ mirror the heap; capacity_ >= nodes_.
@@ -18,6 +20,7 @@ namespace baton::sched {
 namespace {
 namespace mo = platform::mo;
 constexpr std::size_t nodes_per_block = 64;
+constexpr int swept_at_once = 32;
 
 std::uint64_t generation_of(std::uint64_t word) noexcept { return word >> 2; }
 std::uint64_t make_word(std::uint64_t generation, timer_node::state s) noexcept { return generation << 2 | s; }
@@ -27,7 +30,7 @@ timer_node* timer_heap::arm(std::int64_t when, timer_function fn, void* arg, std
                             std::uint64_t* generation, bool* first) noexcept {
   platform::lock_guard guard(lock_);
   if (free_ == nullptr) return nullptr;
-  if (cancelled_.load(mo::relaxed) > used_ / 4 + 16) sweep_cancelled();
+  if (cancelled_.load(mo::relaxed) > used_ / 4 + 16) sweep_some();
   timer_node* const n = std::exchange(free_, free_->next_free);
   n->when = when;
   n->fn = fn;
@@ -79,9 +82,9 @@ bool timer_heap::cancel(timer_node* n, std::uint64_t generation) noexcept {
   return true;
 }
 
-timer_node* timer_heap::pop_due(std::int64_t now) noexcept {
+timer_node* timer_heap::pop_due(std::int64_t now, int& left) noexcept {
   platform::lock_guard guard(lock_);
-  while (used_ > 0 && heap_[0].when <= now) {
+  for (; left > 0 && used_ > 0 && heap_[0].when <= now; --left) {
     timer_node* const n = heap_[0].node;
     remove_at(0);
     const std::uint64_t generation = generation_of(n->word.load(mo::relaxed));
@@ -89,6 +92,7 @@ timer_node* timer_heap::pop_due(std::int64_t now) noexcept {
     // acquire: pairs with arm(); exactly one of firing and cancelling wins.
     if (n->word.compare_exchange_strong(word, make_word(generation, timer_node::firing), mo::acq_rel, mo::relaxed)) {
       ++firing_;
+      --left;
       publish();
       return n;
     }
@@ -138,21 +142,17 @@ void timer_heap::recycle(timer_node* n) noexcept {
   n->next_free = std::exchange(free_, n);
 }
 
-void timer_heap::sweep_cancelled() noexcept {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < used_; ++i) {
-    const entry e = heap_[i];
-    if ((e.node->word.load(mo::acquire) & 3U) == timer_node::cancelled) {
+void timer_heap::sweep_some() noexcept {
+  for (int i = 0; i < swept_at_once && used_ > 0; ++i) {
+    if (swept_ >= used_) swept_ = 0;
+    timer_node* const n = heap_[swept_].node;
+    if ((n->word.load(mo::acquire) & 3U) == timer_node::cancelled) {
       cancelled_.fetch_sub(1, mo::relaxed);
-      recycle(e.node);
+      remove_at(swept_);  // another one comes to its place, and is looked at next
+      recycle(n);
     } else {
-      heap_[kept++] = e;
+      ++swept_;
     }
-  }
-  used_ = kept;
-  for (std::size_t i = 0; i < kept; ++i) heap_[i].node->position = static_cast<std::uint32_t>(i);
-  if (kept > 1) {
-    for (std::size_t i = (kept - 2) / 4 + 1; i-- > 0;) sift_down(i);
   }
 }
 

@@ -47,9 +47,10 @@ class timer_heap {
   // After cancelling a timer of another P's heap: the node stays until it is popped or swept.
   void note_cancelled() noexcept { cancelled_.fetch_add(1, platform::mo::relaxed); }
 
-  // Pops the next timer due at `now` and moves it to firing; null: none is due. The caller runs its
-  // callback (without any lock) and then calls fired().
-  [[nodiscard]] timer_node* pop_due(std::int64_t now) noexcept;
+  // Pops the next timer due at `now` and moves it to firing; null: none is due, or `left`, from which each one that is
+  // popped is subtracted, cancelled ones too, is used up. The caller runs its callback (without any lock) and then
+  // calls fired().
+  [[nodiscard]] timer_node* pop_due(std::int64_t now, int& left) noexcept;
   void fired(timer_node* n) noexcept;
   // Sleeps while that timer's callback is under way. Not in a runtime section.
   void await_fired(const timer_node* n, std::uint64_t generation) noexcept;
@@ -66,7 +67,7 @@ class timer_heap {
   void remove_at(std::size_t i) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void publish() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void recycle(timer_node* n) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
-  void sweep_cancelled() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
+  void sweep_some() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
 
   platform::spin_lock lock_;
   // The heap's array has room for all nodes that exist (see grow), so arming never allocates.
@@ -78,6 +79,7 @@ class timer_heap {
   std::uint32_t firing_ ABSL_GUARDED_BY(lock_) = 0;
   bool somebody_sleeps_ ABSL_GUARDED_BY(lock_) = false;  // in await_fired()
   platform::atomic<std::uint32_t> wakes_{0};             // written under the lock
+  std::size_t swept_ ABSL_GUARDED_BY(lock_) = 0;  // where the sweep goes on
   platform::atomic<std::int64_t> earliest_{platform::forever_ns};
   platform::atomic<std::size_t> size_{0};
   platform::atomic<std::uint32_t> cancelled_{0};

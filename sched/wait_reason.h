@@ -35,6 +35,7 @@ enum class wait_reason : std::uint8_t {
   process,
   retry,
   errand,
+  thread_to_lock,
   other,
 };
 

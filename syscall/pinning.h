@@ -28,9 +28,10 @@ decltype(auto) pinned_blocking(F&& f, will_block_t) {
   return std::forward<F>(f)();
 }
 
-// From here on the calling fiber runs on this thread only, and no other fiber does. Nests. Off fibers it
-// does nothing. Does not switch. A fiber that ends while locked ends the thread, too: what it changed
-// there (namespaces, credentials, the scheduling class) is nobody else's then.
+// (S) From its return on the calling fiber runs on its thread only, and no other fiber does. Nests. Off fibers it
+// does nothing. Always one thread is left for the others (unless max_threads is 1): if this would be the last one,
+// it waits until there is a thread more, or another fiber has unlocked its own. A fiber that ends while locked ends the
+// thread, too: what it changed there (namespaces, credentials, the scheduling class) is nobody else's then.
 void lock_os_thread() noexcept;
 
 // Undoes one lock_os_thread. Does not switch. Without one it aborts, naming the fiber.

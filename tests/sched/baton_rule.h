@@ -141,7 +141,7 @@ class stress {
         continue;
       }
       for (const candidate& c : candidates) {
-        if (!c.m->baton.take(c.v)) {
+        if (!c.m->baton.take(c.v, c.m->p.load(std::memory_order_relaxed) == c.p)) {
           refused_.fetch_add(1);
           continue;
         }

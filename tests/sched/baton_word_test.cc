@@ -68,6 +68,15 @@ TEST_F(BatonWord, ANewVisitIsNotTheOneThatWasJudged) {
   EXPECT_TRUE(word_.enter()) << "a refused revoker leaves no trace";
 }
 
+TEST_F(BatonWord, AnMThatHasAnotherPByNowIsNotTaken) {
+  get_a_p();
+  word_.leave(place::user);
+  const auto v = word_.judge();
+  ASSERT_TRUE(word_.ask());
+  EXPECT_FALSE(word_.take(v, false));
+  EXPECT_TRUE(word_.enter()) << "a refused revoker leaves no trace";
+}
+
 TEST_F(BatonWord, AnMInASectionIsNotTaken) {
   get_a_p();
   word_.leave(place::user);
