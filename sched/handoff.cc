@@ -8,7 +8,7 @@
 //   1. enter a section; 2. give_away: notice gets no_p, so no revoker looks at this M any more;
 //   3. hand_off: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
 //      in the poller finds it); 4. leave to place::syscall.
-// Leaving, later: the monitor takes it (monitor.cc), by the baton's protocol. (Not when the kernel refuses the barrier
+// Leaving, later: the monitor takes it (sweep.cc), by the baton's protocol. (Not when the kernel refuses the barrier
 // for that: then everything but `wont_block` is handed over at entry when work waits.)
 //
 // Coming back, end_syscall found notice != 0:

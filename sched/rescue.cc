@@ -5,7 +5,7 @@
 // (baton_word.h: user code touches no P); the fiber finds out at its next call. What must not happen is
 // that Ps are taken for nothing, because each rescue puts one more thread on the CPUs:
 //
-//   age        only looks that came on time count (monitor.cc), so after SIGSTOP, in a debugger, or in a
+//   age        only looks that came on time count (sweep.cc), so after SIGSTOP, in a debugger, or in a
 //              cgroup that is throttled nobody looks old
 //   blocked    over the last part of the visit the thread has neither used CPU nor waited for one, and it
 //              does not wait for one now (the run delay counts a wait only when it is over): its P is of

@@ -1,0 +1,268 @@
+// What the monitor does at each sweep.
+//
+// P by P (only busy ones):
+//   visit in syscall    the same visit on two looks, at least 20 us old, its thread blocked or at work, and work
+//                       waits that nobody idle or spinning serves; or 10 ms old and work waits: retake.
+//                       A thread that only waits for a CPU is left its P until then: a call that is short ends as
+//                       soon as it gets one, and another thread would wait there, too.
+//   visit in user code  10 ms old (option rescue_after), and work waits that nobody idle or spinning
+//                       serves: rescue, with a report (rescue.cc says when not)
+//   same slice          one fiber or runnext chain for 10 ms, or by the next look, while others wait: tell
+//                       `slice_over`, heeded at the M's next call that may switch; so before a rescue falls due, too.
+//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `overdue`, heeded
+//                       at any call (rescue.cc, "calling")
+//   timers              more than 1 ms overdue: run them, their fibers go to the global queue. Those of idle Ps at
+//                       once, while no thread can be had to do it
+//   retired P           (procs was lowered) taken from user code and calls alike
+// and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
+// backstop for a thread that could not be started); start the threads that are wanted; while they are refused, put what
+// lies with idle Ps where every M finds it (idle.cc); once a second, see how many CPUs there are (lifecycle.cc).
+//
+// Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
+// monitor is the only revoker: set_procs leaves the Ps that must go to it.
+//
+// The barrier may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so
+// none that was asked loses its P. If it is refused for good, that is said, and nothing is taken any more:
+//   declared calls      hand their P over at entry when work waits, whatever their site has learnt (handoff.cc)
+//   a retired P         its M is told `overdue`, and gives it up at its next call
+//   undeclared code     that blocks keeps its P; one that makes calls is told `overdue`, as always
+//
+// The age of a visit in user code is counted in looks: each adds the time since the last one, but not
+// much more than that was meant to be. What began between two looks is taken to have begun half way.
+#include <baton/sched/sweep.h>
+
+#include <baton/sched/durations.h>
+#include <baton/sched/fatal.h>
+#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/thread_state.h>
+#include <baton/sched/scheduler.h>
+
+#include <algorithm>
+
+namespace baton::sched {
+
+namespace {
+
+bool somebody_serves() noexcept {
+  const scheduler& s = the_scheduler;
+  return s.spinning.load(mo::relaxed) > 0 || s.idle_ps.load(mo::relaxed) > 0;
+}
+
+}  // namespace
+
+void sweep::rescue_after(std::int64_t ns) noexcept {
+  rescues_.set_after(ns);
+  rescue_ = true;
+}
+
+void sweep::begin(std::int64_t now, std::int64_t passed, bool lost, bool refused) noexcept {
+  now_ = now;
+  refused_ = refused;
+  next_timer_ = platform::forever_ns;
+  passed_ = passed;
+  procs_ = the_scheduler.procs.load(mo::relaxed);
+  if (lost) rescues_.forget();
+  if (rescue_) rescues_.look_after(now);
+  busy = 0;
+  work_waiting = new_call = false;
+  oldest_ = 0;
+  count_ = described_ = 0;
+}
+
+void sweep::at(processor& p) noexcept {
+  observation& o = seen_[p.index];
+  const bool idle = p.idle.load(mo::relaxed);
+  if (now_ - p.timers.earliest() > (idle && refused_ ? 0 : limits::timer_overdue_ns)) {
+    run_due_timers(&p, now_, readied_);
+  }
+  if (idle) {
+    next_timer_ = std::min(next_timer_, p.timers.earliest());
+    o.m = nullptr;
+    return;
+  }
+  ++busy;
+  const bool waits = work_waits(&p);
+  if (waits) work_waiting = true;
+  machine* const m = p.m.load(mo::acquire);
+  if (m == nullptr) return;
+  const baton_word::visit v = m->baton.judge();
+  if (m->my_p() != &p) return;  // a hint: revoke() asks again
+  const bool first_sight = o.m != m;
+  const bool new_visit = first_sight || !(o.visit == v);
+  observe(o, m, p, v);
+  if (v.where == place::syscall && waits && new_visit) new_call = true;
+  judge_visit(o, p, waits, first_sight);
+  judge_slice(o, waits, new_visit);
+}
+
+void sweep::observe(observation& o, machine* m, const processor& p, const baton_word::visit& v) noexcept {
+  if (o.m != m || !(o.visit == v)) {
+    o.visit = v;
+    o.visit_since = now_;
+    o.visit_age = passed_ / 2;
+    o.cpu_ns = -1;
+  } else {
+    o.visit_age += passed_;
+  }
+  const std::uint64_t slice = p.picks() - p.chained.read();
+  if (o.m != m || o.slice != slice) {
+    o.slice = slice;
+    o.slice_since = now_;
+    o.slice_told = false;
+  }
+  o.m = m;
+}
+
+// Whether the P is to be taken.
+void sweep::judge_visit(observation& o, processor& p, bool waits, bool first_sight) noexcept {
+  machine& m = *o.m;
+  const baton_word::visit& v = o.visit;
+  const std::int64_t age = now_ - o.visit_since;
+  if (p.index >= static_cast<std::uint32_t>(procs_)) {
+    if (!first_sight || v.where == place::user) revoke_retired(p, m, v, age);
+  } else if (v.where == place::syscall) {
+    if (!takes_no_more_ && !first_sight && waits && is_to_be_retaken(m, o, age, now_)) {
+      // Written before the visit began, and not again before it ends: if the P can be taken, it is this call's
+      // (or, hardly ever, the next one's).
+      candidates_[count_++] = {&p, &m, v, rescue_policy::verdict::none, m.call.load(mo::relaxed), age};
+    }
+  } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
+    oldest_ = std::max(oldest_, o.visit_age);
+    const auto verdict = takes_no_more_ ? rescue_policy::verdict::none
+                                        : rescues_.judge(m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
+    if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, &m, v, verdict, nullptr, o.visit_age};
+    if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
+  }
+}
+
+// Whether the fiber is to give way.
+void sweep::judge_slice(observation& o, bool waits, bool new_visit) noexcept {
+  machine& m = *o.m;
+  const std::int64_t since_end = now_ - o.slice_since - limits::time_slice_ns;
+  if (!waits || since_end < -limits::monitor_work_waits_ns) return;
+  if (!o.slice_told) {
+    tell_slice_over(o);
+  } else if (!m.baton.slice_is_over()) {  // heeded, but there was nobody to give way to
+    o.slice_told = false;
+    o.slice_since = now_;
+  } else if (new_visit && o.visit.where == place::user && rescue_ && !somebody_serves() &&
+             rescues_.is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
+    m.baton.tell(baton_word::overdue);
+    describe(m, true, since_end + limits::time_slice_ns);
+    o.slice_since = now_;
+  }
+}
+
+int sweep::revoke() noexcept {
+  if (count_ == 0) return 0;
+  int asked = 0;
+  for (int i = 0; i < count_; ++i) {
+    if (candidates_[i].m->baton.ask()) candidates_[asked++] = candidates_[i];
+  }
+  if (!platform::heavy_barrier()) {  // pairs with the light barriers of enter and end_syscall
+    for (int i = 0; i < asked; ++i) candidates_[i].m->baton.withdraw();
+    note_refusal();
+    return 0;
+  }
+  int taken = 0;
+  for (int i = 0; i < asked; ++i) {
+    const candidate& c = candidates_[i];
+    // Its P cannot change during a visit, so if it is p after the barrier it is for all of the visit.
+    if (!c.m->baton.take(c.visit, c.m->my_p() == c.p)) continue;
+    c.m->baton.clear_slice();
+    ++taken;
+    seen_[c.p->index].m = nullptr;
+    if (c.rescue == rescue_policy::verdict::none) {
+      the_scheduler.retakes.fetch_add(1, mo::relaxed);
+      if (c.site != nullptr) c.site->was_retaken();
+    } else {
+      the_scheduler.rescues.fetch_add(1, mo::relaxed);
+      rescues_.taken(*c.m, c.rescue, now_);
+      describe(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
+    }
+    hand_off(c.p);
+  }
+  return taken;
+}
+
+void sweep::look_at_the_network() noexcept {
+  scheduler& s = the_scheduler;
+  const std::uint64_t t = platform::ticks();
+  if (s.polling.load(mo::relaxed) ||
+      t - s.last_poll_ticks.load(mo::relaxed) < platform::ticks_of_ns(limits::poll_gap_monitor_ns) ||
+      s.someone_polls_now.exchange(true, mo::acquire)) {
+    return;
+  }
+  s.source.load(mo::acquire)->poll(0, readied_);
+  s.polls.fetch_add(1, mo::relaxed);
+  s.last_poll_ticks.store(t, mo::relaxed);
+  s.someone_polls_now.store(false, mo::release);
+}
+
+void sweep::finish() noexcept {
+  if (!readied_.empty()) {
+    make_runnable_all(nullptr, static_cast<fiber_list&&>(readied_));
+    work_waiting = true;  // for the next look, perhaps behind a call that was expected to be short
+  } else if (work_waiting) {
+    wake_for_work();
+  }
+}
+
+bool sweep::is_to_be_retaken(const machine& m, observation& o, std::int64_t age, std::int64_t now) noexcept {
+  if (age >= limits::retake_at_the_latest_ns) return true;
+  if (age < limits::retake_after_ns || somebody_serves()) return false;
+  const std::int32_t tid = m.tid.load(mo::relaxed);
+  if (!platform::thread_is_runnable(tid)) return true;
+  const std::int64_t cpu = platform::thread_cpu_ns(tid);
+  if (o.cpu_ns >= 0 && 2 * (cpu - o.cpu_ns) >= now - o.cpu_at) return true;
+  o.cpu_ns = cpu;
+  o.cpu_at = now;
+  return false;
+}
+
+void sweep::tell_slice_over(observation& o) noexcept {
+  if (o.slice_told) return;
+  if (!o.m->baton.tell_slice_over()) return;  // it has just given its P away
+  o.slice_told = true;
+  o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
+}
+
+// There can be no heavy barrier now, and if it is refused there never will be one again.
+void sweep::note_refusal() noexcept {
+  if (takes_no_more_ || platform::barriers() != platform::barrier_kind::refused) return;
+  takes_no_more_ = true;
+  the_scheduler.takes_no_more.store(true, mo::relaxed);
+  warn(
+      "this process has forbidden itself membarrier(2): no processor is taken any more from a fiber that blocks or "
+      "computes undeclared, and declared calls hand theirs over whenever others wait");
+}
+
+// The P must go. If it cannot be taken, its M gives it up at its next call, whatever that is.
+void sweep::revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept {
+  if (v.where != place::user && v.where != place::syscall) return;
+  if (!takes_no_more_) {
+    candidates_[count_++] = {&p, &m, v, rescue_policy::verdict::none, nullptr, age};
+  } else if (m.baton.tell_slice_over()) {
+    m.baton.tell(baton_word::overdue);
+  }
+}
+
+void sweep::describe(const machine& m, bool computing, std::int64_t age) noexcept {
+  if (described_ < reports_a_look) described_rescues_[described_++] = describe_rescued(m, computing, age);
+}
+
+std::int64_t sweep::next_rescue_in() const noexcept {
+  if (oldest_ == 0 || oldest_ >= rescues_.after()) return platform::forever_ns;
+  return baton::detail::saturated_sum(rescues_.after() - oldest_, 20'000);
+}
+
+void sweep::report() noexcept {
+  for (int i = 0; i < described_; ++i) static_cast<void>(reports_.report(described_rescues_[i], now_));
+  rescues_.say_if_crowded(now_);
+}
+
+std::int64_t sweep::next_refused_in() const noexcept {
+  return std::clamp<std::int64_t>(next_timer_ - now_, limits::monitor_work_waits_ns / 8, limits::monitor_work_waits_ns);
+}
+
+}  // namespace baton::sched

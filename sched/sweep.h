@@ -1,0 +1,100 @@
+// One sweep of the monitor over all Ps: what it sees, whose P it takes, and what it says. Internal to sched/; the
+// monitor's thread alone uses it. See sweep.cc.
+#pragma once
+
+#include <baton/sched/baton_word.h>
+#include <baton/sched/call_site.h>
+#include <baton/sched/fiber_list.h>
+#include <baton/sched/limits.h>
+#include <baton/sched/machine.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/processor.h>
+#include <baton/sched/rescue.h>
+#include <baton/sched/rescue_report.h>
+
+#include <cstdint>
+
+namespace baton::sched {
+
+class sweep {
+ public:
+  // Visits in user code that last so long are rescued. Without this call none is.
+  void rescue_after(std::int64_t ns) noexcept;
+
+  // In this order, once a sweep:
+
+  // passed: since the last sweep, as far as it counts. lost: nothing before counts. refused: a thread is wanted, and
+  // cannot be had.
+  void begin(std::int64_t now, std::int64_t passed, bool lost, bool refused) noexcept;
+  void at(processor& p) noexcept;
+  // Takes the Ps that at() has found; returns how many.
+  int revoke() noexcept;
+  // Polls if nobody has for 1 ms.
+  void look_at_the_network() noexcept;
+  // Makes runnable what the sweep has readied, or wakes somebody for work that waits.
+  void finish() noexcept;
+  // After all else: it reads /proc, and looks up symbols.
+  void report() noexcept;
+
+  // How long until the oldest visit in user code comes of age, and a little.
+  [[nodiscard]] std::int64_t next_rescue_in() const noexcept;
+  // While threads are refused: until the next timer of an idle P, or a regular look.
+  [[nodiscard]] std::int64_t next_refused_in() const noexcept;
+
+  int busy = 0;
+  bool work_waiting = false;
+  bool new_call = false;  // a declared call was seen for the first time, while work waits for its P
+
+ private:
+  // How long one visit, or one slice, has been seen to last.
+  struct observation {
+    machine* m = nullptr;
+    baton_word::visit visit;
+    std::int64_t visit_since = 0;
+    std::int64_t visit_age = 0;  // in looks that came on time
+    std::int64_t cpu_ns = -1;    // that the thread had used at cpu_at, of a visit that might be at work; -1: not asked
+    std::int64_t cpu_at = 0;
+    std::uint64_t slice = 0;
+    std::int64_t slice_since = 0;
+    bool slice_told = false;
+    std::int64_t told_cpu_ns = 0;  // that the thread had used then
+  };
+  struct candidate {
+    processor* p;
+    machine* m;
+    baton_word::visit visit;
+    rescue_policy::verdict rescue;  // none: a declared call, or a retired P
+    call_site* site;                // of the declared call; may be null
+    std::int64_t age;
+  };
+
+  void observe(observation& o, machine* m, const processor& p, const baton_word::visit& v) noexcept;
+  void judge_visit(observation& o, processor& p, bool waits, bool first_sight) noexcept;
+  void judge_slice(observation& o, bool waits, bool new_visit) noexcept;
+  [[nodiscard]] static bool is_to_be_retaken(const machine& m, observation& o, std::int64_t age,
+                                             std::int64_t now) noexcept;
+  static void tell_slice_over(observation& o) noexcept;
+  void note_refusal() noexcept;
+  void revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept;
+  void describe(const machine& m, bool computing, std::int64_t age) noexcept;
+
+  observation seen_[limits::procs_max];
+  std::int64_t now_ = 0;
+  std::int64_t passed_ = 0;
+  int procs_ = 0;
+  bool refused_ = false;                            // a thread is wanted, and cannot be had
+  std::int64_t next_timer_ = platform::forever_ns;  // of the idle Ps
+  bool rescue_ = false;
+  bool takes_no_more_ = false;
+  std::int64_t oldest_ = 0;  // of the visits in user code while work waits
+  rescue_policy rescues_;
+  static constexpr int reports_a_look = 4;  // one a second is written
+  int described_ = 0;
+  rescued described_rescues_[reports_a_look];
+  rescue_reports reports_;
+  int count_ = 0;
+  candidate candidates_[limits::procs_max];
+  fiber_list readied_;
+};
+
+}  // namespace baton::sched
