@@ -7,6 +7,7 @@
 #include <baton/sched/sanitizer.h>
 #include <baton/sched/stack_overflow.h>
 #include <baton/sched/stack_pool.h>
+#include <baton/sched/timer.h>
 
 #include <gtest/gtest.h>
 
