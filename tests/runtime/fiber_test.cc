@@ -3,6 +3,7 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/sched/platform/atomic.h>
+#include <baton/syscall/blocking.h>
 
 #include <gtest/gtest.h>
 
