@@ -26,6 +26,10 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
+#include <baton/sched/timer.h>
+
+#include <cstdint>
+#include <new>
 
 namespace baton {
 
@@ -99,8 +103,23 @@ bool condition_variable::notify_listed(bool all) noexcept {
 }
 
 void condition_variable::await_leaving() const noexcept {
-  // After exit() they never leave, but touch nothing any more either. acquire: as in the destructor.
-  while (leaving_.load(mo::acquire) != 0 && !sched::is_ending()) sched::yield();
+  constexpr int looks =
+      64;  // one that leaves may have been descheduled on its last instructions, perhaps by the caller
+  constexpr std::int64_t pause_ns = 100'000;
+  // acquire: as in the destructor.
+  for (int i = 0; leaving_.load(mo::acquire) != 0; ++i) {
+    if (i < looks) {
+      sched::yield();
+      continue;
+    }
+    // After exit() those that were stopped never leave, but touch nothing any more either.
+    if (!sched::destructor_may_wait("a condition_variable leaves those whose time was up")) return;
+    try {
+      sched::sleep_until_ns(detail::deadline_after_ns(pause_ns));
+    } catch (const std::bad_alloc&) {
+      sched::yield();  // no memory for a timer
+    }
+  }
 }
 
 }  // namespace baton

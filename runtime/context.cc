@@ -17,6 +17,10 @@ detail::context_state* no_state() noexcept {
   return reinterpret_cast<detail::context_state*>(const_cast<char*>(&no_context));
 }
 
+[[noreturn]] void no_context_for(const char* what) noexcept {
+  sched::fatal("%s of a cancellable_context that was default-constructed or moved from, and not assigned to", what);
+}
+
 }  // namespace
 
 std::shared_ptr<detail::context_state> cancellable_context::none() noexcept {
@@ -25,9 +29,8 @@ std::shared_ptr<detail::context_state> cancellable_context::none() noexcept {
 
 detail::context_state* context::state(const char* what) const noexcept {
   detail::context_state* const s = state_.get();
-  if (s == no_state()) [[unlikely]] {
-    sched::fatal("%s of a cancellable_context that was default-constructed or moved from, and not assigned to", what);
-  }
+  if (s == no_state()) [[unlikely]]
+    no_context_for(what);
   return s;
 }
 
@@ -71,7 +74,9 @@ cancellable_context detail::derive_context(const context& parent, std::int64_t d
 }
 
 void cancellable_context::cancel(absl::Status cause) const noexcept {
-  static_cast<void>(state("cancel"));
+  // Null: it was moved from as a context.
+  if (state("cancel") == nullptr) [[unlikely]]
+    no_context_for("cancel");
   // The subscribers that this calls may drop the last handle.
   const std::shared_ptr<detail::context_state> keep = state_;
   keep->cancel(std::move(cause));

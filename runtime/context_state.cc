@@ -340,9 +340,15 @@ void context_state::unsubscribe(node& n) noexcept {
     // relaxed: written under this lock.
     seen = b->calls_ended.load(mo::relaxed);
   }
+  // At exit whoever makes the call may have been stopped in it, where it readies a fiber. Nothing of the node is
+  // touched after that. A call that has not come there is brief.
+  constexpr std::int64_t patience_ns = 20'000'000;
+  const std::int64_t until_ns = sched::exits_here() ? platform::now_ns() + patience_ns : platform::forever_ns;
   // acquire: pairs with the release in notify_subscribers(); the call has left the node.
   while (b->calls_ended.load(mo::acquire) == seen) {
-    platform::futex_wait(b->calls_ended, seen, platform::forever_ns);
+    platform::futex_wait(b->calls_ended, seen, until_ns);
+    if (until_ns == platform::forever_ns || platform::now_ns() < until_ns) continue;
+    if (!sched::destructor_may_wait("a subscription to a context is left as it is")) return;
   }
 }
 

@@ -67,10 +67,13 @@ class [[nodiscard]] on_cancel {
  public:
   // Throws std::bad_alloc.
   template <class F>
-  on_cancel(const context& ctx, F&& f)
-      : call_(std::make_shared<detail::cancel_function<std::decay_t<F>>>(std::forward<F>(f))) {
-    static_assert(std::is_invocable_v<std::decay_t<F>>, "the function of on_cancel takes no arguments");
-    call_->watch(ctx);
+  on_cancel(const context& ctx, F&& f) {
+    if constexpr (std::is_invocable_v<std::decay_t<F>>) {
+      call_ = std::make_shared<detail::cancel_function<std::decay_t<F>>>(std::forward<F>(f));
+      call_->watch(ctx);
+    } else {
+      static_assert(std::is_invocable_v<std::decay_t<F>>, "the function of on_cancel takes no arguments");
+    }
   }
   on_cancel(const on_cancel&) = delete;
   on_cancel& operator=(const on_cancel&) = delete;

@@ -113,9 +113,9 @@ template <class Case>
 
 namespace detail {
 
-// Returns select_frame::none if the time has passed, and nothing was ready.
+// Returns select_frame::none if the time has passed, and nothing was ready. began_ns: as in the select_frame.
 template <class... Cases>
-std::size_t select_until_ns(std::int64_t deadline_ns, Cases&... cases) {
+std::size_t select_until_ns(std::int64_t deadline_ns, std::int64_t& began_ns, Cases&... cases) {
   constexpr std::size_t n = sizeof...(Cases);
   if constexpr ((select_case<Cases> && ...)) {
     constexpr std::size_t room = n == 0 ? 1 : n;
@@ -125,7 +125,9 @@ std::size_t select_until_ns(std::int64_t deadline_ns, Cases&... cases) {
     std::array<std::uint32_t, room> order;
     std::size_t at = 0;
     (cases.describe(entries[at++]), ...);
-    const select_result chosen = run_select({entries.data(), links.data(), locks.data(), order.data(), n, deadline_ns});
+    const select_frame frame{entries.data(), links.data(), locks.data(), order.data(), n, deadline_ns, began_ns};
+    const select_result chosen = run_select(frame);
+    began_ns = frame.began_ns;
     at = 0;
     static_cast<void>(((at++ == chosen.index && (cases.run(chosen.ok), true)) || ...));
     return chosen.index;
@@ -145,20 +147,23 @@ inline std::optional<std::size_t> index_or_nothing(std::size_t index) noexcept {
 // object that is used again, one select() after the other.
 template <class... Cases>
 std::size_t select(Cases&&... cases) {
-  return detail::select_until_ns(sched::platform::forever_ns, cases...);
+  std::int64_t began_ns = 0;
+  return detail::select_until_ns(sched::platform::forever_ns, began_ns, cases...);
 }
 
 // (S) As select(), for no longer than that. Empty: the time has passed, nothing was ready, and no function was called.
 // With cases on_timeout() too, whichever time comes first counts.
 template <class Rep, class Period, class... Cases>
 std::optional<std::size_t> select_for(const std::chrono::duration<Rep, Period>& timeout, Cases&&... cases) {
-  return detail::index_or_nothing(detail::select_until_ns(detail::deadline_after(timeout), cases...));
+  std::int64_t began_ns = 0;
+  return detail::index_or_nothing(detail::select_until_ns(detail::deadline_after(timeout), began_ns, cases...));
 }
 template <class Clock, class Duration, class... Cases>
 std::optional<std::size_t> select_until(const std::chrono::time_point<Clock, Duration>& when, Cases&&... cases) {
   std::size_t chosen = detail::select_frame::none;
+  std::int64_t began_ns = 0;
   detail::until(when, [&](std::int64_t deadline_ns) {
-    chosen = detail::select_until_ns(deadline_ns, cases...);
+    chosen = detail::select_until_ns(deadline_ns, began_ns, cases...);
     return chosen != detail::select_frame::none;
   });
   return detail::index_or_nothing(chosen);

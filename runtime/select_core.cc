@@ -206,7 +206,10 @@ class selecting {
       if (e.what != kind::timeout && e.what != kind::deadline) continue;
       if (now == 0) now = sched::platform::now_ns();
       std::int64_t at = e.ns;
-      if (e.what == kind::timeout) at = now + std::clamp<std::int64_t>(at, 0, sched::platform::forever_ns - now);
+      if (e.what == kind::timeout) {
+        if (f_.began_ns == 0) f_.began_ns = now;
+        at = f_.began_ns + std::clamp<std::int64_t>(at, 0, sched::platform::forever_ns - f_.began_ns);
+      }
       if (at >= deadline_ns_) continue;
       deadline_ns_ = at;
       first_time_ = i;

@@ -53,6 +53,9 @@ struct select_frame {
   std::uint32_t* order;
   std::size_t count;
   std::int64_t deadline_ns = sched::platform::forever_ns;  // of the whole select, beside its cases
+  // When the select began, from which timeouts count, also if it is tried again because a clock is slow; 0: not known
+  // yet. run_select()'s.
+  mutable std::int64_t began_ns = 0;
 };
 
 struct select_result {

@@ -20,6 +20,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -63,7 +64,8 @@ class selector {
   template <class Clock, class Duration>
   std::optional<std::size_t> wait_until(const std::chrono::time_point<Clock, Duration>& when) {
     std::optional<std::size_t> chosen;
-    detail::until(when, [&](std::int64_t ns) { return (chosen = core_.wait(ns)).has_value(); });
+    std::int64_t began_ns = 0;
+    detail::until(when, [&](std::int64_t ns) { return (chosen = core_.wait(ns, began_ns)).has_value(); });
     return chosen;
   }
 

@@ -300,9 +300,8 @@ std::size_t selector_core::run(any_case& c, bool ok) {
   return index;
 }
 
-std::optional<std::size_t> selector_core::wait(std::int64_t deadline_ns) {
+std::optional<std::size_t> selector_core::wait(std::int64_t deadline_ns, std::int64_t& began_ns) {
   std::optional<ending> end;  // counts from the start
-  std::int64_t began_ns = 0;
   for (;;) {
     bool ok = true;
     if (any_case* const c = choose(ok)) {

@@ -78,7 +78,13 @@ class selector_core final : private node_keeper {
   std::size_t add(std::shared_ptr<any_case> c);
   void remove(std::size_t index) noexcept;
   // (S)
-  std::optional<std::size_t> wait(std::int64_t deadline_ns);
+  std::optional<std::size_t> wait(std::int64_t deadline_ns) {
+    std::int64_t began_ns = 0;
+    return wait(deadline_ns, began_ns);
+  }
+  // The same; began_ns is 0 at first, and kept if a wait is tried again because a clock is slow: timeouts count from
+  // the start.
+  std::optional<std::size_t> wait(std::int64_t deadline_ns, std::int64_t& began_ns);
 
  private:
   friend class any_case;

@@ -163,11 +163,15 @@ class function_timer final : public timer_state {
 // with the timer, or after its last call. An exception that escapes it ends the process, as with go().
 template <class Rep, class Period, class F>
 timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
-  static_assert(std::is_invocable_v<std::decay_t<F>&>, "the function of after_func takes no arguments");
-  timer t(new detail::function_timer<std::decay_t<F>>(std::forward<F>(f)));
-  const std::int64_t ns = detail::saturated_ns(d);
-  t.state_.load(sched::platform::mo::relaxed)->start(detail::deadline_after_ns(ns), ns <= 0);
-  return t;
+  if constexpr (std::is_invocable_v<std::decay_t<F>&>) {
+    timer t(new detail::function_timer<std::decay_t<F>>(std::forward<F>(f)));
+    const std::int64_t ns = detail::saturated_ns(d);
+    t.state_.load(sched::platform::mo::relaxed)->start(detail::deadline_after_ns(ns), ns <= 0);
+    return t;
+  } else {
+    static_assert(std::is_invocable_v<std::decay_t<F>&>, "the function of after_func takes no arguments");
+    return timer(d);
+  }
 }
 
 // A channel into which the time comes once, when that time has passed. A timer that nobody can stop:

@@ -9,6 +9,7 @@
 #include <baton/runtime/on_cancel.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
+#include <baton/runtime/task_group.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/wait_group.h>
 
@@ -255,6 +256,14 @@ TEST_F(context_death, one_that_was_never_assigned_to_says_so) {
   EXPECT_DEATH(static_cast<void>(with_cancel(none)), said);
   EXPECT_DEATH(static_cast<void>(as_context.is_done()), said);
   EXPECT_DEATH(baton::select(baton::on_done(none, [] {})), said);
+  EXPECT_DEATH(const baton::on_cancel hook(none, [] {}), said);
+  EXPECT_DEATH(const baton::task_group children(none), said);
+  cancellable_context other;
+  EXPECT_EQ(none, other);
+  other = none;
+  cancellable_context& same = other;
+  other = std::move(same);
+  EXPECT_DEATH(other.cancel(), said);
 }
 
 TEST_F(context_death, one_that_was_moved_from_says_so) {
@@ -265,6 +274,9 @@ TEST_F(context_death, one_that_was_moved_from_says_so) {
   a = b;
   a.cancel();
   EXPECT_TRUE(b.is_done());
+  const context as_context = std::move(a);
+  EXPECT_TRUE(as_context.is_done());
+  EXPECT_DEATH(a.cancel(), "moved from");  // NOLINT(bugprone-use-after-move)
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // What static destructors meet that use the runtime after exit(). A handler that is registered before the
 // runtime starts runs where they do.
+#include <baton/netpoll/cancellation.h>
 #include <baton/netpoll/net.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/runtime/channel.h>
@@ -12,13 +13,16 @@
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
+#include <baton/sched/lifecycle.h>
 
 #include <gtest/gtest.h>
 
 #include <unistd.h>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <memory>
 #include <string>
 
 namespace baton::net {
@@ -97,6 +101,31 @@ TEST_F(exit_death_test, a_function_that_runs_is_left) {
               testing::ExitedWithCode(7), "exit.. has stopped all fibers: an on_cancel leaves its function");
 }
 
+// Stays where the runtime stops it: within the call.
+struct stopped_subscriber final : baton::net::cancellation::node {
+  void cancelled() noexcept override {
+    entered = true;
+    while (!baton::sched::is_ending()) ::usleep(100);
+    for (;;) baton::go([] {});
+  }
+  std::atomic<bool> entered{false};
+};
+stopped_subscriber subscriber;
+std::shared_ptr<baton::net::cancellation> source;
+
+TEST_F(exit_death_test, a_subscriber_that_is_being_told_is_left) {
+  EXPECT_EXIT(exit_with([] { source->unsubscribe(subscriber); },
+                        [] {
+                          static_cast<void>(baton::set_procs(2));
+                          const auto ctx = baton::with_cancel(baton::context::background());
+                          source = ctx.as_cancellation();
+                          static_cast<void>(source->subscribe(subscriber));
+                          baton::go([ctx] { ctx.cancel(); });
+                          while (!subscriber.entered) baton::this_fiber::yield();
+                        }),
+              testing::ExitedWithCode(7), "exit.. has stopped all fibers: a subscription to a context is left");
+}
+
 void bind_and_accept() {
   listener = new baton::net::tcp_listener(*baton::net::tcp_listener::bind("127.0.0.1:0"));
   for (int i = 0; i < 2; ++i) baton::go([] { (void)listener->accept(); });
@@ -136,7 +165,7 @@ TEST_F(exit_death_test, a_stream_is_left_to_those_who_read_and_write) {
                             });
                             baton::go([] { (void)stream->write(std::string(64u << 20, 'x')); });
                           }
-                          baton::this_fiber::sleep_for(std::chrono::milliseconds(1));
+                          while (baton::net::test_access::io(*stream).users() == 0) baton::this_fiber::yield();
                         }),
               testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
 }

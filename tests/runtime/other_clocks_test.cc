@@ -126,6 +126,38 @@ TYPED_TEST(OtherClocks, AreLookedAtByChannelsAndSelects) {
   });
 }
 
+// Comes nowhere, or if it is looked at for far too long.
+struct standing_clock {
+  using duration = std::chrono::nanoseconds;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<standing_clock>;
+  static constexpr bool is_steady = false;
+  static inline std::atomic<int> looks{0};
+  static time_point now() { return time_point(++looks < 1000 ? 1s : 2s); }
+};
+
+// The time of on_timeout() counts from the start of the wait, however often the other clock has to be looked at.
+TEST(OtherClocksBeside, ATimeoutDoNotPutItOff) {
+  const auto as_fiber_or_thread = [] {
+    const auto when = standing_clock::time_point(1s) + 1ms;
+    const auto begin = [] { standing_clock::looks = 0; };
+    begin();
+    EXPECT_EQ(baton::select(baton::on_timeout(10ms, [] {}), baton::on_timeout(when, [] {})), 0U);
+    begin();
+    EXPECT_EQ(baton::select_until(when, baton::on_timeout(10ms, [] {})), 0U);
+    begin();
+    baton::selector s;
+    s.add(baton::on_timeout(10ms, [] {}));
+    EXPECT_EQ(s.wait_until(when), 0U);
+    begin();
+    s.add(baton::on_timeout(when, [] {}));
+    EXPECT_EQ(s.wait(), 0U);
+  };
+  baton::spawn(as_fiber_or_thread).join();
+  as_fiber_or_thread();
+}
+
 // What comes while a slow clock is waited for is not missed.
 TYPED_TEST(OtherClocks, DoNotKeepAWaitFromSuccess) {
   baton::spawn([] {
