@@ -1,6 +1,7 @@
 // Text and sockaddr forms of addresses. Nothing here looks a name up.
 #include <baton/netpoll/address.h>
 
+#include <baton/sched/fatal.h>
 #include <baton/syscall/c_string.h>
 
 #include <arpa/inet.h>
@@ -292,6 +293,7 @@ bool address::is_loopback() const noexcept {
 }
 
 address address::with_port(int port) const {
+  if (port < 0 || port > 65535) sched::fatal("address::with_port(%d): a port is 0 to 65535", port);
   address a = *this;
   a.port_ = static_cast<std::uint16_t>(port);
   return a;

@@ -45,6 +45,7 @@ class address {
   [[nodiscard]] bool is_loopback() const noexcept;           // 127.0.0.0/8 or ::1
   [[nodiscard]] std::string ip() const;                      // "127.0.0.1", "fe80::1%eth0"; "" for other families
   [[nodiscard]] int port() const noexcept { return port_; }  // 0 for Unix sockets
+  // Aborts unless port is 0 to 65535.
   [[nodiscard]] address with_port(int port) const;
   // The path, or "@name"; empty for IP addresses.
   [[nodiscard]] const std::string& path() const noexcept { return path_; }

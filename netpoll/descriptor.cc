@@ -82,6 +82,11 @@ void descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
   if (held) poll_->set_deadline(side, deadline_ns);
 }
 
+void descriptor::set_deadlines(std::int64_t deadline_ns) {
+  const fd_reference held(mutex_);
+  if (held) poll_->set_deadlines(deadline_ns);
+}
+
 void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
   const fd_reference held(mutex_);
   if (!held) return;

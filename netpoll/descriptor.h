@@ -112,6 +112,8 @@ class descriptor final : private cancellation::node {
   // At this point of CLOCK_MONOTONIC the side begins to fail, for those who wait already, too.
   // sched::platform::forever_ns: no deadline. Never switches. May throw std::bad_alloc.
   void set_deadline(poll_side side, std::int64_t deadline_ns);
+  // The same for both sides: when it throws, neither has changed.
+  void set_deadlines(std::int64_t deadline_ns);
 
   // From when `c` is done until it is replaced, both sides fail with its error. Null: none. Never
   // switches.

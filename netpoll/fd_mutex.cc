@@ -44,8 +44,6 @@
 #include <initializer_list>
 #include <utility>
 
-#include <initializer_list>
-
 namespace baton::net {
 
 void ticket_queue::take(sched::wait_reason why) noexcept {

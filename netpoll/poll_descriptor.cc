@@ -157,26 +157,29 @@ void poll_descriptor::evict(poll_side side) noexcept {
   if (sched::strand* const who = slot(side).evict()) sched::ready(who);
 }
 
-void poll_descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
-  std::uint64_t seq = 0;
-  {
-    sched::platform::lock_guard hold(lock_);
-    seq = ++last_seq_;
+std::uint64_t poll_descriptor::next_seq() noexcept {
+  sched::platform::lock_guard hold(lock_);
+  return ++last_seq_;
+}
+
+poll_descriptor::deadline poll_descriptor::armed(poll_side side, std::int64_t deadline_ns, std::uint64_t seq) {
+  deadline d{seq, deadline_ns, {}};
+  if (deadline_ns != sched::platform::forever_ns && deadline_ns > sched::platform::now_ns()) {
+    d.timer = sched::arm_timer(deadline_ns, side == poll_side::read ? on_read_deadline : on_write_deadline, this, seq);
   }
-  sched::timer_handle fresh;
-  const bool none = deadline_ns == sched::platform::forever_ns;
-  if (!none && deadline_ns > sched::platform::now_ns()) {
-    fresh = sched::arm_timer(deadline_ns, side == poll_side::read ? on_read_deadline : on_write_deadline, this, seq);
-  }
-  sched::timer_handle stale = fresh;  // unless it comes into force
+  return d;
+}
+
+void poll_descriptor::enforce(poll_side side, const deadline& fresh) noexcept {
+  sched::timer_handle stale = fresh.timer;  // unless it comes into force
   bool expired = false;
   {
     sched::platform::lock_guard hold(lock_);
     deadline& d = deadline_of(side);
-    if (seq > d.seq && (flags_.load(mo::relaxed) & closing) == 0) {
+    if (fresh.seq > d.seq && (flags_.load(mo::relaxed) & closing) == 0) {
       stale = d.timer;
-      d = {seq, deadline_ns, fresh};
-      expired = !none && deadline_ns <= sched::platform::now_ns();
+      d = fresh;
+      expired = fresh.when_ns != sched::platform::forever_ns && fresh.when_ns <= sched::platform::now_ns();
       if (expired) {
         raise(expired_flag(side));
       } else {
@@ -187,6 +190,25 @@ void poll_descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
   }
   if (expired) evict(side);
   if (stale) sched::cancel_timer(stale);
+}
+
+void poll_descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
+  enforce(side, armed(side, deadline_ns, next_seq()));
+}
+
+// One number for both: of two such calls at once one is the later on both sides.
+void poll_descriptor::set_deadlines(std::int64_t deadline_ns) {
+  const std::uint64_t seq = next_seq();
+  const deadline read = armed(poll_side::read, deadline_ns, seq);
+  deadline write;
+  try {
+    write = armed(poll_side::write, deadline_ns, seq);
+  } catch (...) {
+    if (read.timer) sched::cancel_timer(read.timer);
+    throw;
+  }
+  enforce(poll_side::read, read);
+  enforce(poll_side::write, write);
 }
 
 void poll_descriptor::on_read_deadline(void* self, std::uint64_t seq, sched::fiber_list& readied) noexcept {

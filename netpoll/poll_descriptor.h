@@ -62,6 +62,8 @@ class alignas(64) poll_descriptor {
   // At deadline_ns (CLOCK_MONOTONIC; forever_ns: never) the side begins to fail, also for who waits
   // already. Throws std::bad_alloc, with the former deadline in force.
   void set_deadline(poll_side side, std::int64_t deadline_ns);
+  // The same for both sides: when it throws, both have their former deadlines.
+  void set_deadlines(std::int64_t deadline_ns);
   // From now on both sides fail, and no deadline runs any more. Once.
   void close_begin() noexcept;
   // Both sides fail, until it is taken back.
@@ -86,6 +88,12 @@ class alignas(64) poll_descriptor {
     return closing | cancelled_flag | expired_flag(side);
   }
   static poll_failure name(std::uint32_t flags) noexcept;
+
+  [[nodiscard]] std::uint64_t next_seq() noexcept;
+  // Not in force yet. Throws std::bad_alloc.
+  [[nodiscard]] deadline armed(poll_side side, std::int64_t deadline_ns, std::uint64_t seq);
+  // Puts it in force, unless a later one is.
+  void enforce(poll_side side, const deadline& fresh) noexcept;
 
   void raise(std::uint32_t bit) noexcept;
   void evict(poll_side side) noexcept;

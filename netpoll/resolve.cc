@@ -17,6 +17,9 @@ bool fits(const address& a, address::family wanted) noexcept {
 
 absl::StatusOr<std::vector<address>> resolve_host(const std::string& host, address::family family, int port,
                                                   const wait_limits& limits) {
+  if (family == address::family::local) {
+    return absl::InvalidArgumentError(describe("resolve", host, "a Unix socket has no IP address"));
+  }
   if (port < 0 || port > 65535) {
     return absl::InvalidArgumentError(describe("resolve", "port " + std::to_string(port), "a port is 0 to 65535"));
   }

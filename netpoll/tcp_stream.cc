@@ -161,6 +161,10 @@ void tcp_stream::set_deadline_ns(poll_side side, std::int64_t deadline_ns) {
   if (state_ != nullptr) state_->io.set_deadline(side, deadline_ns);
 }
 
+void tcp_stream::set_deadlines_ns(std::int64_t deadline_ns) {
+  if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
+}
+
 void tcp_stream::set_cancellation(std::shared_ptr<cancellation> c) {
   if (state_ != nullptr) state_->io.set_cancellation(std::move(c));
 }

@@ -66,12 +66,10 @@ class tcp_stream {
   // Never switch. From that point on reads (writes, both) fail, also when they would not have to wait;
   // calls that already wait are ended. A deadline in the past acts at once; time_point::max() takes it
   // away. Any clock; rounded up, saturating; a time of a clock other than steady_clock is converted here, once.
-  // May throw std::bad_alloc.
+  // May throw std::bad_alloc; the former deadlines are in force then.
   template <class Clock, class Duration>
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    const std::int64_t ns = detail::deadline_at(when);
-    set_deadline_ns(poll_side::read, ns);
-    set_deadline_ns(poll_side::write, ns);
+    set_deadlines_ns(detail::deadline_at(when));
   }
   template <class Clock, class Duration>
   void set_read_deadline(const std::chrono::time_point<Clock, Duration>& when) {
@@ -120,6 +118,7 @@ class tcp_stream {
  private:
   friend struct test_access;
   void set_deadline_ns(poll_side side, std::int64_t deadline_ns);
+  void set_deadlines_ns(std::int64_t deadline_ns);
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
 
   struct closer {

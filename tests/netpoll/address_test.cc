@@ -197,6 +197,12 @@ TEST(Address, UnixNamesSurvive) {
   EXPECT_NE(relative, *address::parse("@x"));
 }
 
+TEST(AddressDeathTest, APortThatIsNone) {
+  const address a = *address::parse("127.0.0.1:80");
+  EXPECT_DEATH((void)a.with_port(65536), "with_port\\(65536\\): a port is 0 to 65535");
+  EXPECT_DEATH((void)a.with_port(-1), "a port is 0 to 65535");
+}
+
 TEST(SplitHostPort, TakesNamesAndServices) {
   const absl::StatusOr<host_and_port> p = split_host_port("localhost:http");
   ASSERT_TRUE(p.ok());

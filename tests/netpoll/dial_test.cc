@@ -296,6 +296,10 @@ TEST(Resolve, NumbersAndNames) {
       EXPECT_EQ(a.kind(), address::family::ipv4);
     }
     EXPECT_EQ(resolve("127.0.0.1", {.family = address::family::ipv6}).status().code(), absl::StatusCode::kNotFound);
+    for (const char* const host : {"127.0.0.1", "localhost"}) {
+      const absl::Status s = resolve(host, {.family = address::family::local}).status();
+      EXPECT_EQ(s.code(), absl::StatusCode::kInvalidArgument) << s;
+    }
     EXPECT_EQ(resolve("").status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(resolve("127.0.0.1", {.port = 65536}).ok(), false);
   });

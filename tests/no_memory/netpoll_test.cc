@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace baton::test {
 namespace {
@@ -256,6 +257,32 @@ TEST(NoMemory, CallsThatFail) {
       }
     }
     ::close(file);
+  });
+}
+
+// Both sides or neither.
+TEST(NoMemory, ADeadlineOfBothSides) {
+  run([] {
+    // Timers come in chunks, which every third connection here uses up by one more.
+    std::vector<connection> all;
+    int thrown = 0;
+    for (int i = 0; i < 200; ++i) {
+      connection c = connect();
+      must(c.server.write("x"));
+      c.client.set_deadline(steady_clock::now() - 1s);
+      failing_allocation fails(1, failing_allocation::which::all_from, whose::caller);
+      const bool threw = fails.during([&] { c.client.set_deadline(steady_clock::now() + 1h); });
+      thrown += threw ? 1 : 0;
+      char buffer[1];
+      const absl::Status read = c.client.read(buffer).status();
+      const absl::Status written = c.client.write("y").status();
+      EXPECT_EQ(threw, absl::IsDeadlineExceeded(read)) << read;
+      EXPECT_EQ(threw, absl::IsDeadlineExceeded(written)) << written;
+      if (i % 3 == 0) c.server.set_read_deadline(steady_clock::now() + 1h);
+      if (threw) c.client.set_deadline(steady_clock::now() + 1h);
+      all.push_back(std::move(c));
+    }
+    EXPECT_GT(thrown, 0);
   });
 }
 
