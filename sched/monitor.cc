@@ -19,9 +19,11 @@
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/rescue.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_pool.h>
 #include <baton/sched/sweep.h>
+#include <baton/sched/thread_lock.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -76,6 +78,7 @@ class monitor {
  public:
   void run() noexcept {
     platform::set_precise_timers();
+    forget_watched_machines();
     if (the_scheduler.config.rescue) sweep_.rescue_after(the_scheduler.config.rescue_after_ns);
     start_first_threads();
     while (!over.load(mo::acquire)) {
