@@ -81,11 +81,12 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
   return look_at(f) == before ? n : 0;
 }
 
-// The name may change under our eyes. (Copied here: the sanitizer looks into calls to the C library.)
-__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, bool name_owner, char* text,
+// The name and the reason may change under our eyes. (Copied here: the sanitizer looks into calls to the C library.)
+// owners: how many have been looked for.
+__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, int* owners, char* text,
                                                             std::size_t size) noexcept {
   owner_words owner;
-  if (s.parked && name_owner) owner = describe_lock_owner(f);
+  if (s.parked && f.reason == wait_reason::mutex && ++*owners <= owners_max) owner = describe_lock_owner(f);
   if (!(look_at(f) == s)) owner.text[0] = '\0';
   const bool owned = owner.text[0] != '\0';
   const char* const waits_for = owned ? owner.text : name_of(f.reason);
@@ -112,8 +113,7 @@ void dump(const Write& write) noexcept {
     const fiber& f = *fiber_entry_at(i);
     const sight s = look_at(f);
     if (!s.in_use) continue;
-    const bool name_owner = s.parked && f.reason == wait_reason::mutex && ++owners <= owners_max;
-    std::size_t length = describe(f, s, name_owner, text, sizeof text);
+    std::size_t length = describe(f, s, &owners, text, sizeof text);
     if (traces < traces_max) {
       if (const std::size_t count = trace(f, s, frames); count > 0) {
         ++traces;

@@ -232,9 +232,11 @@ bool start_wanted_threads() noexcept {
   // A wish that comes from here on is seen at the next look: the flag is cleared before we count.
   const bool spare = s.spare_wanted.load(mo::relaxed) && s.spare_wanted.exchange(false, mo::acq_rel);
   const bool now = s.threads_wanted.load(mo::relaxed) && s.threads_wanted.exchange(false, mo::acq_rel);
-  if (!spare && !now) return true;
+  const bool to_lock = thread_to_lock_is_wanted();
+  if (!spare && !now && !to_lock) return true;
   const int enough = threads_to_have();
-  for (int started = 0; s.threads.load(mo::relaxed) < enough; ++started) {
+  int started = 0;
+  for (; s.threads.load(mo::relaxed) < enough; ++started) {
     if (s.ending.load(mo::relaxed)) return true;
     if (started == limits::threads_started_at_once) {
       s.threads_wanted.store(true, mo::relaxed);  // the rest after a look around
@@ -248,10 +250,11 @@ bool start_wanted_threads() noexcept {
     if (const int error = start_machine(); error != 0) {
       s.thread_failures.fetch_add(1, mo::relaxed);
       if (now) say_refused(error);
-      return !now;
+      return !now && !to_lock;
     }
   }
-  return true;
+  // None is of use at this moment, to one who waits to be locked: Ms on their way to sleep did not count as blocked.
+  return !to_lock || started > 0 || s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed);
 }
 
 }  // namespace baton::sched

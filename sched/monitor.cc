@@ -7,7 +7,7 @@
 //   20 us     once, when a declared call is seen for the first time and work waits: the second look at it
 //             decides. From a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
-//   5 ms      while some P is busy
+//   5 ms      while some P is busy, or the system refuses the thread that a fiber waits to be locked to
 //   for ever  while all Ps are idle, but for half a second while stacks wait to be trimmed (stack_pool.cc): the M that
 //             takes the first P wakes it. Going to sleep is again "publish, fence, look": asleep := true; heavy
 //             barrier; look; sleep. If that barrier fails, an M may have missed `asleep`, so the sleep has an end: it
@@ -19,9 +19,11 @@
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/rescue.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack_pool.h>
 #include <baton/sched/sweep.h>
+#include <baton/sched/thread_lock.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -76,6 +78,7 @@ class monitor {
  public:
   void run() noexcept {
     platform::set_precise_timers();
+    forget_watched_machines();
     if (the_scheduler.config.rescue) sweep_.rescue_after(the_scheduler.config.rescue_after_ns);
     start_first_threads();
     while (!over.load(mo::acquire)) {
@@ -114,7 +117,7 @@ class monitor {
       sleep_for(limits::monitor_fast_ns);
     } else if (sweep_.work_waiting) {
       sleep_for(std::min(limits::monitor_work_waits_ns, sweep_.next_rescue_in()));
-    } else if (sweep_.busy > 0) {
+    } else if (sweep_.busy > 0 || (refused_ && thread_to_lock_is_wanted())) {
       sleep_for(limits::monitor_busy_ns);
     } else {
       sleep_while_all_idle();

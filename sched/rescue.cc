@@ -36,6 +36,7 @@
 
 #include <baton/sched/durations.h>
 #include <baton/sched/fatal.h>
+#include <baton/sched/machine_table.h>
 #include <baton/sched/plain_text.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/rescue_report.h>
@@ -83,6 +84,16 @@ void rescue_policy::forget() noexcept {
 }
 
 // ---- those that go on without a P ----
+
+void forget_watched_machines() noexcept {
+  const std::uint32_t n = machine_count();
+  for (std::uint32_t i = 0; i < n; ++i) {
+    machine* const m = machine_at(i);
+    if (m == nullptr) continue;
+    m->watched = false;
+    m->baton.clear_slice();
+  }
+}
 
 void rescue_policy::queue::push(machine& m) noexcept {
   m.next_watched = nullptr;

@@ -68,4 +68,7 @@ class rescue_policy {
   int tokens_ = limits::rescues_at_once;
 };
 
+// When a monitor begins, and all Ms have ended: those that the one before it had looked after, until a shutdown.
+void forget_watched_machines() noexcept;
+
 }  // namespace baton::sched

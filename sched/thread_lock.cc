@@ -24,7 +24,8 @@
 // A locked fiber that waits keeps its thread from the others for as long, and may wait for one of them. So there is
 // always a thread that is not locked, unless max_threads is 1: a fiber that would lock the last one asks for a
 // thread more, and waits until it has come or another fiber has unlocked its own. Else some locked fibers would use up
-// the threads, and nothing could go on.
+// the threads, and nothing could go on. If the system refuses the thread, the monitor tries again as long as somebody
+// waits; at max_threads it need not, as whoever raises the limit asks once more.
 #include <baton/sched/thread_lock.h>
 
 #include <baton/sched/fatal.h>
@@ -51,6 +52,7 @@ class locked_threads {
       }
       self.prepare(wait_reason::thread_to_lock);
       waiting_.push_back(self);
+      some_wait_.store(true, mo::relaxed);
     }
     want_thread();
     self.wait();
@@ -72,6 +74,7 @@ class locked_threads {
         if (has_room()) {
           w = waiting_.claim_front(waiter::signalled);  // nobody else claims it
           count_.store(count() + 1, mo::relaxed);
+          some_wait_.store(!waiting_.empty(), mo::relaxed);
         }
       }
       if (w == nullptr) {
@@ -82,6 +85,8 @@ class locked_threads {
     }
   }
   [[nodiscard]] int count() const noexcept { return count_.load(mo::relaxed); }
+  // relaxed: who comes to wait wants a thread after it has said so, which orders the two (want_thread()).
+  [[nodiscard]] bool some_wait() const noexcept { return some_wait_.load(mo::relaxed); }
 
  private:
   [[nodiscard]] bool has_room() const noexcept {
@@ -91,7 +96,8 @@ class locked_threads {
 
   platform::spin_lock lock_;
   waiter_list waiting_ ABSL_GUARDED_BY(lock_);
-  platform::atomic<int> count_{0};  // changed under the lock
+  platform::atomic<int> count_{0};           // changed under the lock
+  platform::atomic<bool> some_wait_{false};  // waiting_ is not empty; changed under the lock
 };
 
 constinit locked_threads locked;
@@ -135,6 +141,7 @@ void unlock_thread() noexcept {
 }
 
 void locked_thread_ends() noexcept { locked.remove(); }
+bool thread_to_lock_is_wanted() noexcept { return locked.some_wait(); }
 
 void park_in_place(machine* m, fiber* f) noexcept {
   if (!f->word.commit()) return;  // woken already

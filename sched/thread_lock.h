@@ -10,6 +10,8 @@ void lock_thread() noexcept;    // (S): waits while only one thread is left that
 void unlock_thread() noexcept;  // aborts without a lock_thread before
 // The end of a fiber that is locked, and with it of its thread, which is not counted any more.
 void locked_thread_ends() noexcept;
+// Whether a fiber waits in lock_thread(), so that a thread more is of use.
+[[nodiscard]] bool thread_to_lock_is_wanted() noexcept;
 
 // park() of a fiber in place, after prepare_park(); the word did not say woken.
 void park_in_place(machine* m, fiber* f) noexcept;

@@ -24,6 +24,7 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 namespace {
 
@@ -304,23 +305,57 @@ class Refused : public testing::TestWithParam<int> {
   }
 };
 
-// Threads and processes of the user of this process, whom nobody else is.
-void refuse_by_rlimit() {
+// Threads and processes of the user of this process, whom nobody else is, may be so many. Returns how many before.
+rlim_t refuse_by_rlimit(rlim_t most = 0) {
   if (::geteuid() == 0) {
     const auto nobody_else = static_cast<uid_t>(700'000 + ::getpid());
     if (::setresuid(nobody_else, nobody_else, nobody_else) != 0) std::_Exit(3);
   }
-  const rlimit none{0, 0};
-  if (::setrlimit(RLIMIT_NPROC, &none) != 0) std::_Exit(3);
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NPROC, &limit) != 0) std::_Exit(3);
+  const rlim_t before = std::exchange(limit.rlim_cur, most);
+  if (::setrlimit(RLIMIT_NPROC, &limit) != 0) std::_Exit(3);
+  return before;
 }
 
 TEST_P(Refused, ByRlimitAllGoesOn) {
   EXPECT_EXIT(
       {
         start();
-        expect_progress(callers::plain, true, refuse_by_rlimit);
+        expect_progress(callers::plain, true, [] { refuse_by_rlimit(); });
       },
       testing::ExitedWithCode(0), "cannot start a thread beside the");
+}
+
+// Who waits until there is a thread more to be locked to need not be helped by other work that wants one.
+TEST_P(Refused, AThreadToLockComesWhenItCanBeHad) {
+  EXPECT_EXIT(
+      {
+        start();
+        static baton::event go;
+        static baton::wait_group locked;
+        static baton::wait_group ended;
+        const rlim_t before = refuse_by_rlimit();
+        const int n = static_cast<int>(baton::stats().threads) + GetParam() + 2;
+        locked.add(n);
+        ended.add(n);
+        for (int i = 0; i < n; ++i) {
+          baton::go([] {
+            baton::lock_os_thread();
+            locked.done();
+            go.wait();
+            baton::unlock_os_thread();
+            ended.done();
+          });
+        }
+        if (!eventually([] { return baton::stats().thread_failures > 0; })) std::_Exit(2);
+        refuse_by_rlimit(before);
+        if (!locked.wait_for(20s)) std::_Exit(1);
+        go.set();
+        ended.wait();
+        std::_Exit(0);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 // A group of its own in the hierarchy that counts processes, by version 1 or 2.

@@ -1,5 +1,6 @@
 // Fibers that block their thread, or compute, without a word: the others go on. What the others do is
 // what ends the blocking, so where no P is taken these tests hang.
+#include "doorbell.h"
 #include "on_fiber.h"
 #include "own_process.h"
 
@@ -8,6 +9,7 @@
 #include <baton/sched/machine.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/slice_notice.h>
 
 #include <gtest/gtest.h>
 
@@ -218,7 +220,50 @@ int spin_for_a_fiber() {
 
 TEST_F(RescueDeathTest, ACrowdOfSpinnersIsNamedAndGetsOn) {
   EXPECT_EXIT(std::_Exit(spin_for_a_fiber()), testing::ExitedWithCode(0),
-              "fibers compute and make no call that may switch, and others wait for the CPUs: [0-9]+, [0-9]+");
+              "fibers compute and make no call that may switch, and others wait for the CPUs: fiber [0-9]+, fiber "
+              "[0-9]+");
+}
+
+// A hog beside others: once its P was taken it is told to give way at its next call that may switch.
+bool hog_is_told() {
+  std::atomic<bool> told{false};
+  std::atomic<bool> ended{false};
+  fiber* const hog = spawn_fiber([&] {
+    const machine* const m = this_machine();
+    const std::uint64_t before = read_counters().rescues;
+    while (read_counters().rescues == before) {
+    }
+    const std::int64_t give_up = platform::now_ns() + baton_test::for_ever_ns;
+    while (!told && platform::now_ns() < give_up) told = m->baton.slice_is_over();
+    ended = true;
+  });
+  fiber* const other = spawn_fiber([&] {
+    while (!ended) yield();
+  });
+  join(hog);
+  join(other);
+  return told;
+}
+
+// Whom the monitor looked after when it was ended is nobody whom the next one looks after.
+int tell_hogs_after_shutdowns() {
+  for (int round = 0; round < 10; ++round) {
+    settings s;
+    s.procs = 1;
+    start(s);
+    if (!hog_is_told()) return 1;
+    char why[200];
+    while (!shut_down(why)) {
+    }
+  }
+  // The last one's mark was cleared when its M was looked after, or when another monitor began.
+  start(settings{});
+  on_fiber([] {});
+  return baton_test::eventually([] { return slices_over.unheeded.load(mo::relaxed) == 0; }) ? 0 : 2;
+}
+
+TEST_F(RescueDeathTest, AfterAShutdownHogsAreToldAsBefore) {
+  EXPECT_EXIT(std::_Exit(tell_hogs_after_shutdowns()), testing::ExitedWithCode(0), "");
 }
 
 // The P may go at any moment, also while user code holds a lock of its own.
