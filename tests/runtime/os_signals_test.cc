@@ -1,3 +1,4 @@
+#include <baton/netpoll/net.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/os_signals.h>
@@ -8,13 +9,19 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -545,6 +552,60 @@ TEST_F(os_signal_death, one_from_another_process_reaches_a_process_whose_main_th
         }));
       },
       testing::ExitedWithCode(0), "");
+}
+
+rlim_t open_descriptors() {
+  rlim_t n = 0;
+  for (int fd = 0; fd < 1024; ++fd) n += ::fcntl(fd, F_GETFD) != -1 ? 1 : 0;
+  return n;
+}
+
+// What notify() says if no descriptor can be had from so many above the next one on: 0, or the error.
+int notify_with(rlim_t more, const channel<int>& c) {
+  struct rlimit former = {};
+  ::getrlimit(RLIMIT_NOFILE, &former);
+  // Traps, for ThreadSanitizer: it does not know that the kernel gives a number again only once it is closed.
+  const long next = ::syscall(SYS_fcntl, 0, F_DUPFD, 0);
+  ::syscall(SYS_close, next);
+  const struct rlimit now = {static_cast<rlim_t>(next) + more, former.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &now);
+  int error = 0;
+  try {
+    os_signals::notify(c, {SIGUSR1});
+  } catch (const std::system_error& e) {
+    error = e.code().value();
+  }
+  ::setrlimit(RLIMIT_NOFILE, &former);
+  return error;
+}
+
+[[noreturn]] void notify_without_descriptors() {
+  ::alarm(20);
+  baton::run([] {
+    // What the runtime opens for itself when it first waits for a descriptor.
+    static_cast<void>(baton::net::tcp_listener::bind("127.0.0.1:0"));
+    channel<int> c(1);
+    const rlim_t before = open_descriptors();
+    EXPECT_EQ(EMFILE, notify_with(0, c));
+    EXPECT_EQ(before, open_descriptors());
+    // For the second one there is none. What listens already stays; what is made in addition does not. (If that is gone
+    // so early that the second one can be had, all is well.)
+    for (int i = 0; i < 3; ++i) {
+      const int error = notify_with(1, c);
+      EXPECT_TRUE(error == EMFILE || error == 0) << error;
+      while (open_descriptors() > before + 2) baton::this_fiber::yield();
+    }
+    EXPECT_EQ(0, notify_with(100, c));
+    while (open_descriptors() > before + 2) baton::this_fiber::yield();
+    send(SIGUSR1);
+    EXPECT_EQ(SIGUSR1, c.receive());
+  });
+  std::_Exit(testing::Test::HasFailure() ? 1 : 0);
+}
+
+TEST_F(os_signal, without_descriptors_nothing_is_kept_and_nothing_is_lost) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(notify_without_descriptors(), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(os_signal, raised_by_a_fiber_are_received) {
