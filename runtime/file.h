@@ -72,7 +72,8 @@ class file {
   // (S)
   [[nodiscard]] absl::StatusOr<struct stat> stat() const;
   // (S) Reports what the destructor would swallow. The file is closed afterwards, in any case. A second close()
-  // waits for the first, and gives EBADF.
+  // waits for the first, and gives EBADF. On the thread that exits it waits for nobody: EBUSY when calls are under
+  // way, which the fibers in them do not end any more.
   absl::Status close();
 
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }

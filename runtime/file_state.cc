@@ -282,7 +282,12 @@ sys::result<struct ::stat> file_state::stat() {
 }
 
 sys::result<void> file_state::close() noexcept {
-  if (!users_.close()) {
+  const bool first = users_.close();
+  // At exit those inside will not come out; they keep the number.
+  if ((first ? users_.any() : !closed_.is_set()) && !sched::destructor_may_wait("a file is left to those who use it")) {
+    return sys::failure(EBUSY);
+  }
+  if (!first) {
     closed_.wait();
     return sys::failure(EBADF);
   }

@@ -204,6 +204,30 @@ TEST_F(file_waits, few_threads_wait_for_regular_files) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
+// A destructor at exit closes a file in which a fiber waits: exit() goes on.
+TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        static two_ends p(O_NONBLOCK);
+        static const struct closer {
+          ~closer() { _exit(baton::errno_of(p.in.close()) == EBUSY && baton::errno_of(p.in.close()) == EBUSY ? 7 : 1); }
+        } at_exit;
+        ::alarm(60);
+        baton::run([] {
+          baton::test::watched_strand reading;
+          baton::go([&reading] {
+            char buffer[1];
+            reading.about_to_wait();
+            p.in.read(buffer).IgnoreError();
+          });
+          reading.await_parked();
+        });
+        std::exit(0);
+      },
+      testing::ExitedWithCode(7), "a file is left to those who use it");
+}
+
 // What makes files waits for its turn; what waits for the other end of a FIFO takes nobody's.
 TEST_F(file_waits, making_files_passes_a_gate) {
   ASSERT_EQ(0, ::mkfifo(path("fifo").c_str(), 0600));
