@@ -79,12 +79,25 @@ bool is_shortage(int error) noexcept {
 // One accept(), for the holder of the listener's read lock: its tries, and what it has in hand between them.
 class acceptance {
  public:
-  acceptance(descriptor& listener, tcp_state& made) noexcept : listener_(listener), made_(made) {}
+  // made.local: where the listener is bound.
+  acceptance(listener_state& listener, tcp_state& made) noexcept
+      : listener_(listener), made_(made), is_wildcard_(made.local.is_wildcard()) {}
   acceptance(const acceptance&) = delete;
   acceptance& operator=(const acceptance&) = delete;
   ~acceptance() { hang_up(); }
 
+  // The end without success, while the listener is held still: what is in hand is for the next accept().
+  void leave_connection() noexcept {
+    // release: pairs with the exchange in listener_state. The next accept() comes after the read lock.
+    if (connection_) listener_.kept.store(connection_.release(), mo::release);
+  }
+
   io_step operator()(int fd, io_result& result) {
+    // relaxed: only who holds the read lock changes it, until the listener is closed.
+    if (listener_.kept.load(mo::relaxed) >= 0) [[unlikely]] {
+      connection_.reset(listener_.kept.exchange(-1, mo::acquire));
+      from_size_ = 0;
+    }
     if (!connection_) {
       from_size_ = sizeof from_;
       const long n = calls::accept(fd, from_, from_size_);
@@ -106,8 +119,12 @@ class acceptance {
 
   // Makes a stream's state of the accepted connection; 0 or an errno.
   int take_over() {
-    made_.remote = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&from_), from_size_);
-    if (made_.local.is_wildcard()) {
+    if (from_size_ != 0) {
+      made_.remote = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&from_), from_size_);
+    } else if (const long r = calls::remote_address(connection_.get(), made_.remote); r < 0) {
+      return static_cast<int>(-r);
+    }
+    if (is_wildcard_) {
       if (const long r = calls::local_address(connection_.get(), made_.local); r < 0) return static_cast<int>(-r);
     }
     return made_.io.attach(connection_, descriptor::short_reads::mean_empty);
@@ -132,16 +149,17 @@ class acceptance {
 
   io_step pause() noexcept {
     put_off.fetch_add(1, mo::relaxed);
-    listener_.pause(poll_side::read, detail::deadline_after_ns(pause_ns_));
+    listener_.io.pause(poll_side::read, detail::deadline_after_ns(pause_ns_));
     pause_ns_ = std::min(pause_ns_ * 2, pause_max_ns);
     return io_step::more;
   }
 
-  descriptor& listener_;
+  listener_state& listener_;
   tcp_state& made_;
+  const bool is_wildcard_;
   sys::owned_fd connection_;  // accepted, and not yet made_'s
   sockaddr_storage from_{};
-  socklen_t from_size_ = 0;
+  socklen_t from_size_ = 0;  // 0: of a connection that was kept
   int failures_ = 0;
   std::int64_t pause_ns_ = pause_first_ns;
 };
@@ -164,7 +182,7 @@ absl::StatusOr<tcp_listener> tcp_listener::bind(const std::string& text, listen_
     absl::StatusOr<tcp_listener> both = bind_to(*address::from_ip("::", *port), options);
     // A host without IPv6.
     const int error = errno_of(both.status());
-    if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) return both;
+    if (options.v6_only || (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) return both;
     return bind_to(*address::from_ip("0.0.0.0", *port), options);
   }
   absl::StatusOr<std::vector<address>> where = resolve_host_port(*parts, address::family::none, {});
@@ -200,8 +218,11 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
   auto made = std::make_unique<tcp_state>();
   made->local = state_->local;  // now: afterwards the listener may be gone
   absl::Status error;
-  const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, acceptance(io, *made),
-                                  [&](const io_result& bad) { error = io.status_of(bad, "accept", state_->name()); });
+  acceptance next(*state_, *made);
+  const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, next, [&](const io_result& bad) {
+    next.leave_connection();
+    error = io.status_of(bad, "accept", state_->name());
+  });
   if (!r.ok()) return error;
   return tcp_stream(std::move(made));
 }
@@ -217,7 +238,8 @@ void tcp_listener::set_cancellation(std::shared_ptr<cancellation> c) {
 }
 
 void tcp_listener::close() {
-  if (state_ != nullptr) (void)state_->io.close();
+  if (state_ == nullptr) return;
+  if (state_->io.close()) state_->hang_up_kept();
 }
 
 address tcp_listener::local_address() const { return state_ == nullptr ? address{} : state_->local; }

@@ -3,6 +3,8 @@
 
 #include <baton/netpoll/address.h>
 #include <baton/netpoll/descriptor.h>
+#include <baton/sched/platform/atomic.h>
+#include <baton/syscall/files.h>
 
 #include <memory>
 #include <string>
@@ -19,8 +21,21 @@ struct tcp_state {
 };
 
 struct listener_state {
+  listener_state() noexcept = default;
+  ~listener_state() { hang_up_kept(); }
+  listener_state(const listener_state&) = delete;
+  listener_state& operator=(const listener_state&) = delete;
+
   descriptor io;
   address local;
+
+  // (S) Ends the connection that is kept. After io.close(): no accept() keeps one any more.
+  void hang_up_kept() noexcept {
+    if (const int number = kept.exchange(-1, mo::acquire); number >= 0) (void)sys::close(number);
+  }
+  // The number of a connection that an accept() had in hand when a deadline or a context ended it; -1: none. The next
+  // accept() goes on with it. Written with the read lock of io held. Who closes the listener takes it, too.
+  sched::platform::atomic<int> kept{-1};
 
   [[nodiscard]] std::string name() const { return local.to_string(); }
 };

@@ -43,12 +43,14 @@ absl::StatusOr<file> file::open(const std::string& path, int flags, mode_t mode)
   const sys::result<int> fd = detail::open_file(path, flags | O_CLOEXEC, mode);
   if (!fd) return fd.status("open " + path);
   sys::owned_fd owner(*fd);
-  file f = adopt(*fd, path);
+  file f(new file_state(*fd, path, (flags & O_DIRECT) != 0));
   static_cast<void>(owner.release());
   return f;
 }
 
-file file::adopt(int fd, std::string name) { return file(new file_state(fd, std::move(name))); }
+file file::adopt(int fd, std::string name) {
+  return file(new file_state(fd, std::move(name), file_state::is_direct(fd)));
+}
 
 absl::StatusOr<std::size_t> file::read_from(bytes buffer, off_t offset) {
   if (state_ == nullptr) return empty("read");

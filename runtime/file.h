@@ -7,9 +7,10 @@
 // What the page cache has is read at once, on the caller's thread, as by pread(); only what would
 // wait for a device gives up the processor meanwhile. (A file of which thousands of reads in a row were in the page
 // cache is no longer asked: the first that waits keeps its processor until it is taken, half a millisecond or so.)
-// Of the calls that wait for regular files at most 64 for each device keep a thread; the others are parked until it
-// is their turn. What somebody has made non-blocking (a pipe, a terminal, our standard input) parks the fiber until
-// it is ready. All calls are marked (S): they may switch. From a plain thread they simply block it.
+// Of the calls that wait for regular files at most 64 for each device keep a thread, and no more than a quarter of
+// max_threads; the others are parked until it is their turn. So it is with opening files. What somebody has made
+// non-blocking (a pipe, a terminal, our standard input) parks the fiber until it is ready. All calls are marked (S):
+// they may switch. From a plain thread they simply block it.
 //
 // Errors are absl::Status with the operation, the path and the errno's text in the message, and the
 // errno itself for errno_of(status). A path with a NUL inside is EINVAL.
@@ -71,7 +72,8 @@ class file {
   // (S)
   [[nodiscard]] absl::StatusOr<struct stat> stat() const;
   // (S) Reports what the destructor would swallow. The file is closed afterwards, in any case. A second close()
-  // waits for the first, and gives EBADF.
+  // waits for the first, and gives EBADF. On the thread that exits it waits for nobody: EBUSY when calls are under
+  // way, which the fibers in them do not end any more.
   absl::Status close();
 
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }

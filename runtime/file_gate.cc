@@ -15,7 +15,8 @@ namespace mo = sched::platform::mo;
 constexpr int devices_max = 256;
 
 struct device_gate {
-  constexpr explicit device_gate(dev_t number) noexcept : device(number), gate(file_calls_at_once) {}
+  constexpr explicit device_gate(dev_t number) noexcept
+      : device(number), gate(file_calls_at_once, share_of_threads{}) {}
   const dev_t device;
   device_gate* next = nullptr;
   int place = 1;  // in the list, from its end

@@ -7,8 +7,8 @@
 
 namespace baton::detail {
 
-// What a device is asked at once, by all of this process: a disk that can do more is better served by io_uring
-// than by more threads.
+// What a device is asked at once, by all of this process, and never more than a quarter of max_threads: a disk that
+// can do more is better served by io_uring than by more threads.
 inline constexpr int file_calls_at_once = 64;
 
 // The gate of the regular files on this device (st_dev). Never null, never destroyed: what hangs on one mount

@@ -6,8 +6,9 @@
 //   3. open, without the gate: now only the file itself may wait
 //
 // Who finds no room in the gate for a while goes on without it: those inside may hang on a mount that is gone.
-// What creates or cuts files RESOLVE_CACHED refuses; kernels before 5.12, and some sandboxes, do not know it:
-// these go to 3 at once.
+// What creates or cuts files RESOLVE_CACHED refuses, and it works on the device besides: all of it is done behind
+// the gate, unless the file is there and is one that may wait for somebody. Kernels before 5.12, and some sandboxes,
+// do not know RESOLVE_CACHED: then other files go to 3 at once.
 #include <baton/runtime/file_open.h>
 
 #include <baton/runtime/file_gate.h>
@@ -18,6 +19,7 @@
 #include <baton/syscall/owned_fd.h>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <cerrno>
 
 #ifndef RESOLVE_CACHED
@@ -33,7 +35,7 @@ namespace mo = sched::platform::mo;
 constexpr std::int64_t patience_ns = 1'000'000'000;
 
 union never_destroyed {
-  constexpr never_destroyed() noexcept : gate(file_calls_at_once) {}
+  constexpr never_destroyed() noexcept : gate(file_calls_at_once, share_of_threads{}) {}
   ~never_destroyed() {}
   blocking_gate gate;
 };
@@ -47,13 +49,24 @@ void fetch_way(const std::string& path) noexcept {
   const sys::owned_fd nothing(sys::open(path, O_PATH | O_CLOEXEC).value_or(-1));
 }
 
+sys::result<int> create_or_cut(const std::string& path, int flags, mode_t mode) noexcept {
+  gate_entry entry(ways.gate);
+  static_cast<void>(entry.enter(deadline_after_ns(patience_ns)));
+  const auto about = sys::stat(path);
+  const bool may_wait = about && !S_ISREG(about->st_mode) && !S_ISDIR(about->st_mode);
+  if (may_wait) entry.leave();
+  return sys::open(path, flags, mode);
+}
+
 }  // namespace
 
+blocking_gate& opening_gate() noexcept { return ways.gate; }
+
 sys::result<int> open_file(const std::string& path, int flags, mode_t mode) noexcept {
-  // O_TMPFILE has the bit of O_DIRECTORY, too.
-  const bool may_be_cached = (flags & (O_CREAT | O_TRUNC | O_TMPFILE | O_PATH)) == 0;
+  const bool makes_a_file = (flags & (O_CREAT | O_TRUNC)) != 0 || (flags & O_TMPFILE) == O_TMPFILE;
+  if (makes_a_file && (flags & O_PATH) == 0) return create_or_cut(path, flags, mode);
   // relaxed: a hint.
-  if (!may_be_cached || !knows_cached.load(mo::relaxed)) return sys::open(path, flags, mode);
+  if ((flags & O_PATH) != 0 || !knows_cached.load(mo::relaxed)) return sys::open(path, flags, mode);
   ::open_how how{};
   how.flags = static_cast<std::uint32_t>(flags);
   how.resolve = RESOLVE_CACHED;

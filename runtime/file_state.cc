@@ -9,7 +9,8 @@
 //             until the monitor takes it (half a millisecond where work waits), and the file is asked again. Not
 //             pipes, terminals and the like: there, to wait is nothing unusual
 //   telling   file systems that do not know the flag say EOPNOTSUPP, once per open file: a declared call, which
-//             learns (call_site.h)
+//             learns (call_site.h). So do files open with O_DIRECT: preadv2 would fetch their content, flag or no
+//             flag, and answer when it is there
 //
 // When to trust: once asking has cost as much as one surprise does. Then, whatever comes, both together cost about
 // twice what the better of the two would have, at most.
@@ -36,13 +37,13 @@
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/status.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <new>
 
@@ -56,7 +57,6 @@ namespace {
 constexpr std::uint32_t trusted_from = 8192;
 // The count is shared by all who read the file, so only one in 64 reads adds to it, for all of them, by chance.
 constexpr std::uint32_t counted_every = 64;
-constexpr std::uint32_t cannot_ask = std::numeric_limits<std::uint32_t>::max();
 
 constexpr std::uintptr_t gate_unknown = 0;
 constexpr std::uintptr_t no_gate = 1;
@@ -85,6 +85,11 @@ class inside {
 };
 
 }  // namespace
+
+bool file_state::is_direct(int number) noexcept {
+  const auto flags = sys::fcntl(number, F_GETFL);
+  return flags && (*flags & O_DIRECT) != 0;
+}
 
 void file_state::drop(file_state* s) noexcept {
   if (s == nullptr) return;
@@ -188,8 +193,10 @@ sys::result<std::size_t> file_state::ask(bytes buffer, off_t offset) {
     if (sched::one_in_64(platform::ticks())) {
       // relaxed, here and below: a hint that any call may set and any may miss.
       const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;
-      const bool goes_on = row < trusted_from || waiting_is_unusual(fd_);
-      cached_in_a_row_.store(goes_on ? row : 0, platform::mo::relaxed);
+      std::uint32_t next = row;
+      // It may have become so since it was opened.
+      if (row >= trusted_from) next = is_direct(fd_) ? cannot_ask : waiting_is_unusual(fd_) ? row : 0;
+      cached_in_a_row_.store(next, platform::mo::relaxed);
     }
     return n;
   }
@@ -275,7 +282,12 @@ sys::result<struct ::stat> file_state::stat() {
 }
 
 sys::result<void> file_state::close() noexcept {
-  if (!users_.close()) {
+  const bool first = users_.close();
+  // At exit those inside will not come out; they keep the number.
+  if ((first ? users_.any() : !closed_.is_set()) && !sched::destructor_may_wait("a file is left to those who use it")) {
+    return sys::failure(EBUSY);
+  }
+  if (!first) {
     closed_.wait();
     return sys::failure(EBADF);
   }

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -63,7 +64,11 @@ class file_users {
 // Until the file that owns it is destroyed, which waits for those inside; a user is in no need of the file.
 class file_state {
  public:
-  file_state(int number, std::string name) noexcept : fd_(number), path_(std::move(name)) {}
+  // direct: the number is open with O_DIRECT.
+  file_state(int number, std::string name, bool direct) noexcept
+      : fd_(number), path_(std::move(name)), cached_in_a_row_(direct ? cannot_ask : 0) {}
+  // Whether it is open with O_DIRECT.
+  [[nodiscard]] static bool is_direct(int number) noexcept;
   // (S) close(), unless it is closed, and the end. Null: nothing.
   static void drop(file_state* s) noexcept;
   file_state(const file_state&) = delete;
@@ -97,12 +102,15 @@ class file_state {
   [[nodiscard]] net::descriptor* waits(int& error) noexcept;
   [[nodiscard]] blocking_gate* gate() noexcept;
 
+  // Of cached_in_a_row_: what reads do not ask whether it is in memory.
+  static constexpr std::uint32_t cannot_ask = std::numeric_limits<std::uint32_t>::max();
+
   const int fd_;
   const std::string path_;
   file_users users_;
   event closed_;
-  // Reads that found what they wanted in memory since one did not; about. Or that the file system cannot say.
-  sched::platform::atomic<std::uint32_t> cached_in_a_row_{0};
+  // Reads that found what they wanted in memory since one did not; about. Or cannot_ask.
+  sched::platform::atomic<std::uint32_t> cached_in_a_row_;
   sched::platform::atomic<std::uintptr_t> gate_{0};           // 0: not known yet, 1: none, else the blocking_gate
   sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first that would have to wait
 };

@@ -274,10 +274,13 @@ std::uint32_t waiter::wait_until(std::int64_t deadline_ns) noexcept {
     } catch (const std::bad_alloc&) {
       // No memory for a timer: then the fiber watches the clock itself, in turn with the others.
       while (is_open() && platform::now_ns() < deadline_ns) yield();
+      // `timer` is not used after the call has thrown: g++ 12 leaves it unset then.
       if (claim(timed_out)) {
         cancel_park(who_);
-        return timed_out;
+      } else {
+        park(who_);
       }
+      return outcome_.load(mo::acquire);
     }
     park(who_);
     cancel_timer(timer);  // also when it fired: it may still be looking at *this

@@ -1,11 +1,12 @@
 // One lock guards the count and the list.
 //
 //   enter    room, and so nobody waits: count up. Otherwise join the list, park
-//   leave    somebody waits: the place goes to the first of them, and the count stays. Otherwise count down
+//   leave    count down; while there is room, and somebody waits, count up for the first of them: mostly for one
 //   give up  (the deadline, or the context) leave the list; no place has become free by that
 //
-// Invariant: while the list has a waiter that is not claimed, inside_ is at_once_. A waiter that a deadline or
-// a context has claimed is on its way to take itself off; claim_front() in leave() passes it over.
+// Invariant: while the list has a waiter that is not claimed, there was no room at the last leave; the width of the
+// runtime's own gates follows max_threads. A waiter that a deadline or a context has claimed is on its way to take
+// itself off; leave() passes it over.
 //
 // Destruction: who is given a place is readied after the unlock, and leave() touches the gate no more after
 // that. Who gives up touches it within a call that has not returned.
@@ -29,6 +30,8 @@ void blocking_gate::too_narrow(int at_once) noexcept {
   sched::fatal("blocking_gate: %d at once; it takes at least 1", at_once);
 }
 
+int blocking_gate::share() const noexcept { return std::clamp(sched::max_threads() / 4, 1, at_once_); }
+
 blocking_gate::~blocking_gate() {
   std::uint64_t waiting = 0;
   int inside = 0;
@@ -49,7 +52,7 @@ gate_stats blocking_gate::stats() const noexcept {
   gate_stats s;
   const std::int64_t now = sched::platform::now_ns();
   const sched::platform::lock_guard guard(lock_);
-  s.at_once = at_once_;
+  s.at_once = width();
   s.inside = static_cast<std::uint64_t>(inside_);
   s.waiting = waiting_;
   if (const sched::waiter* const first = waiters_.front()) {
@@ -66,14 +69,14 @@ gate_stats blocking_gate::stats() const noexcept {
 bool blocking_gate::enter_or_enqueue(request& r) noexcept {
   {
     const sched::platform::lock_guard guard(lock_);
-    if (inside_ < at_once_) {
+    if (inside_ < width()) {
       ++inside_;
       return true;
     }
   }
   r.since_ns = sched::platform::now_ns();  // 25 ns, which those who find room save
   const sched::platform::lock_guard guard(lock_);
-  if (inside_ < at_once_) {
+  if (inside_ < width()) {
     ++inside_;
     return true;
   }
@@ -101,18 +104,21 @@ void blocking_gate::give_up(request& r) noexcept {
 }
 
 void blocking_gate::leave() noexcept {
-  sched::strand* next = nullptr;
+  sched::waiter_list next;
+  const int room = width();
   {
     const sched::platform::lock_guard guard(lock_);
-    while (sched::waiter* const w = waiters_.pop_front()) {
+    --inside_;
+    while (inside_ < room) {
+      sched::waiter* const w = waiters_.pop_front();
+      if (w == nullptr) break;
       account(*static_cast<request*>(w));
-      next = w->who();
-      if (w->claim(sched::waiter::signalled)) break;
-      next = nullptr;
+      if (!w->claim(sched::waiter::signalled)) continue;
+      ++inside_;
+      next.push_back(*w);
     }
-    if (next == nullptr) --inside_;
   }
-  if (next != nullptr) sched::ready(next);
+  while (sched::waiter* const w = next.pop_front()) sched::ready(w->who());
 }
 
 namespace detail {
@@ -134,7 +140,7 @@ std::uint32_t gate_entry::enter(std::int64_t deadline_ns, canceller* cancel) noe
   return outcome;
 }
 
-std::string gate_entry::what() const { return "wait for room in a blocking_gate of " + std::to_string(gate_.at_once_); }
+std::string gate_entry::what() const { return "wait for room in a blocking_gate of " + std::to_string(gate_.width()); }
 
 absl::Status gate_entry::expired() const { return absl::DeadlineExceededError(what() + ": deadline exceeded"); }
 

@@ -36,10 +36,11 @@ namespace baton {
 
 namespace detail {
 class gate_entry;
-}
+struct share_of_threads {};
+}  // namespace detail
 
 struct gate_stats {
-  int at_once = 0;            // as the constructor was told
+  int at_once = 0;            // as the constructor was told; of the runtime's own gates, as it is now
   std::uint64_t inside = 0;   // calls under way
   std::uint64_t waiting = 0;  // fibers and threads that wait for room
   // How long the first of them has waited.
@@ -58,6 +59,9 @@ class blocking_gate {
     if (at_once < 1) [[unlikely]]
       too_narrow(at_once);
   }
+  // The runtime's own: no wider than a quarter of max_threads either, as it is at the time, but at least 1. So
+  // threads are left for others when what is behind it answers nobody.
+  constexpr blocking_gate(int at_once, detail::share_of_threads) noexcept : at_once_(at_once), shares_(true) {}
   blocking_gate(const blocking_gate&) = delete;
   blocking_gate& operator=(const blocking_gate&) = delete;
   ~blocking_gate();
@@ -70,12 +74,15 @@ class blocking_gate {
   struct request;
 
   static void too_narrow(int at_once) noexcept;  // aborts
+  [[nodiscard]] int width() const noexcept { return shares_ ? share() : at_once_; }
+  [[nodiscard]] int share() const noexcept;
   bool enter_or_enqueue(request& r) noexcept;
   void account(const request& r) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_);
   void give_up(request& r) noexcept;
   void leave() noexcept;
 
   const int at_once_;
+  const bool shares_ = false;
   mutable sched::platform::spin_lock lock_;
   int inside_ ABSL_GUARDED_BY(lock_) = 0;
   std::uint64_t waiting_ ABSL_GUARDED_BY(lock_) = 0;

@@ -193,6 +193,54 @@ TEST(Accept, GivesUpAConnectionInHandWhenItEnds) {
   });
 }
 
+// A deadline or a context ends an accept() while a connection waits for its registration: the next accept() has it.
+TEST(Accept, KeepsAConnectionInHandForTheNextOne) {
+  run([] {
+    for (int how = 0; how < 4; ++how) {
+      tcp_listener l = listen();
+      const cancellable_context ctx = with_cancel(context::background());
+      l.set_context(ctx);
+      tcp_stream client = must(dial(l.local_address().to_string()));
+      registration_error = ENOMEM;
+      registrations_failing = 1 << 30;
+      auto acceptor = spawn([&l] { return l.accept().status(); });
+      until_reader_waits(l);
+      if (how == 1) ctx.cancel();
+      if (how != 1) l.set_deadline(clock::now());
+      EXPECT_FALSE(acceptor.join().ok());
+      registrations_failing = 0;
+      char buffer[1];
+      if (how < 2) {
+        l.set_deadline(clock::time_point::max());
+        l.set_context(context::background());
+        tcp_stream server = must(l.accept());
+        EXPECT_EQ(server.remote_address(), client.local_address());
+        EXPECT_EQ(server.local_address(), client.remote_address());
+        must(client.write("x"));
+        EXPECT_EQ(must(server.read(buffer)), 1u);
+      } else {  // nobody will have it
+        if (how == 2) l.close();
+        if (how == 3) l = tcp_listener();
+        EXPECT_EQ(must(client.read(buffer)), 0u);
+      }
+    }
+  });
+}
+
+// The local address is that of the connection, not of one that was given up before it.
+TEST(Accept, TheLocalAddressAfterAConnectionThatWasGivenUp) {
+  run([] {
+    tcp_listener l = must(tcp_listener::bind("0.0.0.0:0"));
+    const std::string port = std::to_string(l.local_address().port());
+    tcp_stream first = must(dial("127.0.0.1:" + port));
+    tcp_stream second = must(dial("127.0.0.2:" + port));
+    registration_error = EPERM;
+    registrations_failing = 1;
+    tcp_stream server = must(l.accept());
+    EXPECT_EQ(server.local_address(), second.remote_address());
+  });
+}
+
 // A regular file: epoll does not take it. Until it is attached the descriptor is its owner's.
 TEST(Descriptor, RefusesWhatCannotBePolled) {
   run([] {

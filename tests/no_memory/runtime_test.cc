@@ -324,6 +324,36 @@ TEST(RuntimeWithoutMemory, WaitsWithADeadlineEnd) {
   });
 }
 
+// Without a timer, too, a wait ends by what it waits for.
+TEST(RuntimeWithoutMemory, WaitsWithADeadlineEndByTheirEvent) {
+  run([] {
+    constexpr int waiters = 3000;  // more than there are timers to begin with
+    event begin;
+    event end;
+    std::atomic<int> waiting{0};
+    std::vector<fiber<bool>> all;
+    for (int i = 0; i < waiters; ++i) {
+      all.push_back(spawn([&] {
+        begin.wait();
+        ++waiting;
+        return end.wait_for(1h);
+      }));
+    }
+    failing_allocation fails(1, failing_allocation::which::all_from, whose::everybody);
+    const bool threw = fails.during([&] {
+      begin.set();
+      while (waiting < waiters) this_fiber::yield();
+      this_fiber::yield();
+      end.set();
+    });
+    EXPECT_FALSE(threw);
+    int ended = 0;
+    for (auto& f : all) ended += f.join() ? 1 : 0;
+    EXPECT_EQ(ended, waiters);
+    EXPECT_TRUE(fails.happened());
+  });
+}
+
 TEST(RuntimeWithoutMemory, FiberLocalsAreBuilt) {
   static fiber_local<std::string> text(std::string(100, 'x'));
   static std::array<fiber_local<int>, 40> numbers;

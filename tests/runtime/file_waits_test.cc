@@ -6,6 +6,7 @@
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/file_gate.h>
+#include <baton/runtime/file_open.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/syscall/owned_fd.h>
@@ -63,17 +64,20 @@ struct two_ends {
   file in, out;
 };
 
-// preadv2 with RWF_NOWAIT gives `error` from now on; 0: the number 0.
-bool answer_nowait_with(int error) {
+// What a filter of system calls says to preadv2 with RWF_NOWAIT from now on.
+bool filter_nowait(std::uint32_t answer) {
   ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 3),
                              BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, args[5])),
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RWF_NOWAIT, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)),
+                             BPF_STMT(BPF_RET | BPF_K, answer),
                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
 }
+
+// It gives `error`; 0: the number 0.
+bool answer_nowait_with(int error) { return filter_nowait(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)); }
 
 // Memory that is not there until somebody provides it: a read into it waits in the kernel.
 class absent_pages {
@@ -131,6 +135,29 @@ TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
+// With O_DIRECT the kernel would fetch the content however it is asked.
+TEST_F(file_waits, direct_reads_are_declared) {
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        alignas(4096) static char buffer[4096];
+        const int probe = ::open(path("f").c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+        if (probe < 0 || ::read(probe, buffer, sizeof buffer) != sizeof buffer) _exit(77);
+        if (!filter_nowait(SECCOMP_RET_KILL_PROCESS)) _exit(77);
+        _exit(baton::run([&] {
+          file opened = file::open(path("f"), O_RDONLY | O_DIRECT).value();
+          file adopted = file::adopt(probe, "f");
+          bool right = true;
+          for (file* f : {&opened, &adopted}) {
+            right = right && f->read_at(buffer, 4096).value() == 4096 && f->read_at(buffer, 8192).value() == 1808;
+          }
+          return right ? 0 : 1;
+        }));
+      },
+      [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
 // However many wait for the device, few threads do; and who waits for somebody else does not count among them.
 TEST_F(file_waits, few_threads_wait_for_regular_files) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(absent_pages::page, 'x')));
@@ -138,37 +165,94 @@ TEST_F(file_waits, few_threads_wait_for_regular_files) {
   EXPECT_EXIT(
       {
         constexpr std::size_t readers = 200;
+        const baton::options few{.max_threads = 40};
+        constexpr int at_once = 10;  // a quarter, and less than file_calls_at_once
         absent_pages pages(readers);
         if (!pages.works() || !answer_nowait_with(EAGAIN)) _exit(77);
-        _exit(baton::run([&] {
-          file f = file::open(path("f")).value();
-          baton::blocking_gate& gate = baton::detail::file_gate_of(f.stat()->st_dev);
-          two_ends nobody_writes(0);
-          std::atomic<bool> in_pipe{false};
-          auto pipe_reader = baton::spawn([&] {
-            char c;
-            in_pipe = true;
-            return nobody_writes.in.read(baton::bytes(&c, 1)).value();
-          });
-          std::vector<baton::fiber<bool>> all;
-          for (std::size_t i = 0; i < readers; ++i) {
-            all.push_back(baton::spawn([&, i] { return f.read_at(pages.memory(i), 0).value() == absent_pages::page; }));
-          }
-          const auto full = [&] {
-            return gate.stats().inside == baton::detail::file_calls_at_once &&
-                   gate.stats().waiting == readers - baton::detail::file_calls_at_once;
-          };
-          while (!full() || !in_pipe) baton::this_fiber::yield();
-          pages.provide();
-          int wrong = 0;
-          for (auto& r : all) wrong += r.join() ? 0 : 1;
-          nobody_writes.out.write("x").IgnoreError();
-          wrong += pipe_reader.join() == 1 ? 0 : 1;
-          wrong += gate.stats().inside == 0 ? 0 : 1;
-          return wrong;
-        }));
+        _exit(baton::run(
+            [&] {
+              file f = file::open(path("f")).value();
+              baton::blocking_gate& gate = baton::detail::file_gate_of(f.stat()->st_dev);
+              two_ends nobody_writes(0);
+              std::atomic<bool> in_pipe{false};
+              auto pipe_reader = baton::spawn([&] {
+                char c;
+                in_pipe = true;
+                return nobody_writes.in.read(baton::bytes(&c, 1)).value();
+              });
+              std::vector<baton::fiber<bool>> all;
+              for (std::size_t i = 0; i < readers; ++i) {
+                all.push_back(
+                    baton::spawn([&, i] { return f.read_at(pages.memory(i), 0).value() == absent_pages::page; }));
+              }
+              const auto full = [&] {
+                return gate.stats().inside == at_once && gate.stats().waiting == readers - at_once;
+              };
+              while (!full() || !in_pipe) baton::this_fiber::yield();
+              pages.provide();
+              int wrong = 0;
+              for (auto& r : all) wrong += r.join() ? 0 : 1;
+              nobody_writes.out.write("x").IgnoreError();
+              wrong += pipe_reader.join() == 1 ? 0 : 1;
+              wrong += gate.stats().inside == 0 ? 0 : 1;
+              baton::set_max_threads(10'000);
+              wrong += gate.stats().at_once == baton::detail::file_calls_at_once ? 0 : 1;
+              return wrong;
+            },
+            few));
       },
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// A destructor at exit closes a file in which a fiber waits: exit() goes on.
+TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        static two_ends p(O_NONBLOCK);
+        static const struct closer {
+          ~closer() { _exit(baton::errno_of(p.in.close()) == EBUSY && baton::errno_of(p.in.close()) == EBUSY ? 7 : 1); }
+        } at_exit;
+        ::alarm(60);
+        baton::run([] {
+          baton::test::watched_strand reading;
+          baton::go([&reading] {
+            char buffer[1];
+            reading.about_to_wait();
+            p.in.read(buffer).IgnoreError();
+          });
+          reading.await_parked();
+        });
+        std::exit(0);
+      },
+      testing::ExitedWithCode(7), "a file is left to those who use it");
+}
+
+// What makes files waits for its turn; what waits for the other end of a FIFO takes nobody's.
+TEST_F(file_waits, making_files_passes_a_gate) {
+  ASSERT_EQ(0, ::mkfifo(path("fifo").c_str(), 0600));
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        _exit(baton::run(
+            [&] {
+              baton::blocking_gate& gate = baton::detail::opening_gate();
+              auto fifo = baton::spawn([&] { return file::open(path("fifo"), O_WRONLY | O_CREAT).ok(); });
+              baton::fiber<bool> made;
+              {
+                baton::detail::gate_entry all(gate);
+                if (gate.stats().at_once != 1 || all.enter() != baton::sched::waiter::signalled) return 1;
+                made = baton::spawn([&] { return baton::write_file(path("g"), "x").ok(); });
+                while (gate.stats().waiting == 0) baton::this_fiber::yield();
+                if (::access(path("g").c_str(), F_OK) == 0) return 2;
+              }
+              if (!made.join()) return 3;
+              file other_end = file::open(path("fifo")).value();
+              return fifo.join() && gate.stats().inside == 0 ? 0 : 4;
+            },
+            baton::options{.max_threads = 7}));
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 TEST_F(file_waits, gates_are_for_one_device_each) {
