@@ -340,8 +340,10 @@ void log_to_likely_stderr() noexcept {
   const errno_kept guard;
   struct stat s {};
   if (::fstat(standard_error, &s) != 0) return;
+  // After a shutdown it was settled before: by now the number may have been free, and be a data file's.
+  const bool meant = file_of(s) == began_with.load(mo::relaxed) || is_redirection(standard_error, s);
   settled_in.store(::getpid(), mo::relaxed);
-  if (file_of(s) == began_with.load(mo::relaxed) || is_likely(standard_error, s)) note(true);
+  if (meant) note(true);
 }
 
 }  // namespace baton::sched

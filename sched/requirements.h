@@ -6,6 +6,7 @@
 #error "baton needs C++ exceptions: compile without -fno-exceptions"
 #elif __cplusplus < 202002L
 #error "baton needs C++20: compile with -std=c++20"
+#include <nothing more>  // a missing file ends the compilation, and with it the page
 #elif !defined(__linux__)
 #error "baton runs on Linux only"
 #endif

@@ -63,6 +63,7 @@ struct handled {
   int signal;
   bool installed = false;
   struct sigaction previous = {};
+  platform::atomic<bool> reset{false};  // it was to be called once (SA_RESETHAND), and has been
 };
 constinit handled segv{SIGSEGV};
 constinit handled bus{SIGBUS};
@@ -138,10 +139,14 @@ fault where(const void* address, const void* context) noexcept {
 }
 
 void hand_on(int signal, siginfo_t* info, void* context) noexcept {
-  const struct sigaction& previous = signal == SIGBUS ? bus.previous : segv.previous;
+  handled& h = signal == SIGBUS ? bus : segv;
+  const struct sigaction& previous = h.previous;
   const bool sent = info->si_code <= 0;  // by kill and the like, not by the processor
-  if ((previous.sa_flags & SA_SIGINFO) == 0 && previous.sa_handler == SIG_IGN && sent) return;
-  if ((previous.sa_flags & SA_SIGINFO) == 0 && (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN)) {
+  const bool plain = (previous.sa_flags & SA_SIGINFO) == 0;
+  if (plain && previous.sa_handler == SIG_IGN && sent) return;
+  const bool none = plain && (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN);
+  // relaxed: of several threads one calls it.
+  if (none || ((previous.sa_flags & SA_RESETHAND) != 0 && h.reset.exchange(true, mo::relaxed))) {
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
     ::sigaction(signal, &standard, nullptr);
@@ -190,13 +195,16 @@ void install(handled& h) noexcept {
   ours.sa_sigaction = on_fault;
   ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
   ::sigemptyset(&ours.sa_mask);
+  h.reset.store(false, mo::relaxed);
   h.installed = ::sigaction(h.signal, &ours, nullptr) == 0;
 }
 
 void remove(handled& h) noexcept {
   struct sigaction now = {};
   if (!h.installed || ::sigaction(h.signal, nullptr, &now) != 0 || !is_ours(now)) return;
-  h.installed = ::sigaction(h.signal, &h.previous, nullptr) != 0;
+  struct sigaction standard = {};
+  standard.sa_handler = SIG_DFL;
+  h.installed = ::sigaction(h.signal, h.reset.load(mo::relaxed) ? &standard : &h.previous, nullptr) != 0;
 }
 
 }  // namespace

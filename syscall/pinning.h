@@ -7,6 +7,11 @@
 // makes one declared call that does not: the same thread before, during and after it. lock_os_thread
 // makes the fiber stay on its thread for good, and keeps every other fiber off it, as in Go.
 //
+// What the kernel ties to a thread needs a lock, too: pthread_sigmask, prctl(PR_SET_TIMERSLACK), namespaces,
+// credentials, the scheduling class are the thread's, and other fibers run there next. And a child that asked for a
+// signal at its parent's end (prctl(PR_SET_PDEATHSIG)) gets it when the thread that started it ends, which an idle one
+// does (options::idle_threads_end_after): start it on a locked fiber that outlives it, or outside the runtime.
+//
 // What it costs: a fiber that waits in place keeps its thread from others, and gets going again by a
 // hand-over between threads (some microseconds, under one if it comes at once) instead of a switch.
 #pragma once

@@ -144,6 +144,26 @@ TEST_F(log_death, a_data_file_that_got_number_two_gets_no_report) {
       is_right, "");
 }
 
+TEST_F(log_death, nor_does_it_after_a_second_start) {
+  EXPECT_EXIT(
+      {
+        const pipe_on_stderr p;
+        char why[100];
+        baton_test::start_without_rescue(1);
+        if (!shut_down(why)) ::_exit(3);
+        ::close(2);
+        const std::filesystem::path path = testing::TempDir() + "/baton_log_test." + std::to_string(::getpid());
+        const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600);
+        if (fd != 2) ::_exit(2);
+        baton_test::start_without_rescue(1);
+        warn("for the operator");
+        const bool empty = std::filesystem::file_size(path) == 0;
+        std::filesystem::remove(path);
+        right_if(empty && p.read() == "baton: for the operator\n");
+      },
+      is_right, "");
+}
+
 TEST_F(log_death, a_log_file_put_in_place_is_a_redirection) {
   EXPECT_EXIT(
       {

@@ -146,6 +146,21 @@ TEST_F(overflow_death, faults_elsewhere_go_to_the_previous_handler) {
       testing::ExitedWithCode(42), "");
 }
 
+TEST_F(overflow_death, a_previous_handler_for_one_call_is_called_once) {
+  EXPECT_EXIT(
+      {
+        struct sigaction theirs = {};
+        theirs.sa_handler = [](int) { std::fputs("called\n", stderr); };
+        theirs.sa_flags = SA_RESETHAND;
+        ::sigaction(SIGSEGV, &theirs, nullptr);
+        prepare();
+        const alternate_stack handlers;
+        ::raise(SIGSEGV);
+        ::raise(SIGSEGV);
+      },
+      testing::KilledBySignal(SIGSEGV), "^called\n$");
+}
+
 TEST_F(overflow_death, faults_elsewhere_are_what_they_were_without_a_previous_handler) {
   for (const bool sent : {false, true}) {
     EXPECT_EXIT(
