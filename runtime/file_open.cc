@@ -52,9 +52,11 @@ void fetch_way(const std::string& path) noexcept {
 sys::result<int> create_or_cut(const std::string& path, int flags, mode_t mode) noexcept {
   gate_entry entry(ways.gate);
   static_cast<void>(entry.enter(deadline_after_ns(patience_ns)));
-  const auto about = sys::stat(path);
-  const bool may_wait = about && !S_ISREG(about->st_mode) && !S_ISDIR(about->st_mode);
-  if (may_wait) entry.leave();
+  if ((flags & O_EXCL) == 0) {  // otherwise it is not there
+    const auto about = sys::stat(path);
+    const bool may_wait = about && !S_ISREG(about->st_mode) && !S_ISDIR(about->st_mode);
+    if (may_wait) entry.leave();
+  }
   return sys::open(path, flags, mode);
 }
 
