@@ -278,8 +278,13 @@ bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == 
 
 bool destructor_may_wait(const char* left) noexcept {
   if (!exits_here()) return true;
-  say_frozen(left);
+  say_left(left);
   return false;
+}
+
+// The child of a fork has none of the fibers, and has lost nothing by leaving them.
+void say_left(const char* what) noexcept {
+  if (!the_scheduler.forked.load(mo::relaxed)) say_frozen(what);
 }
 
 void say_frozen(const char* what) noexcept {
