@@ -66,8 +66,8 @@ class task_group {
   }
   template <class Clock, class Duration, class F>
   [[nodiscard]] bool spawn_until(const std::chrono::time_point<Clock, Duration>& when, F&& f) {
-    return detail::until(
-        when, [&](std::int64_t deadline_ns) { return spawn_until_ns(deadline_ns, std::forward<F>(f)); });
+    return detail::until(when,
+                         [&](std::int64_t deadline_ns) { return spawn_until_ns(deadline_ns, std::forward<F>(f)); });
   }
 
   // (S) Waits until no child runs. Throws the exception, or returns the status, of the first that
@@ -97,18 +97,27 @@ class task_group {
 
  private:
   template <class F>
+  struct child {
+    using wrapped_function = F;
+    task_group* group;
+    std::optional<F> held;
+
+    void operator()() {
+      group->run_child(std::move(*held));
+      held.reset();  // what it refers to may be gone after child_ended()
+      end_locals();  // so may what those refer to
+      group->child_ended();
+    }
+  };
+
+  template <class F>
   bool spawn_until_ns(std::int64_t deadline_ns, F&& f) {
     using function = std::decay_t<F>;
     static_assert(std::is_invocable_v<function, const context&> || std::is_invocable_v<function>,
                   "a task takes a const context&, or nothing");
     if (!begin_child(deadline_ns)) return false;
     try {
-      go([this, held = std::optional<function>(std::in_place, std::forward<F>(f))]() mutable {
-        run_child(std::move(*held));
-        held.reset();  // what it refers to may be gone after child_ended()
-        end_locals();  // so may what those refer to
-        child_ended();
-      });
+      go(child<function>{this, std::optional<function>(std::in_place, std::forward<F>(f))});
     } catch (...) {
       child_ended();
       throw;

@@ -163,7 +163,7 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   f->fresh.store(false, mo::relaxed);
   if constexpr (!boost_keeps_fp_mode) set_fp_mode(f->fp_mode);
   leave_runtime(m);
-  f->entry(f, f->closure);
+  f->start->entry(f, f->closure);
   end_fiber(f);
 }
 
@@ -282,8 +282,8 @@ void discard_fiber(fiber* f) noexcept {
   free_entry(section.p(), f);
 }
 
-void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
-  f->entry = entry;
+void launch(fiber* f, const fiber_start& start, bool joinable) noexcept {
+  f->start = &start;
   f->join.store(joinable ? join_running : join_detached, mo::relaxed);  // the queue publishes it
   machine* const m = enter_runtime();
   if (__builtin_expect(m == nullptr, 0)) {
