@@ -147,7 +147,8 @@ bool race::go_on_beside(racer& r) {
     ++running_;
   }
   r.fiber = p.f;
-  sched::launch(p.f, serve, true);
+  static constexpr sched::fiber_start start{.entry = serve};
+  sched::launch(p.f, start, true);
   return true;
 }
 

@@ -203,7 +203,8 @@ void serve(sched::fiber*, void*) noexcept {
 void start_worker() noexcept {
   const sched::prepared_fiber p = sched::prepare_fiber({"resolver", worker_stack}, 1, 1);
   if (p.f != nullptr) {
-    sched::launch(p.f, serve, false);
+    static constexpr sched::fiber_start start{.entry = serve};
+    sched::launch(p.f, start, false);
     return;
   }
   // No memory for a stack. The workers there are do it; if there is none, nobody will.

@@ -1,24 +1,16 @@
 #include <baton/runtime/call_sites.h>
 
 #include <baton/sched/call_site.h>
+#include <baton/sched/closure_name.h>
 #include <baton/sched/rescue_report.h>
 #include <baton/sched/stack_trace.h>
 
 #include <cstdio>
-#include <string_view>
+#include <string>
 
 namespace baton {
 
 namespace {
-
-// "…name_of_closure() [with F = main()::<lambda()>]" (g++), "… [F = (lambda at a.cc:1:2)]" (clang).
-std::string closure_in(std::string_view text) {
-  const std::size_t begin = text.find("F = ");
-  if (begin == std::string_view::npos) return std::string(text);
-  text.remove_prefix(begin + 4);
-  if (!text.empty() && text.back() == ']') text.remove_suffix(1);
-  return std::string(text);
-}
 
 std::string place_of(const sched::call_site::history& h) {
   char text[256];
@@ -27,7 +19,7 @@ std::string place_of(const sched::call_site::history& h) {
     std::snprintf(text, sizeof text, "%s (syscall %ld)", name != nullptr ? name : "a call", h.system_call);
     return text;
   }
-  std::string place = h.name != nullptr ? closure_in(h.name) : "enter_syscall";
+  std::string place(h.name != nullptr ? sched::closure_in(h.name) : "enter_syscall");
   if (h.address == nullptr) return place;
   // Compilers call all lambdas of a function alike: the address tells them apart.
   place += h.name != nullptr ? ", called in " : " in ";

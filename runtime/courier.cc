@@ -14,7 +14,9 @@
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
+#include <baton/syscall/time.h>
 
+#include <chrono>
 #include <cstdint>
 #include <new>
 #include <utility>
@@ -31,7 +33,7 @@ void pause() noexcept {
   try {
     sched::sleep_until_ns(platform::now_ns() + pause_ns);
   } catch (const std::bad_alloc&) {
-    sched::yield();  // no memory for that, either
+    static_cast<void>(sys::nanosleep(std::chrono::nanoseconds(pause_ns)));  // no memory for that, either
   }
 }
 

@@ -18,6 +18,7 @@
 
 #include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_result.h>
+#include <baton/sched/closure_name.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/spawn.h>
 
@@ -66,21 +67,25 @@ namespace detail {
 template <class F, class... Args>
 class closure {
  public:
+  using function = F;
   using result = std::invoke_result_t<F, Args...>;
-  template <class... Given>
-  explicit closure(std::in_place_t, Given&&... given) : parts_(std::forward<Given>(given)...) {}
+  template <class Given, class... GivenArgs>
+  explicit closure(std::in_place_t, Given&& f, GivenArgs&&... args)
+      : f_(std::forward<Given>(f)), args_(nothing{}, std::forward<GivenArgs>(args)...) {}
   result operator()() {
-    return std::apply([](F& f, Args&... args) -> result { return std::invoke(std::move(f), std::move(args)...); },
-                      parts_);
+    return std::apply(
+        [this](nothing&, Args&... args) -> result { return std::invoke(std::move(f_), std::move(args)...); }, args_);
   }
 
  private:
-  std::tuple<F, Args...> parts_;
+  F f_;  // first: see sched::fiber_start::calls_pointer
+  std::tuple<nothing, Args...> args_;
 };
 
 template <class F>
 class closure<F> {
  public:
+  using function = F;
   using result = std::invoke_result_t<F>;
   template <class Given>
   explicit closure(std::in_place_t, Given&& given) : f_(std::forward<Given>(given)) {}
@@ -89,6 +94,24 @@ class closure<F> {
  private:
   F f_;
 };
+
+// What the user gave: a callable of the runtime's own says by a member type what it wraps.
+template <class F>
+struct user_function {
+  using type = F;
+};
+template <class F>
+requires requires { typename F::wrapped_function; }
+struct user_function<F> {
+  using type = typename F::wrapped_function;
+};
+
+template <class C>
+constexpr sched::fiber_start start_of(sched::fiber_entry entry) noexcept {
+  using F = typename C::function;
+  return {entry, sched::text_of_closure<typename user_function<F>::type>(),
+          std::is_pointer_v<F> || std::is_member_function_pointer_v<F>};
+}
 
 template <class F, class... Args>
 using closure_for = closure<std::decay_t<F>, std::decay_t<Args>...>;
@@ -146,6 +169,13 @@ void joinable_entry(sched::fiber* self, void* where) noexcept {
   c.~C();
 }
 
+template <class C>
+__attribute__((visibility("hidden"))) inline constexpr sched::fiber_start detached_start =
+    start_of<C>(&detached_entry<C>);
+template <class C>
+__attribute__((visibility("hidden"))) inline constexpr sched::fiber_start joinable_start =
+    start_of<C>(&joinable_entry<C>);
+
 template <class F, class... Args>
 void start_detached(const attributes& a, F&& f, Args&&... args) {
   using C = closure_for<F, Args...>;
@@ -153,7 +183,7 @@ void start_detached(const attributes& a, F&& f, Args&&... args) {
   launch_guard guard(p.f, [](sched::fiber*) noexcept {});
   ::new (p.closure) C(std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
   guard.dismiss();
-  sched::launch(p.f, &detached_entry<C>, false);
+  sched::launch(p.f, detached_start<C>, false);
 }
 
 template <class F, class... Args>
@@ -167,7 +197,7 @@ sched::fiber* start_joinable(const attributes& a, F&& f, Args&&... args) {
   launch_guard guard(p.f, [](sched::fiber* g) noexcept { result::abandon(g); });
   ::new (p.closure) C(std::in_place, std::forward<F>(f), std::forward<Args>(args)...);
   guard.dismiss();
-  sched::launch(p.f, &joinable_entry<C>, true);
+  sched::launch(p.f, joinable_start<C>, true);
   return p.f;
 }
 

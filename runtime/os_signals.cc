@@ -234,6 +234,7 @@ class hub {
         ::sigaction(signal, &action, nullptr) != 0) {
       sched::fatal("os_signals: signal %d: there is no such signal", signal);
     }
+    if (!ours && signal == SIGPIPE) sigpipe_before_start_ = !sched::outlives_sigpipe();
     caught_ &= ~bit_of(signal);
     ignored_ &= ~bit_of(signal);
     state |= bit_of(signal);
@@ -246,8 +247,14 @@ class hub {
     const bool ours = (ignored_ & bit_of(signal)) != 0 ? !informed && now.sa_handler == SIG_IGN
                                                        : informed && now.sa_sigaction == &handler;
     if (ours) ::sigaction(signal, &before[signal - 1], nullptr);
-    // What was there before may be the runtime's own, which it has no use for while it is shut down.
-    if (signal == SIGPIPE && !sched::is_running()) sched::restore_sigpipe();
+    if (signal != SIGPIPE) return;
+    // What was there before may be the runtime's own, which it has no use for while it is shut down; or be from a time
+    // when the runtime was not up, and so had not put its own there.
+    if (!sched::outlives_sigpipe()) {
+      sched::restore_sigpipe();
+    } else if (sigpipe_before_start_) {
+      sched::outlive_sigpipe();
+    }
   }
   // Returns those that the handler has taken, and the listener has not.
   signal_set restore(signal_set signals) {
@@ -458,6 +465,7 @@ class hub {
   signal_set caught_ = 0;
   signal_set ignored_ = 0;
   int blocked_fd_ = -1;
+  bool sigpipe_before_start_ = false;  // its former action is
 };
 
 signal_set set_of(std::initializer_list<int> signals) {

@@ -33,6 +33,14 @@ class run_scope {
   const sched::run_caller caller_;
 };
 
+// What the main fiber runs. By reference: the function outlives the fiber, and need be neither copied nor moved.
+template <class Main>
+struct main_call {
+  using wrapped_function = std::remove_cvref_t<Main>;
+  Main& function;
+  std::invoke_result_t<Main> operator()() const { return std::invoke(std::forward<Main>(function)); }
+};
+
 }  // namespace detail
 
 // Runs main_function as a fiber named "main" and waits for it: returns what it returns (0 if that is
@@ -63,9 +71,7 @@ int run(Main&& main_function, options o = {}) {
   static_assert(std::is_void_v<result> || std::is_convertible_v<result, int>,
                 "the function given to run() returns void or what converts to int");
   const detail::run_scope scope(o);
-  // By reference: it outlives the fiber, and need be neither copied nor moved.
-  auto fiber =
-      spawn({.name = "main"}, [&main_function]() -> result { return std::invoke(std::forward<Main>(main_function)); });
+  auto fiber = spawn({.name = "main"}, detail::main_call<Main>{main_function});
   if constexpr (std::is_void_v<result>) {
     fiber.join();
     return 0;
@@ -98,11 +104,11 @@ absl::Status shutdown();
 int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;
 
-// Writes to the descriptor, for each fiber: id, name, state, why it waits, who spawned it, and the stack of one that
-// waits; then a line per call site (call_sites.h). Names are escaped: a line is a line.
-// Waits as write(2) to the descriptor does: a pipe that is full and blocks, blocks the calling thread. Short writes
-// and EINTR are continued; a descriptor that does not block is waited for, a second at most each time. At any other
-// error it ends, and the rest is not written.
+// Writes to the descriptor, for each fiber: id, name, state, why it waits, who spawned it, what it runs (the type of
+// the callable, or the function that a pointer names), and the stack of one that waits; then a line per call site
+// (call_sites.h). Names are escaped: a line is a line. Waits as write(2) to the descriptor does: a pipe that is full
+// and blocks, blocks the calling thread. Short writes and EINTR are continued; a descriptor that does not block is
+// waited for, a second at most each time. At any other error it ends, and the rest is not written.
 void dump_fibers(int fd) noexcept;
 
 }  // namespace baton

@@ -97,6 +97,20 @@ class task_group {
 
  private:
   template <class F>
+  struct child {
+    using wrapped_function = F;
+    task_group* group;
+    std::optional<F> held;
+
+    void operator()() {
+      group->run_child(std::move(*held));
+      held.reset();  // what it refers to may be gone after child_ended()
+      end_locals();  // so may what those refer to
+      group->child_ended();
+    }
+  };
+
+  template <class F>
   bool spawn_until_ns(std::int64_t deadline_ns, F&& f) {
     using function = std::decay_t<F>;
     constexpr bool is_task = std::is_invocable_v<function, const context&> || std::is_invocable_v<function>;
@@ -104,12 +118,7 @@ class task_group {
     if (!begin_child(deadline_ns)) return false;
     if constexpr (is_task) {
       try {
-        go([this, held = std::optional<function>(std::in_place, std::forward<F>(f))]() mutable {
-          run_child(std::move(*held));
-          held.reset();  // what it refers to may be gone after child_ended()
-          end_locals();  // so may what those refer to
-          child_ended();
-        });
+        go(child<function>{this, std::optional<function>(std::in_place, std::forward<F>(f))});
       } catch (...) {
         child_ended();
         throw;

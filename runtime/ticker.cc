@@ -3,7 +3,7 @@
 // first multiple of the period after now, so ticks that were missed are left out. A tick that finds
 // one in the channel is dropped there.
 //
-// Without memory for the next one it tries again; ticks are left out then.
+// Without memory for the next one it tries again, or, when the next one is due by then, announces that without a timer.
 //
 // Period and next time belong to an arming, whose number stands beside them: the courier, with a tick of
 // an arming that is over, leaves them alone. The latest number wins.
@@ -78,7 +78,14 @@ class ticker_state final : public channel_timer {
       next_ns = next_ns_;
       if (arming != arming_) arming = 0;
     }
-    if (arming != 0) arm_or_come_again(next_ns, arming);
+    if (arming != 0) {
+      // A tick whose time has come meanwhile needs no timer. It gets ready without memory, so nothing is thrown.
+      if (platform::now_ns() >= next_ns) {
+        arm_or_do(next_ns, true, arming);
+      } else {
+        arm_or_come_again(next_ns, arming);
+      }
+    }
     release(kept);
   }
 

@@ -126,6 +126,7 @@ class function_timer final : public timer_state {
   };
 
   struct task {
+    using wrapped_function = F;
     references to;
     bool calls;
     void operator()() const {
@@ -149,7 +150,7 @@ class function_timer final : public timer_state {
   static void in_fiber(occasion& o, task&& t) noexcept {
     const sched::prepared_fiber p = std::exchange(o.fiber, {});
     ::new (p.closure) task_closure(std::in_place, std::move(t));
-    sched::launch(p.f, &detached_entry<task_closure>, false);
+    sched::launch(p.f, detached_start<task_closure>, false);
   }
 
   F f_;

@@ -92,10 +92,11 @@ class timer_state : public errand {
   // reset() since.
   bool disarm(std::uint64_t* arming) noexcept;
   void arm(std::int64_t when_ns, std::uint64_t arming);
+  // The same, or if that time is past, what is to be done then.
+  void arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming);
 
  private:
   void arm_first(std::int64_t when_ns);
-  void arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming);
   static void on_timer(void* self, std::uint64_t arming, sched::fiber_list& readied) noexcept;
   void run() noexcept final;
 

@@ -6,6 +6,7 @@
 // in a declared call, has its thread blocked; /proc tells where.
 #include <baton/sched/lifecycle.h>
 
+#include <baton/sched/closure_name.h>
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/lock_head.h>
 #include <baton/sched/log.h>
@@ -83,7 +84,8 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
 
 // The name and the reason may change under our eyes. (Copied here: the sanitizer looks into calls to the C library.)
 // owners: how many have been looked for.
-__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, int* owners, char* text,
+__attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, int* owners,
+                                                            closure_names& closures, char* text,
                                                             std::size_t size) noexcept {
   owner_words owner;
   if (s.parked && f.reason == wait_reason::mutex && ++*owners <= owners_max) owner = describe_lock_owner(f);
@@ -94,10 +96,13 @@ __attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, cons
   for (std::size_t i = 0; i < sizeof name; ++i) name[i] = static_cast<const volatile char&>(f.name[i]);
   char quoted[fiber_label_max];
   quote_name(name, quoted);
-  const int n = std::snprintf(
-      text, size, "fiber %llu %s %s%s%s%s spawned by %llu\n", static_cast<unsigned long long>(s.id), quoted,
-      s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "", owned ? "," : "",
-      s.in_call ? " in a declared call" : "", static_cast<unsigned long long>(f.spawner));
+  const char* runs = closures.of(f);
+  if (!(look_at(f) == s)) runs = "";
+  const int n =
+      std::snprintf(text, size, "fiber %llu %s %s%s%s%s spawned by %llu%s%s\n", static_cast<unsigned long long>(s.id),
+                    quoted, s.parked ? "waits for " : (s.ended ? "ended" : "runnable"), s.parked ? waits_for : "",
+                    owned ? "," : "", s.in_call ? " in a declared call" : "",
+                    static_cast<unsigned long long>(f.spawner), runs[0] != '\0' ? ", runs " : "", runs);
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
 
@@ -106,6 +111,7 @@ template <class Write>
 void dump(const Write& write) noexcept {
   char text[text_max];
   void* frames[frames_max];
+  closure_names closures;
   int traces = 0;
   int owners = 0;
   const std::uint32_t n = fiber_entries();
@@ -113,7 +119,7 @@ void dump(const Write& write) noexcept {
     const fiber& f = *fiber_entry_at(i);
     const sight s = look_at(f);
     if (!s.in_use) continue;
-    std::size_t length = describe(f, s, &owners, text, sizeof text);
+    std::size_t length = describe(f, s, &owners, closures, text, sizeof text);
     if (traces < traces_max) {
       if (const std::size_t count = trace(f, s, frames); count > 0) {
         ++traces;

@@ -53,7 +53,7 @@ struct alignas(64) fiber : strand {
   bool serves = false;                  // is the runtime's own: see shutdown.cc
   platform::atomic<bool> fresh{false};  // has not run yet; a hint for who does not have it
   machine* on = nullptr;                // the M that runs it; meaningful while it runs
-  fiber_entry entry = nullptr;
+  const fiber_start* start = nullptr;
 
   // ---- second line: birth and end ----
   void* closure = nullptr;

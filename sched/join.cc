@@ -152,7 +152,7 @@ void join_fiber(fiber* f) noexcept {
 
 bool join_fiber_to_drop(fiber* f) noexcept {
   if (wait_for_end(f)) return true;
-  say_frozen("one that a destructor would join is left as it is");
+  say_left("one that a destructor would join is left as it is");
   return false;
 }
 

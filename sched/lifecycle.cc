@@ -18,6 +18,7 @@
 // no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit().
 #include <baton/sched/lifecycle.h>
 
+#include <baton/sched/closure_name.h>
 #include <baton/sched/counters.h>
 #include <baton/sched/environment.h>
 #include <baton/sched/fatal.h>
@@ -71,15 +72,27 @@ int default_procs() noexcept {
   return cpus.at(platform::now_ns());
 }
 
-void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
+const fiber* fiber_on(const stack& s) noexcept {
   const std::uint32_t n = fiber_entries();
   for (std::uint32_t i = 0; i < n; ++i) {
     const fiber* const f = fiber_entry_at(i);
-    if (!f->in_use.load(mo::relaxed) || f->stack.top != s.top) continue;
-    label_fiber(f->id, f->name, {buffer, size});
-    return;
+    if (f->in_use.load(mo::relaxed) && f->stack.top == s.top) return f;
   }
-  std::snprintf(buffer, size, "a fiber that has ended");
+  return nullptr;
+}
+
+void name_overflowed(const stack& s, char* buffer, std::size_t size) noexcept {
+  if (const fiber* const f = fiber_on(s)) {
+    label_fiber(f->id, f->name, {buffer, size});
+  } else {
+    std::snprintf(buffer, size, "a fiber that has ended");
+  }
+}
+
+void name_closure(const stack& s, char* buffer, std::size_t size) noexcept {
+  closure_names closures;
+  const fiber* const f = s ? fiber_on(s) : nullptr;
+  std::snprintf(buffer, size, "%s", f != nullptr ? closures.of(*f) : "");
 }
 
 // Of the thread that faulted.
@@ -216,7 +229,7 @@ void start_first(const settings& s) noexcept {
   platform::init_clock();
   // Refused by the kernel or, to see what that costs, by the environment.
   platform::init_barriers(environment_flag("BATON_NO_MEMBARRIER"));
-  set_overflow_namer(name_overflowed, name_running);
+  set_overflow_namer(name_overflowed, name_running, name_closure);
   install_overflow_handler();
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
@@ -278,8 +291,13 @@ bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == 
 
 bool destructor_may_wait(const char* left) noexcept {
   if (!exits_here()) return true;
-  say_frozen(left);
+  say_left(left);
   return false;
+}
+
+// The child of a fork has none of the fibers, and has lost nothing by leaving them.
+void say_left(const char* what) noexcept {
+  if (!the_scheduler.forked.load(mo::relaxed)) say_frozen(what);
 }
 
 void say_frozen(const char* what) noexcept {
@@ -340,7 +358,7 @@ counters read_counters() noexcept {
     c.timers += p.timers.to_come();
   }
   c.spawned = s.next_id.load(mo::relaxed) - 1;
-  for (int i = 0; i < n; ++i) c.spawned -= s.ps[i].last_id - s.ps[i].next_id;
+  for (int i = 0; i < n; ++i) c.spawned -= s.ps[i].last_id.load(mo::relaxed) - s.ps[i].next_id.load(mo::relaxed);
   const std::uint32_t entries = fiber_entries();
   for (std::uint32_t i = 0; i < entries; ++i) {
     const fiber* const f = fiber_entry_at(i);

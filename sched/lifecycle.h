@@ -61,6 +61,8 @@ void this_fiber_serves() noexcept;
 [[nodiscard]] bool destructor_may_wait(const char* left) noexcept;
 // For the thread that exits: a line on stderr, once, that says so and what it means here.
 void say_frozen(const char* what) noexcept;
+// The same, of what a destructor leaves as it is; nothing in the child of a fork.
+void say_left(const char* what) noexcept;
 [[nodiscard]] int procs() noexcept;
 // Changes the number of Ps while the runtime runs; returns the former number. Takes effect before it
 // returns for growth; a P that must go is taken from its M at that M's next chance.

@@ -34,8 +34,8 @@ struct alignas(64) processor {
   // Free fibers, linked through fiber::next; those of the default class keep a stack.
   fiber* free_fibers = nullptr;
   std::uint32_t free_fiber_count = 0;
-  std::uint64_t next_id = 0;  // of fibers spawned here: a block of ids at a time
-  std::uint64_t last_id = 0;
+  // Of fibers spawned here: a block of ids at a time. Written by the owner alone; counters read them.
+  platform::atomic<std::uint64_t> next_id{0}, last_id{0};
   counter spawns, steals;
 
   [[nodiscard]] std::uint64_t picks() const noexcept {

@@ -6,6 +6,7 @@
 // second. So there are at most ten looks a second; the other rescues are only counted.
 #include <baton/sched/rescue_report.h>
 
+#include <baton/sched/closure_name.h>
 #include <baton/sched/log.h>
 #include <baton/sched/plain_text.h>
 #include <baton/sched/platform/lock.h>
@@ -141,7 +142,7 @@ std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
 std::uint64_t hash_of(const rescued& r, const look& l) noexcept {
   std::uint64_t hash = mix(1, r.computing ? 1 : 2);
   hash = mix(hash, static_cast<std::uint64_t>(l.call.number));
-  if (l.count == 0) hash = mix(hash, r.entry);
+  if (l.count == 0) hash = mix(hash, reinterpret_cast<std::uintptr_t>(r.start));
   for (std::size_t i = 0; i < std::min(l.count, frames_compared); ++i) {
     hash = mix(hash, reinterpret_cast<std::uintptr_t>(l.frames[i]));
   }
@@ -192,8 +193,9 @@ void add_sentence(text& t, const rescued& r, const look& l) noexcept {
       add_call(t, l, "Now it is in ");
       t.add(":");
     } else {
-      char entry[128];
-      if (name_of_frame(reinterpret_cast<const void*>(r.entry), entry)) t.add(" It began in %s.", entry);
+      closure_names closures;
+      const char* const runs = closures.of(r.start, r.closure);
+      if (runs[0] != '\0') t.add(" It began in %s.", runs);
       t.add(" (Where it is now is unknown: a thread that runs shows no address. perf does.)");
     }
     return;
@@ -237,7 +239,8 @@ __attribute__((no_sanitize("thread"))) rescued describe_rescued(const machine& m
   if (f == nullptr) return r;
   r.fiber = f->id;
   for (std::size_t i = 0; i + 1 < sizeof r.name; ++i) r.name[i] = f->name[i];
-  r.entry = reinterpret_cast<std::uintptr_t>(f->entry);
+  r.start = f->start;
+  r.closure = f->closure;
   r.stack.high = reinterpret_cast<std::uintptr_t>(f->stack.top);
   r.stack.low = r.stack.high - f->stack.size;
   return r;

@@ -22,10 +22,11 @@ namespace baton::sched {
 struct rescued {
   std::uint64_t fiber = 0;  // its id
   char name[limits::fiber_name_max] = {};
-  std::uintptr_t entry = 0;  // what it runs: tells kinds of fibers apart
-  std::int32_t tid = 0;      // of the thread that it is on
-  std::int64_t age_ns = 0;   // how long it had been in user code
-  bool computing = false;    // rather than blocked
+  const fiber_start* start = nullptr;  // what it runs: tells kinds of fibers apart
+  const void* closure = nullptr;
+  std::int32_t tid = 0;     // of the thread that it is on
+  std::int64_t age_ns = 0;  // how long it had been in user code
+  bool computing = false;   // rather than blocked
   stack_bounds stack;
 };
 
@@ -33,7 +34,7 @@ struct rescued {
 [[nodiscard]] rescued describe_rescued(const machine& m, bool computing, std::int64_t age_ns) noexcept;
 
 // One report a second at most, and one a minute of the same place (call and innermost frames; for one
-// that computes, whose place nobody knows: its entry). The next one says how many were left out.
+// that computes, whose place nobody knows: the kind of closure). The next one says how many were left out.
 // For one thread.
 class rescue_reports {
  public:

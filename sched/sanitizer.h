@@ -7,6 +7,7 @@
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/pending_handlers.h>
 
 #include <cstddef>
 
@@ -34,6 +35,8 @@ inline void start_switch([[maybe_unused]] void** keep_fake_stack, [[maybe_unused
   __sanitizer_start_switch_fiber(keep_fake_stack, target_bottom, target_size);
 #endif
 #if BATON_TSAN
+  // The sanitizer keeps a handler that it has put off with the fiber that the signal met: that fiber may not run again.
+  platform::run_pending_handlers();
   __tsan_switch_to_fiber(target_tsan, 0);
 #endif
 }

@@ -2,11 +2,15 @@
 // default action in the place of a handler.
 #include <baton/sched/sigpipe.h>
 
+#include <baton/sched/platform/atomic.h>
+
 #include <csignal>
 
 namespace baton::sched {
 
 namespace {
+
+platform::atomic<bool> outlives{false};
 
 void do_nothing(int) {}
 
@@ -26,11 +30,15 @@ void set_action(void (*handler)(int)) noexcept {
 }  // namespace
 
 void outlive_sigpipe() noexcept {
+  outlives.store(true, platform::mo::relaxed);
   if (has_action(SIG_DFL)) set_action(do_nothing);
 }
 
 void restore_sigpipe() noexcept {
+  outlives.store(false, platform::mo::relaxed);
   if (has_action(do_nothing)) set_action(SIG_DFL);
 }
+
+bool outlives_sigpipe() noexcept { return outlives.load(platform::mo::relaxed); }
 
 }  // namespace baton::sched

@@ -8,5 +8,7 @@ namespace baton::sched {
 void outlive_sigpipe() noexcept;
 // Puts the default action back where there is still ours.
 void restore_sigpipe() noexcept;
+// Between the two.
+[[nodiscard]] bool outlives_sigpipe() noexcept;
 
 }  // namespace baton::sched

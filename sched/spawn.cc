@@ -163,7 +163,7 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   f->fresh.store(false, mo::relaxed);
   if constexpr (!boost_keeps_fp_mode) set_fp_mode(f->fp_mode);
   leave_runtime(m);
-  f->entry(f, f->closure);
+  f->start->entry(f, f->closure);
   end_fiber(f);
 }
 
@@ -172,11 +172,13 @@ void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id)
   const runtime_section section;
   processor* const p = section.p();
   if (p == nullptr) return;
-  if (p->next_id == p->last_id) {
-    p->next_id = the_scheduler.next_id.fetch_add(id_block, mo::relaxed);
-    p->last_id = p->next_id + id_block;
+  std::uint64_t next = p->next_id.load(mo::relaxed);
+  if (next == p->last_id.load(mo::relaxed)) {
+    next = the_scheduler.next_id.fetch_add(id_block, mo::relaxed);
+    p->last_id.store(next + id_block, mo::relaxed);
   }
-  *id = p->next_id++;
+  *id = next;
+  p->next_id.store(next + 1, mo::relaxed);
   p->spawns.add();
   if (p->free_fibers != nullptr) {
     *f = p->free_fibers;
@@ -282,8 +284,8 @@ void discard_fiber(fiber* f) noexcept {
   free_entry(section.p(), f);
 }
 
-void launch(fiber* f, fiber_entry entry, bool joinable) noexcept {
-  f->entry = entry;
+void launch(fiber* f, const fiber_start& start, bool joinable) noexcept {
+  f->start = &start;
   f->join.store(joinable ? join_running : join_detached, mo::relaxed);  // the queue publishes it
   machine* const m = enter_runtime();
   if (__builtin_expect(m == nullptr, 0)) {

@@ -3,7 +3,7 @@
 //   prepared_fiber p = prepare_fiber(attributes, sizeof(C), alignof(C));   // null: no memory
 //   new (p.closure) C(...);                   // user code, on the caller's stack; if it throws:
 //   discard_fiber(p.f)                        //   nothing was started
-//   launch(p.f, entry, joinable);             // runs entry(f, closure) as a fiber; never switches
+//   launch(p.f, start, joinable);             // runs start.entry(f, closure) as a fiber; never switches
 //
 // The closure lies at the top of the new fiber's own stack: no allocation. entry runs in user state
 // on the fiber's stack, destroys the closure, and must not let an exception escape.
@@ -29,11 +29,20 @@ struct prepared_fiber {
 
 using fiber_entry = void (*)(fiber* self, void* closure) noexcept;
 
+// How fibers with one kind of closure begin, and what reports call it (closure_name.h). Has static storage. Not of
+// unique linkage: the C library would never unload a module that has one.
+struct fiber_start {
+  fiber_entry entry = nullptr;
+  const char* closure = nullptr;  // what text_of_closure<F>() says
+  bool calls_pointer = false;     // the closure begins with a pointer to the function that it calls
+};
+
 // Starts the runtime (with default options) if it is not running. Never switches.
 [[nodiscard]] prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size,
                                            std::size_t closure_align) noexcept;
 void discard_fiber(fiber* f) noexcept;
-void launch(fiber* f, fiber_entry entry, bool joinable) noexcept;
+void launch(fiber* f, const fiber_start& start, bool joinable) noexcept;
+void launch(fiber* f, const fiber_start&& start, bool joinable) noexcept = delete;
 
 // Joinable fibers: exactly one of join_fiber (then release_fiber) and detach_fiber is called.
 // After exit(), for the thread that exits and a fiber that has not ended: join_fiber aborts;

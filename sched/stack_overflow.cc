@@ -56,6 +56,7 @@ constexpr int frames_max = 64;
 platform::atomic<bool> reporting{false};
 platform::atomic<overflow_namer> namer{nullptr};
 platform::atomic<overflow_runner> runner{nullptr};
+platform::atomic<overflow_closure_namer> closure_namer{nullptr};
 std::size_t signal_frame_bytes = 2048;
 
 // A signal that is handled here. The handler reads `previous`, which is not written while it may run.
@@ -78,27 +79,33 @@ struct fault {
 [[nodiscard]] std::size_t describe(const stack& owner, const fault& at, char* text, std::size_t size) noexcept {
   char whose[fiber_label_max] = "a fiber";
   char who[fiber_label_max] = "";
+  char runs[200] = "";
   stack own;
   // acquire: pairs with set_overflow_namer().
   if (const overflow_namer name = namer.load(mo::acquire)) name(owner, whose, sizeof whose);
   if (const overflow_runner run = runner.load(mo::acquire)) own = run(who, sizeof who);
   constexpr const char* advice = "raise it with attributes.stack_size or options.stack_size";
   const auto address = reinterpret_cast<std::uintptr_t>(at.address);
+  const bool is_owner = who[0] == '\0' || own.top == owner.top;
+  if (const overflow_closure_namer name = closure_namer.load(mo::acquire))
+    name(is_owner ? owner : own, runs, sizeof runs);
+  const char* const it_runs = runs[0] != '\0' ? "; it runs " : "";
   int n = 0;
-  if (who[0] == '\0' || own.top == owner.top) {
-    n = std::snprintf(text, size, "baton: stack overflow in %s: its stack of %u KiB is used up (%s); fault at 0x%zx\n",
-                      whose, owner.size / 1024, advice, address);
+  if (is_owner) {
+    n = std::snprintf(text, size,
+                      "baton: stack overflow in %s: its stack of %u KiB is used up (%s); fault at 0x%zx%s%s\n", whose,
+                      owner.size / 1024, advice, address, it_runs, runs);
   } else if (!own || (at.sp >= own.limit() && at.sp < own.top)) {
     n = std::snprintf(text, size,
                       "baton: %s touched the guard beneath the stack of %s, by an address that is none of its own "
-                      "stack's; fault at 0x%zx\n",
-                      who, whose, address);
+                      "stack's; fault at 0x%zx%s%s\n",
+                      who, whose, address, it_runs, runs);
   } else {
     n = std::snprintf(text, size,
                       "baton: stack overflow in %s: a frame stepped over the guard beneath its stack of %u KiB, and "
                       "hit the guard beneath the stack of %s (%s; -fstack-clash-protection makes every frame hit its "
-                      "own guard); fault at 0x%zx\n",
-                      who, own.size / 1024, whose, advice, address);
+                      "own guard); fault at 0x%zx%s%s\n",
+                      who, own.size / 1024, whose, advice, address, it_runs, runs);
   }
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
@@ -222,8 +229,9 @@ void remove_overflow_handler() noexcept {
   remove(bus);
 }
 
-// release: the handler sees what the two need.
-void set_overflow_namer(overflow_namer n, overflow_runner r) noexcept {
+// release: the handler sees what they need.
+void set_overflow_namer(overflow_namer n, overflow_runner r, overflow_closure_namer c) noexcept {
+  closure_namer.store(c, mo::release);
   runner.store(r, mo::release);
   namer.store(n, mo::release);
 }

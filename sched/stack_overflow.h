@@ -27,7 +27,10 @@ void remove_overflow_handler() noexcept;
 // a signal handler on the thread that faulted: no locks, no allocation.
 using overflow_namer = void (*)(const stack& s, char* buffer, std::size_t size) noexcept;
 using overflow_runner = stack (*)(char* buffer, std::size_t size) noexcept;
-void set_overflow_namer(overflow_namer namer, overflow_runner runner = nullptr) noexcept;
+// And what the fiber on that stack runs (`main()::<lambda()>`), or nothing.
+using overflow_closure_namer = void (*)(const stack& s, char* buffer, std::size_t size) noexcept;
+void set_overflow_namer(overflow_namer namer, overflow_runner runner = nullptr,
+                        overflow_closure_namer closure = nullptr) noexcept;
 
 // The stack that a thread's signal handlers run on; every thread that runs fibers has one, made and
 // destroyed by that thread. Puts back what was there before. Without memory it does nothing: an overflow

@@ -11,6 +11,7 @@
 // to its thread): pinned_blocking and lock_os_thread, in pinning.h.
 #pragma once
 
+#include <baton/sched/closure_name.h>
 #include <baton/sched/handoff.h>
 
 #include <cerrno>
@@ -26,14 +27,9 @@ inline constexpr wont_block_t wont_block{};
 
 namespace detail {
 
-template <class F>
-constexpr const char* name_of_closure() noexcept {
-  return __PRETTY_FUNCTION__;
-}
-
 // One per closure type. Sites of one template share nothing between its instantiations.
 template <class F>
-inline constinit sched::call_site site_of{name_of_closure<F>()};
+inline constinit sched::call_site site_of{sched::text_of_closure<F>()};
 
 // The declared call as an object.
 template <sched::stay Where = sched::stay::anywhere>

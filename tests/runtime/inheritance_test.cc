@@ -5,6 +5,7 @@
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/on_cancel.h>
+#include <baton/runtime/os_signals.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/timer.h>
@@ -268,6 +269,25 @@ TEST_F(inheritance_death_test, sigpipe_stays_the_programs_own_if_it_is_to) {
     baton::options o;
     o.ignore_sigpipe = false;
     baton::run([] { CHECK(sigpipe_handler() == SIG_DFL); }, o);
+  });
+}
+
+TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outlived_after_a_reset) {
+  EXPECT_GOOD_CHILD([] {
+    baton::os_signals::ignore({SIGPIPE});
+    baton::run([] {
+      baton::os_signals::reset({SIGPIPE});
+      write_where_nobody_reads();
+    });
+    CHECK(baton::shutdown().ok());
+    CHECK(sigpipe_handler() == SIG_DFL);
+    // Nor is what the program has set itself taken for that.
+    baton::run([] {
+      std::signal(SIGPIPE, SIG_DFL);
+      baton::os_signals::ignore({SIGPIPE});
+      baton::os_signals::reset({SIGPIPE});
+      CHECK(sigpipe_handler() == SIG_DFL);
+    });
   });
 }
 

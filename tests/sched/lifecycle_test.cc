@@ -164,8 +164,8 @@ TEST(MemoryDeathTest, ARefusedStackIsAnAnswerAndTheProcessLivesOn) {
           for (;;) {
             const prepared_fiber p = prepare_fiber({{}, 8 << 20}, 1, 1);
             if (p.f == nullptr) break;
-            launch(
-                p.f, [](fiber*, void*) noexcept {}, true);
+            static constexpr fiber_start start{.entry = [](fiber*, void*) noexcept {}};
+            launch(p.f, start, true);
             fibers.push_back(p.f);
             if (fibers.size() == 100'000) std::_Exit(1);
           }

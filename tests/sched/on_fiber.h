@@ -18,14 +18,12 @@ baton::sched::fiber* spawn_fiber(F f, bool joinable = true, std::string_view nam
   const auto prepared = baton::sched::prepare_fiber({name, 0}, sizeof(F), alignof(F));
   if (prepared.f == nullptr) throw std::bad_alloc();
   new (prepared.closure) F(std::move(f));
-  baton::sched::launch(
-      prepared.f,
-      [](baton::sched::fiber*, void* closure) noexcept {
-        auto* const c = static_cast<F*>(closure);
-        (*c)();
-        c->~F();
-      },
-      joinable);
+  static constexpr baton::sched::fiber_start start{.entry = [](baton::sched::fiber*, void* closure) noexcept {
+    auto* const c = static_cast<F*>(closure);
+    (*c)();
+    c->~F();
+  }};
+  baton::sched::launch(prepared.f, start, joinable);
   return prepared.f;
 }
 

@@ -85,7 +85,8 @@ class suspect {
     while (what != doing::computes && platform::thread_call(tid_).number != number) std::this_thread::yield();
     who_.fiber = 17;
     std::strcpy(who_.name, "resolver");
-    who_.entry = 4711;
+    static constexpr fiber_start start{.closure = "text() [with F = the vendor's loop]"};
+    who_.start = &start;
     who_.tid = tid_;
     who_.age_ns = 12'345'678;
     who_.computing = what == doing::computes;
@@ -131,6 +132,7 @@ TEST(RescueReport, OfOneThatComputesSaysThatTheAddressIsUnknown) {
   EXPECT_TRUE(reports.report(s.who(), second, out.in()));
   const std::string text = out.text();
   EXPECT_TRUE(holds(text, "computed for 12 ms without a call that may switch; P handed on.")) << text;
+  EXPECT_TRUE(holds(text, " It began in the vendor's loop. ")) << text;
   EXPECT_TRUE(holds(text, "Where it is now is unknown")) << text;
 }
 

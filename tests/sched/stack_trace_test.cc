@@ -319,8 +319,8 @@ TEST(DumpFibers, PrintsTheStackBelowEachParkedFiber) {
   const auto prepared = prepare_fiber({"dumper", 16 * 1024}, sizeof(void*), alignof(void*));
   static std::FILE* file = nullptr;
   file = std::tmpfile();
-  launch(
-      prepared.f, [](fiber*, void*) noexcept { dump_fibers(::fileno(file)); }, true);
+  static constexpr fiber_start start{.entry = [](fiber*, void*) noexcept { dump_fibers(::fileno(file)); }};
+  launch(prepared.f, start, true);
   join(prepared.f);
   from_a_fiber.resize(1 << 20);
   std::rewind(file);
