@@ -79,7 +79,7 @@ TEST(Ends, CalledWrongly) {
 TEST(Ends, AddressesThatAreNone) {
   for (const std::string port : {"99999", "-1", "", "4x"}) {
     for (const char* const name : {"echo_server", "chat"}) {
-      expect_end({name, {"127.0.0.1:" + port}}, 1, {std::string(name) + ": ", "127.0.0.1"});
+      expect_end({name, {"127.0.0.1:" + port}}, 1, {std::string(name) + ": ", port});
     }
   }
   expect_end({"echo_server", {"nonsense"}}, 1, {"echo_server: ", "nonsense"});

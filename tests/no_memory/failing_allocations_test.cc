@@ -7,6 +7,7 @@
 #include <gtest/gtest-spi.h>
 
 #include <memory>
+#include <new>
 #include <vector>
 
 namespace baton::test {
@@ -18,8 +19,17 @@ TEST(FailingAllocations, EachFailsInItsTurn) {
   fail_each_allocation([&](failing_allocation& fails) {
     ++attempts;
     const bool threw = fails.during([] {
-      const auto a = std::make_unique<int>(1);
-      const auto b = std::make_unique<int>(*a);
+      // Called as functions: a compiler may leave a new and its delete out.
+      void* const a = ::operator new(1);
+      void* b = nullptr;
+      try {
+        b = ::operator new(1);
+      } catch (...) {
+        ::operator delete(a);
+        throw;
+      }
+      ::operator delete(b);
+      ::operator delete(a);
     });
     EXPECT_EQ(threw, fails.happened());
     failures += threw ? 1 : 0;

@@ -69,8 +69,8 @@ void start_with(int procs) {
 void make_monitor_notice() {
   call_site site("a short call");
   std::atomic<bool> stop{false};
-  std::vector<fiber*> others;  // so many that some wait for a P
-  for (std::uint64_t i = 0; i <= read_counters().procs; ++i) {
+  std::vector<fiber*> others;  // so many that some wait at every P
+  for (std::uint64_t i = 0; i <= 3 * read_counters().procs; ++i) {
     others.push_back(spawn_fiber([&] {
       while (!stop) yield();
     }));
@@ -78,7 +78,7 @@ void make_monitor_notice() {
   on_fiber([&] {
     while (std::strcmp(read_counters().barrier, "refused") != 0) {
       static_cast<void>(begin_short_call(site));
-      ::usleep(1000);
+      ::usleep(static_cast<useconds_t>(2 * limits::retake_at_the_latest_ns / 1000));  // whoever else could serve
       end_call(stay::anywhere);
     }
     stop = true;
