@@ -50,7 +50,7 @@ struct runtime_stats {
 
   const char* guard = "";  // how stacks are guarded: "region", "mprotect", "none"
   // What taking a processor from a thread costs: "membarrier" or "fence". "refused": the process has forbidden itself
-  // membarrier(2) since the start, so none is taken any more; declared calls then hand theirs over when work waits.
+  // membarrier(2) since the start, so none is taken any more; declared calls then always hand theirs over.
   const char* barrier = "";
 };
 

@@ -9,7 +9,7 @@
 //   3. hand_off: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
 //      in the poller finds it); 4. leave to place::syscall.
 // Leaving, later: the monitor takes it (sweep.cc), by the baton's protocol. (Not when the kernel refuses the barrier
-// for that: then everything but `wont_block` is handed over at entry when work waits.)
+// for that: then everything but `wont_block` is handed over at entry.)
 //
 // Coming back, end_syscall found notice != 0:
 //   1. enter a section; heed: a revoker that only asked is refused, and the P is still here: done;
@@ -68,7 +68,9 @@ bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
   scheduler& s = the_scheduler;
   enter_runtime(m);
   processor* const p = m->my_p();
-  const bool gives = p != nullptr && (cause != handoff_cause::unknown || work_waits(p));
+  // Where nothing is taken any more, work that comes later would wait for the end of the call.
+  const bool gives =
+      p != nullptr && (cause != handoff_cause::unknown || work_waits(p) || s.takes_no_more.load(mo::relaxed));
   if (gives) {
     switch (cause) {
       case handoff_cause::predicted: s.handoffs_predicted.fetch_add(1, mo::relaxed); break;
@@ -89,7 +91,7 @@ void begin_timed(machine* m, handoff_cause cause) noexcept {
 
 // Of a site that keeps its P, because the monitor takes it when a call turns out to be long. When it takes none any
 // more, one such call would keep everybody waiting, perhaps for ever (a read from a pipe that one of them fills): each
-// call is one of unknown length then.
+// call hands over then.
 inline void begin_kept(machine* m) noexcept {
   if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
     begin_timed(m, handoff_cause::unknown);

@@ -23,7 +23,7 @@
 //
 // The barrier may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so
 // none that was asked loses its P. If it is refused for good, that is said, and nothing is taken any more:
-//   declared calls      hand their P over at entry when work waits, whatever their site has learnt (handoff.cc)
+//   declared calls      hand their P over at entry, whatever their site has learnt (handoff.cc)
 //   a retired P         its M is told `overdue`, and gives it up at its next call
 //   undeclared code     that blocks keeps its P; one that makes calls is told `overdue`, as always
 //
@@ -234,7 +234,7 @@ void sweep::note_refusal() noexcept {
   the_scheduler.takes_no_more.store(true, mo::relaxed);
   warn(
       "this process has forbidden itself membarrier(2): no processor is taken any more from a fiber that blocks or "
-      "computes undeclared, and declared calls hand theirs over whenever others wait");
+      "computes undeclared, and declared calls always hand theirs over");
 }
 
 // The P must go. If it cannot be taken, its M gives it up at its next call, whatever that is.
