@@ -15,7 +15,10 @@ using calls_function = void (*)(int);
 std::size_t sites_of_the_module() {
   std::size_t n = 0;
   for (const baton::call_site_history& h : baton::call_sites()) {
-    if (h.place.find("baton_test_make_calls") != std::string::npos) ++n;
+    // A closure is named by its function (g++) or by its file (clang).
+    const bool here = h.place.find("baton_test_make_calls") != std::string::npos ||
+                      h.place.find("site_module.cc") != std::string::npos;
+    if (here) ++n;
   }
   return n;
 }
