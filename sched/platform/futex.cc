@@ -38,11 +38,9 @@ bool wait_until(const atomic<std::uint32_t>& word, std::uint32_t expected, std::
 bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns) noexcept {
 #if BATON_TSAN
   constexpr std::int64_t look_every_ns = 10'000'000;
-  const std::int64_t look = now_ns() + look_every_ns;
-  if (deadline_ns == forever_ns || look < deadline_ns) {
-    static_cast<void>(wait_until(word, expected, look));
+  for (std::int64_t look = 0; (look = now_ns() + look_every_ns) < deadline_ns;) {
+    if (wait_until(word, expected, look)) return true;
     run_pending_handlers();
-    return true;
   }
 #endif
   return wait_until(word, expected, deadline_ns);
