@@ -106,23 +106,26 @@ void make_contexts_without_memory() {
 // What was promised when there was memory is done as soon as there is some again.
 void call_functions_without_memory() {
   ::alarm(30);
-  std::_Exit(baton::run([] {
-    static baton::event until;
-    static baton::event called_on_cancel;
-    static baton::event called_after;
-    static const auto ctx = baton::with_cancel(baton::context::background());
-    static const baton::on_cancel on_cancel(ctx, [] { called_on_cancel.set(); });
-    static baton::timer after = baton::after_func(1ms, [] { called_after.set(); });
-    limit_the_address_space(50u << 20);
-    use_up_the_stacks(until);
-    ctx.cancel();
-    if (called_on_cancel.wait_for(5ms) || called_after.wait_for(5ms)) std::_Exit(12);
-    until.set();  // their stacks are free again
-    called_on_cancel.wait();
-    called_after.wait();
-    std::_Exit(0);
-    return 0;
-  }));
+  std::_Exit(baton::run(
+      [] {
+        static baton::event until;
+        static baton::event called_on_cancel;
+        static baton::event called_after;
+        static const auto ctx = baton::with_cancel(baton::context::background());
+        static const baton::on_cancel on_cancel(ctx, [] { called_on_cancel.set(); });
+        static baton::timer after = baton::after_func(1h, [] { called_after.set(); });
+        limit_the_address_space(50u << 20);
+        use_up_the_stacks(until);
+        ctx.cancel();
+        static_cast<void>(after.reset(1ms));
+        if (called_on_cancel.wait_for(5ms) || called_after.wait_for(5ms)) std::_Exit(12);
+        until.set();  // their stacks are free again
+        called_on_cancel.wait();
+        called_after.wait();
+        std::_Exit(0);
+        return 0;
+      },
+      {.procs = 1}));  // other Ps would have stacks in their caches
 }
 
 class courier_death : public testing::Test {
