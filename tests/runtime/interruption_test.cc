@@ -5,6 +5,7 @@
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/calls.h>
 
@@ -148,6 +149,10 @@ void everything() {
 class interruption : public testing::TestWithParam<int> {};
 
 TEST_P(interruption, disturbs_nothing) {
+#if BATON_TSAN
+  GTEST_SKIP()
+      << "the sanitizer takes the number of a descriptor that is used again for a race, and aborts in its report";
+#endif
   const long before = storm::handled;
   {
     const storm s(GetParam());
