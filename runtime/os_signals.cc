@@ -32,6 +32,7 @@
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/platform/signal_action.h>
 #include <baton/sched/sigpipe.h>
 
 #include <sys/eventfd.h>
@@ -71,7 +72,7 @@ static_assert(platform::atomic<signal_set>::is_always_lock_free);
 // The former actions of those caught or ignored; written, under the hub's lock, before ours is set.
 struct sigaction before[signals_max] = {};
 
-bool is_fault(int signal, const siginfo_t& info) noexcept {
+BATON_SIGNAL_HANDLER bool is_fault(int signal, const siginfo_t& info) noexcept {
   if (info.si_code <= 0) return false;  // sent by somebody: kill() and the like
   return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL;
 }
@@ -82,7 +83,7 @@ void hand_on(int signal, siginfo_t* info, void* context) {
     // The instruction faults again, and that ends the process, as the kernel does with ignored faults.
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
-    ::sigaction(signal, &standard, nullptr);
+    platform::set_signal_action(signal, &standard, nullptr);
   } else if ((to.sa_flags & SA_SIGINFO) != 0) {
     to.sa_sigaction(signal, info, context);
   } else {
@@ -90,17 +91,16 @@ void hand_on(int signal, siginfo_t* info, void* context) {
   }
 }
 
-void note(int signal) noexcept {
+BATON_SIGNAL_HANDLER void note(int signal) noexcept {
   // release: pairs with the exchange of whoever takes it. acquire: who comes after the listener's first
   // exchange sees its eventfd.
   arrived.fetch_or(bit_of(signal), platform::mo::acq_rel);
   const std::uint64_t one = 1;
-  // A full eventfd is as good as a write.
-  const auto written = ::write(wake_fd.load(platform::mo::relaxed), &one, sizeof one);
-  static_cast<void>(written);
+  // A full eventfd is as good as a write. A trap: ThreadSanitizer wraps write().
+  ::syscall(SYS_write, wake_fd.load(platform::mo::relaxed), &one, sizeof one);
 }
 
-void handler(int signal, siginfo_t* info, void* context) {
+BATON_SIGNAL_HANDLER void handler(int signal, siginfo_t* info, void* context) {
   if (is_fault(signal, *info)) return hand_on(signal, info, context);
   const int saved = errno;
   note(signal);
@@ -230,8 +230,8 @@ class hub {
     sigfillset(&action.sa_mask);
     action.sa_flags = SA_RESTART | SA_ONSTACK | (&state == &ignored_ ? 0 : SA_SIGINFO);
     const bool ours = ((caught_ | ignored_) & bit_of(signal)) != 0;
-    if ((!ours && ::sigaction(signal, nullptr, &before[signal - 1]) != 0) ||
-        ::sigaction(signal, &action, nullptr) != 0) {
+    if ((!ours && platform::set_signal_action(signal, nullptr, &before[signal - 1]) != 0) ||
+        platform::set_signal_action(signal, &action, nullptr) != 0) {
       sched::fatal("os_signals: signal %d: there is no such signal", signal);
     }
     if (!ours && signal == SIGPIPE) sigpipe_before_start_ = !sched::outlives_sigpipe();
@@ -242,11 +242,11 @@ class hub {
   // What the program has set itself meanwhile stays.
   void put_back(int signal) const {
     struct sigaction now = {};
-    if (::sigaction(signal, nullptr, &now) != 0) return;
+    if (platform::set_signal_action(signal, nullptr, &now) != 0) return;
     const bool informed = (now.sa_flags & SA_SIGINFO) != 0;
     const bool ours = (ignored_ & bit_of(signal)) != 0 ? !informed && now.sa_handler == SIG_IGN
                                                        : informed && now.sa_sigaction == &handler;
-    if (ours) ::sigaction(signal, &before[signal - 1], nullptr);
+    if (ours) platform::set_signal_action(signal, &before[signal - 1], nullptr);
     if (signal != SIGPIPE) return;
     // What was there before may be the runtime's own, which it has no use for while it is shut down; or be from a time
     // when the runtime was not up, and so had not put its own there.

@@ -464,9 +464,6 @@ void exit_while_couriers_are_told() {
 }
 
 TEST_F(os_signal_death, a_static_destructor_may_stop_it) {
-#if BATON_TSAN
-  GTEST_SKIP() << "one run in some does not end under ThreadSanitizer, which puts handlers off; cause not known";
-#endif
   for (int i = 0; i < 3; ++i) EXPECT_EXIT(exit_while_couriers_are_told(), testing::ExitedWithCode(0), "");
 }
 
