@@ -103,7 +103,7 @@ void race::note(std::size_t index, absl::Status error) noexcept {
 }
 
 void race::ended(racer& r, absl::Status status) noexcept {
-  sched::strand* wake = nullptr;
+  sched::agent* wake = nullptr;
   {
     const sched::platform::lock_guard hold(lock_);
     --running_;

@@ -105,11 +105,11 @@ void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
 void descriptor::cancelled() noexcept { poll_->set_cancelled(true); }
 
 void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
-  // The timer evicts without a flag: the strand comes back from wait(), and finds the time has come.
+  // The timer evicts without a flag: the agent comes back from wait(), and finds the time has come.
   struct alarm {
     static void ring(void* arg, std::uint64_t is_write, sched::fiber_list& readied) noexcept {
       auto* const pd = static_cast<poll_descriptor*>(arg);
-      if (sched::strand* const who = pd->slot(is_write != 0 ? poll_side::write : poll_side::read).evict()) {
+      if (sched::agent* const who = pd->slot(is_write != 0 ? poll_side::write : poll_side::read).evict()) {
         sched::ready_into(who, readied);
       }
     }

@@ -1,4 +1,4 @@
-// An open file descriptor that parks the strand instead of the thread: the number, the lock that says
+// An open file descriptor that parks the agent instead of the thread: the number, the lock that says
 // who may use it, and the poll descriptor; and the loops that try a call and wait where it would
 // block. Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
 //
@@ -136,7 +136,7 @@ class descriptor final : private cancellation::node {
   // make it blocking.
   [[nodiscard]] int native_handle() const noexcept { return is_closed() ? -1 : fd_; }
 
-  // Whether a strand waits for an edge of that side. A hint, for dumps and tests.
+  // Whether an agent waits for an edge of that side. A hint, for dumps and tests.
   [[nodiscard]] bool has_waiter(poll_side side) noexcept { return poll_ != nullptr && poll_->slot(side).has_waiter(); }
 
   // How many operations are inside, queueing ones included. A hint, too.

@@ -2,7 +2,7 @@
 //
 //   lock(s)     closed: fail. Free: set the lock bit, count a reference. Held: count a waiter and, the
 //               first time, a reference; take a ticket (wait), and start again from the top: the lock
-//               is not handed over, whoever comes first has it, so a strand that runs never waits for
+//               is not handed over, whoever comes first has it, so an agent that runs never waits for
 //               one that is only runnable.
 //   unlock(s)   in one step: drop the lock bit and a reference and, if somebody waits, count a waiter
 //               less; then give the ticket to that waiter.
@@ -61,7 +61,7 @@ void ticket_queue::take(sched::wait_reason why) noexcept {
 }
 
 void ticket_queue::give() noexcept {
-  sched::strand* who = nullptr;
+  sched::agent* who = nullptr;
   {
     sched::platform::lock_guard hold(lock_);
     sched::waiter* const w = waiting_.claim_front(sched::waiter::signalled);
@@ -131,7 +131,7 @@ void fd_mutex::release() noexcept {
 }
 
 void fd_mutex::leave_closed(std::uint64_t lock_bits) noexcept {
-  sched::strand* closer = nullptr;
+  sched::agent* closer = nullptr;
   {
     sched::platform::lock_guard hold(closing_);
     // relaxed: the closer looks under the lock.
@@ -142,7 +142,7 @@ void fd_mutex::leave_closed(std::uint64_t lock_bits) noexcept {
 }
 
 // Null: it does not wait, or somebody is still inside.
-sched::strand* fd_mutex::closer_to_wake() noexcept {
+sched::agent* fd_mutex::closer_to_wake() noexcept {
   // relaxed, as in leave_closed().
   if (closer_ == nullptr || references(word_.load(mo::relaxed)) != others_count_) return nullptr;
   sched::waiter* const w = closer_;
@@ -213,7 +213,7 @@ bool fd_mutex::await_finished() noexcept {
     if (references(old) == count_max) sched::fatal("too many concurrent operations on a descriptor");
   } while (!word_.compare_exchange_weak(old, old + reference_one, mo::acquire, mo::acquire));
   sched::waiter self;
-  sched::strand* closer = nullptr;
+  sched::agent* closer = nullptr;
   {
     sched::platform::lock_guard hold(closing_);
     self.prepare(sched::wait_reason::descriptor_lock);

@@ -11,10 +11,10 @@
 //   bit  0       closed
 //   bit  1       read lock
 //   bit  2       write lock
-//   bits 3..22   references (one for each lock held, for each strand that queues, and for each close()
+//   bits 3..22   references (one for each lock held, for each agent that queues, and for each close()
 //                that waits for the first one)
-//   bits 23..42  strands that queue for the read lock
-//   bits 43..62  strands that queue for the write lock
+//   bits 23..42  agents that queue for the read lock
+//   bits 43..62  agents that queue for the write lock
 //   bit  63      finished: nobody is inside, and the number is given up
 //
 // See fd_mutex.cc for the protocol. Uncontended, a lock is one compare-and-swap and an unlock is one.
@@ -30,13 +30,13 @@ namespace baton::net {
 
 namespace mo = sched::platform::mo;
 
-// Tickets, given out in order to waiting strands; what fd_mutex queues with. A ticket that comes
-// before its strand is kept.
+// Tickets, given out in order to waiting agents; what fd_mutex queues with. A ticket that comes
+// before its agent is kept.
 class ticket_queue {
  public:
   // (S) Takes a ticket, waiting for one if need be.
   void take(sched::wait_reason why) noexcept;
-  // Never switches. The queue may be destroyed by the strand that take()s the ticket.
+  // Never switches. The queue may be destroyed by the agent that take()s the ticket.
   void give() noexcept;
 
  private:
@@ -45,7 +45,7 @@ class ticket_queue {
   sched::waiter_list waiting_ ABSL_GUARDED_BY(lock_);
 };
 
-// Callable from any strand at once. More than 2^20 - 1 references or queued strands abort.
+// Callable from any agent at once. More than 2^20 - 1 references or queued agents abort.
 class fd_mutex {
  public:
   enum class side : std::uint8_t { read, write };
@@ -109,7 +109,7 @@ class fd_mutex {
     return lock_slow(s);
   }
 
-  // Gives back the lock and its reference, and lets the next strand in the queue try.
+  // Gives back the lock and its reference, and lets the next agent in the queue try.
   void unlock(side s) noexcept {
     std::uint64_t old = word_.load(mo::relaxed);
     // release: pairs with lock().
@@ -134,7 +134,7 @@ class fd_mutex {
   [[nodiscard]] bool finish() noexcept;
   [[nodiscard]] bool await_finished() noexcept;
   void leave_closed(std::uint64_t lock_bits) noexcept;
-  [[nodiscard]] sched::strand* closer_to_wake() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(closing_);
+  [[nodiscard]] sched::agent* closer_to_wake() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(closing_);
 
   sched::platform::atomic<std::uint64_t> word_{0};
   ticket_queue readers_;

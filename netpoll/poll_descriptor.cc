@@ -5,7 +5,7 @@
 //   2. clear the slot                    5. load the flags (seq_cst): a failure? withdraw and cancel
 //   3. try the call                      6. park; when woken, use up the edge, if it was one; go to 1
 // Failing (a deadline, cancellation, close):  set the flag (seq_cst); evict the slot (seq_cst).
-// Whatever the order, 5 sees the flag or evict sees the strand. Readiness needs no such pair: the slot
+// Whatever the order, 5 sees the flag or evict sees the agent. Readiness needs no such pair: the slot
 // itself keeps it, and 2 comes before 3.
 //
 // Deadlines. Each set_deadline draws a sequence number and arms a timer with it, first; then, under
@@ -16,7 +16,7 @@
 //
 // Flags are changed with the lock held (but `hangup`, and `cancelled`, whose callers are serialised by
 // the descriptor), read without. Evicting happens after unlock: an evict that comes late finds nil, or
-// a strand of a later wait, which then just looks again.
+// an agent of a later wait, which then just looks again.
 //
 // Reuse. A tag holds index and generation; recycle() bumps the generation before the poll descriptor
 // can be obtained again. An event that passed find() before that and posts after is a spurious edge
@@ -96,7 +96,7 @@ poll_descriptor* poll_descriptor::obtain() noexcept {
 }
 
 void poll_descriptor::recycle() noexcept {
-  if (read_.has_waiter() || write_.has_waiter()) sched::fatal("a descriptor is freed while a strand waits for it");
+  if (read_.has_waiter() || write_.has_waiter()) sched::fatal("a descriptor is freed while an agent waits for it");
   // release: pairs with find(); who sees the new generation drops the event.
   generation_.fetch_add(1, mo::release);
   sched::platform::lock_guard hold(slab.lock);
@@ -129,14 +129,14 @@ void poll_descriptor::wait(poll_side side, sched::wait_reason why) noexcept {
     s.clear();
     return;
   }
-  sched::strand* const self = sched::current_strand();
+  sched::agent* const self = sched::current_agent();
   sched::prepare_park(self, why);
   switch (s.arm(self)) {
     case poll_slot::armed::was_ready: sched::cancel_park(self); return;
-    case poll_slot::armed::busy: sched::fatal("two strands wait for the same side of a descriptor");
+    case poll_slot::armed::busy: sched::fatal("two agents wait for the same side of a descriptor");
     case poll_slot::armed::waiting: break;
   }
-  // seq_cst: the strand's half of the Dekker pair; pairs with raise().
+  // seq_cst: the agent's half of the Dekker pair; pairs with raise().
   if ((flags_.load(mo::seq_cst) & failures_of(side)) != 0 && s.withdraw(self)) {
     sched::cancel_park(self);
     return;
@@ -154,7 +154,7 @@ void poll_descriptor::raise(std::uint32_t bit) noexcept {
 }
 
 void poll_descriptor::evict(poll_side side) noexcept {
-  if (sched::strand* const who = slot(side).evict()) sched::ready(who);
+  if (sched::agent* const who = slot(side).evict()) sched::ready(who);
 }
 
 std::uint64_t poll_descriptor::next_seq() noexcept {
@@ -225,7 +225,7 @@ void poll_descriptor::expire(poll_side side, std::uint64_t seq, sched::fiber_lis
     if (deadline_of(side).seq != seq || (flags_.load(mo::relaxed) & closing) != 0) return;
     raise(expired_flag(side));
   }
-  if (sched::strand* const who = slot(side).evict()) sched::ready_into(who, readied);
+  if (sched::agent* const who = slot(side).evict()) sched::ready_into(who, readied);
 }
 
 void poll_descriptor::close_begin() noexcept {
@@ -256,14 +256,14 @@ void poll_descriptor::set_cancelled(bool cancelled) noexcept {
 
 void poll_descriptor::post(bool readable, bool writable, bool hung_up_now, sched::fiber_list& readied) noexcept {
   if (hung_up_now && (flags_.load(mo::relaxed) & hangup) == 0) {
-    // release, before the slot: a strand that uses up this edge sees the flag.
+    // release, before the slot: an agent that uses up this edge sees the flag.
     flags_.fetch_or(hangup, mo::release);
   }
   if (readable) {
-    if (sched::strand* const who = read_.post()) sched::ready_into(who, readied);
+    if (sched::agent* const who = read_.post()) sched::ready_into(who, readied);
   }
   if (writable) {
-    if (sched::strand* const who = write_.post()) sched::ready_into(who, readied);
+    if (sched::agent* const who = write_.post()) sched::ready_into(who, readied);
   }
 }
 

@@ -1,35 +1,35 @@
 // The poll slot: one word for each side (read, write) of a descriptor, through which the poller, a
-// deadline, close() and the one strand that waits for that side meet.
+// deadline, close() and the one agent that waits for that side meet.
 //
 //   value     means                                        who changes it
-//   nil       not ready, as far as anybody knows;          the strand, before it tries the call
+//   nil       not ready, as far as anybody knows;          the agent, before it tries the call
 //             nobody waits
-//   ready     an edge came that nobody has used up yet     the poller; the strand that leaves the
+//   ready     an edge came that nobody has used up yet     the poller; the agent that leaves the
 //                                                          side without having emptied it
-//   strand*   this strand waits for the side               the strand (arm), whoever wakes it
+//   agent*   this agent waits for the side               the agent (arm), whoever wakes it
 //
 // Transitions:
-//   arm        nil -> strand      the strand, after prepare_park(); ready -> nil instead if an edge came
-//   withdraw   strand -> nil      the strand, which found a reason not to wait after all
-//   post       any -> ready       the poller; hands back the strand that must be readied, if any
-//   evict      strand -> nil      a deadline, a cancellation, close(); nil and ready stay
-//   clear      ready -> nil       the strand, before it tries the call
-//   mark       nil -> ready       the strand, which leaves the side possibly ready
+//   arm        nil -> agent      the agent, after prepare_park(); ready -> nil instead if an edge came
+//   withdraw   agent -> nil      the agent, which found a reason not to wait after all
+//   post       any -> ready       the poller; hands back the agent that must be readied, if any
+//   evict      agent -> nil      a deadline, a cancellation, close(); nil and ready stay
+//   clear      ready -> nil       the agent, before it tries the call
+//   mark       nil -> ready       the agent, which leaves the side possibly ready
 //
-// Invariants: the lock of the side (fd_mutex) admits one strand, so arm, withdraw, clear and mark
-// have one caller at a time. Exactly one of withdraw, post and evict takes an armed strand out of the
+// Invariants: the lock of the side (fd_mutex) admits one agent, so arm, withdraw, clear and mark
+// have one caller at a time. Exactly one of withdraw, post and evict takes an armed agent out of the
 // slot, and only that one may (must) ready it, or cancel its park.
 //
-// The Dekker pair. The strand:  arm; load the failure flags.  A deadline or closer:  set a flag; evict.
-// All four are seq_cst: either the strand sees the flag and withdraws, or evict sees the strand.
+// The Dekker pair. The agent:  arm; load the failure flags.  A deadline or closer:  set a flag; evict.
+// All four are seq_cst: either the agent sees the flag and withdraws, or evict sees the agent.
 //
-// Rejected: a fourth value "wait" between nil and strand, as in Go. There a strand may be published
+// Rejected: a fourth value "wait" between nil and agent, as in Go. There an agent may be published
 // only once it has left its stack; here the park word (sched/park_word.h) takes a ready() that comes
-// too early, so the strand is published at once, with one compare-and-swap less.
+// too early, so the agent is published at once, with one compare-and-swap less.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
-#include <baton/sched/strand.h>
+#include <baton/sched/agent.h>
 
 #include <cstdint>
 
@@ -42,10 +42,10 @@ class poll_slot {
   enum class [[nodiscard]] armed : std::uint8_t{
       waiting,    // published: park(), unless withdraw() succeeds first
       was_ready,  // an edge came and is now used up: cancel_park() and try the call
-      busy,       // another strand waits here: the caller does not hold the side's lock
+      busy,       // another agent waits here: the caller does not hold the side's lock
   };
 
-  [[nodiscard]] armed arm(sched::strand* self) noexcept {
+  [[nodiscard]] armed arm(sched::agent* self) noexcept {
     std::uintptr_t seen = nil;
     // seq_cst: the first half of the Dekker pair; pairs with evict(). As a release it publishes the
     // prepared park word to post() and evict().
@@ -57,31 +57,31 @@ class poll_slot {
     return armed::was_ready;
   }
 
-  // True: nobody saw the strand; the caller cancels its park. False: a ready() is on its way, and the
+  // True: nobody saw the agent; the caller cancels its park. False: a ready() is on its way, and the
   // caller must park() for it.
-  [[nodiscard]] bool withdraw(sched::strand* self) noexcept {
+  [[nodiscard]] bool withdraw(sched::agent* self) noexcept {
     std::uintptr_t seen = to_word(self);
     return word_.compare_exchange_strong(seen, nil, mo::acq_rel, mo::acquire);
   }
 
-  // Readiness has come. The strand returned, if any, must be readied by the caller.
-  [[nodiscard]] sched::strand* post() noexcept {
+  // Readiness has come. The agent returned, if any, must be readied by the caller.
+  [[nodiscard]] sched::agent* post() noexcept {
     // acquire, and seq_cst below: a `ready` seen here was stored before a later clear(), and the call
     // that follows that clear() sees what the edge announced.
     std::uintptr_t seen = word_.load(mo::seq_cst);
     while (seen != ready) {
       // seq_cst: pairs with clear(); as an acquire it pairs with arm().
-      if (word_.compare_exchange_weak(seen, ready, mo::seq_cst, mo::seq_cst)) return to_strand(seen);
+      if (word_.compare_exchange_weak(seen, ready, mo::seq_cst, mo::seq_cst)) return to_agent(seen);
     }
     return nullptr;
   }
 
-  // A failure flag has been set. The strand returned, if any, must be readied by the caller.
-  [[nodiscard]] sched::strand* evict() noexcept {
+  // A failure flag has been set. The agent returned, if any, must be readied by the caller.
+  [[nodiscard]] sched::agent* evict() noexcept {
     // seq_cst: the second half of the Dekker pair; pairs with arm().
     std::uintptr_t seen = word_.load(mo::seq_cst);
     while (seen != nil && seen != ready) {
-      if (word_.compare_exchange_weak(seen, nil, mo::seq_cst, mo::seq_cst)) return to_strand(seen);
+      if (word_.compare_exchange_weak(seen, nil, mo::seq_cst, mo::seq_cst)) return to_agent(seen);
     }
     return nullptr;
   }
@@ -108,9 +108,9 @@ class poll_slot {
   static constexpr std::uintptr_t nil = 0;
   static constexpr std::uintptr_t ready = 1;
 
-  static std::uintptr_t to_word(sched::strand* s) noexcept { return reinterpret_cast<std::uintptr_t>(s); }
-  static sched::strand* to_strand(std::uintptr_t w) noexcept {
-    return w == nil ? nullptr : reinterpret_cast<sched::strand*>(w);
+  static std::uintptr_t to_word(sched::agent* s) noexcept { return reinterpret_cast<std::uintptr_t>(s); }
+  static sched::agent* to_agent(std::uintptr_t w) noexcept {
+    return w == nil ? nullptr : reinterpret_cast<sched::agent*>(w);
   }
 
   sched::platform::atomic<std::uintptr_t> word_{ready};  // the first use tries the call

@@ -11,8 +11,8 @@ namespace baton::net {
 
 class wake_on_cancel final : private cancellation::node {
  public:
-  // Claims w with waiter::cancelled, and readies its strand, once the source is done; at once if it is so
-  // already. Null: never. After w's prepare(), by the strand that waits.
+  // Claims w with waiter::cancelled, and readies its agent, once the source is done; at once if it is so
+  // already. Null: never. After w's prepare(), by the agent that waits.
   wake_on_cancel(cancellation* source, sched::waiter& w) noexcept : waiter_(w) {
     if (source == nullptr) return;
     if (source->subscribe(*this)) {

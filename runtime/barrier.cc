@@ -11,7 +11,7 @@
 // somebody who arrived before may still come to wait, and finds the old phase.
 //
 // Destruction: nobody sees a phase's end but under the lock, which complete() has unlocked by then (one
-// exchange; after it only the lock's address is used). What follows touches waiters, whose strands are
+// exchange; after it only the lock's address is used). What follows touches waiters, whose agents are
 // still inside wait().
 #include <baton/runtime/barrier.h>
 

@@ -4,7 +4,7 @@
 #include <baton/sched/requirements.h>
 
 #include <baton/runtime/barrier.h>
-#include <baton/runtime/blocking_context.h>
+#include <baton/runtime/detail/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
@@ -19,7 +19,7 @@
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
-#include <baton/runtime/reports.h>
+#include <baton/runtime/detail/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
 #include <baton/runtime/selector.h>

@@ -3,7 +3,7 @@
 #include <baton/sched/call_site.h>
 #include <baton/sched/closure_name.h>
 #include <baton/sched/rescue_report.h>
-#include <baton/sched/stack_trace.h>
+#include <baton/sched/unwind/stack_trace.h>
 
 #include <cstdio>
 #include <string>

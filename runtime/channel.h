@@ -21,7 +21,7 @@
 
 #include <baton/sched/requirements.h>
 
-#include <baton/runtime/channel_core.h>
+#include <baton/runtime/detail/channel_core.h>
 #include <baton/sched/durations.h>
 
 #include <cstddef>

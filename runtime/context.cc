@@ -1,6 +1,6 @@
 #include <baton/runtime/context.h>
 
-#include <baton/runtime/context_state.h>
+#include <baton/runtime/detail/context_state.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/waiter.h>
 

@@ -9,7 +9,7 @@
 //
 // The timed bit is set and cleared under lock_ only, together with the first and the last of the list.
 //
-//   wait     1: return. Otherwise prepare the strand, fill the node, CAS it in as the new head (keeping
+//   wait     1: return. Otherwise prepare the agent, fill the node, CAS it in as the new head (keeping
 //            the timed bit), park.
 //   timed    1: return. Otherwise, under lock_, CAS the timed bit in, unless the word is 1 by now; join
 //            the list; park.
@@ -25,7 +25,7 @@
 // Who may touch a node when:
 //   before the CAS that publishes it         its owner
 //   while it hangs on the word               nobody
-//   once set() took the list                 that set(), until it calls ready() for the node's strand
+//   once set() took the list                 that set(), until it calls ready() for the node's agent
 //   So set() reads `next` and `who` before it readies. It turns the list round first, when all nodes
 //   are still there.
 //
@@ -52,7 +52,7 @@ namespace mo = sched::platform::mo;
 
 struct alignas(8) event::node {
   node* next = nullptr;
-  sched::strand* who = nullptr;
+  sched::agent* who = nullptr;
 };
 
 void event::set() noexcept {
@@ -132,7 +132,7 @@ void event::wait() noexcept {
     return;
   }
   node n;
-  n.who = sched::current_strand();
+  n.who = sched::current_agent();
   sched::prepare_park(n.who, sched::wait_reason::event);
   std::uintptr_t expected = 0;
   // release: as in push(), which this is for the usual case that nobody else waits.

@@ -4,7 +4,7 @@
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
 #include <baton/sched/plain_text.h>
-#include <baton/sched/stack.h>
+#include <baton/sched/stack/stack.h>
 
 #include <ostream>
 

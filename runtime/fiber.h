@@ -17,7 +17,7 @@
 #include <baton/sched/requirements.h>
 
 #include <baton/runtime/fiber_id.h>
-#include <baton/runtime/fiber_result.h>
+#include <baton/runtime/detail/fiber_result.h>
 #include <baton/sched/closure_name.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/spawn.h>
@@ -217,7 +217,7 @@ void go(attributes a, F&& f, Args&&... args) {
 // A handle to a fiber that spawn() started, and to its result of type T: void, an object type that
 // can be moved, or a reference. Up to 32 bytes of T are kept without an allocation.
 //
-// Move-only. Like a plain value it is to be used by one strand at a time; which one does not matter.
+// Move-only. Like a plain value it is to be used by one agent at a time; which one does not matter.
 // The destructor and move assignment join (S) a fiber that is still joinable: a function cannot leave
 // behind fibers that use its locals. They drop the result; a dropped exception is reported on stderr,
 // once.

@@ -1,6 +1,6 @@
-// Tables of fiber-local values: see local_table. Each belongs to one strand, so nothing is locked.
+// Tables of fiber-local values: see local_table. Each belongs to one agent, so nothing is locked.
 //
-// The end of a strand goes in rounds. Each takes the list of all values, and destroys them from the newest
+// The end of an agent goes in rounds. Each takes the list of all values, and destroys them from the newest
 // to the oldest; one that is being destroyed is no longer found, the older ones still are. What destructors
 // build meanwhile makes up the next round's list.
 #include <baton/runtime/fiber_local.h>

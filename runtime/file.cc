@@ -1,8 +1,8 @@
 // The handle, and what is done with whole files. How a file is read and written: file_state.cc.
 #include <baton/runtime/file.h>
 
-#include <baton/runtime/file_open.h>
-#include <baton/runtime/file_state.h>
+#include <baton/runtime/detail/file_open.h>
+#include <baton/runtime/detail/file_state.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/status.h>

@@ -38,7 +38,7 @@ namespace detail {
 class file_state;
 }
 
-// An open file, closed on destruction. Move-only. Its calls may be made by several strands at once; read() and
+// An open file, closed on destruction. Move-only. Its calls may be made by several agents at once; read() and
 // write() share the file's position. close() may come from anywhere: it ends the calls that are parked (CANCELLED)
 // and waits for all that are under way, also for one that waits in the kernel, for as long as that lasts; calls
 // that come after give EBADF. Moving from or destroying a file while a call is made is misuse; destroying one in

@@ -10,7 +10,7 @@
 // call takes off. Somebody who comes to wait meanwhile sets waiting again, which the CAS notices.
 //
 // Destruction: the CAS to zero is the last access to the latch, so whoever sees zero, with or without
-// the lock, may destroy it. What follows touches waiters, whose strands are still inside wait().
+// the lock, may destroy it. What follows touches waiters, whose agents are still inside wait().
 #include <baton/runtime/latch.h>
 
 #include <baton/sched/fatal.h>

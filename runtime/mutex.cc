@@ -25,7 +25,7 @@
 // Destruction: the step that frees the mutex is the last access to it, in each path of unlock; in the
 // hand-over, unlocking the list is, and the mutex stays held until the heir runs. (spin_lock's
 // unlock is one exchange; after it only the address is used.) What follows touches the waiter, whose
-// strand is still inside lock().
+// agent is still inside lock().
 //
 // Fairness: barging saves a switch for each lock in a contended mutex. It is bounded by the age of
 // the first waiter: 1 ms since it came, and the next unlock that looks hands the mutex over. When that
@@ -145,7 +145,7 @@ void mutex::unlock_slow() noexcept {
 
 // False: nobody could be woken, and the mutex is still the caller's.
 bool mutex::wake_first() noexcept {
-  sched::strand* heir = nullptr;
+  sched::agent* heir = nullptr;
   bool hand_over = false;
   std::uint32_t seen = 0;
   {

@@ -47,7 +47,7 @@ class mutex {
   // (S) Waits until the mutex is free, and takes it. Lets others run first if the fiber's time slice is over.
   void lock() noexcept {
     // 0; if somebody's slice is over, a number that the word never is, and lock_slow() sees to it. relaxed: a hint.
-    std::uint32_t expected = sched::slices_over.unheeded.load(sched::platform::mo::relaxed);
+    std::uint32_t expected = sched::slices_over.unhandled.load(sched::platform::mo::relaxed);
     // acquire: pairs with the release in unlock().
     if (!head_.word.compare_exchange_strong(expected, one_hold, sched::platform::mo::acquire,
                                             sched::platform::mo::relaxed)) [[unlikely]] {
@@ -107,7 +107,7 @@ class mutex {
 #endif
   }
   bool try_at_first() noexcept {
-    sched::heed_slice();
+    sched::handle_slice_notice();
     return try_lock();
   }
   bool lock_late(std::int64_t deadline_ns) noexcept {

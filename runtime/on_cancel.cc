@@ -4,7 +4,7 @@
 //   watch    subscribe. Done already: start the fiber here.
 //   end      unsubscribe, which waits for a cancelled() under way: after it either the fiber has been
 //            started, or it never will be. Started: wait until it has ended. No memory for the fiber: the
-//            courier, which watch() has started, makes it later.
+//            timer_worker, which watch() has started, makes it later.
 //
 // The fiber destroys the function before it says that it has ended: what the function refers to may be
 // gone after the on_cancel is. It shares the rest with the on_cancel, which the function may destroy
@@ -26,7 +26,7 @@ namespace mo = sched::platform::mo;
 void cancel_call::watch(const context& ctx) {
   source_ = ctx.as_cancellation();
   if (source_ == nullptr) return;
-  courier::get().start();
+  timer_worker::get().start();
   if (source_->subscribe(*this)) return;
   source_ = nullptr;
   start();
@@ -50,7 +50,7 @@ void cancel_call::cancelled() noexcept {
     start();
   } catch (const std::bad_alloc&) {
     waits_for_memory_ = shared_from_this();
-    courier::get().try_later(this);
+    timer_worker::get().try_later(this);
   }
 }
 
@@ -60,7 +60,7 @@ void cancel_call::run() noexcept {
     start();
   } catch (const std::bad_alloc&) {
     waits_for_memory_ = std::move(keep);
-    courier::get().try_later(this);
+    timer_worker::get().try_later(this);
   }
 }
 

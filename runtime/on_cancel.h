@@ -11,7 +11,7 @@
 
 #include <baton/netpoll/cancellation.h>
 #include <baton/runtime/context.h>
-#include <baton/runtime/courier.h>
+#include <baton/runtime/detail/timer_worker.h>
 #include <baton/runtime/event.h>
 #include <baton/sched/platform/atomic.h>
 
@@ -27,7 +27,7 @@ namespace baton {
 namespace detail {
 
 // Shared by the on_cancel and the fiber. See on_cancel.cc.
-class cancel_call : public net::cancellation::node, public std::enable_shared_from_this<cancel_call>, private errand {
+class cancel_call : public net::cancellation::node, public std::enable_shared_from_this<cancel_call>, private work_item {
  public:
   virtual ~cancel_call() = default;
   void watch(const context& ctx);
@@ -44,7 +44,7 @@ class cancel_call : public net::cancellation::node, public std::enable_shared_fr
   bool started_ = false;  // written before unsubscribe() returns
   sched::platform::atomic<std::uint64_t> caller_{0};
   event ended_;
-  std::shared_ptr<cancel_call> waits_for_memory_;  // itself, while the courier has it
+  std::shared_ptr<cancel_call> waits_for_memory_;  // itself, while the timer_worker has it
 };
 
 template <class F>

@@ -10,7 +10,7 @@
 // Waits here have no deadline, so a waiter in the list can always be claimed.
 //
 // Destruction: the CAS to called is the last access to the flag; what follows touches waiters, whose
-// strands are still inside begin().
+// agents are still inside begin().
 #include <baton/runtime/once.h>
 
 #include <baton/sched/park.h>
@@ -64,7 +64,7 @@ void once_flag::end_failed() noexcept {
   std::uint32_t seen = calling_bit;
   // release: the next to call sees what this one has left behind.
   if (word_.compare_exchange_strong(seen, 0, mo::release, mo::relaxed)) return;
-  sched::strand* heir = nullptr;
+  sched::agent* heir = nullptr;
   {
     const sched::platform::lock_guard guard(list_lock_);
     if (sched::waiter* const w = waiters_.claim_front(call_it)) heir = w->who();

@@ -53,7 +53,7 @@ class once_flag {
 // (S) Calls f(args...) unless a call with this flag has returned before; waits for one that is under way.
 template <class F, class... Args>
 void call_once(once_flag& flag, F&& f, Args&&... args) {
-  sched::heed_slice();
+  sched::handle_slice_notice();
   // acquire: pairs with the release in end_done().
   if (flag.word_.load(sched::platform::mo::acquire) == once_flag::called || !flag.begin()) return;
   struct ending {

@@ -4,7 +4,7 @@
 // 2. The listener, one fiber for all signals, waits for the eventfd in the poller (so a program that
 //    waits for a signal does not count as deadlocked), takes the bits, and adds them to the pending
 //    ones of each subscription that wants them.
-// 3. A subscription with pending signals has a courier: a fiber that takes one bit after the other and
+// 3. A subscription with pending signals has a sender: a fiber that takes one bit after the other and
 //    sends. It ends when none is left. While its send waits for a receiver it is told of changes (by a
 //    token in `changed`): if the channel wants the signal no more it drops it; if an equal one has come,
 //    that is one with the one it still holds, for a send that ended by the token has not happened.
@@ -19,9 +19,9 @@
 // raised again once the former action is back: it may be the SIGTERM that was to end the process.
 //
 // The lock is held for short work in user state only, also around sigaction(). Nobody sends under it,
-// couriers least of all, nor the tokens: a send may ready a fiber, which holds its thread for good
+// senders least of all, nor the tokens: a send may ready a fiber, which holds its thread for good
 // while the process exits, and then a static destructor would wait for the lock for ever. So those who
-// are to be told are marked, and told later. Subscriptions live until both the list and the courier
+// are to be told are marked, and told later. Subscriptions live until both the list and the sender
 // have let go of them.
 #include <baton/runtime/os_signals.h>
 
@@ -115,11 +115,11 @@ struct subscription {
   signal_set wanted = 0;
   signal_set pending = 0;
   signal_set alone = 0;  // no other channel wanted these when they last came
-  bool has_courier = false;
+  bool has_sender = false;
   bool to_tell = false;  // of a change
 
   // Without the lock. A token that is there already says as much.
-  void tell_courier() const { static_cast<void>(changed.try_send(true)); }
+  void tell_sender() const { static_cast<void>(changed.try_send(true)); }
 };
 
 using subscription_ptr = std::shared_ptr<subscription>;
@@ -157,11 +157,11 @@ class hub {
       const auto found = find(to);
       if (found == all_.end()) return;
       again = forget(**found, ~signal_set{0});
-      tell = (*found)->has_courier;
+      tell = (*found)->has_sender;
       gone.splice(gone.begin(), all_, found);
       again = unheard(again | restore(caught_ & ~wanted_by_any()));
     }
-    if (tell) gone.front()->tell_courier();
+    if (tell) gone.front()->tell_sender();
     raise_again(again);
   }
 
@@ -172,7 +172,7 @@ class hub {
       for_each(signals, [&](int s) { set_action(s, ignored_); });
       watch_blocked();
     }
-    tell_couriers();
+    tell_senders();
   }
 
   void reset(signal_set signals) {
@@ -183,7 +183,7 @@ class hub {
       again = forget_all(signals);
       again = unheard(again | restore(signals & (caught_ | ignored_)));
     }
-    tell_couriers();
+    tell_senders();
     raise_again(again);
   }
 
@@ -211,7 +211,7 @@ class hub {
     const signal_set dropped = s.pending & s.alone & signals;
     s.wanted &= ~signals;
     s.pending &= ~signals;
-    s.to_tell = s.has_courier;
+    s.to_tell = s.has_sender;
     return dropped;
   }
   signal_set forget_all(signal_set signals) {
@@ -278,7 +278,7 @@ class hub {
   static void raise_again(signal_set signals) {
     for_each(signals, [](int s) { ::kill(::getpid(), s); });
   }
-  void tell_couriers() {
+  void tell_senders() {
     for (;;) {
       subscription_ptr s;
       {
@@ -288,7 +288,7 @@ class hub {
         s = *at;
         s->to_tell = false;
       }
-      s->tell_courier();
+      s->tell_sender();
     }
   }
 
@@ -298,7 +298,7 @@ class hub {
     // acquire, release: who sees it started needs nothing else; to be plain about it.
     if (started_.load(platform::mo::acquire)) return;
     go({.name = "os signals"}, [this, events = open(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))] {
-      sched::this_fiber_serves();
+      sched::mark_daemon();
       int none = -1;
       // relaxed: the exchange that follows brings it to the handlers after it; earlier ones it hears.
       if (wake_fd.compare_exchange_strong(none, events->fd, platform::mo::relaxed)) listen(*events);
@@ -306,7 +306,7 @@ class hub {
     sigset_t empty;
     sigemptyset(&empty);
     go({.name = "os signals, blocked"}, [this, events = open(::signalfd(-1, &empty, SFD_NONBLOCK | SFD_CLOEXEC))] {
-      sched::this_fiber_serves();
+      sched::mark_daemon();
       {
         const platform::lock_guard hold(lock_);
         if (blocked_fd_ >= 0) return;
@@ -388,45 +388,45 @@ class hub {
         if (its == 0) continue;
         s->pending |= its;
         s->alone = (s->alone & ~its) | (its & ~by_more);
-        s->to_tell = s->has_courier;
+        s->to_tell = s->has_sender;
       }
       again = unheard(signals & ~by_one);
     }
     raise_again(again);
-    tell_couriers();
-    start_couriers();
+    tell_senders();
+    start_senders();
   }
 
-  void start_couriers() {
+  void start_senders() {
     for (;;) {
-      subscription_ptr needs_courier;
+      subscription_ptr needs_worker;
       {
         const platform::lock_guard hold(lock_);
         for (const subscription_ptr& s : all_) {
-          if (s->pending == 0 || s->has_courier) continue;
-          s->has_courier = true;
-          needs_courier = s;
+          if (s->pending == 0 || s->has_sender) continue;
+          s->has_sender = true;
+          needs_worker = s;
           break;
         }
       }
-      if (needs_courier == nullptr) return;
+      if (needs_worker == nullptr) return;
       try {
-        go({.name = "os signal courier"}, [this, s = needs_courier] { carry(s); });
+        go({.name = "os signal sender"}, [this, s = needs_worker] { carry(s); });
       } catch (const std::bad_alloc&) {
-        carry(needs_courier);  // then others wait for this one's receiver
+        carry(needs_worker);  // then others wait for this one's receiver
       }
     }
   }
 
   // (S)
   void carry(const subscription_ptr& s) {
-    sched::this_fiber_serves();
+    sched::mark_daemon();
     for (;;) {
       int signal = 0;
       {
         const platform::lock_guard hold(lock_);
         if (s->pending == 0) {
-          s->has_courier = false;
+          s->has_sender = false;
           return;
         }
         signal = __builtin_ctzll(s->pending) + 1;

@@ -28,7 +28,7 @@
 // they need.
 #pragma once
 
-#include <baton/runtime/select_cases.h>
+#include <baton/runtime/detail/select_cases.h>
 #include <baton/sched/durations.h>
 
 #include <array>

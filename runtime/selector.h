@@ -14,8 +14,8 @@
 // costs him about as much as a lock, once for each wait.
 #pragma once
 
-#include <baton/runtime/select_cases.h>
-#include <baton/runtime/selector_core.h>
+#include <baton/runtime/detail/select_cases.h>
+#include <baton/runtime/detail/selector_core.h>
 #include <baton/sched/durations.h>
 
 #include <chrono>

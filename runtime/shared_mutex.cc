@@ -35,7 +35,7 @@
 //
 // Destruction: the step that frees the lock is the last access to it in each path. Where the lock is
 // handed over, the list's unlock is, and the heirs, who hold it then, have not been readied yet. What
-// follows touches waiters only, whose strands are still inside their calls.
+// follows touches waiters only, whose agents are still inside their calls.
 //
 // Rejected: a mutex for the writers and a count for the readers, as in Go: after the word is free, the
 // mutex still has to be unlocked, which the destruction rule forbids.
@@ -183,7 +183,7 @@ void shared_mutex::release_slow(bool by_writer) noexcept {
 // Releases to those who wait. False: there is nobody any more, or others read as well; nothing is done.
 bool shared_mutex::pass_on(bool by_writer) noexcept {
   sched::waiter_list granted;
-  sched::strand* competitor = nullptr;
+  sched::agent* competitor = nullptr;
   {
     const sched::platform::lock_guard guard(list_lock_);
     // acquire: what the other readers released goes on from here, by ready() or the stores below.

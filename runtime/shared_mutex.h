@@ -36,7 +36,7 @@ class shared_mutex {
   // (S) Waits until nobody holds it, and takes it for writing. This and the other calls that wait let others run first
   // if the fiber's time slice is over.
   void lock() noexcept {
-    sched::heed_slice();
+    sched::handle_slice_notice();
     std::uint32_t expected = 0;
     // acquire: pairs with the release in unlock() and unlock_shared().
     if (!word_.compare_exchange_strong(expected, writer_bit, sched::platform::mo::acquire,
@@ -81,7 +81,7 @@ class shared_mutex {
 
   // (S) Waits until no writer holds it, or waits for it, and takes it for reading.
   void lock_shared() noexcept {
-    sched::heed_slice();
+    sched::handle_slice_notice();
     if (!try_lock_shared()) [[unlikely]]
       lock_shared_slow(sched::platform::forever_ns);
   }
@@ -142,11 +142,11 @@ class shared_mutex {
   }
 
   bool try_at_first() noexcept {
-    sched::heed_slice();
+    sched::handle_slice_notice();
     return try_lock();
   }
   bool try_shared_at_first() noexcept {
-    sched::heed_slice();
+    sched::handle_slice_notice();
     return try_lock_shared();
   }
   bool lock_slow(std::int64_t deadline_ns) noexcept;

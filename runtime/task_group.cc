@@ -21,7 +21,7 @@
 // No memory: the group still cancels and ends. What is lost is a message (cancelled_because).
 #include <baton/runtime/task_group.h>
 
-#include <baton/runtime/done_link.h>
+#include <baton/runtime/detail/done_link.h>
 #include <baton/runtime/errors.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>

@@ -1,15 +1,15 @@
-// A channel timer (timer_state.h) that sets itself again when the courier has handed out its tick: under
+// A channel timer (timer_state.h) that sets itself again when the timer_worker has handed out its tick: under
 // the arming that was due, so that a stop() or reset() meanwhile has the last word. The next time is the
 // first multiple of the period after now, so ticks that were missed are left out. A tick that finds
 // one in the channel is dropped there.
 //
 // Without memory for the next one it tries again, or, when the next one is due by then, announces that without a timer.
 //
-// Period and next time belong to an arming, whose number stands beside them: the courier, with a tick of
+// Period and next time belong to an arming, whose number stands beside them: the timer_worker, with a tick of
 // an arming that is over, leaves them alone. The latest number wins.
 #include <baton/runtime/ticker.h>
 
-#include <baton/runtime/timer_state.h>
+#include <baton/runtime/detail/timer_state.h>
 #include <baton/sched/fatal.h>
 #include <baton/sched/platform/clock.h>
 

@@ -17,7 +17,7 @@
 
 #include <baton/runtime/channel.h>
 #include <baton/runtime/fiber.h>
-#include <baton/runtime/timer_state.h>
+#include <baton/runtime/detail/timer_state.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/platform/lock.h>
 

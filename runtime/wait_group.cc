@@ -15,7 +15,7 @@
 // to unlock the list when zero can be seen; a wait() that comes at that moment takes the same lock
 // before it looks, so it cannot return (and let the group be destroyed) earlier. That is why wait()
 // has no way past the lock. Unlocking is one exchange, after it only the lock's address is used.
-// The strands that are readied then are still inside wait(), and their waiters with them.
+// The agents that are readied then are still inside wait(), and their waiters with them.
 //
 // Rejected: counter and list head in one word (20 bits for the counter); a counter and an event (an
 // add() from zero could overtake the set() of the done() before it).

@@ -2,20 +2,20 @@
 // in machine.h and processor.h. This header is the whole protocol, and is what the stress test drives.
 //
 // An M's side (no locked instruction, no fence; the compiler is held back by a signal fence):
-//   enter          where := runtime; light barrier; notice == 0 ? go on : heed
+//   enter          where := runtime; light fence; notice == 0 ? go on : heed
 //   leave          visits++; where := user | syscall            (release, both)
 //   begin_syscall  visits++; where := syscall                   (release, both)
-//   end_syscall    where := user (release); light barrier; notice == 0 ? go on : slow path
+//   end_syscall    where := user (release); light fence; notice == 0 ? go on : slow path
 //
 // A revoker's side (the monitor; one at a time):
 //   1. judge   read visits, then where (user or syscall), then visits again: the visit v
 //   2. ask     compare-and-swap notice: + asked
-//   3.         one heavy barrier for all that were asked
+//   3.         one heavy fence for all that were asked
 //   4. take    where and visits still say v, and the M's P is the one that is wanted (it is read again):
 //              compare-and-swap notice: asked -> no_p. Otherwise, or if it fails, withdraw: - asked
 //
 // Why a P has one owner. Suppose the revoker's take succeeds for visit v. Either the M's next enter
-// stored where := runtime before the heavy barrier: then step 4 reads runtime (or a later visit), and
+// stored where := runtime before the heavy fence: then step 4 reads runtime (or a later visit), and
 // does not take. Or it did not: then its load of notice comes after the barrier and so sees `asked` or
 // what became of it. Seeing asked, the M removes it by compare-and-swap: either it wins, keeps the P,
 // and the revoker's compare-and-swap fails; or it loses, because no_p is set, and knows that it has no
@@ -37,13 +37,13 @@
 // slice_over is counted over all Ms (slice_notice.h), by whoever changes the bit. It goes when the P is given away; an
 // M whose fiber goes on without a P may be told, so that it gives way at the next call that may switch.
 //
-// If the heavy barrier of step 3 fails, nothing is known: the revoker withdraws from all that it asked.
+// If the heavy fence of step 3 fails, nothing is known: the revoker withdraws from all that it asked.
 // Rejected: a lock per M (a descheduled revoker made Ms wait 26 ms); a compare-and-swap of the P's
 // status at both ends of a call, as in Go (12 to 17 ns instead of 3).
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
-#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/slice_notice.h>
 
 #include <cstdint>
@@ -65,7 +65,7 @@ class baton_word {
     asked = 1,       // a revoker wants the P
     no_p = 2,        // this M has none
     slice_over = 4,  // the time slice is used up: give way at the next call that may switch
-    overdue = 8,     // and has been for long: give the P away at the next call of any kind
+    slice_overdue = 8,     // and has been for long: give the P away at the next call of any kind
     dead = 16,       // this is the child of a fork: nothing of the runtime works
     frozen = 32,     // the process is ending: stop here
   };
@@ -75,7 +75,7 @@ class baton_word {
   // True: nothing to heed, and the P is this M's. False: look at notice() (see machine.h: heed).
   [[nodiscard]] bool enter() noexcept {
     where_.store(static_cast<std::uint32_t>(place::runtime), mo::relaxed);
-    platform::light_barrier();  // pairs with the revoker's heavy_barrier()
+    platform::light_fence();  // pairs with the revoker's heavy_fence()
     return __builtin_expect(notice_.load(mo::relaxed) == 0, 1);
   }
   // Returns the number of the visit that begins.
@@ -90,7 +90,7 @@ class baton_word {
   [[nodiscard]] bool end_syscall() noexcept {
     // release: as in leave(). The visit is the same one, and a revoker may take the P for it.
     where_.store(static_cast<std::uint32_t>(place::user), mo::release);
-    platform::light_barrier();  // pairs with the revoker's heavy_barrier()
+    platform::light_fence();  // pairs with the revoker's heavy_fence()
     return __builtin_expect(notice_.load(mo::relaxed) == 0, 1);
   }
   // Inside a section, after enter() said false. True: the P is still this M's.
@@ -103,14 +103,14 @@ class baton_word {
     return false;
   }
   // Inside a section, with a P: it belongs to whoever the M hands it to from here on.
-  void give_away() noexcept {
+  void release_p() noexcept {
     notice_.fetch_or(no_p, mo::acq_rel);
     // The slice went with it. relaxed: with no_p nobody but the monitor, of one that goes on, sets the bit again.
-    if ((notice_.load(mo::relaxed) & (slice_over | overdue)) != 0) clear_slice();
+    if ((notice_.load(mo::relaxed) & (slice_over | slice_overdue)) != 0) clear_slice();
   }
   // Inside a section, after having got a P: with it begins a slice.
   void regain() noexcept {
-    count_heeded(notice_.fetch_and(~std::uint32_t{no_p | asked | slice_over | overdue}, mo::acq_rel));
+    count_handled(notice_.fetch_and(~std::uint32_t{no_p | asked | slice_over | slice_overdue}, mo::acq_rel));
   }
 
   [[nodiscard]] std::uint32_t notice() const noexcept { return notice_.load(mo::acquire); }
@@ -121,10 +121,10 @@ class baton_word {
 
   void tell(notice_bit b) noexcept {
     const std::uint32_t before = notice_.fetch_or(b, mo::relaxed);
-    if (b == slice_over && (before & slice_over) == 0) slices_over.unheeded.fetch_add(slice_notice::one, mo::relaxed);
+    if (b == slice_over && (before & slice_over) == 0) slices_over.unhandled.fetch_add(slice_notice::one, mo::relaxed);
   }
   // A new slice begins; or, by the monitor, one that had no P sleeps, or has come to wait for one.
-  void clear_slice() noexcept { count_heeded(notice_.fetch_and(~std::uint32_t{slice_over | overdue}, mo::relaxed)); }
+  void clear_slice() noexcept { count_handled(notice_.fetch_and(~std::uint32_t{slice_over | slice_overdue}, mo::relaxed)); }
 
   [[nodiscard]] place is_at() const noexcept { return static_cast<place>(where_.load(mo::acquire)); }
 
@@ -155,7 +155,7 @@ class baton_word {
     }
     return false;
   }
-  // After the heavy barrier. True: the P that this M had at visit v is the revoker's. Either way the M
+  // After the heavy fence. True: the P that this M had at visit v is the revoker's. Either way the M
   // is no longer asked. wanted: whether the M's P, read after the barrier, is the one that is to be taken.
   [[nodiscard]] bool take(const visit& v, bool wanted = true) noexcept {
     const visit now = judge();
@@ -171,7 +171,7 @@ class baton_word {
     }
     return false;  // the M was faster
   }
-  // Instead of take(), when there was no heavy barrier: the M keeps its P.
+  // Instead of take(), when there was no heavy fence: the M keeps its P.
   void withdraw() noexcept { notice_.fetch_and(~std::uint32_t{asked}, mo::acq_rel); }
 
  private:
@@ -180,14 +180,14 @@ class baton_word {
     while ((n & no_p) == p_bit) {
       if ((n & slice_over) != 0) return true;
       if (notice_.compare_exchange_weak(n, n | slice_over, mo::relaxed, mo::relaxed)) {
-        slices_over.unheeded.fetch_add(slice_notice::one, mo::relaxed);
+        slices_over.unhandled.fetch_add(slice_notice::one, mo::relaxed);
         return true;
       }
     }
     return false;
   }
-  static void count_heeded(std::uint32_t before) noexcept {
-    if (__builtin_expect((before & slice_over) != 0, 0)) slices_over.unheeded.fetch_sub(slice_notice::one, mo::relaxed);
+  static void count_handled(std::uint32_t before) noexcept {
+    if (__builtin_expect((before & slice_over) != 0, 0)) slices_over.unhandled.fetch_sub(slice_notice::one, mo::relaxed);
   }
 
   platform::atomic<std::uint32_t> where_{static_cast<std::uint32_t>(place::runtime)};

@@ -4,7 +4,7 @@
 #include <baton/sched/plain_text.h>
 #include <baton/sched/platform/peek_memory.h>
 #include <baton/sched/spawn.h>
-#include <baton/sched/stack_trace.h>
+#include <baton/sched/unwind/stack_trace.h>
 
 #include <cstring>
 

@@ -110,7 +110,7 @@ bool only_known_threads(int in_run) noexcept {
 
 }  // namespace
 
-run_caller::run_caller() noexcept : who_(this_thread_strand()) { callers.add(*this); }
+run_caller::run_caller() noexcept : who_(this_thread_agent()) { callers.add(*this); }
 run_caller::~run_caller() { callers.remove(*this); }
 
 int run_caller_count() noexcept { return callers.count.load(mo::relaxed); }

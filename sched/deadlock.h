@@ -2,7 +2,7 @@
 // still wake them. See deadlock.cc for what counts.
 #pragma once
 
-#include <baton/sched/strand.h>
+#include <baton/sched/agent.h>
 
 namespace baton::sched {
 
@@ -17,7 +17,7 @@ class run_caller {
 
  private:
   friend struct run_callers;
-  const strand* who_;
+  const agent* who_;
   run_caller* next_ = nullptr;
   run_caller* prev_ = nullptr;
 };

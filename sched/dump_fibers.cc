@@ -12,7 +12,7 @@
 #include <baton/sched/log.h>
 #include <baton/sched/machine.h>
 #include <baton/sched/plain_text.h>
-#include <baton/sched/stack_trace.h>
+#include <baton/sched/unwind/stack_trace.h>
 #include <baton/sched/wait_reason.h>
 
 #include <algorithm>

@@ -9,38 +9,38 @@
 #include <baton/sched/limits.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/spawn.h>
-#include <baton/sched/stack.h>
-#include <baton/sched/strand.h>
+#include <baton/sched/stack/stack.h>
+#include <baton/sched/agent.h>
 
 #include <cstddef>
 #include <cstdint>
 
 namespace baton::sched {
 
-// What __cxa_get_globals() points to, per thread, in the Itanium C++ ABI. It belongs to the strand of
+// What __cxa_get_globals() points to, per thread, in the Itanium C++ ABI. It belongs to the agent of
 // execution, so it is saved and restored with it: a fiber may switch inside a catch block.
 struct exception_state {
   void* caught = nullptr;
   unsigned int uncaught = 0;
 };
 
-// The join word of a joinable fiber; any other value is the strand that waits in join, and the marks.
+// The join word of a joinable fiber; any other value is the agent that waits in join, and the marks.
 //   running    nobody has come yet
 //   closing    entry has returned and the result is complete; the fiber is still on its stack
 //   ended      it has left its stack; the slab entry waits for release_fiber
 //   detached   nobody will join: the entry is freed by the fiber's own last after-action
 enum join_state : std::uintptr_t { join_running = 0, join_closing = 1, join_ended = 2, join_detached = 3, join_states };
 
-// Marks of a strand in the join word: its wait has a deadline, so the strand may be taken back; and without it the
+// Marks of an agent in the join word: its wait has a deadline, so the agent may be taken back; and without it the
 // word would say closing, not running.
 enum join_mark : std::uintptr_t { join_timed = 1, join_at_end = 2, join_marks = 3 };
-static_assert(alignof(strand) > join_marks);
+static_assert(alignof(agent) > join_marks);
 
 struct machine;
 struct lock_head;
 
-struct alignas(64) fiber : strand {
-  fiber() noexcept : strand(kind::fiber) {}
+struct alignas(64) fiber : agent {
+  fiber() noexcept : agent(kind::fiber) {}
 
   // ---- first line: touched at every switch ----
   std::uint8_t colour = 0;               // of its initial stack pointer
@@ -50,7 +50,7 @@ struct alignas(64) fiber : strand {
   exception_state exceptions;
   std::uint32_t syscall_depth = 0;      // enter_syscall minus exit_syscall
   bool in_place = false;                // stays on its thread while it waits: see thread_lock.cc
-  bool serves = false;                  // is the runtime's own: see shutdown.cc
+  bool is_daemon = false;                  // is the runtime's own: see shutdown.cc
   platform::atomic<bool> fresh{false};  // has not run yet; a hint for who does not have it
   machine* on = nullptr;                // the M that runs it; meaningful while it runs
   const fiber_start* start = nullptr;
@@ -74,7 +74,7 @@ struct alignas(64) fiber : strand {
   void* asan_fake_stack = nullptr;
   void* tsan_fiber = nullptr;
 
-  // ---- the same line: while it heads a batch (spilled.h), which is before it runs; and what it waits for ----
+  // ---- the same line: while it heads a batch (spilled_batches.h), which is before it runs; and what it waits for ----
   union {
     fiber* older = nullptr;
     const lock_head* lock;  // while it waits for a mutex

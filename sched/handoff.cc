@@ -1,216 +1,92 @@
-// How a P leaves an M whose fiber is in a declared call, and how the fiber gets going again.
+// Handing a P to an M that waits for one: a binary semaphore with a cargo, machine::wake_word.
 //
-// The fast path, of a site that is expected to be short: a load of the site's score and the baton's plain
-// stores. begin_ and end_ are out of line and read the thread-local themselves, so a call pays for two
-// function calls and nothing else; they never switch between that and its use.
+//   none      nobody has come yet
+//   handed    a P lies in machine::handed, or null
+//   asleep    as none, and the M is on the futex, or about to be: only then a waker needs a system call
 //
-// Leaving, at entry (the call is expected to block):
-//   1. enter a section; 2. give_away: notice gets no_p, so no revoker looks at this M any more;
-//   3. hand_off: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
-//      in the poller finds it); 4. leave to place::syscall.
-// Leaving, later: the monitor takes it (sweep.cc), by the baton's protocol. (Not when the kernel refuses the barrier
-// for that: then everything but `wont_block` is handed over at entry.)
+// In shutdown.cc's course it is handed nothing, which says that it is to end.
 //
-// Coming back, end_syscall found notice != 0:
-//   1. enter a section; heed: a revoker that only asked is refused, and the P is still here: done;
-//   2. no P: any idle one will do; but if others wait for that one, and nobody else is there to serve them, the
-//      fiber leaves as in 3 and queues behind them, and its M goes on with the P (others_wait_for_p()). A fiber
-//      in place cannot leave: it gives way at its next call that may switch;
-//   3. none: the fiber leaves for the native context, and the after-action queues it in `returning`
-//      (not before: another M could run it while it is still on its stack); then the M sleeps. Busy Ps
-//      look at `returning` at every second pick, so the fiber runs again within microseconds.
-//      A pinned call's fiber, or one that is locked to its thread, queues there without leaving.
-//   4. the time slice is used up: the fiber gives way, as at any call that may switch.
+// One who waits is handed at most one P per wait: whoever hands it over has taken the M off the idle list,
+// or its fiber off the queue in which it waited in place.
 #include <baton/sched/handoff.h>
 
-#include <baton/sched/fatal.h>
-#include <baton/sched/park.h>
-#include <baton/sched/platform/clock.h>
-#include <baton/sched/sampling.h>
+#include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
-#include <baton/sched/switch.h>
-#include <baton/sched/this_machine.h>
-#include <baton/sched/thread_lock.h>
+
+#include <algorithm>
 
 namespace baton::sched {
 
 namespace {
 
-// Long is what a hand-over costs everybody together.
-constexpr std::int64_t long_call_ns = 20'000;
-// Of the short ones, one in 64 is timed: by the number of the visit, spread so that it does not matter which
-// other visits the program makes in between (every second one, say).
+enum wake_state : std::uint32_t { none = 0, handed = 1, asleep = 2 };
 
-void queue_returning(machine*, void* arg) noexcept {
-  the_scheduler.returning.push(static_cast<fiber*>(arg));
-  wake_for_work();
-}
-
-// The P goes on to the others, so nobody need be woken for this one.
-void queue_behind(machine*, void* arg) noexcept { the_scheduler.global.push(static_cast<fiber*>(arg)); }
-
-// The end of a call whose P is gone; in a section, with a P at the end. Returns the M that the fiber is on then.
-machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
-  if (take_idle_p(m)) {
-    if (!others_wait_for_p(m)) return m;
-    if (!in_place) return switch_to_native(m, self, queue_behind, self);
-    if (!self->in_place) m->baton.tell(baton_word::slice_over);
-    return m;
-  }
-  the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
-  if (!in_place) return switch_to_native(m, self, queue_returning, self);
-  return_in_place(m, self);
-  return m;
-}
-
-// Hands the P over if that is worth it: `unknown` only if work waits, the others always.
-bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
-  scheduler& s = the_scheduler;
-  enter_runtime(m);
-  processor* const p = m->my_p();
-  // Where nothing is taken any more, work that comes later would wait for the end of the call.
-  const bool gives =
-      p != nullptr && (cause != handoff_cause::unknown || work_waits(p) || s.takes_no_more.load(mo::relaxed));
-  if (gives) {
-    switch (cause) {
-      case handoff_cause::predicted: s.handoffs_predicted.fetch_add(1, mo::relaxed); break;
-      case handoff_cause::unknown: s.handoffs_unknown.fetch_add(1, mo::relaxed); break;
-      case handoff_cause::hinted: s.handoffs_hinted.fetch_add(1, mo::relaxed); break;
-    }
-    give_p_away(m, p);
-  }
-  m->baton.begin_syscall();
-  if (!gives && p != nullptr) monitor_watch_call();
-  return gives;
-}
-
-void begin_timed(machine* m, handoff_cause cause) noexcept {
-  m->call_handed_over = leave_at_entry(m, cause);
-  m->call_began = platform::ticks();  // not before: the hand-over takes as long as a call that is "long"
-}
-
-// Of a site that keeps its P, because the monitor takes it when a call turns out to be long. When it takes none any
-// more, one such call would keep everybody waiting, perhaps for ever (a read from a pipe that one of them fills): each
-// call hands over then.
-inline void begin_kept(machine* m) noexcept {
-  if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
-    begin_timed(m, handoff_cause::unknown);
-    return;
-  }
-  if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
-    m->call_began = platform::ticks();
-    m->call_handed_over = false;
-  }
-}
-
-// Whether it is the outermost: depth 0 to 1. As a branch and a constant: an increment here and a
-// decrement in end_call() would make each pair wait twice for the store before it (2 ns of 6).
-inline bool outermost(machine* m) noexcept {
-  fiber* const f = m->my_fiber();
-  if (__builtin_expect(f->syscall_depth != 0, 0)) {
-    ++f->syscall_depth;
-    return false;
-  }
-  f->syscall_depth = 1;
-  return true;
-}
-
-// The P is gone, or was asked for, or the call was timed. Returns whether it is gone.
-__attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, const void* from) noexcept {
-  call_site* const site = m->call.load(mo::relaxed);
-  const bool timed = m->call_began != 0;
-  const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
-  const bool handed_over = timed && m->call_handed_over;
-  m->call_began = 0;
-  bool lost = false;
-  if (notice) {
-    enter_runtime(m);
-    fiber* const self = m->my_fiber();
-    const bool in_place = where == stay::here || self->in_place;
-    lost = m->my_p() == nullptr;
-    if (lost) {
-      m = get_p_back(m, self, in_place);
-    } else if (in_place && m->baton.slice_is_over()) {
-      yield_in_place(m, self);
-    }
-    leave_runtime(m);
-    if (!in_place) yield_if_due();  // a loop of short calls may have no other place to give way
-  }
-  // Of a call whose P was taken, the monitor has told the site at once.
-  if (site != nullptr && timed && (!lost || handed_over)) {
-    site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
-  }
-  return lost;
-}
+// Whether it pays to spin for a P: above 0 it has, of late. One for all: only if both sides spin do they
+// find each other awake. relaxed, and updates may be lost: a hint.
+platform::atomic<int> spin_luck{limits::spins_tried};
 
 }  // namespace
 
-__attribute__((noinline)) void begin_call(call_site& site) noexcept {
-  machine* const m = the_machine;
-  if (m == nullptr || !outermost(m)) return;
-  m->call.store(&site, mo::relaxed);
-  switch (site.expect()) {
-    case call_site::verdict::is_short: begin_kept(m); break;
-    case call_site::verdict::blocks: begin_timed(m, handoff_cause::predicted); break;
-    case call_site::verdict::unknown: begin_timed(m, handoff_cause::unknown); break;
+void acquire_p(machine* m, processor* p) noexcept {
+  m->p.store(p, mo::relaxed);
+  p->m.store(m, mo::release);
+  m->baton.regain();
+  monitor_note_busy();
+}
+
+// False: nobody came before the deadline; the word still says asleep.
+bool await_handoff(machine* m, std::int64_t deadline_ns) noexcept {
+  std::uint32_t expected = none;
+  // acquire, everywhere here: pairs with the release in hand_p().
+  m->wake_word.compare_exchange_strong(expected, asleep, mo::acquire, mo::acquire);
+  while (m->wake_word.load(mo::acquire) != handed) {
+    if (!platform::futex_wait(m->wake_word, asleep, deadline_ns)) return m->wake_word.load(mo::acquire) == handed;
   }
+  return true;
 }
 
-__attribute__((noinline)) void begin_call_here() noexcept {
-  machine* const m = the_machine;
-  if (m == nullptr || !outermost(m)) return;
-  call_site& site = call_site::at(__builtin_return_address(0));
-  m->call.store(&site, mo::relaxed);
-  if (__builtin_expect(site.blocks(), 0)) {
-    begin_timed(m, handoff_cause::predicted);
-  } else {
-    begin_kept(m);
+// Spins for a P that is likely to come soon. Not where that has been in vain (there is no CPU to spare
+// for the one who would hand it over), but for some tries now and then.
+void spin_for_handoff(const machine* m) noexcept {
+  const int luck = spin_luck.load(mo::relaxed);
+  if (luck <= 0) {
+    spin_luck.store(luck < 0 ? luck + 1 : limits::spins_tried, mo::relaxed);
+    return;
   }
+  // A try begins with a partner who sleeps: it must outlast his waking.
+  const std::int64_t patience = luck > limits::spins_tried ? limits::spin_for_hand_ns : 4 * limits::spin_for_hand_ns;
+  const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(patience);
+  do {
+    if (m->wake_word.load(mo::relaxed) == handed) {
+      spin_luck.store(std::min(luck + 1, 2 * limits::spins_tried), mo::relaxed);
+      return;
+    }
+    platform::cpu_relax();
+  } while (platform::ticks() < until);
+  spin_luck.store(luck > 1 ? luck - 1 : -limits::spins_left_out, mo::relaxed);
 }
 
-__attribute__((noinline)) void begin_blocking_call() noexcept {
-  machine* const m = the_machine;
-  if (m == nullptr || !outermost(m)) return;
-  m->call.store(nullptr, mo::relaxed);
-  leave_at_entry(m, handoff_cause::hinted);
+// What was handed is the M's; begins a section.
+void accept_handoff(machine* m) noexcept {
+  m->wake_word.store(none, mo::relaxed);
+  enter_runtime(m);  // the process may be ending
+  acquire_p(m, m->handed);
+  m->handed = nullptr;
 }
 
-__attribute__((noinline)) bool begin_short_call(call_site& site) noexcept {
-  machine* const m = the_machine;
-  if (m == nullptr || !outermost(m)) return false;
-  m->call.store(&site, mo::relaxed);
-  m->baton.begin_syscall();
-  return !m->baton.has_no_p();
+void hand_p(machine* m, processor* p, bool spinning) noexcept {
+  m->handed = p;
+  m->handed_spinning = spinning;
+  // release: pairs with the acquire in await_handoff().
+  if (m->wake_word.exchange(handed, mo::release) == asleep) platform::futex_wake(&m->wake_word, 1);
 }
 
-__attribute__((noinline)) bool end_call(stay where) noexcept {
-  machine* const m = the_machine;
-  if (m == nullptr) return false;
-  fiber* const f = m->my_fiber();
-  if (__builtin_expect(f->syscall_depth != 1, 0)) {
-    if (f->syscall_depth == 0) fatal("exit_syscall without enter_syscall");
-    --f->syscall_depth;
-    return false;
-  }
-  f->syscall_depth = 0;
-  const bool notice = !m->baton.end_syscall();
-  if (__builtin_expect(!notice && m->call_began == 0, 1)) return false;
-  return end_slow(m, notice, where, __builtin_return_address(0));
+void await_p(machine* m) noexcept {
+  spin_for_handoff(m);
+  static_cast<void>(await_handoff(m, platform::forever_ns));
+  accept_handoff(m);
 }
 
-void give_p_away(machine* m, processor* p) noexcept {
-  m->baton.give_away();
-  m->p.store(nullptr, mo::relaxed);
-  hand_off(p);
-}
-
-void hand_over_within_call(machine* m) noexcept {
-  enter_runtime(m);
-  if (processor* const p = m->my_p()) {
-    the_scheduler.handoffs_hinted.fetch_add(1, mo::relaxed);
-    give_p_away(m, p);
-  }
-  m->baton.begin_syscall();
-}
+void leave_handoff(machine* m) noexcept { m->wake_word.store(none, mo::relaxed); }
 
 }  // namespace baton::sched

@@ -1,38 +1,22 @@
-// The scheduler's side of declared calls: handing the P over at entry, and coming back without one.
-// syscall/enter_exit.h and syscall/blocking.h are what users see.
+// How an M waits for a P that somebody hands to it. Internal to sched/; hand_p() and await_p(), for those who
+// need no more, are in scheduler.h.
 #pragma once
 
-#include <baton/sched/call_site.h>
 #include <baton/sched/machine.h>
+
+#include <cstdint>
 
 namespace baton::sched {
 
-enum class handoff_cause : std::uint8_t { predicted, unknown, hinted };
-
-// All begin_: in user state; they raise the fiber's depth, and do no more if that was not 0. None of them
-// switches. Off fibers they do nothing.
-//
-// A site known to block hands the P over at entry; an unknown one if work waits; a short one keeps it.
-void begin_call(call_site& site) noexcept;
-// Hands the P over, whatever waits.
-void begin_blocking_call() noexcept;
-// Keeps it, whatever the site has learnt. Returns whether there is one to keep.
-bool begin_short_call(call_site& site) noexcept;
-// A bare enter_syscall, whose site is the place that this function returns to: as begin_call(), but an
-// unknown site keeps the P.
-void begin_call_here() noexcept;
-
-// (S) The end of any of them. `here`: on the same thread. Returns whether the P was gone meanwhile: handed over at
-// entry, or taken by the monitor. Aborts if nothing began.
-enum class stay : std::uint8_t { anywhere, here };
-bool end_call(stay where) noexcept;
-
-// m's own P p, in a section, goes to others: to an M that waits if there is work, or to the idle ones. m has none
-// afterwards.
-void give_p_away(machine* m, processor* p) noexcept;
-
-// Within a declared call, when the thread is about to sleep on something of the runtime's own: that the
-// call blocks is certain now.
-void hand_over_within_call(machine* m) noexcept;
+// p is m's from here on; in a section of m.
+void acquire_p(machine* m, processor* p) noexcept;
+// Outside a section. False: nobody came before the deadline; then somebody still may, until leave_handoff().
+[[nodiscard]] bool await_handoff(machine* m, std::int64_t deadline_ns) noexcept;
+// Looks for it awhile without sleeping, if that pays.
+void spin_for_handoff(const machine* m) noexcept;
+// After it came: begins a section, with the P.
+void accept_handoff(machine* m) noexcept;
+// Nobody will come any more.
+void leave_handoff(machine* m) noexcept;
 
 }  // namespace baton::sched

@@ -42,7 +42,7 @@
 //                                  (others_wait_for_p), for it may be the only thread to come back
 // Timers and the network are the monitor's meanwhile, and what lies in queues of idle Ps (share_out_idle_ps):
 // it puts all that is ready in the global queue, where any M looks.
-#include <baton/sched/hand.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/idle.h>
 
 #include <algorithm>
@@ -215,7 +215,7 @@ bool any_queue_has_work() noexcept {
   return false;
 }
 
-processor* grab_idle_p() noexcept {
+processor* pop_idle_p() noexcept {
   scheduler& s = the_scheduler;
   if (s.idle_ps.load(mo::relaxed) == 0) return nullptr;
   platform::lock_guard guard(s.lock);
@@ -224,7 +224,7 @@ processor* grab_idle_p() noexcept {
 
 void pass_p_on(machine* m, processor* p, machine* to) noexcept {
   stop_spinning(m, true);
-  m->baton.give_away();
+  m->baton.release_p();
   m->p.store(nullptr, mo::relaxed);
   m->expects_p = true;
   hand_p(to, p, false);
@@ -249,7 +249,7 @@ void wake_for_work() noexcept {
   if (!pair_idle(true) && s.idle_ps.load(mo::relaxed) > 0) call_somebody();
 }
 
-bool take_idle_p(machine* m) noexcept {
+bool acquire_idle_p(machine* m) noexcept {
   scheduler& s = the_scheduler;
   if (s.idle_ps.load(mo::relaxed) == 0) {
     // Only a hint; who depends on the answer queues its work first and then wakes somebody.
@@ -262,7 +262,7 @@ bool take_idle_p(machine* m) noexcept {
     p = s.closing ? nullptr : pop_idle_p(s);
   }
   if (p == nullptr) return false;
-  adopt(m, p);
+  acquire_p(m, p);
   return true;
 }
 
@@ -343,7 +343,7 @@ fiber* find_work(machine* m) noexcept {
   scheduler& s = the_scheduler;
   processor* p = m->my_p();
   if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
-    m->baton.give_away();
+    m->baton.release_p();
     m->p.store(nullptr, mo::relaxed);
     stop_spinning(m, false);
     put_idle(p);  // which drains it
@@ -410,7 +410,7 @@ fiber* find_work(machine* m) noexcept {
   {
     platform::lock_guard guard(s.lock);
     if (shared_work_waits()) return nullptr;  // pick() takes it at the next round
-    m->baton.give_away();
+    m->baton.release_p();
     m->p.store(nullptr, mo::relaxed);
     push_idle_p(s, p);
     if (s.closing) {

@@ -9,7 +9,7 @@
 // Such a vain wake ends in the poller again, without a P and without a word to anybody: poll_until := 0 (not known),
 // fence, read all heaps, as at first (see the head comment of idle.cc).
 #include <baton/sched/durations.h>
-#include <baton/sched/hand.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/idle.h>
 
 #include <algorithm>
@@ -39,29 +39,29 @@ bool nothing_to_sleep_for() noexcept {
 // On its futex. False: it slept for its whole allowance and is off the list: it should end.
 bool sleep_idle(machine* m) noexcept {
   scheduler& s = the_scheduler;
-  if (m->expects_p) spin_for_hand(m);
+  if (m->expects_p) spin_for_handoff(m);
   m->expects_p = false;
   const std::int64_t give_up = baton::detail::deadline_after_ns(s.idle_thread_ends_after_ns.load(mo::relaxed));
   bool surplus = true;
-  while (!await_hand(m, surplus ? give_up : platform::forever_ns)) {
+  while (!await_handoff(m, surplus ? give_up : platform::forever_ns)) {
     platform::lock_guard guard(s.lock);
     if (!m->on_idle_list) continue;  // a P is being handed over right now
     surplus = s.threads.load(mo::relaxed) - threads_locked() > s.procs.load(mo::relaxed) + limits::idle_threads_spare;
     if (!surplus) continue;
     unlink_idle_m(s, m);
     m->queued_idle = false;
-    leave_hand(m);
+    leave_handoff(m);
     s.threads.fetch_sub(1, mo::relaxed);  // here: the next one to give up has to count without us
     return false;
   }
   m->queued_idle = false;
   if (m->handed == nullptr) {  // close_machines()
-    leave_hand(m);
+    leave_handoff(m);
     s.threads.fetch_sub(1, mo::relaxed);
     return false;
   }
   m->spinning = m->handed_spinning;
-  accept_hand(m);
+  accept_handoff(m);
   return true;
 }
 
@@ -96,7 +96,7 @@ void sleep_polling(machine* m) noexcept {
   s.polling.store(false, mo::seq_cst);
   m->polling = false;
   enter_runtime(m);  // the process may be ending
-  static_cast<void>(take_idle_p(m));
+  static_cast<void>(acquire_idle_p(m));
   static_cast<void>(run_all_due_timers(m->my_p(), readied));  // a retired P's are nobody else's
   if (readied.empty()) return;
   if (processor* const p = m->my_p(); p != nullptr && nothing_to_sleep_for()) {
@@ -127,7 +127,7 @@ bool wait_for_p(machine* m) noexcept {
   }
   if (!m->queued_idle) {
     // A new thread, or one whose fiber went to `returning`: it may take an idle P itself.
-    if (take_idle_p(m)) return true;
+    if (acquire_idle_p(m)) return true;
     platform::lock_guard guard(s.lock);
     if (s.closing) {
       m->baton.leave(place::idle);

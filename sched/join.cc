@@ -1,10 +1,10 @@
 // Waiting for a fiber's end. spawn.cc has the join word's states, and the fiber's side.
 //
-// The joiner puts its strand into the word and parks; retire() takes it out, by an exchange, and readies it. A joiner
+// The joiner puts its agent into the word and parks; retire() takes it out, by an exchange, and readies it. A joiner
 // with a deadline may take it out itself, or its timer does, by a compare-and-swap: the word is the claim, so exactly
 // one of them readies it. What the word says then is what it would say without the joiner: `closing` if the fiber
 // has passed the point after which nobody asks whether it was detached, else `running`. The mark at_end keeps
-// that while the strand is there.
+// that while the agent is there.
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber_list.h>
 #include <baton/sched/lifecycle.h>
@@ -22,21 +22,21 @@ namespace {
 // The fiber is on its very last instructions. Its thread may have been descheduled on them, perhaps because of the
 // caller: so looking for it has an end.
 constexpr int looks_at_end = 64;
-void look_again(const strand* self) noexcept {
-  if (self->what == strand::kind::plain_thread) {
+void look_again(const agent* self) noexcept {
+  if (self->what == agent::kind::plain_thread) {
     platform::cpu_relax();
   } else {
     yield();
   }
 }
 
-// Of a strand that takes the place of that state in the join word.
+// Of an agent that takes the place of that state in the join word.
 std::uintptr_t mark_of(std::uintptr_t state) noexcept {
   return state == join_closing ? std::uintptr_t{join_at_end} : 0;
 }
 
 [[noreturn]] void second_joiner(const fiber* f) noexcept {
-  fatal("two strands join fiber %llu", static_cast<unsigned long long>(f->id));
+  fatal("two agents join fiber %llu", static_cast<unsigned long long>(f->id));
 }
 
 // False: it never ends, and nothing was done. In line: a frame between a wait and the switch costs (waiter.h).
@@ -45,9 +45,9 @@ inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
     // acquire: pairs with retire(): the result, and that the stack has been left.
     std::uintptr_t state = f->join.load(mo::acquire);
     if (state == join_ended) return true;
-    strand* const self = current_strand();
+    agent* const self = current_agent();
     if (self == f) fatal("a fiber joins itself");
-    if (self->what == strand::kind::plain_thread && exits_here()) return false;
+    if (self->what == agent::kind::plain_thread && exits_here()) return false;
     if (state == join_closing && looks++ < looks_at_end) {
       look_again(self);
       continue;
@@ -63,15 +63,15 @@ inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
   }
 }
 
-// A wait for an end that may be taken back. The join word says who readies the strand: whoever takes it out.
+// A wait for an end that may be taken back. The join word says who readies the agent: whoever takes it out.
 struct timed_join {
   fiber* of;
-  strand* who;
+  agent* who;
   bool timed_out = false;
 
   [[nodiscard]] std::uintptr_t word() const noexcept { return reinterpret_cast<std::uintptr_t>(who) | join_timed; }
 
-  // False: the fiber has ended, and readies the strand.
+  // False: the fiber has ended, and readies the agent.
   [[nodiscard]] bool take_back() noexcept {
     std::uintptr_t seen = of->join.load(mo::relaxed);
     while ((seen & ~join_at_end) == word()) {
@@ -89,9 +89,9 @@ struct timed_join {
     ready_into(j->who, readied);
   }
 
-  // (S) The strand is in the word. Whether the fiber has ended.
+  // (S) The agent is in the word. Whether the fiber has ended.
   [[nodiscard]] bool wait(std::int64_t deadline_ns) noexcept {
-    if (who->what == strand::kind::plain_thread) {
+    if (who->what == agent::kind::plain_thread) {
       if (park_thread_until(who, deadline_ns)) return true;
       return !gives_up();
     }
@@ -130,7 +130,7 @@ bool await_end_until(fiber* f, std::int64_t deadline_ns) noexcept {
   for (int looks = 0;;) {
     std::uintptr_t state = f->join.load(mo::acquire);  // as in wait_for_end()
     if (state == join_ended) return true;
-    timed_join j{f, current_strand()};
+    timed_join j{f, current_agent()};
     if (j.who == f) fatal("a fiber joins itself");
     if (state > join_closing) second_joiner(f);
     if (deadline_ns <= platform::now_ns()) return false;

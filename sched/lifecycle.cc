@@ -26,7 +26,7 @@
 #include <baton/sched/log.h>
 #include <baton/sched/machine_table.h>
 #include <baton/sched/plain_text.h>
-#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
 #include <baton/sched/platform/module.h>
@@ -34,8 +34,8 @@
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/sigpipe.h>
-#include <baton/sched/stack_overflow.h>
-#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack/stack_overflow.h>
+#include <baton/sched/stack/stack_pool.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -57,7 +57,7 @@ constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
 // Returns of run() that register the exit handler again; after so many only the 2^n-th do.
 constexpr std::uint64_t registrations_without_gap = 1'000;
 
-platform::atomic<const strand*> exiting{nullptr};  // the thread that called exit()
+platform::atomic<const agent*> exiting{nullptr};  // the thread that called exit()
 
 std::mutex procs_mutex;
 
@@ -131,7 +131,7 @@ class latecomer {
     return now - asleep_since_ < freeze_patience_ns;
   }
 
-  // Once it was told, and after a heavy barrier: it has stopped, or stops when its call returns. Without one: the
+  // Once it was told, and after a heavy fence: it has stopped, or stops when its call returns. Without one: the
   // kernel has looked at its thread since, under the lock of its CPU's queue, and it was off the CPU. What it had
   // stored before is seen then, and when it comes back to the CPU it sees what it was told.
   [[nodiscard]] static bool has_stopped(const machine& m, bool fenced) noexcept {
@@ -166,7 +166,7 @@ void freeze() {
     mine->baton.leave(place::syscall);
     set_this_machine(nullptr);
   }
-  exiting.store(this_thread_strand(), mo::relaxed);  // for itself: others only see that they are not it
+  exiting.store(this_thread_agent(), mo::relaxed);  // for itself: others only see that they are not it
   if (the_scheduler.forked.load(mo::relaxed)) return;
   leave_ended_machines();  // else a checker of threads would call it a leak
   const std::uint32_t n = machine_count();
@@ -174,7 +174,7 @@ void freeze() {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
   }
   // Whoever enters a section from here on sees it; if the kernel refuses that, each has to be seen asleep once.
-  const bool fenced = platform::heavy_barrier();
+  const bool fenced = platform::heavy_fence();
   std::uint32_t late = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
     machine* const m = machine_at(i);
@@ -280,14 +280,14 @@ void start(const settings& s) noexcept {
 }
 
 void start_for_run(const settings& s) noexcept {
-  platform::light_barrier();  // pairs with shutdown's heavy one, as in runtime_needed()
+  platform::light_fence();  // pairs with shutdown's heavy one, as in runtime_needed()
   start(s);
 }
 
 // acquire: pairs with the end of start_first().
 bool is_running() noexcept { return the_scheduler.up.load(mo::acquire); }
 bool is_ending() noexcept { return the_scheduler.ending.load(mo::relaxed); }
-bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == this_thread_strand(); }
+bool exits_here() noexcept { return is_ending() && exiting.load(mo::relaxed) == this_thread_agent(); }
 
 bool destructor_may_wait(const char* left) noexcept {
   if (!exits_here()) return true;

@@ -8,7 +8,7 @@
 
 namespace baton::sched {
 
-struct strand;
+struct agent;
 
 // The values are those of baton::deadlock_action (runtime/options.h).
 enum class deadlock_response : std::uint8_t { report, abort, exit_2 };
@@ -36,10 +36,10 @@ void start_for_run(const settings& s) noexcept;
 // For a thread outside the runtime, when it has published what only the runtime can serve: if that has
 // been shut down meanwhile, starts it. (A fiber has no need of this: while there is one it runs.)
 void runtime_needed() noexcept;
-// While a strand waits for what only the runtime brings: a ready descriptor. Does nothing for a fiber.
+// While an agent waits for what only the runtime brings: a ready descriptor. Does nothing for a fiber.
 class served_wait {
  public:
-  explicit served_wait(const strand* who) noexcept;
+  explicit served_wait(const agent* who) noexcept;
   ~served_wait();
   served_wait(const served_wait&) = delete;
   served_wait& operator=(const served_wait&) = delete;
@@ -49,7 +49,7 @@ class served_wait {
 };
 // The calling fiber belongs to the runtime, and serves many: while it is parked it does not keep the runtime from being
 // shut down, and it has the default floating-point mode, not that of the one for whom it was started.
-void this_fiber_serves() noexcept;
+void mark_daemon() noexcept;
 // Whether exit() has stopped the fibers: those that were awake will not go on.
 [[nodiscard]] bool is_ending() noexcept;
 // Whether the caller is the thread that exits, that is, runs static destructors: a fiber that it waits for never

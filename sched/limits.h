@@ -24,7 +24,7 @@ inline constexpr std::uint32_t run_queue_slots = 2048;
 inline constexpr std::uint32_t run_queue_batch = 128;
 
 // A run queue of at least so many fibers gives those at its head that have not run yet to the shared batches
-// (spilled.h), a batch at the most: looked at once in a batch's worth of spawns, and once a turn. Enough for
+// (spilled_batches.h), a batch at the most: looked at once in a batch's worth of spawns, and once a turn. Enough for
 // thieves; and so few that their data, and those of the fibers that spawned them, stay in the caches and the
 // TLB: with 256 and 128 skynet takes twice as long.
 inline constexpr std::uint32_t spill_from = 64;

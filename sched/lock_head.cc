@@ -15,8 +15,8 @@ namespace baton::sched {
 
 namespace mo = platform::mo;
 
-void waits_for_lock(strand* who, const lock_head& lock) noexcept {
-  if (who->what == strand::kind::fiber) static_cast<fiber*>(who)->lock = &lock;
+void waits_for_lock(agent* who, const lock_head& lock) noexcept {
+  if (who->what == agent::kind::fiber) static_cast<fiber*>(who)->lock = &lock;
 }
 
 __attribute__((no_sanitize("thread"))) owner_words describe_lock_owner(const fiber& f) noexcept {

@@ -21,10 +21,10 @@ struct lock_head {
   platform::atomic<std::uint64_t> owner{0};  // a fiber's id; 0: a thread outside the runtime
 };
 
-struct strand;
+struct agent;
 
-// The strand is about to wait for that lock: for reports. It need not be taken back.
-void waits_for_lock(strand* who, const lock_head& lock) noexcept;
+// The agent is about to wait for that lock: for reports. It need not be taken back.
+void waits_for_lock(agent* who, const lock_head& lock) noexcept;
 
 struct fiber;
 

@@ -11,12 +11,12 @@
 #include <baton/sched/machine.h>
 
 #include <baton/sched/fatal.h>
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 #include <baton/sched/machine_table.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
-#include <baton/sched/stack_overflow.h>
+#include <baton/sched/stack/stack_overflow.h>
 #include <baton/sched/switch.h>
 #include <baton/sched/this_machine.h>
 #include <baton/sched/thread_lock.h>
@@ -36,7 +36,7 @@ constinit thread_local machine* the_machine __attribute__((tls_model("initial-ex
 
 namespace {
 
-constinit thread_local strand thread_strand __attribute__((tls_model("initial-exec"))){strand::kind::plain_thread};
+constinit thread_local agent thread_agent __attribute__((tls_model("initial-exec"))){agent::kind::plain_thread};
 
 void run_machine(machine* m) noexcept {
   for (;;) {
@@ -45,7 +45,7 @@ void run_machine(machine* m) noexcept {
     } else if (fiber* const f = find_work(m)) {
       switch_from_native(m, f);
       if (__builtin_expect(m->doomed, 0)) {
-        if (processor* const p = m->my_p()) give_p_away(m, p);
+        if (processor* const p = m->my_p()) release_p(m, p);
         the_scheduler.threads.fetch_sub(1, mo::relaxed);
         return;
       }
@@ -92,9 +92,9 @@ __attribute__((noinline)) void set_this_machine(machine* m) noexcept {
   asm volatile("" ::: "memory");
 }
 
-__attribute__((noinline)) strand* this_thread_strand() noexcept {
+__attribute__((noinline)) agent* this_thread_agent() noexcept {
   asm volatile("" ::: "memory");
-  return &thread_strand;
+  return &thread_agent;
 }
 
 namespace {
@@ -102,18 +102,18 @@ namespace {
 // The fiber makes calls, so it is not at one visit for long, but none of them may switch. From here on, the rest of
 // the call that has begun included, it is as one whose P was taken in user code.
 // still: the slice is that of which the monitor spoke. It may have ended just before.
-void give_up_overdue_p(machine* m, bool still) noexcept {
+void release_overdue_p(machine* m, bool still) noexcept {
   m->baton.clear_slice();
   processor* const p = m->my_p();
   if (!still || p == nullptr || m->my_fiber() == nullptr) return;
   const bool retired = p->index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
   if (!retired) the_scheduler.rescues.fetch_add(1, mo::relaxed);
-  give_p_away(m, p);
+  release_p(m, p);
 }
 
 }  // namespace
 
-void detail::heed(machine* m) noexcept {
+void detail::handle_notice(machine* m) noexcept {
   const std::uint32_t n = m->baton.notice();
   if ((n & baton_word::dead) != 0) {
     fatal("the runtime does not work in the child of a fork; call only exec or _exit there");
@@ -126,8 +126,8 @@ void detail::heed(machine* m) noexcept {
   }
   if (!m->baton.keep()) {
     m->p.store(nullptr, mo::relaxed);
-  } else if ((n & baton_word::overdue) != 0) {
-    give_up_overdue_p(m, (n & baton_word::slice_over) != 0);
+  } else if ((n & baton_word::slice_overdue) != 0) {
+    release_overdue_p(m, (n & baton_word::slice_over) != 0);
   }
 }
 

@@ -36,7 +36,7 @@ struct alignas(64) machine {
   after_action action = nullptr;
   void* action_arg = nullptr;
   bool spinning = false;  // counted in scheduler::spinning
-  // The declared call that its fiber is inside of (handoff.cc).
+  // The declared call that its fiber is inside of (declared_call.cc).
   // Who learns from it; null: nobody. The monitor reads it, and knows by the visit whether it is this call's.
   platform::atomic<call_site*> call{nullptr};
   std::uint64_t call_began = 0;           // ticks; 0: not timed, or no call
@@ -81,16 +81,16 @@ struct alignas(64) machine {
 [[nodiscard]] machine* this_machine() noexcept;
 void set_this_machine(machine* m) noexcept;
 // The stand-in for the calling thread where it waits as a plain thread.
-[[nodiscard]] strand* this_thread_strand() noexcept;
+[[nodiscard]] agent* this_thread_agent() noexcept;
 
 namespace detail {
 // Slow path of enter: finds out whether the P is still there. In a section.
-void heed(machine* m) noexcept;
+void handle_notice(machine* m) noexcept;
 }  // namespace detail
 
 // Begins a section on the calling thread, whose M the caller knows.
 inline void enter_runtime(machine* m) noexcept {
-  if (!m->baton.enter()) detail::heed(m);
+  if (!m->baton.enter()) detail::handle_notice(m);
 }
 
 // Begins a section on the calling thread; null on a thread that is no M. After it m->my_p() is the

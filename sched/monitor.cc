@@ -16,12 +16,12 @@
 #include <baton/sched/deadlock.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/fatal.h>
-#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/rescue.h>
 #include <baton/sched/scheduler.h>
-#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack/stack_pool.h>
 #include <baton/sched/sweep.h>
 #include <baton/sched/thread_lock.h>
 
@@ -134,7 +134,7 @@ class monitor {
   void sleep_while_all_idle() noexcept {
     const std::uint32_t before = bell.load(mo::acquire);
     asleep.store(true, mo::seq_cst);
-    const bool fenced = platform::heavy_barrier();  // pairs with the light barrier in monitor_note_busy()
+    const bool fenced = platform::heavy_fence();  // pairs with the light fence in monitor_note_busy()
     if (all_idle() && !over.load(mo::relaxed)) {
       if (fenced) {
         sleep_until_rung(before);
@@ -224,7 +224,7 @@ void wake_monitor() noexcept {
 }
 
 void monitor_note_busy() noexcept {
-  platform::light_barrier();  // the P is no longer idle, then look; pairs with sleep_while_all_idle()
+  platform::light_fence();  // the P is no longer idle, then look; pairs with sleep_while_all_idle()
   if (__builtin_expect(asleep.load(mo::relaxed), 0)) wake_monitor();
 }
 

@@ -12,7 +12,7 @@
 #include <baton/sched/park.h>
 
 #include <baton/sched/fatal.h>
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/plain_text.h>
 #include <baton/sched/platform/futex.h>
@@ -71,7 +71,7 @@ void before_sleep() noexcept {
   if (machine* const m = this_machine()) hand_over_within_call(m);
 }
 
-void park_thread(strand* self) noexcept {
+void park_thread(agent* self) noexcept {
   if (!self->word.commit()) return;  // woken already
   before_sleep();
   constexpr std::int64_t patience_ns = 1'000'000'000;
@@ -85,7 +85,7 @@ void park_thread(strand* self) noexcept {
 }
 
 // The thread may be gone as soon as the word has changed: after that only its address is used.
-void wake_thread(strand* who) noexcept {
+void wake_thread(agent* who) noexcept {
   platform::atomic<std::uint32_t>& word = who->word.futex();
   std::uint32_t seen = word.load(mo::relaxed);
   for (;;) {
@@ -117,27 +117,27 @@ bool wake_fiber(fiber* f) noexcept {
 
 }  // namespace
 
-__attribute__((noinline)) strand* current_strand() noexcept {
+__attribute__((noinline)) agent* current_agent() noexcept {
   machine* const m = the_machine;
-  if (m == nullptr) return this_thread_strand();
+  if (m == nullptr) return this_thread_agent();
   fiber* const f = m->my_fiber();
   // Inside a declared syscall the fiber's thread counts as a plain thread: it cannot be left there.
-  return f == nullptr || f->syscall_depth != 0 ? this_thread_strand() : f;
+  return f == nullptr || f->syscall_depth != 0 ? this_thread_agent() : f;
 }
 
-void cancel_park(strand* self) noexcept {
+void cancel_park(agent* self) noexcept {
   if (self->word.woken_already()) fatal("a wait was taken back after somebody had readied it");
   self->word.futex().store(park_word::running, mo::relaxed);
 }
 
-void park(strand* self) noexcept {
-  if (self->what == strand::kind::plain_thread) {
+void park(agent* self) noexcept {
+  if (self->what == agent::kind::plain_thread) {
     park_thread(self);
     return;
   }
   auto* const f = static_cast<fiber*>(self);
   if (f->word.woken_already()) return;
-  machine* m = f->on;  // the strand is the caller's: no need to ask the thread
+  machine* m = f->on;  // the agent is the caller's: no need to ask the thread
   if (__builtin_expect(f->in_place, 0)) {
     park_in_place(m, f);
     return;
@@ -148,7 +148,7 @@ void park(strand* self) noexcept {
   leave_runtime(m);
 }
 
-bool park_thread_until(strand* self, std::int64_t deadline_ns) noexcept {
+bool park_thread_until(agent* self, std::int64_t deadline_ns) noexcept {
   if (!self->word.commit()) return true;
   before_sleep();
   while (self->word.futex().load(mo::acquire) == park_word::parked) {  // as in park_thread()
@@ -162,8 +162,8 @@ bool park_thread_until(strand* self, std::int64_t deadline_ns) noexcept {
   return true;
 }
 
-__attribute__((noinline)) void ready(strand* who) noexcept {
-  if (__builtin_expect(who->what == strand::kind::plain_thread, 0)) {
+__attribute__((noinline)) void ready(agent* who) noexcept {
+  if (__builtin_expect(who->what == agent::kind::plain_thread, 0)) {
     wake_thread(who);
     return;
   }
@@ -179,8 +179,8 @@ __attribute__((noinline)) void ready(strand* who) noexcept {
   leave_runtime(m);
 }
 
-void ready_into(strand* who, fiber_list& list) noexcept {
-  if (who->what == strand::kind::plain_thread) {
+void ready_into(agent* who, fiber_list& list) noexcept {
+  if (who->what == agent::kind::plain_thread) {
     wake_thread(who);
     return;
   }
@@ -242,12 +242,12 @@ namespace {
 
 void wait_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
   auto* const w = static_cast<waiter*>(arg);
-  strand* const who = w->who();
+  agent* const who = w->who();
   if (w->claim(waiter::timed_out)) ready_into(who, readied);
 }
 
 void sleep_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
-  ready_into(static_cast<strand*>(arg), readied);
+  ready_into(static_cast<agent*>(arg), readied);
 }
 
 }  // namespace
@@ -259,7 +259,7 @@ std::uint32_t waiter::wait_until(std::int64_t deadline_ns) noexcept {
     } else {
       park(who_);  // the ready() is on its way
     }
-  } else if (who_->what == strand::kind::plain_thread) {
+  } else if (who_->what == agent::kind::plain_thread) {
     if (!park_thread_until(who_, deadline_ns)) {
       if (claim(timed_out)) {
         cancel_park(who_);
@@ -293,9 +293,9 @@ void sleep_until_ns(std::int64_t deadline_ns) {
     yield();
     return;
   }
-  strand* const self = current_strand();
+  agent* const self = current_agent();
   prepare_park(self, wait_reason::sleep);
-  if (self->what == strand::kind::plain_thread) {
+  if (self->what == agent::kind::plain_thread) {
     if (!park_thread_until(self, deadline_ns)) cancel_park(self);
     return;
   }

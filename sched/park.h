@@ -1,17 +1,17 @@
 // Parking and readying: the interface on which every primitive that waits is built.
 //
-//   strand* self = current_strand();
+//   agent* self = current_agent();
 //   prepare_park(self, wait_reason::event);     // from here on ready(self) may come
 //   publish self where the waker finds it;  release the lock that guards it
 //   park(self);                                 // (S) returns after the one matching ready()
 //
-// Each prepare_park() is matched by exactly one ready() and one park(): who publishes a strand to
+// Each prepare_park() is matched by exactly one ready() and one park(): who publishes an agent to
 // several wakers lets them claim it first (waiter.h), and only the claimant calls ready(). A second
 // ready() aborts. If it turns out that there is nothing to wait for after prepare_park(), and nobody
-// can have seen the strand, cancel_park() takes it back.
+// can have seen the agent, cancel_park() takes it back.
 #pragma once
 
-#include <baton/sched/strand.h>
+#include <baton/sched/agent.h>
 
 #include <cstdint>
 
@@ -20,32 +20,32 @@ namespace baton::sched {
 struct fiber;
 class fiber_list;
 
-// The calling strand: the fiber that runs here, or a stand-in for the calling thread. Valid for the
+// The calling agent: the fiber that runs here, or a stand-in for the calling thread. Valid for the
 // caller until the next call that may switch.
-[[nodiscard]] strand* current_strand() noexcept;
+[[nodiscard]] agent* current_agent() noexcept;
 
-inline void prepare_park(strand* self, wait_reason why) noexcept {
+inline void prepare_park(agent* self, wait_reason why) noexcept {
   self->reason = why;
   self->word.prepare();
 }
-void cancel_park(strand* self) noexcept;
+void cancel_park(agent* self) noexcept;
 
 // (S) Waits for the ready() that matches the prepare_park(). A fiber gives up its thread; a plain
 // thread sleeps on a futex.
-void park(strand* self) noexcept;
+void park(agent* self) noexcept;
 
 // As park(), for a plain thread with a deadline (CLOCK_MONOTONIC ns): false when it passed first; the
-// strand is then still prepared, and the caller must either take it back from all wakers and
+// agent is then still prepared, and the caller must either take it back from all wakers and
 // cancel_park(), or park() for the ready() that is on its way.
-[[nodiscard]] bool park_thread_until(strand* self, std::int64_t deadline_ns) noexcept;
+[[nodiscard]] bool park_thread_until(agent* self, std::int64_t deadline_ns) noexcept;
 
-// Makes a parked (or parking) strand runnable. Never switches, never blocks; callable from anywhere
-// but signal handlers. What the caller wrote before is visible to the strand.
-void ready(strand* who) noexcept;
+// Makes a parked (or parking) agent runnable. Never switches, never blocks; callable from anywhere
+// but signal handlers. What the caller wrote before is visible to the agent.
+void ready(agent* who) noexcept;
 
 // As ready(), but a fiber is appended to `list` instead of being queued: for pollers and timers, which
 // hand whole batches to the scheduler. Plain threads are woken at once.
-void ready_into(strand* who, fiber_list& list) noexcept;
+void ready_into(agent* who, fiber_list& list) noexcept;
 
 // (S) Lets others run; returns at once when nobody waits for this P.
 void yield() noexcept;

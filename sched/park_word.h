@@ -1,19 +1,19 @@
-// The park word: one word per strand (fiber or plain thread) that matches each park with exactly one
+// The park word: one word per agent (fiber or plain thread) that matches each park with exactly one
 // ready.
 //
 //   state     who owns the stack     on a run queue
-//   running   the strand             no (or, just readied, yes)
-//   parking   the strand; it is about to leave       no; from here on ready() is allowed
-//   woken     the strand; ready() came before it left   no: the strand, or whoever arrives after it,
+//   running   the agent             no (or, just readied, yes)
+//   parking   the agent; it is about to leave       no; from here on ready() is allowed
+//   woken     the agent; ready() came before it left   no: the agent, or whoever arrives after it,
 //                                    sees this and makes it run on
 //   parked    nobody                 no; the next ready() queues it
 //
 // Transitions:
-//   prepare   running -> parking     the strand, before it publishes itself to a waker
+//   prepare   running -> parking     the agent, before it publishes itself to a waker
 //   commit    parking -> parked      whoever arrives after the switch (the after-action), so a waker
 //                                    can never run a fiber that still executes on its own stack;
 //                                    fails if the state is woken
-//   cancel    woken -> running       the strand before it left, or the arriver whose commit failed
+//   cancel    woken -> running       the agent before it left, or the arriver whose commit failed
 //   ready     parking -> woken, or parked -> running (the waker then queues it)
 //
 // A ready() in running or woken is a second one for the same park: a bug, reported as an abort.
@@ -32,20 +32,20 @@ class park_word {
   enum state : std::uint32_t { running, parking, woken, parked };
   enum class woke { before_the_switch, from_parked, twice };
 
-  // relaxed: whatever publishes the strand (a lock, a release store) orders this before any ready().
+  // relaxed: whatever publishes the agent (a lock, a release store) orders this before any ready().
   void prepare() noexcept { word_.store(parking, platform::mo::relaxed); }
 
-  // True: the strand is parked. False: it was woken meanwhile and is running again.
+  // True: the agent is parked. False: it was woken meanwhile and is running again.
   [[nodiscard]] bool commit() noexcept {
     std::uint32_t expected = parking;
-    // release: pairs with the acquire in ready(); who queues the strand sees its saved context.
-    // acquire on failure: pairs with ready()'s release; the strand sees what the waker wrote.
+    // release: pairs with the acquire in ready(); who queues the agent sees its saved context.
+    // acquire on failure: pairs with ready()'s release; the agent sees what the waker wrote.
     if (word_.compare_exchange_strong(expected, parked, platform::mo::release, platform::mo::acquire)) return true;
     word_.store(running, platform::mo::relaxed);
     return false;
   }
 
-  // True: woken before the switch; the strand is running again and must not switch.
+  // True: woken before the switch; the agent is running again and must not switch.
   [[nodiscard]] bool woken_already() noexcept {
     // acquire: as in commit().
     if (word_.load(platform::mo::acquire) != woken) return false;
@@ -58,7 +58,7 @@ class park_word {
     // nobody else writes it, and a plain store is enough: no locked instruction.
     std::uint32_t seen = word_.load(platform::mo::acquire);
     if (seen == parking) {
-      // acq_rel: release for the strand that runs on, acquire for the case that it has committed.
+      // acq_rel: release for the agent that runs on, acquire for the case that it has committed.
       if (word_.compare_exchange_strong(seen, woken, platform::mo::acq_rel, platform::mo::acquire)) {
         return woke::before_the_switch;
       }

@@ -23,7 +23,7 @@ class poller {
   virtual ~poller() = default;
 
   // Waits for readiness at most timeout_ns (0: not at all; negative: without limit), and makes the
-  // strands whose wait is over runnable through ready_into(strand, readied). Returns how many events
+  // agents whose wait is over runnable through ready_into(agent, readied). Returns how many events
   // it handled, a wake() that it consumed among them. Never fails: EINTR is an early return.
   virtual int poll(std::int64_t timeout_ns, fiber_list& readied) noexcept = 0;
 

@@ -5,7 +5,7 @@
 
 #include <baton/sched/counter.h>
 #include <baton/sched/run_queue.h>
-#include <baton/sched/stack.h>
+#include <baton/sched/stack/stack.h>
 #include <baton/sched/timer_heap.h>
 
 #include <cstdint>

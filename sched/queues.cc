@@ -5,7 +5,7 @@
 //   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
 //                While it holds any, yielding fibers and polled ones queue behind them: otherwise
 //                those that fit the ring would go round and round before the others
-//   spilled      fibers that have not run yet, off the heads of rings: batches, the newest first (spilled.h)
+//   spilled      fibers that have not run yet, off the heads of rings: batches, the newest first (spilled_batches.h)
 //   returning    fibers that came back from a syscall and found no P, and fibers that wait for one in
 //                place, on their own thread (thread_lock.cc): whose turn it is gets the picker's P
 //

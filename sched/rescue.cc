@@ -70,7 +70,7 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
   return room_for_a_hog(m, age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
 
-bool rescue_policy::is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
+bool rescue_policy::slice_is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
                                int procs) noexcept {
   if (age_ns < after_ns_) return false;
   const std::int64_t cpu = platform::thread_cpu_ns(m.tid.load(mo::relaxed)) - told_cpu_ns;
@@ -133,7 +133,7 @@ void rescue_policy::look_after(std::int64_t now_ns) noexcept {
 // m was taken out of its queue.
 void rescue_policy::look_after(machine& m, bool computed, std::int64_t now_ns) noexcept {
   const place where = m.baton.is_at();
-  const bool without = (m.baton.notice() & (baton_word::no_p | baton_word::overdue)) != 0;  // or soon
+  const bool without = (m.baton.notice() & (baton_word::no_p | baton_word::slice_overdue)) != 0;  // or soon
   if (!without || (where != place::user && where != place::runtime)) {
     m.watched = false;
     if (m.baton.has_no_p()) m.baton.clear_slice();  // it waits for one

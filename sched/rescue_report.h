@@ -12,7 +12,7 @@
 
 #include <baton/sched/limits.h>
 #include <baton/sched/machine.h>
-#include <baton/sched/stack_trace.h>
+#include <baton/sched/unwind/stack_trace.h>
 
 #include <cstddef>
 #include <cstdint>

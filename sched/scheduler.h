@@ -9,7 +9,7 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/poller.h>
 #include <baton/sched/processor.h>
-#include <baton/sched/spilled.h>
+#include <baton/sched/spilled_batches.h>
 
 #include <cstdint>
 #include <mutex>
@@ -200,7 +200,7 @@ void wake_for_work() noexcept;
 // Waits without a P until it is given one, or takes an idle one. Native context only. False: the thread is to end.
 [[nodiscard]] bool wait_for_p(machine* m) noexcept;
 // Takes an idle P for m, in a section. False: there is none.
-[[nodiscard]] bool take_idle_p(machine* m) noexcept;
+[[nodiscard]] bool acquire_idle_p(machine* m) noexcept;
 // Whether somebody looks for work, or sleeps and can be woken to.
 [[nodiscard]] inline bool somebody_could_serve() noexcept {
   const scheduler& s = the_scheduler;
@@ -239,7 +239,7 @@ void pass_p_on(machine* m, processor* p, machine* to) noexcept;
 // Waits, without a P and outside a section, until one is handed to m; returns in a section.
 void await_p(machine* m) noexcept;
 // An idle P that from now on belongs to the caller; null: none, at a glance.
-[[nodiscard]] processor* grab_idle_p() noexcept;
+[[nodiscard]] processor* pop_idle_p() noexcept;
 
 // ---- timer.cc ----
 // Runs due timers of `mine`, and of every idle P (retired ones too), whose owners are not there to do it, and those of

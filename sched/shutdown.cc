@@ -1,15 +1,15 @@
 // Shutdown: ends every thread of the runtime, and leaves what a later start() goes on with: Ps, timers'
 // heaps, pools, the poller. What is parked is only memory, so fibers that serve the runtime itself
-// (this_fiber_serves()) stay where they are, and are looked after again once it runs again.
+// (mark_daemon()) stay where they are, and are looked after again once it runs again.
 //
 // Nothing may be lost that only the runtime can bring. So it must be shown that nobody needs it, while
 // other threads may be about to:
 //
 //   a thread that comes to need it:       shutdown():
 //     1. publish the need: a fiber that      1. up := false
-//        exists, a timer that is armed,      2. heavy barrier
+//        exists, a timer that is armed,      2. heavy fence
 //        a thread that waits                 3. look for fibers, timers, waiting threads;
-//     2. light barrier                          is there one, or was there no barrier (the kernel refuses
+//     2. light fence                          is there one, or was there no barrier (the kernel refuses
 //                                                it), up := true, and nothing has happened
 //     3. up false? start(), which waits
 //        until shutdown() is done with it
@@ -35,14 +35,14 @@
 #include <baton/sched/deadlock.h>
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/plain_text.h>
-#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/sigpipe.h>
 #include <baton/sched/spawn.h>
-#include <baton/sched/stack_overflow.h>
-#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack/stack_overflow.h>
+#include <baton/sched/stack/stack_pool.h>
 
 #include <time.h>
 #include <cstdarg>
@@ -109,7 +109,7 @@ __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named)
     if (f.join.load(mo::acquire) == join_ended) continue;
     const bool parked = f.word.peek() == park_word::parked;
     if (!parked) ++c.awake;
-    if (f.serves) continue;
+    if (f.is_daemon) continue;
     if (++c.fibers > named_max || named == nullptr) continue;
     char name[limits::fiber_name_max];
     for (std::size_t k = 0; k < sizeof name; ++k) name[k] = static_cast<const volatile char&>(f.name[k]);
@@ -152,7 +152,7 @@ enum class closing : std::uint8_t { done, needed, cannot_tell };
 closing close_if_nobody_needs_it() noexcept {
   scheduler& s = the_scheduler;
   s.up.store(false, mo::seq_cst);
-  const bool fenced = platform::heavy_barrier();  // pairs with runtime_needed()
+  const bool fenced = platform::heavy_fence();  // pairs with runtime_needed()
   if (fenced && take_census().nobody()) return closing::done;
   s.up.store(true, mo::seq_cst);
   return fenced ? closing::needed : closing::cannot_tell;
@@ -248,11 +248,11 @@ bool shut_down(std::span<char> why) noexcept {
 }
 
 void runtime_needed() noexcept {
-  platform::light_barrier();  // the need is published, then look; pairs with close_if_nobody_needs_it()
+  platform::light_fence();  // the need is published, then look; pairs with close_if_nobody_needs_it()
   if (__builtin_expect(!the_scheduler.up.load(mo::relaxed), 0)) start(settings{});
 }
 
-served_wait::served_wait(const strand* who) noexcept : counted_(who->what == strand::kind::plain_thread) {
+served_wait::served_wait(const agent* who) noexcept : counted_(who->what == agent::kind::plain_thread) {
   if (!counted_) return;
   the_scheduler.threads_served.fetch_add(1, mo::seq_cst);
   runtime_needed();
@@ -262,8 +262,8 @@ served_wait::~served_wait() {
   if (counted_) the_scheduler.threads_served.fetch_sub(1, mo::seq_cst);
 }
 
-void this_fiber_serves() noexcept {
-  current_fiber()->serves = true;
+void mark_daemon() noexcept {
+  current_fiber()->is_daemon = true;
   platform::set_default_fp_mode();
 }
 

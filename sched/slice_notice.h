@@ -19,14 +19,14 @@ namespace baton::sched {
 // nothing, and the compare-and-swap fails as if somebody held the lock. It never is what the word of a mutex can be.
 struct alignas(64) slice_notice {
   static constexpr std::uint32_t one = 1U << 8;
-  platform::atomic<std::uint32_t> unheeded{0};
+  platform::atomic<std::uint32_t> unhandled{0};
 };
 inline constinit slice_notice slices_over;
 
 // (S) As yield_if_due(), but inline, and a load while nobody's slice is over. For the fast paths of user code.
-inline void heed_slice() noexcept {
+inline void handle_slice_notice() noexcept {
   // relaxed: a hint, which may be old by a moment.
-  if (slices_over.unheeded.load(platform::mo::relaxed) != 0) [[unlikely]]
+  if (slices_over.unhandled.load(platform::mo::relaxed) != 0) [[unlikely]]
     yield_if_due();
 }
 

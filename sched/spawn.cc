@@ -12,16 +12,16 @@
 //
 //   join word             who moves it there
 //   running -> closing    the fiber, its result being complete, still on its stack
-//   running -> strand     the joiner, parked
-//   closing -> strand     the same, who has looked awhile; the strand is marked at_end
-//   strand  -> strand     the fiber, instead of running -> closing, if the strand is timed: marks it at_end
-//   strand  -> running    a timed joiner's timer, or the joiner itself if it is a plain thread: takes the strand
+//   running -> agent     the joiner, parked
+//   closing -> agent     the same, who has looked awhile; the agent is marked at_end
+//   agent  -> agent     the fiber, instead of running -> closing, if the agent is timed: marks it at_end
+//   agent  -> running    a timed joiner's timer, or the joiner itself if it is a plain thread: takes the agent
 //                         back, and readies it. (-> closing, if it is marked at_end)
 //   running -> detached   the owner of the handle: the fiber drops its result itself
 //   closing -> detached   the owner of the handle (release_fiber), which has dropped the result
 //   *       -> ended      retire, by exchange: what was there tells whether to ready a joiner or to free
-//   strand  -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it. Not if
-//                         it is timed: then whoever takes the strand out of the word readies it, and nobody else
+//   agent  -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it. Not if
+//                         it is timed: then whoever takes the agent out of the word readies it, and nobody else
 //
 // Initial stack pointers are coloured: the closure and the first frames of different fibers start at
 // different cache lines of their top page.
@@ -33,7 +33,7 @@
 #include <baton/sched/park.h>
 #include <baton/sched/plain_text.h>
 #include <baton/sched/scheduler.h>
-#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack/stack_pool.h>
 #include <baton/sched/switch.h>
 #include <baton/sched/this_machine.h>
 
@@ -100,13 +100,13 @@ void retire(machine* m, void* arg) noexcept {
   auto* const f = static_cast<fiber*>(arg);
   processor* const p = m->my_p();
   give_stack_back(p, f);
-  // acq_rel: release for the joiner (the entry is free to be reused), acquire for a strand put there.
+  // acq_rel: release for the joiner (the entry is free to be reused), acquire for an agent put there.
   const std::uintptr_t before = f->join.exchange(join_ended, mo::acq_rel);
   if (before == join_detached) {
     free_entry(p, f);
   } else if (before >= join_states) {
     fiber_list readied;
-    ready_into(reinterpret_cast<strand*>(before & ~join_marks), readied);
+    ready_into(reinterpret_cast<agent*>(before & ~join_marks), readied);
     if (fiber* const joiner = readied.pop_front()) make_runnable(m, joiner);
   }
 }
@@ -136,8 +136,8 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   if (p != nullptr && !chain_ends && state >= join_states && (state & join_timed) == 0) {
     // If the joiner is parked it goes next, as it would through runnext, without the detour of being
     // queued by the after-action when the next fiber has been picked. Only we can ready it.
-    auto* const joiner = reinterpret_cast<strand*>(state);
-    if (joiner->what == strand::kind::fiber && joiner->word.peek() == park_word::parked &&
+    auto* const joiner = reinterpret_cast<agent*>(state);
+    if (joiner->what == agent::kind::fiber && joiner->word.peek() == park_word::parked &&
         !static_cast<fiber*>(joiner)->in_place && f->thread_locks == 0 && chain_goes_on(p)) {
       static_cast<void>(joiner->word.ready());
       switch_to(m, f, static_cast<fiber*>(joiner), retire_to_joiner, f, true);
@@ -248,7 +248,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   if constexpr (!boost_keeps_fp_mode) f->fp_mode = fp_mode_now();
   f->syscall_depth = 0;
   f->in_place = false;
-  f->serves = false;
+  f->is_daemon = false;
   f->fresh.store(true, mo::relaxed);
   f->thread_locks = 0;
   f->drop_result = nullptr;
@@ -337,7 +337,7 @@ std::uint32_t processor_here() noexcept {
     // A P is never freed.
     if (const processor* const p = m->my_p()) return p->index;
   }
-  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(this_thread_strand()) >> 12);
+  return static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(this_thread_agent()) >> 12);
 }
 
 void set_current_fiber_name(std::string_view name) noexcept {

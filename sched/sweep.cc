@@ -9,7 +9,7 @@
 //                       serves: rescue, with a report (rescue.cc says when not)
 //   same slice          one fiber or runnext chain for 10 ms, or by the next look, while others wait: tell
 //                       `slice_over`, heeded at the M's next call that may switch; so before a rescue falls due, too.
-//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `overdue`, heeded
+//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `slice_overdue`, heeded
 //                       at any call (rescue.cc, "calling")
 //   timers              more than 1 ms overdue: run them, their fibers go to the global queue. Those of idle Ps at
 //                       once, while no thread can be had to do it
@@ -18,14 +18,14 @@
 // backstop for a thread that could not be started); start the threads that are wanted; while they are refused, put what
 // lies with idle Ps where every M finds it (idle.cc); once a second, see how many CPUs there are (lifecycle.cc).
 //
-// Revoking follows baton_word.h: judge all, ask all candidates, one heavy barrier, take each. The
+// Revoking follows baton_word.h: judge all, ask all candidates, one heavy fence, take each. The
 // monitor is the only revoker: set_procs leaves the Ps that must go to it.
 //
 // The barrier may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so
 // none that was asked loses its P. If it is refused for good, that is said, and nothing is taken any more:
-//   declared calls      hand their P over at entry, whatever their site has learnt (handoff.cc)
-//   a retired P         its M is told `overdue`, and gives it up at its next call
-//   undeclared code     that blocks keeps its P; one that makes calls is told `overdue`, as always
+//   declared calls      hand their P over at entry, whatever their site has learnt (declared_call.cc)
+//   a retired P         its M is told `slice_overdue`, and gives it up at its next call
+//   undeclared code     that blocks keeps its P; one that makes calls is told `slice_overdue`, as always
 //
 // The age of a visit in user code is counted in looks: each adds the time since the last one, but not
 // much more than that was meant to be. What began between two looks is taken to have begun half way.
@@ -33,7 +33,7 @@
 
 #include <baton/sched/durations.h>
 #include <baton/sched/fatal.h>
-#include <baton/sched/platform/barrier.h>
+#include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>
 
@@ -146,8 +146,8 @@ void sweep::judge_slice(observation& o, bool waits, bool new_visit) noexcept {
     o.slice_told = false;
     o.slice_since = now_;
   } else if (new_visit && o.visit.where == place::user && rescue_ && !somebody_serves() &&
-             rescues_.is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
-    m.baton.tell(baton_word::overdue);
+             rescues_.slice_is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
+    m.baton.tell(baton_word::slice_overdue);
     describe(m, true, since_end + limits::time_slice_ns);
     o.slice_since = now_;
   }
@@ -159,7 +159,7 @@ int sweep::revoke() noexcept {
   for (int i = 0; i < count_; ++i) {
     if (candidates_[i].m->baton.ask()) candidates_[asked++] = candidates_[i];
   }
-  if (!platform::heavy_barrier()) {  // pairs with the light barriers of enter and end_syscall
+  if (!platform::heavy_fence()) {  // pairs with the light fences of enter and end_syscall
     for (int i = 0; i < asked; ++i) candidates_[i].m->baton.withdraw();
     note_refusal();
     return 0;
@@ -227,7 +227,7 @@ void sweep::tell_slice_over(observation& o) noexcept {
   o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
 }
 
-// There can be no heavy barrier now, and if it is refused there never will be one again.
+// There can be no heavy fence now, and if it is refused there never will be one again.
 void sweep::note_refusal() noexcept {
   if (takes_no_more_ || platform::barriers() != platform::barrier_kind::refused) return;
   takes_no_more_ = true;
@@ -243,7 +243,7 @@ void sweep::revoke_retired(processor& p, machine& m, const baton_word::visit& v,
   if (!takes_no_more_) {
     candidates_[count_++] = {&p, &m, v, rescue_policy::verdict::none, nullptr, age};
   } else if (m.baton.tell_slice_over()) {
-    m.baton.tell(baton_word::overdue);
+    m.baton.tell(baton_word::slice_overdue);
   }
 }
 

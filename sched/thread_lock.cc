@@ -30,7 +30,7 @@
 
 #include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/waiter.h>
 
@@ -104,7 +104,7 @@ constinit locked_threads locked;
 
 // In a section; ends it. The P, if there is one, goes to others, and the thread waits for another.
 void give_p_and_wait(machine* m) noexcept {
-  if (processor* const p = m->my_p()) give_p_away(m, p);
+  if (processor* const p = m->my_p()) release_p(m, p);
   m->baton.leave(place::syscall);  // for the others it is a thread that sleeps without a P
   await_p(m);
 }
@@ -159,12 +159,12 @@ void yield_in_place(machine* m, fiber* f) noexcept {
 }
 
 void return_in_place(machine* m, fiber* f) noexcept {
-  if (take_idle_p(m)) return;
+  if (acquire_idle_p(m)) return;
   wait_in(the_scheduler.returning, m, f);
 }
 
 void ready_in_place(fiber* f) noexcept {
-  if (processor* const p = grab_idle_p()) {
+  if (processor* const p = pop_idle_p()) {
     hand_p(f->on, p, false);
     return;
   }

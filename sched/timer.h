@@ -9,7 +9,7 @@ namespace baton::sched {
 class fiber_list;
 struct timer_node;
 
-// Runs in a runtime section of some M: it may call ready_into(strand, list) and short lock-protected
+// Runs in a runtime section of some M: it may call ready_into(agent, list) and short lock-protected
 // code, but nothing that blocks, allocates, or is the user's. `seq` is what was given to arm_timer.
 using timer_function = void (*)(void* arg, std::uint64_t seq, fiber_list& readied) noexcept;
 
@@ -30,7 +30,7 @@ struct timer_handle {
 // answer nothing of the timer touches `arg` any more.
 bool cancel_timer(timer_handle timer) noexcept;
 
-// (S) Sleeps the calling strand until then.
+// (S) Sleeps the calling agent until then.
 void sleep_until_ns(std::int64_t deadline_ns);
 
 }  // namespace baton::sched

@@ -33,7 +33,7 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::signal: return "signal";
     case wait_reason::process: return "process";
     case wait_reason::retry: return "time to try again";
-    case wait_reason::errand: return "something to do";
+    case wait_reason::work_item: return "something to do";
     case wait_reason::thread_to_lock: return "a thread to be locked to";
     case wait_reason::other: return "something";
   }
@@ -70,7 +70,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::select:
     case wait_reason::context:
     case wait_reason::descriptor_lock:
-    case wait_reason::errand:
+    case wait_reason::work_item:
     case wait_reason::thread_to_lock:
     case wait_reason::other: return false;
   }

@@ -34,7 +34,7 @@ enum class wait_reason : std::uint8_t {
   signal,
   process,
   retry,
-  errand,
+  work_item,
   thread_to_lock,
   other,
 };

@@ -1,8 +1,8 @@
-// One wait of one strand, which several wakers may try to end: a primitive's own list, a deadline, a
+// One wait of one agent, which several wakers may try to end: a primitive's own list, a deadline, a
 // cancelled context. Whoever wins the claim, and nobody else, calls ready(). A waiter lives on the
-// waiting strand's stack (or beside it), and is gone as soon as wait() has returned, so:
-//   a claimant reads what it needs from the waiter *before* it readies the strand;
-//   a list that holds the waiter is guarded by a lock, and the strand takes itself off that list
+// waiting agent's stack (or beside it), and is gone as soon as wait() has returned, so:
+//   a claimant reads what it needs from the waiter *before* it readies the agent;
+//   a list that holds the waiter is guarded by a lock, and the agent takes itself off that list
 //   (under the lock) when somebody else's claim ended the wait.
 #pragma once
 
@@ -18,26 +18,26 @@ class waiter {
   // How a wait ended. Primitives may use further values from `first_free` on.
   enum outcome : std::uint32_t { open = 0, signalled = 1, timed_out = 2, closed = 3, cancelled = 4, first_free = 8 };
 
-  waiter() noexcept : who_(current_strand()) {}
+  waiter() noexcept : who_(current_agent()) {}
   waiter(const waiter&) = delete;
   waiter& operator=(const waiter&) = delete;
 
   // Call before the waiter is published.
   void prepare(wait_reason why) noexcept { prepare_park(who_, why); }
 
-  // One compare-and-swap; true for exactly one caller, who must then call strand's ready().
+  // One compare-and-swap; true for exactly one caller, who must then call agent's ready().
   [[nodiscard]] bool claim(std::uint32_t how) noexcept {
     std::uint32_t expected = open;
-    // acq_rel: the claimant sees what the waiter wrote before it was published; the strand, after its
+    // acq_rel: the claimant sees what the waiter wrote before it was published; the agent, after its
     // wait, sees what the claimant wrote before.
     return outcome_.compare_exchange_strong(expected, how, platform::mo::acq_rel, platform::mo::acquire);
   }
   [[nodiscard]] bool is_open() const noexcept { return outcome_.load(platform::mo::acquire) == open; }
-  [[nodiscard]] strand* who() const noexcept { return who_; }
+  [[nodiscard]] agent* who() const noexcept { return who_; }
 
   // Claims with `how` and readies; false when somebody else had claimed it.
   bool wake(std::uint32_t how) noexcept {
-    strand* const s = who_;
+    agent* const s = who_;
     if (!claim(how)) return false;
     ready(s);
     return true;
@@ -61,7 +61,7 @@ class waiter {
  private:
   std::uint32_t wait_until(std::int64_t deadline_ns) noexcept;
 
-  strand* who_;
+  agent* who_;
   platform::atomic<std::uint32_t> outcome_{open};
 };
 
@@ -100,7 +100,7 @@ class waiter_list {
     return w;
   }
   // Takes waiters off until one could be claimed with `how`; the caller calls ready(w->who()) once it
-  // has written what it wants the strand to see, and touches *w no more after that. Null: none.
+  // has written what it wants the agent to see, and touches *w no more after that. Null: none.
   [[nodiscard]] waiter* claim_front(std::uint32_t how) noexcept {
     while (waiter* const w = pop_front()) {
       if (w->claim(how)) return w;

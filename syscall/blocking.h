@@ -12,7 +12,7 @@
 #pragma once
 
 #include <baton/sched/closure_name.h>
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 
 #include <cerrno>
 #include <type_traits>

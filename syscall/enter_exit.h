@@ -16,7 +16,7 @@
 // do nothing. Prefer blocking(f) (blocking.h), which cannot be left unbalanced.
 #pragma once
 
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 
 namespace baton {
 

@@ -148,7 +148,7 @@ TEST(Deadline, ManyAreSetAndOnlyTheLastCounts) {
   });
 }
 
-// The Dekker pair: a strand that begins to wait against a deadline that strikes at the same moment. A
+// The Dekker pair: an agent that begins to wait against a deadline that strikes at the same moment. A
 // lost wake is a hang.
 TEST(Deadline, RaceWithABeginningWait) {
   for (const int procs_now : {1, 2, 8}) {

@@ -123,7 +123,7 @@ TEST(Lookup, TheSameNameIsAskedOnce) {
   run([] {
     const held_names held;
     constexpr std::size_t count = 100;
-    std::array<baton::test::watched_strand, count + 1> waiting;
+    std::array<baton::test::watched_agent, count + 1> waiting;
     const auto ask = [&waiting](std::size_t i) {
       waiting[i].about_to_wait();
       EXPECT_EQ(resolve("same.held").status().code(), absl::StatusCode::kNotFound);

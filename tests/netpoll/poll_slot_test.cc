@@ -20,7 +20,7 @@ TEST(PollSlot, BeginsReadySoThatTheFirstUseTriesTheCall) {
 
 TEST(PollSlot, ArmUsesUpAnEdge) {
   poll_slot s;
-  sched::strand* const self = sched::current_strand();
+  sched::agent* const self = sched::current_agent();
   EXPECT_EQ(s.arm(self), armed::was_ready);
   EXPECT_TRUE(s.is_nil());
 }
@@ -28,7 +28,7 @@ TEST(PollSlot, ArmUsesUpAnEdge) {
 TEST(PollSlot, PostTakesTheStrandOutOnce) {
   poll_slot s;
   s.clear();
-  sched::strand* const self = sched::current_strand();
+  sched::agent* const self = sched::current_agent();
   ASSERT_EQ(s.arm(self), armed::waiting);
   EXPECT_TRUE(s.has_waiter());
   EXPECT_EQ(s.arm(self), armed::busy);
@@ -45,7 +45,7 @@ TEST(PollSlot, EvictTakesTheStrandAndLeavesReadinessAlone) {
   s.clear();
   EXPECT_EQ(s.evict(), nullptr);
   EXPECT_TRUE(s.is_nil());
-  sched::strand* const self = sched::current_strand();
+  sched::agent* const self = sched::current_agent();
   ASSERT_EQ(s.arm(self), armed::waiting);
   EXPECT_EQ(s.evict(), self);
   EXPECT_TRUE(s.is_nil());
@@ -54,7 +54,7 @@ TEST(PollSlot, EvictTakesTheStrandAndLeavesReadinessAlone) {
 TEST(PollSlot, WithdrawTakesItBack) {
   poll_slot s;
   s.clear();
-  sched::strand* const self = sched::current_strand();
+  sched::agent* const self = sched::current_agent();
   ASSERT_EQ(s.arm(self), armed::waiting);
   EXPECT_TRUE(s.withdraw(self));
   EXPECT_TRUE(s.is_nil());
@@ -77,7 +77,7 @@ TEST(PollSlot, StressNoEdgeIsLost) {
         seen = now;
         continue;
       }
-      sched::strand* const self = sched::current_strand();
+      sched::agent* const self = sched::current_agent();
       sched::prepare_park(self, sched::wait_reason::descriptor_read);
       switch (s.arm(self)) {
         case armed::was_ready: sched::cancel_park(self); break;
@@ -95,13 +95,13 @@ TEST(PollSlot, StressNoEdgeIsLost) {
   });
   std::thread evictor([&] {
     while (!done.load()) {
-      if (sched::strand* const who = s.evict()) sched::ready(who);
+      if (sched::agent* const who = s.evict()) sched::ready(who);
       std::this_thread::yield();
     }
   });
   for (int i = 1; i <= items; ++i) {
     produced.store(i, std::memory_order_seq_cst);
-    if (sched::strand* const who = s.post()) sched::ready(who);
+    if (sched::agent* const who = s.post()) sched::ready(who);
   }
   consumer.join();
   evictor.join();

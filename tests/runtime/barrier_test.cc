@@ -19,7 +19,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
 TEST(barrier, nobody_is_a_phase_ahead) {
@@ -119,7 +119,7 @@ TEST(barrier, timed_waits_give_up_but_the_arrival_counts) {
     EXPECT_FALSE(meet.wait_for(mine, 2ms));
     EXPECT_GE(clock::now() - begin, 2ms);
     EXPECT_FALSE(meet.wait_until(mine, clock::now() - 1s));
-    watched_strand waiter;
+    watched_agent waiter;
     auto f = baton::spawn([&] {
       waiter.about_to_wait();
       return meet.wait_for(mine, std::chrono::hours::max());

@@ -42,7 +42,7 @@ using baton::otherwise;
 using baton::select;
 using baton::when;
 using baton::test::seed_of_this_run;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 const auto nothing = [](auto&&...) {};
 const auto wrong = [](auto&&...) { ADD_FAILURE() << "the wrong case was chosen"; };
@@ -241,7 +241,7 @@ TEST(ChannelConformance, ALoserInTheMiddleOfAQueue) {
     for (std::size_t leaves = 0; leaves < n; ++leaves) {
       const channel<std::size_t> c;
       std::vector<channel<std::size_t>> own(n);
-      std::deque<watched_strand> watch(n);
+      std::deque<watched_agent> watch(n);
       std::vector<baton::fiber<std::optional<std::size_t>>> waiting;
       for (std::size_t i = 0; i < n; ++i) {
         waiting.push_back(baton::spawn([&, i] {
@@ -364,7 +364,7 @@ TEST(ChannelConformance, SelectsThatDoNotWaitAgreeWithAModel) {
   }
 }
 
-// What the strands of the next test move, and remember.
+// What the agents of the next test move, and remember.
 struct parcel {
   std::size_t sender = 0;
   int number = 0;
@@ -383,9 +383,9 @@ struct memory {
 TEST(ChannelConformance, RandomSelectsLoseAndDoubleNothing) {
   const std::uint64_t seed = seed_of_this_run();
   const std::vector<channel<parcel>> c{channel<parcel>(), channel<parcel>(), channel<parcel>(1), channel<parcel>(3)};
-  constexpr std::size_t strands = 9;
+  constexpr std::size_t agents = 9;
   constexpr std::size_t threads = 3;
-  std::vector<memory> memories(strands);
+  std::vector<memory> memories(agents);
   const auto live = [&](std::size_t me) {
     std::mt19937_64 random(seed + me);
     const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
@@ -421,7 +421,7 @@ TEST(ChannelConformance, RandomSelectsLoseAndDoubleNothing) {
   baton::run([&] {
     std::vector<std::thread> outside;
     std::vector<baton::fiber<void>> inside;
-    for (std::size_t i = 0; i < strands; ++i) {
+    for (std::size_t i = 0; i < agents; ++i) {
       if (i < threads) {
         outside.emplace_back(live, i);
       } else {

@@ -23,7 +23,7 @@ namespace {
 using namespace std::chrono_literals;
 using baton::channel;
 using baton::channel_status;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 // Counts its live objects; says whether it was moved from.
 struct counted {
@@ -118,7 +118,7 @@ TEST(Channel, TryMeetsThoseWhoWait) {
   baton::run([] {
     const channel<int> c;
     EXPECT_EQ(c.try_send(1), channel_status::would_block);
-    watched_strand waiter;
+    watched_agent waiter;
     auto receiver = baton::spawn([&] {
       waiter.about_to_wait();
       return c.receive();
@@ -127,7 +127,7 @@ TEST(Channel, TryMeetsThoseWhoWait) {
     EXPECT_EQ(c.try_send(7), channel_status::ok);
     EXPECT_EQ(receiver.join(), 7);
 
-    watched_strand waiting_sender;
+    watched_agent waiting_sender;
     auto sender = baton::spawn([&] {
       waiting_sender.about_to_wait();
       return c.send(8);
@@ -144,7 +144,7 @@ TEST(Channel, WhoWaitsIsServedInOrder) {
   baton::run([] {
     constexpr std::size_t n = 6;
     const channel<std::size_t> c;
-    std::deque<watched_strand> watch(2 * n);
+    std::deque<watched_agent> watch(2 * n);
     std::vector<baton::fiber<std::optional<std::size_t>>> receivers;
     for (std::size_t i = 0; i < n; ++i) {
       receivers.push_back(baton::spawn([&, i] {
@@ -172,7 +172,7 @@ TEST(Channel, WhoWaitsIsServedInOrder) {
 TEST(Channel, AFullRingAndItsWaitingSendersKeepTheOrder) {
   baton::run([] {
     const channel<int> c(2);
-    std::deque<watched_strand> watch(3);
+    std::deque<watched_agent> watch(3);
     EXPECT_TRUE(c.send(0));
     EXPECT_TRUE(c.send(1));
     std::vector<baton::fiber<bool>> senders;
@@ -192,7 +192,7 @@ TEST(Channel, AFullRingAndItsWaitingSendersKeepTheOrder) {
 
 TEST(Channel, CloseWakesEverybodyWhoWaits) {
   baton::run([] {
-    std::deque<watched_strand> watch(8);
+    std::deque<watched_agent> watch(8);
     const channel<int> empty;
     const channel<int> full(1);
     full.send(1);
@@ -509,7 +509,7 @@ TEST(channel, a_refused_send_leaves_its_value) {
   baton::run([] {
     const channel<std::unique_ptr<int>> c;
     auto value = std::make_unique<int>(7);
-    watched_strand sender;
+    watched_agent sender;
     auto waits = baton::spawn([&] {
       sender.about_to_wait();
       return c.send(std::move(value));

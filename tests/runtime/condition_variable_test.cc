@@ -20,7 +20,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 TEST(ConditionVariable, NotifyOneWakesInOrderOfArrival) {
   baton::run([] {
@@ -28,7 +28,7 @@ TEST(ConditionVariable, NotifyOneWakesInOrderOfArrival) {
     baton::mutex m;
     baton::condition_variable changed;
     std::vector<std::size_t> order;
-    std::deque<watched_strand> watch(waiters);
+    std::deque<watched_agent> watch(waiters);
     std::vector<baton::fiber<void>> fibers;
     for (std::size_t i = 0; i < waiters; ++i) {
       fibers.push_back(baton::spawn([&, i] {
@@ -52,7 +52,7 @@ TEST(ConditionVariable, NotifyAllWakesAllFibersAndThreads) {
   baton::mutex m;
   baton::condition_variable changed;
   bool go = false;
-  std::deque<watched_strand> watch(8);
+  std::deque<watched_agent> watch(8);
   std::atomic<int> woken{0};
   const auto wait = [&](std::size_t i) {
     std::unique_lock lock(m);
@@ -115,7 +115,7 @@ TEST(ConditionVariable, ATimedOutWaiterTakesNoNotify) {
   baton::run([] {
     baton::mutex m;
     baton::condition_variable changed;
-    watched_strand second;
+    watched_agent second;
     std::unique_lock lock(m);
     EXPECT_EQ(changed.wait_for(lock, 1us), std::cv_status::timeout);
     lock.unlock();

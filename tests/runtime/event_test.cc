@@ -21,7 +21,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 TEST(Event, LetsThroughWhileItIsSet) {
   baton::event e;
@@ -42,7 +42,7 @@ TEST(Event, LetsThroughWhileItIsSet) {
 TEST(Event, WakesAllFibersAndThreads) {
   baton::event e;
   int data = 0;
-  std::deque<watched_strand> watch(9);
+  std::deque<watched_agent> watch(9);
   std::atomic<int> sum{0};
   const auto wait = [&](std::size_t i, bool timed) {
     watch[i].about_to_wait();
@@ -71,7 +71,7 @@ TEST(Event, APulseWakesEverybodyWhoWaited) {
   baton::run([] {
     for (int round = 0; round < 50; ++round) {
       baton::event e;
-      std::deque<watched_strand> watch(4);
+      std::deque<watched_agent> watch(4);
       std::vector<baton::fiber<bool>> fibers;
       for (std::size_t i = 0; i < 4; ++i) {
         fibers.push_back(baton::spawn([&, i] {
@@ -109,7 +109,7 @@ TEST(Event, TimesOutNotBeforeItsTime) {
 TEST(Event, ThoseWhoTimeOutLeaveTheOthersWaiting) {
   baton::run([] {
     baton::event e;
-    std::deque<watched_strand> watch(3);
+    std::deque<watched_agent> watch(3);
     std::vector<baton::fiber<void>> stay;
     std::vector<baton::fiber<bool>> leave;
     for (std::size_t i = 0; i < 3; ++i) {
@@ -307,7 +307,7 @@ TEST(Event, SetNeverSwitches) {
     std::mutex m;
     for (int round = 0; round < 500; ++round) {
       baton::event e;
-      watched_strand waiter;
+      watched_agent waiter;
       auto f = baton::spawn([&] {
         waiter.about_to_wait();
         e.wait();

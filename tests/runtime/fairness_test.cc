@@ -57,7 +57,7 @@ TEST_F(Fairness, AnEventThatIsAlwaysSetAndALockThatIsAlwaysFree) {
 
 // Each of these lets others run when its slice is over. With one P, of which nobody is relieved; else it hangs.
 template <class F>
-void heeds_the_end_of_its_slice(const char* what, F operation) {
+void gives_way_at_the_end_of_its_slice(const char* what, F operation) {
   std::fprintf(stderr, "%s\n", what);
   std::atomic<bool> stop{false};
   std::vector<baton::fiber<void>> all;
@@ -71,7 +71,7 @@ void heeds_the_end_of_its_slice(const char* what, F operation) {
   for (auto& f : all) f.join();
 }
 
-int all_heed_the_end_of_their_slices() {
+int all_give_way_at_the_end_of_their_slices() {
   return baton::run(
       [] {
         using namespace std::chrono_literals;
@@ -82,43 +82,43 @@ int all_heed_the_end_of_their_slices() {
         baton::latch open(0);
         baton::wait_group none;
         baton::call_once(once, [] {});
-        heeds_the_end_of_its_slice("mutex", [] {
+        gives_way_at_the_end_of_its_slice("mutex", [] {
           baton::mutex own;
           own.lock();
           own.unlock();
         });
-        heeds_the_end_of_its_slice("try_lock_for", [] {
+        gives_way_at_the_end_of_its_slice("try_lock_for", [] {
           baton::mutex own;
           if (own.try_lock_for(1s)) own.unlock();
         });
-        heeds_the_end_of_its_slice("try_lock_until", [] {
+        gives_way_at_the_end_of_its_slice("try_lock_until", [] {
           baton::shared_mutex own;
           if (own.try_lock_until(std::chrono::steady_clock::now() + 1s)) own.unlock();
         });
-        heeds_the_end_of_its_slice("shared_mutex::lock", [] {
+        gives_way_at_the_end_of_its_slice("shared_mutex::lock", [] {
           baton::shared_mutex own;
           own.lock();
           own.unlock();
         });
-        heeds_the_end_of_its_slice("lock_shared", [&] {
+        gives_way_at_the_end_of_its_slice("lock_shared", [&] {
           s.lock_shared();
           s.unlock_shared();
         });
-        heeds_the_end_of_its_slice("try_lock_shared_for", [&] {
+        gives_way_at_the_end_of_its_slice("try_lock_shared_for", [&] {
           if (s.try_lock_shared_for(1s)) s.unlock_shared();
         });
-        heeds_the_end_of_its_slice("semaphore", [&] {
+        gives_way_at_the_end_of_its_slice("semaphore", [&] {
           permits.acquire();
           permits.release();
         });
-        heeds_the_end_of_its_slice("call_once", [&] { baton::call_once(once, [] {}); });
-        heeds_the_end_of_its_slice("latch", [&] { open.wait(); });
-        heeds_the_end_of_its_slice("wait_group", [&] { none.wait(); });
-        heeds_the_end_of_its_slice("barrier", [] {
+        gives_way_at_the_end_of_its_slice("call_once", [&] { baton::call_once(once, [] {}); });
+        gives_way_at_the_end_of_its_slice("latch", [&] { open.wait(); });
+        gives_way_at_the_end_of_its_slice("wait_group", [&] { none.wait(); });
+        gives_way_at_the_end_of_its_slice("barrier", [] {
           baton::barrier alone(1);
           alone.arrive_and_wait();
         });
-        heeds_the_end_of_its_slice("select",
+        gives_way_at_the_end_of_its_slice("select",
                                    [] { baton::select(baton::otherwise([] {}), baton::on_timeout(1s, [] {})); });
       },
       {.procs = 1, .rescue = false});
@@ -126,7 +126,7 @@ int all_heed_the_end_of_their_slices() {
 
 TEST(FairnessDeathTest, WhatFindsNothingToWaitForHeedsTheEndOfItsSlice) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(std::_Exit(all_heed_the_end_of_their_slices()), testing::ExitedWithCode(0), "select");
+  EXPECT_EXIT(std::_Exit(all_give_way_at_the_end_of_their_slices()), testing::ExitedWithCode(0), "select");
 }
 
 TEST_F(Fairness, ASocketThatIsAlwaysReady) {

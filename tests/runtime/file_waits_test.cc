@@ -5,8 +5,8 @@
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
-#include <baton/runtime/file_gate.h>
-#include <baton/runtime/file_open.h>
+#include <baton/runtime/detail/file_gate.h>
+#include <baton/runtime/detail/file_open.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/syscall/owned_fd.h>
@@ -215,7 +215,7 @@ TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
         } at_exit;
         ::alarm(60);
         baton::run([] {
-          baton::test::watched_strand reading;
+          baton::test::watched_agent reading;
           baton::go([&reading] {
             char buffer[1];
             reading.about_to_wait();
@@ -263,7 +263,7 @@ TEST_F(file_waits, gates_are_for_one_device_each) {
 TEST_F(file_waits, what_is_non_blocking_parks) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
-    baton::test::watched_strand reading;
+    baton::test::watched_agent reading;
     char buffer[16];
     auto reader = baton::spawn([&] {
       reading.about_to_wait();
@@ -304,7 +304,7 @@ TEST_F(file_waits, a_plain_thread_waits_for_what_is_non_blocking) {
 TEST_F(file_waits, how_much_was_written_before_the_failure) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
-    baton::test::watched_strand writing;
+    baton::test::watched_agent writing;
     auto writer = baton::spawn([&] {
       writing.about_to_wait();
       return p.out.write(std::string(1 << 20, 'x')).status();
@@ -368,7 +368,7 @@ TEST_F(file_waits, appending_has_no_offset) {
 TEST_F(file_waits, close_ends_what_is_parked) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
-    baton::test::watched_strand reading;
+    baton::test::watched_agent reading;
     auto reader = baton::spawn([&] {
       char c;
       reading.about_to_wait();

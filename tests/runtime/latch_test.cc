@@ -16,7 +16,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
 TEST(latch, opens_at_zero) {
@@ -69,7 +69,7 @@ TEST(latch, wakes_fibers_and_threads) {
     ++through;
   });
   baton::run([&] {
-    watched_strand waiter;
+    watched_agent waiter;
     auto f = baton::spawn([&] {
       waiter.about_to_wait();
       l.wait();
@@ -108,7 +108,7 @@ TEST(latch, timed_waits_give_up_not_before_their_time) {
     EXPECT_GE(clock::now() - begin, 2ms);
     EXPECT_FALSE(l.wait_until(clock::now() - 1s));
     std::thread([&] { EXPECT_FALSE(l.wait_for(1ms)); }).join();
-    watched_strand waiter;
+    watched_agent waiter;
     auto f = baton::spawn([&] {
       waiter.about_to_wait();
       return l.wait_for(std::chrono::hours::max());

@@ -31,7 +31,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using baton::test::seed_of_this_run;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 constexpr auto soon = 150us;  // the patience of those whose time shall be up
 
@@ -49,7 +49,7 @@ struct actor {
 
   [[nodiscard]] bool waits() const { return !through.is_set(); }
 
-  watched_strand watch;
+  watched_agent watch;
   baton::event through;
   baton::event let_go;
   void (*at_end)(actor&) = nullptr;

@@ -18,7 +18,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
 TEST(Mutex, ExcludesFibersFromEachOther) {
@@ -158,7 +158,7 @@ TEST(Mutex, TimedLockOfAThreadGivesUp) {
 TEST(Mutex, TimedLockGetsTheMutexWhenItIsFreed) {
   baton::run([] {
     baton::mutex m;
-    watched_strand waiter;
+    watched_agent waiter;
     m.lock();
     auto f = baton::spawn([&] {
       waiter.about_to_wait();
@@ -177,7 +177,7 @@ TEST(Mutex, WhoWaitedLongGetsItHandedOverInOrder) {
     constexpr std::size_t waiters = 8;
     baton::mutex m;
     std::vector<std::size_t> order;
-    std::deque<watched_strand> watch(waiters);
+    std::deque<watched_agent> watch(waiters);
     std::vector<baton::fiber<void>> fibers;
     m.lock();
     for (std::size_t i = 0; i < waiters; ++i) {
@@ -202,7 +202,7 @@ TEST(Mutex, WhoWaitedLongGetsItHandedOverInOrder) {
 TEST(Mutex, ABusyLockerStarvesNobody) {
   baton::run([] {
     baton::mutex m;
-    watched_strand victim;
+    watched_agent victim;
     bool got = false;
     m.lock();
     auto f = baton::spawn([&] {

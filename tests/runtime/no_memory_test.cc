@@ -58,7 +58,7 @@ TEST(no_memory, a_task_group_cancels_and_ends) {
   baton::run([] {
     absl::Status seen;
     std::optional<task_group> g(std::in_place);
-    baton::test::watched_strand child;
+    baton::test::watched_agent child;
     g->spawn([&](const context& ctx) {
       child.about_to_wait();
       ctx.wait_done();

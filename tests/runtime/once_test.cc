@@ -17,7 +17,7 @@
 
 namespace {
 
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 // As Go's TestOnce.
 TEST(once, calls_once_and_everybody_sees_it_done) {
@@ -61,7 +61,7 @@ TEST(once, others_wait_for_the_call_under_way) {
     baton::once_flag flag;
     baton::event begun;
     baton::event go_on;
-    watched_strand waiter;
+    watched_agent waiter;
     bool done = false;
     auto caller = baton::spawn([&] {
       baton::call_once(flag, [&] {
@@ -102,7 +102,7 @@ TEST(once, after_an_exception_one_that_waits_tries) {
     constexpr std::size_t callers = 6;
     baton::once_flag flag;
     baton::event go_on;
-    std::deque<watched_strand> watch(callers);
+    std::deque<watched_agent> watch(callers);
     std::atomic<int> tries{0};
     std::atomic<int> failed{0};
     std::vector<baton::fiber<void>> fibers;

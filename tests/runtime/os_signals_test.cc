@@ -108,7 +108,7 @@ TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
   });
 }
 
-// The courier is told of a signal like the one it offers: that is one with it, not a second one.
+// The sender is told of a signal like the one it offers: that is one with it, not a second one.
 // A busy thread may run the handler of one after the last has been received. Then stop() raises it again; these two are
 // ignored.
 TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
@@ -131,7 +131,7 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
   });
 }
 
-// A courier that holds a signal for nobody ends with stop(), and takes its hold on the channel along. The
+// A sender that holds a signal for nobody ends with stop(), and takes its hold on the channel along. The
 // signal is raised again; this one is ignored then.
 TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
   baton::run([] {
@@ -150,7 +150,7 @@ TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
       while (c.try_receive(s) == channel_status::ok) {
       }
     }
-    // Of the couriers, none is left.
+    // Of the senders, none is left.
     while (baton::stats().fibers >= before + 10) baton::this_fiber::yield();
   });
 }
@@ -437,7 +437,7 @@ struct stops_at_exit {
   ~stops_at_exit() { os_signals::stop(c); }
 };
 
-void exit_while_couriers_are_told() {
+void exit_while_senders_are_told() {
   ::alarm(20);
   static const stops_at_exit e;
   os_signals::notify(e.c, {SIGWINCH, SIGUSR2});
@@ -445,7 +445,7 @@ void exit_while_couriers_are_told() {
       [] {
         const flush all_handled;
         send(SIGWINCH);
-        all_handled();  // the courier waits
+        all_handled();  // the sender waits
         baton::event begun;
         for (int i = 0; i < 2; ++i) {
           baton::go([&begun] {
@@ -464,7 +464,7 @@ void exit_while_couriers_are_told() {
 }
 
 TEST_F(os_signal_death, a_static_destructor_may_stop_it) {
-  for (int i = 0; i < 3; ++i) EXPECT_EXIT(exit_while_couriers_are_told(), testing::ExitedWithCode(0), "");
+  for (int i = 0; i < 3; ++i) EXPECT_EXIT(exit_while_senders_are_told(), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(os_signal_death, a_number_that_is_no_signal_is_refused) {

@@ -1,4 +1,4 @@
-// For tests that need "this fiber (or thread) waits now": the strand announces itself, and another
+// For tests that need "this fiber (or thread) waits now": the agent announces itself, and another
 // watches its park word. No sleeping to let things happen.
 #pragma once
 
@@ -9,10 +9,10 @@
 
 namespace baton::test {
 
-class watched_strand {
+class watched_agent {
  public:
   // By the one who is going to wait, right before.
-  void about_to_wait() { strand_.store(sched::current_strand(), std::memory_order_release); }
+  void about_to_wait() { agent_.store(sched::current_agent(), std::memory_order_release); }
 
   // (S) Until it has parked. By somebody else, before anybody may wake it.
   void await_parked() const {
@@ -25,11 +25,11 @@ class watched_strand {
 
  private:
   [[nodiscard]] bool has_parked() const {
-    sched::strand* const s = strand_.load(std::memory_order_acquire);
+    sched::agent* const s = agent_.load(std::memory_order_acquire);
     return s != nullptr && s->word.peek() == sched::park_word::parked;
   }
 
-  std::atomic<sched::strand*> strand_{nullptr};
+  std::atomic<sched::agent*> agent_{nullptr};
 };
 
 }  // namespace baton::test

@@ -35,7 +35,7 @@ using baton::on_timeout;
 using baton::otherwise;
 using baton::select;
 using baton::when;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock_type = std::chrono::steady_clock;
 
 const auto nothing = [](auto&&...) {};
@@ -98,7 +98,7 @@ TEST(Select, ALosingSendLeavesItsValue) {
     losing(on_timeout(0ms, nothing));
     losing(on_timeout(1ms, nothing));
     const auto ctx = baton::with_cancel(baton::context::background());
-    watched_strand watch;
+    watched_agent watch;
     auto waker = baton::spawn([&] {
       watch.await_parked();
       other.send(1);
@@ -172,7 +172,7 @@ TEST(Select, WaitsForTheFirstThatBecomesReady) {
     };
     const std::vector<std::size_t> expected = {0, 1, 2, 0, 2, 3};
     for (std::size_t i = 0; i < wake.size(); ++i) {
-      watched_strand watch;
+      watched_agent watch;
       auto selecting = baton::spawn([&] {
         watch.about_to_wait();
         return select(when(i < 4, on_receive(
@@ -195,7 +195,7 @@ TEST(Select, WaitsInTheSameQueueAsOthers) {
   baton::run([] {
     const channel<int> c;
     const channel<int> unused;
-    std::deque<watched_strand> watch(4);
+    std::deque<watched_agent> watch(4);
     std::vector<baton::fiber<int>> receivers;
     for (std::size_t i = 0; i < 4; ++i) {
       receivers.push_back(baton::spawn([&, i] {
@@ -221,7 +221,7 @@ TEST(Select, TheSameChannelInSeveralCases) {
     const channel<int> full(1);
     full.send(0);
     for (int round = 0; round < 100; ++round) {
-      watched_strand watch;
+      watched_agent watch;
       auto selecting = baton::spawn([&] {
         int got = -1;
         const auto take = [&](auto v) { got = v.value(); };
@@ -334,7 +334,7 @@ TEST(Select, AFunctionMaySelectAgainAndThrow) {
     EXPECT_EQ(waiting.join(), 9);
 
     // After a wait, too; and nothing of the select is left in the other channel.
-    watched_strand watch;
+    watched_agent watch;
     auto throwing = baton::spawn([&] {
       watch.about_to_wait();
       select(on_receive(c, [](auto v) { throw *v; }), on_receive(rendezvous, wrong));
@@ -421,7 +421,7 @@ TEST(Select, BlocksAThreadAsWell) {
   const channel<int> c;
   const channel<int> unused;
   const auto ctx = baton::with_cancel(baton::context::background());
-  watched_strand watch;
+  watched_agent watch;
   std::thread receiver([&] {
     watch.about_to_wait();
     select(on_receive(unused, wrong), on_receive(c, [](auto v) { EXPECT_EQ(v, 8); }));
@@ -444,7 +444,7 @@ TEST(Select, WithoutTheHopeOfAnythingItWaits) {
   baton::run([] {
     const channel<int> c(1);
     std::atomic<bool> over{false};
-    watched_strand watch;
+    watched_agent watch;
     const auto ctx = baton::with_cancel(baton::context::background());
     auto f = baton::spawn([&] {
       watch.about_to_wait();
@@ -491,7 +491,7 @@ TEST(Select, CasesOnOneChannelTakeTurnsAlsoIfItWaits) {
           constexpr int rounds = 600;
           std::array<int, 3> chosen{};
           for (int i = 0; i < rounds; ++i) {
-            baton::test::watched_strand me;
+            baton::test::watched_agent me;
             const auto peer = baton::spawn([&] {
               me.await_parked();
               if (receives) {

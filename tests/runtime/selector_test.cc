@@ -30,7 +30,7 @@ using baton::on_timeout;
 using baton::otherwise;
 using baton::selector;
 using baton::when;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock_type = std::chrono::steady_clock;
 
 const auto nothing = [](auto&&...) {};
@@ -224,7 +224,7 @@ TEST(Selector, ManyCasesWithManySenders) {
 
 TEST(Selector, BlocksAThreadAsWell) {
   const channel<int> c;
-  watched_strand watch;
+  watched_agent watch;
   std::thread waits([&] {
     selector s;
     s.add(on_receive(c, [](auto v) { EXPECT_EQ(v, 4); }));
@@ -255,7 +255,7 @@ TEST(Selector, CasesOnOneChannelTakeTurnsAlsoIfItWaits) {
           constexpr int rounds = 300;
           std::vector<int> chosen(3);
           for (int i = 0; i < rounds; ++i) {
-            watched_strand me;
+            watched_agent me;
             const auto peer = baton::spawn([&] {
               me.await_parked();
               if (receives) {
@@ -286,7 +286,7 @@ TEST(Selector, BetweenItsWaitsItIsInNobodysWay) {
     std::optional<int> out;
     EXPECT_EQ(full.try_receive(out), baton::channel_status::would_block);
     EXPECT_EQ(s.wait_for(1us), std::nullopt);
-    watched_strand other;
+    watched_agent other;
     auto receiver = baton::spawn([&] {
       other.about_to_wait();
       return c.receive();

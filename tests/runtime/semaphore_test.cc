@@ -17,7 +17,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 TEST(Semaphore, Counts) {
   baton::semaphore s(3);
@@ -70,7 +70,7 @@ TEST(Semaphore, ServesInOrderOfArrival) {
   baton::run([] {
     baton::semaphore s(0);
     std::vector<int> order;
-    std::deque<watched_strand> watch(3);
+    std::deque<watched_agent> watch(3);
     std::vector<baton::fiber<void>> fibers;
     const int wanted[] = {3, 1, 2};
     for (std::size_t i = 0; i < 3; ++i) {
@@ -100,7 +100,7 @@ TEST(Semaphore, ServesInOrderOfArrival) {
 TEST(Semaphore, ATimedOutRequestMakesRoomForThoseBehind) {
   baton::run([] {
     baton::semaphore s(1);
-    watched_strand big;
+    watched_agent big;
     auto first = baton::spawn([&] {
       big.about_to_wait();
       return s.try_acquire_for(20ms, 2);

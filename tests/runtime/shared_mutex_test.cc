@@ -24,7 +24,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
 TEST(shared_mutex, readers_share_and_writers_do_not) {
@@ -127,8 +127,8 @@ TEST(shared_mutex, excludes_writers_from_everybody) {
 TEST(shared_mutex, a_waiting_writer_is_not_passed_by_readers) {
   baton::run([] {
     baton::shared_mutex m;
-    watched_strand writer;
-    watched_strand reader;
+    watched_agent writer;
+    watched_agent reader;
     std::vector<int> order;
     m.lock_shared();
     auto w = baton::spawn([&] {
@@ -181,8 +181,8 @@ TEST(shared_mutex, a_writer_that_unlocks_lets_all_waiting_readers_in) {
   baton::run([] {
     constexpr std::size_t readers = 5;
     baton::shared_mutex m;
-    watched_strand next_writer;
-    std::deque<watched_strand> watch(readers);
+    watched_agent next_writer;
+    std::deque<watched_agent> watch(readers);
     std::vector<baton::fiber<void>> fibers;
     std::atomic<std::size_t> inside{0};
     baton::event all_inside;
@@ -214,8 +214,8 @@ TEST(shared_mutex, a_writer_that_unlocks_lets_all_waiting_readers_in) {
 TEST(shared_mutex, a_busy_writer_starves_nobody) {
   baton::run([] {
     baton::shared_mutex m;
-    watched_strand a_writer;
-    watched_strand a_reader;
+    watched_agent a_writer;
+    watched_agent a_reader;
     std::atomic<int> got{0};
     m.lock();
     auto w = baton::spawn([&] {
@@ -248,8 +248,8 @@ TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
     bool tried = false;
     for (int round = 0; round < 1'000 && !tried; ++round) {
       baton::shared_mutex m;
-      watched_strand a_writer;
-      watched_strand a_reader;
+      watched_agent a_writer;
+      watched_agent a_reader;
       baton::event may_leave;
       m.lock();
       auto w = baton::spawn([&] {
@@ -310,7 +310,7 @@ TEST(shared_mutex, timed_locks_give_up_not_before_their_time) {
 TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
   baton::run([] {
     baton::shared_mutex m;
-    watched_strand writer;
+    watched_agent writer;
     m.lock_shared();
     auto w = baton::spawn([&] {
       writer.about_to_wait();

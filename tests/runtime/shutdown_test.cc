@@ -208,7 +208,7 @@ TEST_F(shutdown_death_test, a_thread_that_waits_for_a_descriptor_is_served) {
   EXPECT_GOOD_CHILD([] {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
     CHECK(listener.ok());
-    baton::test::watched_strand there;
+    baton::test::watched_agent there;
     std::thread waits([&] {
       there.about_to_wait();
       CHECK(listener->accept().ok());

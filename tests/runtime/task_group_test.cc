@@ -27,7 +27,7 @@ namespace {
 using namespace std::chrono_literals;
 using baton::context;
 using baton::task_group;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
 int plain_calls = 0;
@@ -220,7 +220,7 @@ TEST(task_group, spawn_waits_for_room_and_a_higher_limit_makes_it) {
     task_group g;
     g.set_limit(1);
     baton::event go_on;
-    watched_strand spawner;
+    watched_agent spawner;
     std::atomic<int> calls{0};
     g.spawn([&] { go_on.wait(); });
     auto f = baton::spawn([&] {
@@ -419,7 +419,7 @@ TEST(task_group, a_spawn_that_waits_for_room_ends_when_the_group_is_cancelled) {
     g.set_limit(1);
     baton::event go_on;
     g.spawn([&] { go_on.wait(); });
-    watched_strand spawner;
+    watched_agent spawner;
     std::atomic<int> saw_cancel{0};
     auto f = baton::spawn([&] {
       spawner.about_to_wait();

@@ -25,7 +25,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using baton::timer;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 using time_point = clock::time_point;
 
@@ -109,7 +109,7 @@ TEST(timer, stop_lets_a_sender_of_ones_own_go_on) {
     timer t(1h);
     const auto c = t.fired();
     ASSERT_TRUE(c.send({}));
-    watched_strand waits;
+    watched_agent waits;
     auto sender = baton::spawn([&] {
       waits.about_to_wait();
       return c.send({});
@@ -380,7 +380,7 @@ TEST(after_func, owns_its_function_until_the_end) {
   });
 }
 
-// The courier serves all timers; what a user's destructor does must not hold it up.
+// The timer_worker serves all timers; what a user's destructor does must not hold it up.
 TEST(after_func, a_function_whose_destructor_waits_for_a_timer) {
   baton::run([] {
     struct waits {

@@ -17,7 +17,7 @@
 namespace {
 
 using namespace std::chrono_literals;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 
 TEST(WaitGroup, OfNothingIsDone) {
   baton::wait_group g;
@@ -69,7 +69,7 @@ TEST(WaitGroup, WakesAllFibersAndThreadsThatWait) {
   baton::wait_group g;
   g.add(2);
   std::atomic<int> woken{0};
-  std::deque<watched_strand> watch(6);
+  std::deque<watched_agent> watch(6);
   const auto wait = [&](std::size_t i) {
     watch[i].about_to_wait();
     if (i % 2 == 0) {

@@ -1,5 +1,5 @@
 // The stress of the baton rule, shared by the test that expects no violation and the one that runs it
-// without the heavy barrier and expects to see some.
+// without the heavy fence and expects to see some.
 //
 // Ms touch their P in sections at full speed (writing an owner word before and checking it after),
 // make short declared calls, and now and then give their P away; revokers take Ps by the protocol and
@@ -101,7 +101,7 @@ class stress {
         touch(*p, mark);
         ++touches;
         if (n % 97 == 0) {
-          m.baton.give_away();
+          m.baton.release_p();
           m.p.store(nullptr, std::memory_order_relaxed);
           put_into_pool(p);
           ++given;
@@ -136,7 +136,7 @@ class stress {
       }
       if (candidates.empty()) continue;
       // Every so often as if the kernel had refused it.
-      if (++looks % 5 == 0 || !baton::sched::platform::heavy_barrier()) {
+      if (++looks % 5 == 0 || !baton::sched::platform::heavy_fence()) {
         for (const candidate& c : candidates) c.m->baton.withdraw();
         continue;
       }

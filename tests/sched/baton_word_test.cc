@@ -91,7 +91,7 @@ TEST_F(BatonWord, WhatIsGivenAwayCannotBeTaken) {
   word_.leave(place::user);
   const auto v = word_.judge();
   ASSERT_TRUE(word_.ask());
-  word_.give_away();
+  word_.release_p();
   EXPECT_FALSE(word_.take(v));
   EXPECT_FALSE(word_.enter());
 }
@@ -131,16 +131,16 @@ INSTANTIATE_TEST_SUITE_P(Barriers, BatonRule, testing::Values(false, true),
                          [](const auto& p) { return p.param ? "fence" : "membarrier"; });
 
 #if !BATON_TSAN
-// The proof that the stress can see: the same without the heavy barrier breaks. (Under
+// The proof that the stress can see: the same without the heavy fence breaks. (Under
 // ThreadSanitizer the light side is a full fence as well, so nothing would break.)
 TEST(BatonRuleWithoutHeavyBarrier, IsSeenToBreak) {
   if (baton::sched::platform::init_barriers() != barrier_kind::membarrier) {
     std::printf("no membarrier here: both sides are full fences, and there is nothing to leave out\n");
     return;
   }
-  baton::sched::platform::disable_heavy_barrier_for_test(true);
+  baton::sched::platform::disable_heavy_fence_for_test(true);
   const auto seen = baton_rule::stress(4, 3).run(std::chrono::seconds(30), true);
-  baton::sched::platform::disable_heavy_barrier_for_test(false);
+  baton::sched::platform::disable_heavy_fence_for_test(false);
   EXPECT_GT(seen.violations, 0U) << "after " << seen.touches << " touches and " << seen.taken << " takes";
 }
 #endif

@@ -4,7 +4,7 @@
 #include "on_fiber.h"
 #include "own_process.h"
 
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
 

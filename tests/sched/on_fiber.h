@@ -54,9 +54,9 @@ class with_procs {
 class flag {
  public:
   void wait() {
-    auto* const self = baton::sched::current_strand();
+    auto* const self = baton::sched::current_agent();
     baton::sched::prepare_park(self, baton::sched::wait_reason::other);
-    baton::sched::strand* none = nullptr;
+    baton::sched::agent* none = nullptr;
     if (waiter_.compare_exchange_strong(none, self)) {
       baton::sched::park(self);
     } else {
@@ -64,13 +64,13 @@ class flag {
     }
   }
   void set() {
-    baton::sched::strand* const w = waiter_.exchange(done());
+    baton::sched::agent* const w = waiter_.exchange(done());
     if (w != nullptr && w != done()) baton::sched::ready(w);
   }
 
  private:
-  static baton::sched::strand* done() { return reinterpret_cast<baton::sched::strand*>(1); }
-  std::atomic<baton::sched::strand*> waiter_{nullptr};
+  static baton::sched::agent* done() { return reinterpret_cast<baton::sched::agent*>(1); }
+  std::atomic<baton::sched::agent*> waiter_{nullptr};
 };
 
 }  // namespace baton_test

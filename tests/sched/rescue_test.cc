@@ -260,7 +260,7 @@ int tell_hogs_after_shutdowns() {
   // The last one's mark was cleared when its M was looked after, or when another monitor began.
   start(settings{});
   on_fiber([] {});
-  return baton_test::eventually([] { return slices_over.unheeded.load(mo::relaxed) == 0; }) ? 0 : 2;
+  return baton_test::eventually([] { return slices_over.unhandled.load(mo::relaxed) == 0; }) ? 0 : 2;
 }
 
 TEST_F(RescueDeathTest, AfterAShutdownHogsAreToldAsBefore) {

@@ -3,7 +3,7 @@
 #include "on_fiber.h"
 
 #include <baton/sched/counters.h>
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/thread_lock.h>
@@ -152,7 +152,7 @@ TEST(Park, ManyFibersReadiedByManyThreads) {
 TEST(ParkDeathTest, ASecondReadyForOneWaitAborts) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_DEATH(on_fiber([] {
-                 strand* const self = current_strand();
+                 agent* const self = current_agent();
                  prepare_park(self, wait_reason::other);
                  ready(self);
                  ready(self);
@@ -175,17 +175,17 @@ TEST(Fairness, AChainThroughRunnextDoesNotStarveTheQueue) {
   const with_procs one(1);
   on_fiber([] {
     std::atomic<bool> stop{false};
-    std::atomic<strand*> a{nullptr};
-    std::atomic<strand*> b{nullptr};
-    const auto bounce = [&stop](std::atomic<strand*>& mine, std::atomic<strand*>& others) {
+    std::atomic<agent*> a{nullptr};
+    std::atomic<agent*> b{nullptr};
+    const auto bounce = [&stop](std::atomic<agent*>& mine, std::atomic<agent*>& others) {
       while (!stop.load()) {
-        strand* const self = current_strand();
+        agent* const self = current_agent();
         prepare_park(self, wait_reason::other);
         mine.store(self);
-        if (strand* const o = others.exchange(nullptr)) ready(o);
+        if (agent* const o = others.exchange(nullptr)) ready(o);
         park(self);
       }
-      if (strand* const o = others.exchange(nullptr)) ready(o);
+      if (agent* const o = others.exchange(nullptr)) ready(o);
     };
     fiber* const first = spawn_fiber([&] { bounce(a, b); });
     fiber* const second = spawn_fiber([&] { bounce(b, a); });

@@ -5,8 +5,8 @@
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/sanitizer.h>
-#include <baton/sched/stack_overflow.h>
-#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack/stack_overflow.h>
+#include <baton/sched/stack/stack_pool.h>
 #include <baton/sched/timer.h>
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // The stack pool: classes, recycling, guards in all three kinds, giving deep pages back, running out of
 // memory. What changes the process for good happens in a child process.
 #include <baton/sched/platform/clock.h>
-#include <baton/sched/stack_pool.h>
+#include <baton/sched/stack/stack_pool.h>
 
 #include <gtest/gtest.h>
 

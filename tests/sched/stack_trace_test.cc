@@ -1,11 +1,11 @@
 // Traces of a thread that is blocked and of a fiber that is parked, taken from outside.
-#include <baton/sched/stack_trace.h>
+#include <baton/sched/unwind/stack_trace.h>
 
 #include "on_fiber.h"
 
 #include <baton/sched/counters.h>
 #include <baton/sched/fiber.h>
-#include <baton/sched/handoff.h>
+#include <baton/sched/declared_call.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/platform/thread.h>
 

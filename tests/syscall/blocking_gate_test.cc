@@ -1,6 +1,6 @@
 #include "../runtime/parked.h"
 
-#include <baton/runtime/blocking_context.h>
+#include <baton/runtime/detail/blocking_context.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
@@ -26,7 +26,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using baton::blocking_gate;
-using baton::test::watched_strand;
+using baton::test::watched_agent;
 using steady = std::chrono::steady_clock;
 
 void until_waiting(const blocking_gate& gate, std::uint64_t n) {

@@ -1,0 +1,62 @@
+// A list of gates, one for each device that was ever asked, never shortened. A program meets a handful; from
+// `devices_max` on (mounts that come and go), and without memory, further ones share the last.
+#include <baton/runtime/detail/file_gate.h>
+
+#include <baton/sched/platform/atomic.h>
+
+#include <new>
+
+namespace baton::detail {
+
+namespace {
+
+namespace mo = sched::platform::mo;
+
+constexpr int devices_max = 256;
+
+struct device_gate {
+  constexpr explicit device_gate(dev_t number) noexcept
+      : device(number), gate(file_calls_at_once, share_of_threads{}) {}
+  const dev_t device;
+  device_gate* next = nullptr;
+  int place = 1;  // in the list, from its end
+  blocking_gate gate;
+};
+
+// Threads may read files until the process is gone.
+union never_destroyed {
+  constexpr never_destroyed() noexcept : value(0) {}
+  ~never_destroyed() {}
+  device_gate value;
+};
+constinit never_destroyed shared;
+
+constinit sched::platform::atomic<device_gate*> gates{nullptr};
+
+device_gate* find(device_gate* from, dev_t device) noexcept {
+  while (from != nullptr && from->device != device) from = from->next;
+  return from;
+}
+
+}  // namespace
+
+blocking_gate& file_gate_of(dev_t device) noexcept {
+  // acquire: pairs with the release below.
+  device_gate* first = gates.load(mo::acquire);
+  if (device_gate* const known = find(first, device)) return known->gate;
+  if (first != nullptr && first->place >= devices_max) return shared.value.gate;
+  auto* const fresh = new (std::nothrow) device_gate(device);
+  if (fresh == nullptr) return shared.value.gate;
+  do {
+    if (device_gate* const known = find(first, device)) {
+      delete fresh;
+      return known->gate;
+    }
+    fresh->next = first;
+    fresh->place = first == nullptr ? 1 : first->place + 1;
+    // release: publishes the gate.
+  } while (!gates.compare_exchange_weak(first, fresh, mo::release, mo::acquire));
+  return fresh->gate;
+}
+
+}  // namespace baton::detail

@@ -1,0 +1,421 @@
+// Unwinding by .eh_frame (frame_info.h), which every function on these machines has, also those of libc
+// and those compiled without frame pointers.
+//
+// Why not a library. GNU libunwind was tried: linked, its libunwind.so takes the place of libgcc for the
+// exceptions of the whole program, because it exports _Unwind_RaiseException (and backtrace); its static
+// form cannot be linked into a position-independent program; and its local unwinder reads memory without
+// asking. libdw allocates, opens files and brings five libraries along. _Unwind_Backtrace knows only
+// the caller's own stack. And none has an answer to the one question that is special here:
+//
+// A blocked thread shows its pc and sp, nothing else. Nearly all frames are found from sp alone. One
+// whose function keeps a frame pointer (-fno-omit-frame-pointer, alloca) is found from it only; if no
+// frame further in has saved that register, it is unknown. Then the function's first instructions tell
+// how large its frame is. If they are not the plain ones the stack above sp is searched: each word behind
+// which a call lies could be the return address, but old ones lie about, too. The best is one from where
+// a walk comes to the stack's end, and whose call is one of this very function.
+//
+// Each frame lies higher than the one before it and within the bounds, so the walk ends.
+#include <baton/sched/unwind/stack_trace.h>
+
+#include <baton/sched/plain_text.h>
+
+#include <baton/sched/fiber.h>
+#include <baton/sched/jump.h>
+
+#include <absl/debugging/symbolize.h>
+
+#include <errno.h>
+#include <cstdio>
+#include <cstring>
+
+namespace baton::sched {
+
+namespace {
+
+constexpr std::size_t words_searched_max = 4096;
+constexpr std::size_t candidates_max = 32;
+// The marks of a place where the searched frame may end: frames that follow, that they lead to the end of
+// the stack, and that the call is one of the right function.
+constexpr std::size_t frames_followed = 24;
+constexpr std::size_t frames_ended = 1000;
+constexpr std::size_t frames_likely = 100;
+
+// The stack that is walked.
+class foreign_stack {
+ public:
+  explicit foreign_stack(const stack_bounds& b) noexcept : bounds_(b) {}
+
+  [[nodiscard]] bool read(std::uintptr_t at, std::uintptr_t& word) noexcept {
+    return holds(at) && window_.read(at, word);
+  }
+  [[nodiscard]] bool holds(std::uintptr_t at) const noexcept {
+    return at % sizeof at == 0 && at >= bounds_.low && at < bounds_.high && bounds_.high - at >= sizeof at;
+  }
+  // A place where a frame may begin.
+  [[nodiscard]] bool in_or_at_end(std::uintptr_t at) const noexcept { return holds(at) || at == bounds_.high; }
+  static bool read_word(void* self, std::uintptr_t at, std::uintptr_t& word) noexcept {
+    return static_cast<foreign_stack*>(self)->read(at, word);
+  }
+
+ private:
+  stack_bounds bounds_;
+  platform::peek_window<1024> window_;
+};
+
+// A signed return address of aarch64 has a signature in its upper bits.
+std::uintptr_t plain_address(std::uintptr_t address) noexcept {
+#if defined(__aarch64__)
+  return address & 0x0000'ffff'ffff'ffffU;
+#else
+  return address;
+#endif
+}
+
+// Where jump_fcontext leaves things on the stack differs from version to version. make_fcontext lays a
+// first context out in the same way, so one is made, and searched for the function that it is to call.
+struct context_layout {
+  std::size_t fp = 0, pc = 0, end = 0;  // offsets from the context; end: the stack pointer afterwards
+  std::uintptr_t last_pc = 0;           // where a fiber's first function would return to
+};
+
+context_layout find_layout() noexcept {
+  alignas(64) static std::byte stack[1024];
+  const auto entry = [](boost::context::detail::transfer_t) {};
+  void* const context = boost::context::detail::make_fcontext(stack + sizeof stack, sizeof stack, entry);
+  const auto* const words = static_cast<const std::uintptr_t*>(context);
+  const auto wanted =
+      reinterpret_cast<std::uintptr_t>(static_cast<void (*)(boost::context::detail::transfer_t)>(entry));
+  const auto end = reinterpret_cast<std::uintptr_t>(stack + sizeof stack);
+  for (std::size_t i = 0; reinterpret_cast<std::uintptr_t>(words + i + 3) <= end; ++i) {
+    if (words[i] != wanted) continue;
+    const std::size_t here = i * sizeof *words;
+#if defined(__x86_64__)
+    return {here + 8, here + 16, here + 24, words[i + 1]};  // in the place of rbx; rbp and the return address follow
+#elif defined(__aarch64__)
+    return {here - 16, here, here + 16, words[i - 1]};  // the place of the pc; x29 and x30 lie before it
+#endif
+  }
+  return {};
+}
+
+const context_layout& layout_of_contexts() noexcept {
+  static const context_layout layout = find_layout();
+  return layout;
+}
+
+class walk {
+ public:
+  walk(const frame_registers& from, const stack_bounds& bounds) noexcept : at_(from), stack_(bounds) {}
+
+  std::size_t run(std::span<void*> out) noexcept {
+    std::size_t n = 0;
+    bool behind_a_call = false;
+    while (n < out.size()) {
+      const bool known = find_frame_info(behind_a_call ? at_.pc - 1 : at_.pc, code_, info_);
+      if (n > 0 && !known) break;  // the fiber's first context, or nonsense
+      out[n++] = reinterpret_cast<void*>(at_.pc);
+      if (!(known ? step() : step_by_frame_pointer())) break;
+      behind_a_call = !known || !info_.interrupted;
+    }
+    return n;
+  }
+
+ private:
+  bool step() noexcept {
+    std::uintptr_t cfa = 0;
+    if (!find_cfa(cfa) || cfa <= at_.sp || !stack_.in_or_at_end(cfa)) return false;
+    std::uintptr_t pc = 0;
+    if (!value_of(info_.return_address, cfa, pc)) return false;
+    std::uintptr_t fp = at_.fp;
+    if (info_.fp.what != register_rule::kind::same) {
+      at_.fp_known = value_of(info_.fp, cfa, fp);
+    }
+    return go_to(pc, cfa, fp);
+  }
+
+  // Of code without a description: if it keeps a frame pointer at all.
+  bool step_by_frame_pointer() noexcept {
+    std::uintptr_t fp = 0;
+    std::uintptr_t pc = 0;
+    if (!at_.fp_known || at_.fp < at_.sp || !stack_.read(at_.fp, fp) || !stack_.read(at_.fp + sizeof fp, pc)) {
+      return false;
+    }
+    return go_to(pc, at_.fp + 2 * sizeof fp, fp);
+  }
+
+  bool go_to(std::uintptr_t pc, std::uintptr_t sp, std::uintptr_t fp) noexcept {
+    at_.pc = plain_address(pc);
+    at_.sp = sp;
+    at_.fp = fp;
+    return at_.pc != 0;
+  }
+
+  bool find_cfa(std::uintptr_t& cfa) noexcept {
+    if (info_.cfa_expression.length != 0) {
+      return evaluate(info_.cfa_expression, at_, nullptr, code_, foreign_stack::read_word, &stack_, cfa);
+    }
+    const auto offset = static_cast<std::uintptr_t>(info_.cfa_offset);
+    if (info_.cfa_register == sp_register) {
+      cfa = at_.sp + offset;
+      return true;
+    }
+    if (info_.cfa_register != fp_register) return false;
+    if (at_.fp_known) {
+      cfa = at_.fp + offset;
+      return true;
+    }
+    return search_cfa(cfa);
+  }
+
+  bool value_of(const register_rule& rule, std::uintptr_t cfa, std::uintptr_t& value) noexcept {
+    using kind = register_rule::kind;
+    const auto by = [&](std::uintptr_t& result) {
+      return evaluate(rule.expression, at_, &cfa, code_, foreign_stack::read_word, &stack_, result);
+    };
+    std::uintptr_t place = 0;
+    switch (rule.what) {
+      case kind::saved_at: return stack_.read(cfa + static_cast<std::uintptr_t>(rule.offset), value);
+      case kind::is_cfa: value = cfa + static_cast<std::uintptr_t>(rule.offset); return true;
+      case kind::saved_by: return by(place) && stack_.read(place, value);
+      case kind::is_value: return by(value);
+      case kind::same:  // of a return address: in a register that nobody shows
+      case kind::undefined: return false;
+    }
+    return false;
+  }
+
+#if defined(__x86_64__)
+  // The frame pointer is unknown, and the frame is described by it.
+  bool search_cfa(std::uintptr_t& cfa) noexcept {
+    if (searching_ || info_.cfa_offset != 16) return false;  // not the usual push and mov
+    std::uintptr_t back_to = 0;                              // [saved frame pointer] [return address] <- CFA
+    std::uintptr_t target = 0;
+    cfa = at_.sp + bytes_below_frame_pointer(info_.function) + 16;
+    if (stack_.read(cfa - 8, back_to) && is_behind_a_call(back_to, target)) return true;
+    const frame_info mine = info_;
+    searching_ = true;
+    std::size_t best = 0;
+    std::size_t candidates = 0;
+    std::uintptr_t at = at_.sp + (8 - at_.sp % 8) % 8;
+    for (std::size_t i = 0; i < words_searched_max && candidates < candidates_max && stack_.holds(at + 8);
+         ++i, at += 8) {
+      if (!stack_.read(at + 8, back_to) || !is_behind_a_call(back_to, target)) continue;
+      ++candidates;
+      const std::size_t likely = leads_on(at, back_to) + (target == mine.function ? frames_likely : 0);
+      if (likely > best) {
+        best = likely;
+        cfa = at + 16;
+      }
+      if (best == frames_ended + frames_likely) break;
+    }
+    searching_ = false;
+    info_ = mine;
+    return best > 0;
+  }
+
+  // What a function subtracts from the stack pointer behind its `push %rbp; mov %rsp,%rbp`, if its first
+  // instructions are the plain ones; 0: they are not, or it subtracts nothing.
+  std::uintptr_t bytes_below_frame_pointer(std::uintptr_t function) noexcept {
+    std::uint8_t text[32] = {};
+    if (!code_.read(function, text)) return 0;
+    constexpr std::uint8_t landing[] = {0xf3, 0x0f, 0x1e, 0xfa};  // endbr64
+    constexpr std::uint8_t begin[] = {0x55, 0x48, 0x89, 0xe5};
+    std::size_t i = std::memcmp(text, landing, sizeof landing) == 0 ? sizeof landing : 0;
+    if (std::memcmp(text + i, begin, sizeof begin) != 0) return 0;
+    i += sizeof begin;
+    std::uintptr_t bytes = 0;
+    for (; i + 8 < sizeof text; ++i) {
+      if (text[i] == 0x41) ++i;  // r8 and up
+      if ((text[i] & 0xf8U) != 0x50) break;
+      bytes += 8;
+    }
+    if (text[i] != 0x48) return 0;
+    if (text[i + 1] == 0x83 && text[i + 2] == 0xec) return bytes + text[i + 3];
+    if (text[i + 1] != 0x81 || text[i + 2] != 0xec) return 0;
+    std::uint32_t more = 0;
+    std::memcpy(&more, text + i + 3, sizeof more);
+    return bytes + more;
+  }
+
+  // How many frames follow, if one ends here; no more are counted than make it likely.
+  std::size_t leads_on(std::uintptr_t frame, std::uintptr_t back_to) noexcept {
+    const frame_registers saved = at_;
+    std::size_t n = 0;
+    std::uintptr_t fp = 0;
+    std::uintptr_t target = 0;
+    if (stack_.read(frame, fp)) {
+      at_ = {back_to, frame + 16, fp, true};
+      while (n < frames_followed && is_behind_a_call(at_.pc, target) && find_frame_info(at_.pc - 1, code_, info_)) {
+        ++n;
+        if (step()) continue;
+        if (info_.return_address.what == register_rule::kind::undefined) n = frames_ended;  // a thread's first
+        break;
+      }
+      if (at_.pc == layout_of_contexts().last_pc) n = frames_ended;  // a fiber's
+    }
+    at_ = saved;
+    return n;
+  }
+
+  // target: what the call calls, if it is a direct one or through a fixed slot; 0: who knows.
+  bool is_behind_a_call(std::uintptr_t pc, std::uintptr_t& target) noexcept {
+    target = 0;
+    loaded_object object;
+    if (pc < 4096 || stack_.holds(pc & ~std::uintptr_t{7}) || !find_object(pc - 1, object)) return false;
+    std::uint8_t before[7] = {};
+    if (!code_.read(pc - sizeof before, before)) return false;
+    std::int32_t distance = 0;
+    std::memcpy(&distance, before + 3, sizeof distance);
+    const std::uintptr_t there = pc + static_cast<std::uintptr_t>(std::intptr_t{distance});
+    if (before[2] == 0xe8) {
+      target = behind_plt(there);
+      return true;
+    }
+    if (before[1] == 0xff && before[2] == 0x15) {  // call *slot(%rip)
+      if (!code_.read(there, target)) target = 0;
+      return true;
+    }
+    // ff /2, by its length: register, [register], and with a byte or a word of displacement, with and
+    // without an index byte.
+    const auto is_call = [&](std::size_t length, std::uint8_t mode) {
+      const std::uint8_t* const op = before + sizeof before - length;
+      return op[0] == 0xff && (op[1] & 0x38U) == 0x10 && (op[1] & 0xc0U) == mode;
+    };
+    return is_call(2, 0xc0) || is_call(2, 0x00) || is_call(3, 0x00) || is_call(3, 0x40) || is_call(4, 0x40) ||
+           is_call(6, 0x80) || is_call(7, 0x80);
+  }
+
+  // Where a PLT entry jumps to; anything else is its own target.
+  std::uintptr_t behind_plt(std::uintptr_t entry) noexcept {
+    std::uint8_t text[11] = {};
+    if (!code_.read(entry, text)) return entry;
+    constexpr std::uint8_t landing[] = {0xf3, 0x0f, 0x1e, 0xfa};  // endbr64
+    std::size_t i = std::memcmp(text, landing, sizeof landing) == 0 ? sizeof landing : 0;
+    if (text[i] == 0xf2) ++i;                                  // bnd
+    if (text[i] != 0xff || text[i + 1] != 0x25) return entry;  // jmp *slot(%rip)
+    std::int32_t distance = 0;
+    if (!code_.read(entry + i + 2, distance)) return entry;
+    const std::uintptr_t slot = entry + i + 6 + static_cast<std::uintptr_t>(std::intptr_t{distance});
+    std::uintptr_t target = 0;
+    return code_.read(slot, target) ? target : entry;
+  }
+#else
+  bool search_cfa(std::uintptr_t&) noexcept { return false; }
+#endif
+
+  frame_registers at_;
+  foreign_stack stack_;
+  code_window code_;
+  frame_info info_;
+  [[maybe_unused]] bool searching_ = false;
+};
+
+constexpr const char* first_frame = "baton::sched::(anonymous namespace)::trampoline()";
+
+// The last component of the object's file name, as far as it fits.
+void name_object(const loaded_object& o, std::span<char> out) noexcept {
+  char path[256] = {};
+  platform::peek_window<64> window;
+  std::size_t n = 0;
+  while (n + 1 < sizeof path && o.name != 0 && window.read(o.name + n, path[n]) && path[n] != '\0') ++n;
+  path[n] = '\0';
+  const char* const slash = std::strrchr(path, '/');
+  const char* const name = n == 0 ? program_invocation_short_name : slash != nullptr ? slash + 1 : path;
+  make_plain(name, out);
+}
+
+}  // namespace
+
+stack_bounds bounds_of(const stack& s) noexcept {
+  const auto high = reinterpret_cast<std::uintptr_t>(s.top);
+  return {high - s.size, high};
+}
+
+// A fiber that runs meanwhile is a race on purpose: whatever is read, it is only ever peeked at.
+__attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of(const fiber& f) noexcept {
+  const context_layout& layout = layout_of_contexts();
+  const auto context = reinterpret_cast<std::uintptr_t>(f.context);
+  frame_registers r;
+  if (context == 0 || layout.end == 0 || !platform::peek_memory(context + layout.pc, &r.pc, sizeof r.pc) ||
+      !platform::peek_memory(context + layout.fp, &r.fp, sizeof r.fp)) {
+    return std::nullopt;
+  }
+  r.sp = context + layout.end;
+  r.fp_known = true;
+#if BATON_JUMP_RETURNS
+  // It goes on at a `ret`: the caller is meant.
+  if (r.pc == reinterpret_cast<std::uintptr_t>(baton_context_arrival)) {
+    if (!platform::peek_memory(r.sp, &r.pc, sizeof r.pc)) return std::nullopt;
+    r.sp += sizeof r.pc;
+  }
+#endif
+  return r;
+}
+
+std::optional<frame_registers> context_of(const platform::thread_call_state& call) noexcept {
+  using kind = platform::thread_call_state::kind;
+  if (call.what != kind::in_call && call.what != kind::outside) return std::nullopt;
+  return frame_registers{call.pc, call.sp, 0, false};
+}
+
+std::size_t unwind(const frame_registers& from, const stack_bounds& bounds, std::span<void*> out) noexcept {
+  return walk(from, bounds).run(out);
+}
+
+bool name_of_frame(const void* pc, std::span<char> out) noexcept {
+  return absl::Symbolize(pc, out.data(), static_cast<int>(out.size()));
+}
+
+namespace {
+
+// `inside`: an address of the function that it is about, which pc need not be if it is behind a call.
+std::size_t describe(std::uintptr_t pc, std::uintptr_t inside, code_window& code, std::span<char> out) noexcept {
+  char name[160];
+  char object[48] = "?";
+  loaded_object o;
+  frame_info info;
+  const bool loaded = find_object(inside, o);
+  if (loaded) name_object(o, object);
+  int length = 0;
+  if (!name_of_frame(reinterpret_cast<void*>(inside), name)) {
+    length = loaded ? std::snprintf(out.data(), out.size(), "(%s+0x%zx)", object, pc - o.base)
+                    : std::snprintf(out.data(), out.size(), "0x%zx", pc);
+  } else if (std::strcmp(name, first_frame) == 0) {
+    return 0;
+  } else if (find_frame_info(inside, code, info)) {
+    length =
+        std::snprintf(out.data(), out.size(), "%s+0x%zx (%s+0x%zx)", name, pc - info.function, object, pc - o.base);
+  } else {
+    length = std::snprintf(out.data(), out.size(), "%s (%s+0x%zx)", name, object, pc - o.base);
+  }
+  return length > 0 && static_cast<std::size_t>(length) < out.size() ? static_cast<std::size_t>(length) : 0;
+}
+
+}  // namespace
+
+std::size_t format_frame(const void* pc, std::span<char> out) noexcept {
+  code_window code;
+  const auto at = reinterpret_cast<std::uintptr_t>(pc);
+  return describe(at, at, code, out);
+}
+
+std::size_t format(std::span<void* const> frames, std::span<char> out, std::size_t number) noexcept {
+  if (out.empty()) return 0;
+  std::size_t used = 0;
+  out[0] = '\0';
+  code_window code;
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const auto pc = reinterpret_cast<std::uintptr_t>(frames[i]);
+    const std::uintptr_t inside = i + number == 0 ? pc : pc - 1;  // behind a call: maybe the next function's first byte
+    char frame[300];
+    char line[320];
+    if (describe(pc, inside, code, frame) == 0) break;
+    const auto n = static_cast<std::size_t>(std::snprintf(line, sizeof line, "    #%zu %s\n", i + number, frame));
+    if (n >= sizeof line || used + n + 1 > out.size()) break;
+    std::memcpy(out.data() + used, line, n + 1);
+    used += n;
+  }
+  return used;
+}
+
+}  // namespace baton::sched
