@@ -1,7 +1,7 @@
 // Text and sockaddr forms of addresses. Nothing here looks a name up.
 #include <baton/netpoll/address.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/syscall/c_string.h>
 
 #include <arpa/inet.h>

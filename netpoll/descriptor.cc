@@ -25,7 +25,7 @@
 
 #include <baton/netpoll/epoll_poller.h>
 #include <baton/netpoll/error_text.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/timer.h>
 #include <baton/syscall/blocking.h>

@@ -19,7 +19,7 @@
 // descriptors at once and forgets them; every later call finds -1 and fails with EBADF, harmlessly.
 #include <baton/netpoll/epoll_poller.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread.h>
 

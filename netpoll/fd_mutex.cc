@@ -37,8 +37,8 @@
 //     stays closed and not finished for ever.
 #include <baton/netpoll/fd_mutex.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
 #include <initializer_list>

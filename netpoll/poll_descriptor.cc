@@ -23,8 +23,8 @@
 // for the next owner: it costs a vain try. A spurious hangup costs vain tries. Neither is an error.
 #include <baton/netpoll/poll_descriptor.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
 #include <new>

@@ -28,8 +28,8 @@
 // too early, so the agent is published at once, with one compare-and-swap less.
 #pragma once
 
-#include <baton/sched/platform/atomic.h>
 #include <baton/sched/agent.h>
+#include <baton/sched/platform/atomic.h>
 
 #include <cstdint>
 

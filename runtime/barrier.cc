@@ -15,7 +15,7 @@
 // still inside wait().
 #include <baton/runtime/barrier.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
 namespace baton::detail {

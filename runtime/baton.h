@@ -4,11 +4,12 @@
 #include <baton/sched/requirements.h>
 
 #include <baton/runtime/barrier.h>
-#include <baton/runtime/detail/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/context.h>
+#include <baton/runtime/detail/blocking_context.h>
+#include <baton/runtime/detail/reports.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
@@ -19,7 +20,6 @@
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
-#include <baton/runtime/detail/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
 #include <baton/runtime/selector.h>

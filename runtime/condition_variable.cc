@@ -23,8 +23,8 @@
 // has just found itself there, and left the list empty, still holds the lock: so the destructor takes it once.
 #include <baton/runtime/condition_variable.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/timer.h>
 

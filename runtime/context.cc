@@ -1,7 +1,7 @@
 #include <baton/runtime/context.h>
 
 #include <baton/runtime/detail/context_state.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/waiter.h>
 
 #include <utility>

@@ -1,6 +1,6 @@
 #include <baton/runtime/errors.h>
 
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 
 #include <cxxabi.h>
 

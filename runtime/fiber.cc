@@ -1,9 +1,9 @@
 #include <baton/runtime/fiber.h>
 
 #include <baton/runtime/errors.h>
-#include <baton/sched/fatal.h>
 #include <baton/sched/fiber.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/stack/stack.h>
 
 #include <ostream>

@@ -16,8 +16,8 @@
 
 #include <baton/sched/requirements.h>
 
-#include <baton/runtime/fiber_id.h>
 #include <baton/runtime/detail/fiber_result.h>
+#include <baton/runtime/fiber_id.h>
 #include <baton/sched/closure_name.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/spawn.h>

@@ -5,8 +5,8 @@
 // build meanwhile makes up the next round's list.
 #include <baton/runtime/fiber_local.h>
 
-#include <baton/sched/fatal.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/thread_values.h>
 
 namespace baton::detail {

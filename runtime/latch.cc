@@ -13,7 +13,7 @@
 // the lock, may destroy it. What follows touches waiters, whose agents are still inside wait().
 #include <baton/runtime/latch.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
 namespace baton {

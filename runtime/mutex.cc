@@ -34,7 +34,7 @@
 // Go (its flag says no more than the age of the first waiter).
 #include <baton/runtime/mutex.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/spawn.h>

@@ -27,7 +27,9 @@ namespace baton {
 namespace detail {
 
 // Shared by the on_cancel and the fiber. See on_cancel.cc.
-class cancel_call : public net::cancellation::node, public std::enable_shared_from_this<cancel_call>, private work_item {
+class cancel_call : public net::cancellation::node,
+                    public std::enable_shared_from_this<cancel_call>,
+                    private work_item {
  public:
   virtual ~cancel_call() = default;
   void watch(const context& ctx);

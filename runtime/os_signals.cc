@@ -28,8 +28,8 @@
 #include <baton/netpoll/descriptor.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/select.h>
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/signal_action.h>

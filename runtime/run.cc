@@ -1,10 +1,10 @@
 #include <baton/runtime/run.h>
 
 #include <baton/runtime/call_sites.h>
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
-#include <baton/sched/log.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/log.h>
+#include <baton/sched/log/plain_text.h>
 
 #include <new>
 #include <string>

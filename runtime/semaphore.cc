@@ -17,7 +17,7 @@
 // are readied after that CAS, and the list's unlock comes before it.
 #include <baton/runtime/semaphore.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
 namespace baton {

@@ -41,7 +41,7 @@
 // mutex still has to be unlocked, which the destruction rule forbids.
 #include <baton/runtime/shared_mutex.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
 

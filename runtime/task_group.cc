@@ -23,8 +23,8 @@
 
 #include <baton/runtime/detail/done_link.h>
 #include <baton/runtime/errors.h>
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/spawn.h>
 

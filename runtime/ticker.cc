@@ -10,7 +10,7 @@
 #include <baton/runtime/ticker.h>
 
 #include <baton/runtime/detail/timer_state.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/clock.h>
 
 #include <new>

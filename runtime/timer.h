@@ -16,8 +16,8 @@
 #pragma once
 
 #include <baton/runtime/channel.h>
-#include <baton/runtime/fiber.h>
 #include <baton/runtime/detail/timer_state.h>
+#include <baton/runtime/fiber.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/platform/lock.h>
 

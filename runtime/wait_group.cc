@@ -21,7 +21,7 @@
 // add() from zero could overtake the set() of the done() before it).
 #include <baton/runtime/wait_group.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
 #include <limits>

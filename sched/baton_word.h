@@ -42,8 +42,8 @@
 // status at both ends of a call, as in Go (12 to 17 ns instead of 3).
 #pragma once
 
-#include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/asymmetric_fence.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/sched/slice_notice.h>
 
 #include <cstdint>
@@ -62,12 +62,12 @@ enum class place : std::uint32_t {
 class baton_word {
  public:
   enum notice_bit : std::uint32_t {
-    asked = 1,       // a revoker wants the P
-    no_p = 2,        // this M has none
-    slice_over = 4,  // the time slice is used up: give way at the next call that may switch
-    slice_overdue = 8,     // and has been for long: give the P away at the next call of any kind
-    dead = 16,       // this is the child of a fork: nothing of the runtime works
-    frozen = 32,     // the process is ending: stop here
+    asked = 1,          // a revoker wants the P
+    no_p = 2,           // this M has none
+    slice_over = 4,     // the time slice is used up: give way at the next call that may switch
+    slice_overdue = 8,  // and has been for long: give the P away at the next call of any kind
+    dead = 16,          // this is the child of a fork: nothing of the runtime works
+    frozen = 32,        // the process is ending: stop here
   };
 
   // ---- the M that owns this object ----
@@ -124,7 +124,9 @@ class baton_word {
     if (b == slice_over && (before & slice_over) == 0) slices_over.unhandled.fetch_add(slice_notice::one, mo::relaxed);
   }
   // A new slice begins; or, by the monitor, one that had no P sleeps, or has come to wait for one.
-  void clear_slice() noexcept { count_handled(notice_.fetch_and(~std::uint32_t{slice_over | slice_overdue}, mo::relaxed)); }
+  void clear_slice() noexcept {
+    count_handled(notice_.fetch_and(~std::uint32_t{slice_over | slice_overdue}, mo::relaxed));
+  }
 
   [[nodiscard]] place is_at() const noexcept { return static_cast<place>(where_.load(mo::acquire)); }
 
@@ -187,7 +189,8 @@ class baton_word {
     return false;
   }
   static void count_handled(std::uint32_t before) noexcept {
-    if (__builtin_expect((before & slice_over) != 0, 0)) slices_over.unhandled.fetch_sub(slice_notice::one, mo::relaxed);
+    if (__builtin_expect((before & slice_over) != 0, 0))
+      slices_over.unhandled.fetch_sub(slice_notice::one, mo::relaxed);
   }
 
   platform::atomic<std::uint32_t> where_{static_cast<std::uint32_t>(place::runtime)};

@@ -1,7 +1,7 @@
 #include <baton/sched/closure_name.h>
 
 #include <baton/sched/fiber.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/peek_memory.h>
 #include <baton/sched/spawn.h>
 #include <baton/sched/unwind/stack_trace.h>

@@ -23,8 +23,8 @@
 // with the fiber that gave the answer last: usually a listener or reader, which still waits.
 #include <baton/sched/deadlock.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>

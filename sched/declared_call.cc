@@ -23,7 +23,7 @@
 //   4. the time slice is used up: the fiber gives way, as at any call that may switch.
 #include <baton/sched/declared_call.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/sampling.h>

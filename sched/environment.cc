@@ -1,7 +1,7 @@
 #include <baton/sched/environment.h>
 
-#include <baton/sched/fatal.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/plain_text.h>
 
 #include <charconv>
 #include <cstdlib>

@@ -6,11 +6,11 @@
 // the one who readies it. `word` and `join` are atomic and follow their own protocols.
 #pragma once
 
+#include <baton/sched/agent.h>
 #include <baton/sched/limits.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/spawn.h>
 #include <baton/sched/stack/stack.h>
-#include <baton/sched/agent.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -50,7 +50,7 @@ struct alignas(64) fiber : agent {
   exception_state exceptions;
   std::uint32_t syscall_depth = 0;      // enter_syscall minus exit_syscall
   bool in_place = false;                // stays on its thread while it waits: see thread_lock.cc
-  bool is_daemon = false;                  // is the runtime's own: see shutdown.cc
+  bool is_daemon = false;               // is the runtime's own: see shutdown.cc
   platform::atomic<bool> fresh{false};  // has not run yet; a hint for who does not have it
   machine* on = nullptr;                // the M that runs it; meaningful while it runs
   const fiber_start* start = nullptr;

@@ -5,9 +5,9 @@
 // one of them readies it. What the word says then is what it would say without the joiner: `closing` if the fiber
 // has passed the point after which nobody asks whether it was detached, else `running`. The mark at_end keeps
 // that while the agent is there.
-#include <baton/sched/fatal.h>
 #include <baton/sched/fiber_list.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/spawn.h>

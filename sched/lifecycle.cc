@@ -21,11 +21,11 @@
 #include <baton/sched/closure_name.h>
 #include <baton/sched/counters.h>
 #include <baton/sched/environment.h>
-#include <baton/sched/fatal.h>
 #include <baton/sched/fiber_slab.h>
-#include <baton/sched/log.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/log.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/machine_table.h>
-#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
@@ -93,6 +93,14 @@ void name_closure(const stack& s, char* buffer, std::size_t size) noexcept {
   closure_names closures;
   const fiber* const f = s ? fiber_on(s) : nullptr;
   std::snprintf(buffer, size, "%s", f != nullptr ? closures.of(*f) : "");
+}
+
+bool name_caller(char* buffer, unsigned size) noexcept {
+  const machine* const m = this_machine();
+  const fiber* const f = m != nullptr ? m->my_fiber() : nullptr;
+  if (f == nullptr) return false;
+  label_fiber(f->id, f->name, {buffer, size});
+  return true;
 }
 
 // Of the thread that faulted.
@@ -229,6 +237,7 @@ void start_first(const settings& s) noexcept {
   platform::init_clock();
   // Refused by the kernel or, to see what that costs, by the environment.
   platform::init_barriers(environment_flag("BATON_NO_MEMBARRIER"));
+  set_caller_namer(name_caller);
   set_overflow_namer(name_overflowed, name_running, name_closure);
   install_overflow_handler();
   install_first_poller();

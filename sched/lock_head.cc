@@ -3,7 +3,7 @@
 
 #include <baton/sched/fiber.h>
 #include <baton/sched/fiber_slab.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/peek_memory.h>
 #include <baton/sched/spawn.h>
 

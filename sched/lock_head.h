@@ -5,7 +5,7 @@
 // it was compiled. So while the bit is set, `owner` is who took the lock this time; without it nobody is known.
 #pragma once
 
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 

@@ -15,7 +15,7 @@
 //             all fibers are asleep for good (deadlock.cc)
 #include <baton/sched/deadlock.h>
 #include <baton/sched/durations.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>

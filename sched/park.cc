@@ -11,10 +11,10 @@
 // Nothing is locked across the switch.
 #include <baton/sched/park.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/declared_call.h>
 #include <baton/sched/lifecycle.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/switch.h>

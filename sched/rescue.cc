@@ -35,9 +35,9 @@
 #include <baton/sched/rescue.h>
 
 #include <baton/sched/durations.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/machine_table.h>
-#include <baton/sched/plain_text.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/rescue_report.h>
 
@@ -71,7 +71,7 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
 }
 
 bool rescue_policy::slice_is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
-                               int procs) noexcept {
+                                     int procs) noexcept {
   if (age_ns < after_ns_) return false;
   const std::int64_t cpu = platform::thread_cpu_ns(m.tid.load(mo::relaxed)) - told_cpu_ns;
   if (cpu < after_ns_ / 2 || !room_for_a_hog(m, age_ns, procs) || !within_rate(now_ns)) return false;

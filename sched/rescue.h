@@ -23,7 +23,7 @@ class rescue_policy {
   // m's fiber was told that its slice is over, age_ns ago, when its thread had used told_cpu_ns, and has made calls
   // since, but none that may switch: whether it is to lose its P at the next one. Yes: as if it had been taken.
   [[nodiscard]] bool slice_is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
-                                int procs) noexcept;
+                                      int procs) noexcept;
   // The P was taken.
   void taken(machine& m, verdict why, std::int64_t now_ns) noexcept;
   // At each look: what do those do whose P was taken?

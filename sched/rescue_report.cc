@@ -7,8 +7,8 @@
 #include <baton/sched/rescue_report.h>
 
 #include <baton/sched/closure_name.h>
-#include <baton/sched/log.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/log.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/lock.h>
 
 #include <sys/syscall.h>

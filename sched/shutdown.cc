@@ -34,7 +34,7 @@
 
 #include <baton/sched/deadlock.h>
 #include <baton/sched/fiber_slab.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/thread.h>

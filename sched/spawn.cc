@@ -27,11 +27,11 @@
 // different cache lines of their top page.
 #include <baton/sched/spawn.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/park.h>
-#include <baton/sched/plain_text.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack/stack_pool.h>
 #include <baton/sched/switch.h>

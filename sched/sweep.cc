@@ -9,8 +9,8 @@
 //                       serves: rescue, with a report (rescue.cc says when not)
 //   same slice          one fiber or runnext chain for 10 ms, or by the next look, while others wait: tell
 //                       `slice_over`, heeded at the M's next call that may switch; so before a rescue falls due, too.
-//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `slice_overdue`, heeded
-//                       at any call (rescue.cc, "calling")
+//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `slice_overdue`,
+//                       heeded at any call (rescue.cc, "calling")
 //   timers              more than 1 ms overdue: run them, their fibers go to the global queue. Those of idle Ps at
 //                       once, while no thread can be had to do it
 //   retired P           (procs was lowered) taken from user code and calls alike
@@ -32,7 +32,7 @@
 #include <baton/sched/sweep.h>
 
 #include <baton/sched/durations.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>

@@ -12,8 +12,8 @@
 // only (boost::context::fiber, which is not used, keeps the state itself since 1.88).
 #pragma once
 
-#include <baton/sched/jump.h>
 #include <baton/sched/machine.h>
+#include <baton/sched/platform/jump.h>
 #include <baton/sched/sanitizer.h>
 
 namespace baton::sched {

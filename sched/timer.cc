@@ -16,7 +16,7 @@
 // queue that is never short would stop the clock.
 #include <baton/sched/timer.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>

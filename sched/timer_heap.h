@@ -79,7 +79,7 @@ class timer_heap {
   std::uint32_t firing_ ABSL_GUARDED_BY(lock_) = 0;
   bool somebody_sleeps_ ABSL_GUARDED_BY(lock_) = false;  // in await_fired()
   platform::atomic<std::uint32_t> wakes_{0};             // written under the lock
-  std::size_t swept_ ABSL_GUARDED_BY(lock_) = 0;  // where the sweep goes on
+  std::size_t swept_ ABSL_GUARDED_BY(lock_) = 0;         // where the sweep goes on
   platform::atomic<std::int64_t> earliest_{platform::forever_ns};
   platform::atomic<std::size_t> size_{0};
   platform::atomic<std::uint32_t> cancelled_{0};

@@ -12,8 +12,8 @@
 // that. Who gives up touches it within a call that has not returned.
 #include <baton/syscall/blocking_gate.h>
 
-#include <baton/sched/fatal.h>
 #include <baton/sched/lifecycle.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/syscall/status.h>
 

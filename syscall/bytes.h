@@ -14,7 +14,7 @@
 // Misuse: an offset or a count beyond the end aborts.
 #pragma once
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 
 #include <sys/uio.h>
 #include <array>

@@ -1,6 +1,6 @@
 #include <baton/syscall/c_string.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 
 #include <cerrno>
 #include <exception>

@@ -1,6 +1,6 @@
 // The errno value travels as a payload, in decimal, under a type URL of our own, and how much was written under
 // another; so they survive copying, annotating and being passed through code that knows only absl::Status.
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/syscall/status.h>
 
 #include <cerrno>

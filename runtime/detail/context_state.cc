@@ -30,8 +30,8 @@
 //      moved to the list of visited ones, marked with the cause, and taken, if nobody else has; if something
 //      hangs on it, it is one of those to be dealt with. Its timer is given up.
 //   A cancel() does all steps itself. A deadline's callback, which may not run long, nor anybody's code, does 1,
-//   readies a few waiters, and leaves the rest to the timer_worker, which lets others run between the steps. (The timer_worker
-//   is started when the first context with a deadline is made, which may fail: subscribing may not.)
+//   readies a few waiters, and leaves the rest to the timer_worker, which lets others run between the steps. (The
+//   timer_worker is started when the first context with a deadline is made, which may fail: subscribing may not.)
 //   Contexts that are still to be dealt with are chained through next_item; only who has taken one writes that.
 //
 // Races

@@ -12,7 +12,7 @@
 // /dev/null.
 #pragma once
 
-#include <baton/sched/log.h>
+#include <baton/sched/log/log.h>
 
 #include <cstdint>
 

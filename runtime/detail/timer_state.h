@@ -77,8 +77,8 @@ class timer_state : public work_item {
   // By the timer_worker, instead of finish(), if it is not due any more. What a user's destructor does must not
   // happen in the timer_worker.
   virtual void let_go(occasion&, std::uint32_t kept) noexcept { release(kept); }
-  // By the timer_worker, in finish() or let_go(): there was no memory for the next arming; let_go(), or what is due by then,
-  // comes again.
+  // By the timer_worker, in finish() or let_go(): there was no memory for the next arming; let_go(), or what is due by
+  // then, comes again.
   void come_again() noexcept;
   // Under the lock: takes back what was announced, if nobody has got it yet. A sender of the user's own,
   // who gets the room, is finished after the lock.

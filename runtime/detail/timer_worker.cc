@@ -6,8 +6,8 @@
 // one is still to make, and perhaps gets no memory for. An work_item that is pushed before the fiber runs
 // waits in the queue, which the fiber looks at first.
 //
-// An work_item that gets no memory (for a fiber, a timer) is put off: it runs again after a millisecond, and so on until
-// it gets some. So what was promised is late then, but not lost, and nothing else waits for it.
+// An work_item that gets no memory (for a fiber, a timer) is put off: it runs again after a millisecond, and so on
+// until it gets some. So what was promised is late then, but not lost, and nothing else waits for it.
 #include <baton/runtime/detail/timer_worker.h>
 
 #include <baton/runtime/fiber.h>

@@ -40,8 +40,8 @@ class timer_worker {
   // From anywhere in user state, when e needs memory and there is none: runs it again after a while.
   void try_later(work_item* e) noexcept;
 
-  // From a work_item's run(): the same as push(). What is left of a long work_item comes so, after those of others; before
-  // it the timer_worker lets other fibers run.
+  // From a work_item's run(): the same as push(). What is left of a long work_item comes so, after those of others;
+  // before it the timer_worker lets other fibers run.
   void append(work_item* first) noexcept;
 
  private:
@@ -57,7 +57,7 @@ class timer_worker {
   work_item* last_ ABSL_GUARDED_BY(lock_) = nullptr;
   work_item* later_ ABSL_GUARDED_BY(lock_) = nullptr;
   std::int64_t later_at_ns_ ABSL_GUARDED_BY(lock_) = 0;
-  bool long_items_ = false;                             // its own fiber's: append() has been called
+  bool long_items_ = false;                              // its own fiber's: append() has been called
   sched::agent* idle_ ABSL_GUARDED_BY(lock_) = nullptr;  // the fiber, while it waits
 };
 

@@ -14,7 +14,7 @@
 // Guards are never removed, as stacks never are.
 #include <baton/sched/stack/guard.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -7,6 +7,8 @@
 // Thread safety: plain values and pure functions.
 #pragma once
 
+#include <baton/sched/unwind/stack_bounds.h>
+
 #include <cstddef>
 #include <cstdint>
 
@@ -22,6 +24,11 @@ struct stack {
   [[nodiscard]] std::byte* limit() const noexcept { return top - size; }
 };
 static_assert(sizeof(stack) == 16);
+
+[[nodiscard]] inline stack_bounds bounds_of(const stack& s) noexcept {
+  const auto high = reinterpret_cast<std::uintptr_t>(s.top);
+  return {high - s.size, high};
+}
 
 // 16, 64, 256 KiB, 1 and 8 MiB usable each; all rounded up to pages. The first is raised, where the
 // processor's registers need it, to what one signal frame (AT_MINSIGSTKSZ) and 8 KiB take.

@@ -21,10 +21,10 @@
 // come again by itself, and is raised.
 #include <baton/sched/stack/stack_overflow.h>
 
-#include <baton/sched/stack/guard.h>
-#include <baton/sched/log.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/log.h>
+#include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/atomic.h>
+#include <baton/sched/stack/guard.h>
 #include <baton/sched/stack/stack_pool.h>
 #include <baton/sched/unwind/stack_trace.h>
 

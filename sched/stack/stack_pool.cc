@@ -23,7 +23,7 @@
 // (as far as it could be). Free stacks are never written to: links lie in the region's header.
 #include <baton/sched/stack/stack_pool.h>
 
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/clock.h>
 
 #include <sys/mman.h>

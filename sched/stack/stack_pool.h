@@ -6,9 +6,9 @@
 // async-signal-safe.
 #pragma once
 
-#include <baton/sched/stack/guard.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/stack/guard.h>
 #include <baton/sched/stack/stack.h>
 #include <baton/sched/stack/stack_region.h>
 

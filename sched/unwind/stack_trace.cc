@@ -17,10 +17,8 @@
 // Each frame lies higher than the one before it and within the bounds, so the walk ends.
 #include <baton/sched/unwind/stack_trace.h>
 
-#include <baton/sched/plain_text.h>
-
-#include <baton/sched/fiber.h>
-#include <baton/sched/jump.h>
+#include <baton/sched/log/plain_text.h>
+#include <baton/sched/platform/jump.h>
 
 #include <absl/debugging/symbolize.h>
 
@@ -326,15 +324,10 @@ void name_object(const loaded_object& o, std::span<char> out) noexcept {
 
 }  // namespace
 
-stack_bounds bounds_of(const stack& s) noexcept {
-  const auto high = reinterpret_cast<std::uintptr_t>(s.top);
-  return {high - s.size, high};
-}
-
 // A fiber that runs meanwhile is a race on purpose: whatever is read, it is only ever peeked at.
-__attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of(const fiber& f) noexcept {
+__attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of(const void* stored) noexcept {
   const context_layout& layout = layout_of_contexts();
-  const auto context = reinterpret_cast<std::uintptr_t>(f.context);
+  const auto context = reinterpret_cast<std::uintptr_t>(stored);
   frame_registers r;
   if (context == 0 || layout.end == 0 || !platform::peek_memory(context + layout.pc, &r.pc, sizeof r.pc) ||
       !platform::peek_memory(context + layout.fp, &r.fp, sizeof r.fp)) {

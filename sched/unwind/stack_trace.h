@@ -11,9 +11,9 @@
 // whose symbol table is read then.
 #pragma once
 
-#include <baton/sched/unwind/frame_info.h>
 #include <baton/sched/platform/thread_state.h>
-#include <baton/sched/stack/stack.h>
+#include <baton/sched/unwind/frame_info.h>
+#include <baton/sched/unwind/stack_bounds.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -22,18 +22,9 @@
 
 namespace baton::sched {
 
-struct fiber;
-
-// The only memory that unwinding takes for a stack: [low, high).
-struct stack_bounds {
-  std::uintptr_t low = 0;
-  std::uintptr_t high = 0;
-};
-[[nodiscard]] stack_bounds bounds_of(const stack& s) noexcept;
-
-// Where a fiber that does not run goes on, and where its stack ends then. Meaningful if it still has not
-// run when this returns; empty if its context cannot be read.
-[[nodiscard]] std::optional<frame_registers> context_of(const fiber& f) noexcept;
+// Where a fiber that does not run goes on, and where its stack ends then; `context` is what its last jump left
+// (platform/jump.h). Meaningful if it still has not run when this returns; empty if its context cannot be read.
+[[nodiscard]] std::optional<frame_registers> context_of(const void* context) noexcept;
 // Of a thread that is blocked in the kernel; empty if it is not.
 [[nodiscard]] std::optional<frame_registers> context_of(const platform::thread_call_state& call) noexcept;
 

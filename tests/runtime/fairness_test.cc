@@ -119,7 +119,7 @@ int all_give_way_at_the_end_of_their_slices() {
           alone.arrive_and_wait();
         });
         gives_way_at_the_end_of_its_slice("select",
-                                   [] { baton::select(baton::otherwise([] {}), baton::on_timeout(1s, [] {})); });
+                                          [] { baton::select(baton::otherwise([] {}), baton::on_timeout(1s, [] {})); });
       },
       {.procs = 1, .rescue = false});
 }

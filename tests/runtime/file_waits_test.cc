@@ -2,11 +2,11 @@
 #include "parked.h"
 
 #include <baton/netpoll/error_text.h>
+#include <baton/runtime/detail/file_gate.h>
+#include <baton/runtime/detail/file_open.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
-#include <baton/runtime/detail/file_gate.h>
-#include <baton/runtime/detail/file_open.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/syscall/owned_fd.h>

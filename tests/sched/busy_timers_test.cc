@@ -59,7 +59,8 @@ void count_fired(void* arg, std::uint64_t, fiber_list&) noexcept {
 
 class BusyTimersDeathTest : public baton_test::own_process_test {};
 
-// Between two turns of a fiber that yields, its thread runs no more than a look may; whatever the monitor does beside it.
+// Between two turns of a fiber that yields, its thread runs no more than a look may; whatever the monitor does beside
+// it.
 TEST_F(BusyTimersDeathTest, VeryManyThatAreDueAtOnceComeInPortions) {
   EXPECT_EXIT(
       {

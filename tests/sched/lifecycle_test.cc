@@ -2,7 +2,7 @@
 #include "on_fiber.h"
 
 #include <baton/sched/counters.h>
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/atomic.h>
 
 #include <gtest/gtest.h>

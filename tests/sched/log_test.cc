@@ -1,8 +1,8 @@
 // Where the runtime's own lines go, and that it never waits for who reads them.
 #include "own_process.h"
 
-#include <baton/sched/fatal.h>
-#include <baton/sched/log.h>
+#include <baton/sched/log/fatal.h>
+#include <baton/sched/log/log.h>
 #include <baton/sched/platform/clock.h>
 
 #include <gtest/gtest.h>

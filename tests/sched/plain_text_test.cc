@@ -1,5 +1,5 @@
 // What users named things, in the lines of reports.
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 
 #include <gtest/gtest.h>
 

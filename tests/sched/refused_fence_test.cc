@@ -179,8 +179,6 @@ int procs_follow() {
   std::exit(0);  // with its handlers
 }
 
-TEST_F(RefusedFence, ProcsShrinkAndTheProcessEnds) {
-  EXPECT_EXIT(std::_Exit(procs_follow()), right_or_no_filter, "");
-}
+TEST_F(RefusedFence, ProcsShrinkAndTheProcessEnds) { EXPECT_EXIT(std::_Exit(procs_follow()), right_or_no_filter, ""); }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // One pass over the text, character by character. A character is copied or escaped as a whole, and only if it
 // fits as a whole, so the result is never cut within one, nor within an escape.
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/plain_text.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,9 +1,9 @@
 // Formats into a buffer on the stack and writes once: no allocation, no lock, usable in any state.
-#include <baton/sched/fatal.h>
+#include <baton/sched/log/fatal.h>
 
-#include <baton/sched/log.h>
-#include <baton/sched/machine.h>
-#include <baton/sched/plain_text.h>
+#include <baton/sched/log/log.h>
+#include <baton/sched/log/plain_text.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/thread.h>
 
 #include <algorithm>
@@ -16,7 +16,11 @@ namespace baton::sched {
 
 namespace {
 
+namespace mo = platform::mo;
+
 constexpr std::size_t line_max = 1024;
+
+platform::atomic<caller_namer> namer{nullptr};
 
 // Whatever the arguments hold, it is one line.
 void write_line(const char* who, const char* format, std::va_list args, std::int64_t wait_until_ns) noexcept {
@@ -35,14 +39,13 @@ void write_line(const char* who, const char* format, std::va_list args, std::int
 
 }  // namespace
 
+void set_caller_namer(caller_namer n) noexcept {
+  namer.store(n, mo::release);  // pairs with the load in describe_caller()
+}
+
 void describe_caller(char* buffer, unsigned size) noexcept {
-  const machine* const m = this_machine();
-  const fiber* const f = m != nullptr ? m->my_fiber() : nullptr;
-  if (f != nullptr) {
-    label_fiber(f->id, f->name, {buffer, size});
-  } else {
-    std::snprintf(buffer, size, "thread %d", platform::thread_id());
-  }
+  const caller_namer n = namer.load(mo::acquire);  // pairs with set_caller_namer()
+  if (n == nullptr || !n(buffer, size)) std::snprintf(buffer, size, "thread %d", platform::thread_id());
 }
 
 void fatal(const char* format, ...) noexcept {

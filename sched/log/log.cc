@@ -25,7 +25,7 @@
 //
 // Nothing here is under a lock. Two texts at a time do not mix where the kernel writes each as a whole; which of
 // the two says how many were lost does not matter.
-#include <baton/sched/log.h>
+#include <baton/sched/log/log.h>
 
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/clock.h>

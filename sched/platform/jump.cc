@@ -1,7 +1,7 @@
 // jump_fcontext saves the registers below the return address that it finds on the stack, and the context goes on
 // there. Here that is the address of a `ret`, and above it lies the caller's return address: so both ends of a
 // jump are this function, called once and returned from once. What is returned (rax, rdx) passes through.
-#include <baton/sched/jump.h>
+#include <baton/sched/platform/jump.h>
 
 // Its name in the library, which CMakeLists.txt finds out: the C name is hidden in Boost 1.92's shared one.
 #ifndef BATON_JUMP_FCONTEXT

@@ -20,4 +20,10 @@ void last_warning(const char* format, ...) noexcept __attribute__((format(printf
 // bytes (plain_text.h) is always enough.
 void describe_caller(char* buffer, unsigned size) noexcept;
 
+// Writes the name of the fiber that the calling thread runs, with a NUL. Returns false if the thread runs none: then
+// the thread's number is the name. Async-signal-safe.
+using caller_namer = bool (*)(char* buffer, unsigned size) noexcept;
+// Process-wide. The scheduler registers its namer when it starts: this room names nothing above it.
+void set_caller_namer(caller_namer namer) noexcept;
+
 }  // namespace baton::sched
