@@ -6,7 +6,7 @@
 //
 // Leaving, at entry (the call is expected to block):
 //   1. enter a section; 2. release_p: notice gets no_p, so no revoker looks at this M any more;
-//   3. hand_off: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
+//   3. handoff_p: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
 //      in the poller finds it); 4. leave to place::syscall.
 // Leaving, later: the monitor takes it (sweep.cc), by the baton's protocol. (Not when the kernel refuses the barrier
 // for that: then everything but `wont_block` is handed over at entry.)
@@ -196,12 +196,6 @@ __attribute__((noinline)) bool end_call(stay where) noexcept {
   const bool notice = !m->baton.end_syscall();
   if (__builtin_expect(!notice && m->call_began == 0, 1)) return false;
   return end_slow(m, notice, where, __builtin_return_address(0));
-}
-
-void release_p(machine* m, processor* p) noexcept {
-  m->baton.release_p();
-  m->p.store(nullptr, mo::relaxed);
-  hand_off(p);
 }
 
 void hand_over_within_call(machine* m) noexcept {

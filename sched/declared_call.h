@@ -27,10 +27,6 @@ void begin_call_here() noexcept;
 enum class stay : std::uint8_t { anywhere, here };
 bool end_call(stay where) noexcept;
 
-// m's own P p, in a section, goes to others: to an M that waits if there is work, or to the idle ones. m has none
-// afterwards.
-void release_p(machine* m, processor* p) noexcept;
-
 // Within a declared call, when the thread is about to sleep on something of the runtime's own: that the
 // call blocks is certain now.
 void hand_over_within_call(machine* m) noexcept;

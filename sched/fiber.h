@@ -7,9 +7,9 @@
 #pragma once
 
 #include <baton/sched/agent.h>
+#include <baton/sched/fiber_entry.h>
 #include <baton/sched/limits.h>
 #include <baton/sched/platform/atomic.h>
-#include <baton/sched/spawn.h>
 #include <baton/sched/stack/stack.h>
 
 #include <cstddef>

@@ -1,5 +1,4 @@
-// How an M waits for a P that somebody hands to it. Internal to sched/; hand_p() and await_p(), for those who
-// need no more, are in scheduler.h.
+// How a P is handed to an M, and how an M waits for one. Internal to sched/.
 #pragma once
 
 #include <baton/sched/machine.h>
@@ -8,6 +7,14 @@
 
 namespace baton::sched {
 
+// Hands p, which nobody owns, to an M that waits for one and is on no list. spinning: it begins as a
+// spinner, already counted.
+void hand_p(machine* to, processor* p, bool spinning) noexcept;
+// Waits, without a P and outside a section, until one is handed to m; returns in a section.
+void await_p(machine* m) noexcept;
+
+// The parts of await_p(), for an M that waits no longer than until a deadline.
+//
 // p is m's from here on; in a section of m.
 void acquire_p(machine* m, processor* p) noexcept;
 // Outside a section. False: nobody came before the deadline; then somebody still may, until leave_handoff().

@@ -149,7 +149,7 @@ void look_beside_idle(const processor* p, bool polls) noexcept {
   // Publish the idle P, then look: pairs with the fences of wake_for_work(), of break_poll_before() and arm_timer().
   platform::full_fence();
   if (!polls) {
-    // The last one, and nobody polls: somebody has to. hand_off() looks without the lock, and two that
+    // The last one, and nobody polls: somebody has to. handoff_p() looks without the lock, and two that
     // hand off at once do not see each other.
     if (!s.polling.load(mo::relaxed) && s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed)) {
       want_poller();
@@ -310,7 +310,13 @@ void change_procs(int n) noexcept {
   if (any_queue_has_work()) wake_for_work();
 }
 
-void hand_off(processor* p) noexcept {
+void release_p(machine* m, processor* p) noexcept {
+  m->baton.release_p();
+  m->p.store(nullptr, mo::relaxed);
+  handoff_p(p);
+}
+
+void handoff_p(processor* p) noexcept {
   scheduler& s = the_scheduler;
   const bool retired = p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed));
   // The last busy P, and nobody waits in the poller: somebody has to.

@@ -10,7 +10,6 @@
 // the runtime, is done by a plain thread. What becomes of it and its M: machine_table.cc.
 #include <baton/sched/machine.h>
 
-#include <baton/sched/declared_call.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/machine_table.h>
 #include <baton/sched/platform/futex.h>

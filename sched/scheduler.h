@@ -4,6 +4,7 @@
 #pragma once
 
 #include <baton/sched/fiber_list.h>
+#include <baton/sched/in_place.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/machine.h>
 #include <baton/sched/platform/lock.h>
@@ -208,8 +209,11 @@ void wake_for_work() noexcept;
 }
 // A busy P's look around, by m: due timers, and the network when nobody has polled for a while (queues.cc).
 void look_around(machine* m, processor* p) noexcept;
+// m's own P p, in a section, goes to others: to an M that waits if there is work, or to the idle ones. m has none
+// afterwards.
+void release_p(machine* m, processor* p) noexcept;
 // Finds a P that belongs to nobody a new M, or puts it on the idle list.
-void hand_off(processor* p) noexcept;
+void handoff_p(processor* p) noexcept;
 void put_idle(processor* p) noexcept;
 // From here on Ms end instead of going to sleep, and those that sleep are woken to end; false: no more.
 void close_machines(bool closing) noexcept;
@@ -231,13 +235,8 @@ inline void cover_busy_timer(std::int64_t when) noexcept {
 // that wait in place get the P.
 void share_out_idle_ps() noexcept;
 
-// Hands p, which nobody owns, to an M that waits for one and is on no list. spinning: it begins as a
-// spinner, already counted.
-void hand_p(machine* to, processor* p, bool spinning) noexcept;
 // Hands m's own P, in a section, to an M that waits; m has none afterwards.
 void pass_p_on(machine* m, processor* p, machine* to) noexcept;
-// Waits, without a P and outside a section, until one is handed to m; returns in a section.
-void await_p(machine* m) noexcept;
 // An idle P that from now on belongs to the caller; null: none, at a glance.
 [[nodiscard]] processor* pop_idle_p() noexcept;
 
@@ -253,8 +252,6 @@ void run_due_timers(processor* p, std::int64_t now, fiber_list& out) noexcept;
 [[nodiscard]] int threads_locked() noexcept;
 // There is a thread more, or may be. Not in a section.
 void thread_added() noexcept;
-// f has been readied, and nobody else has a hold on it.
-void ready_in_place(fiber* f) noexcept;
 
 // Makes a fiber runnable that nobody else has a hold on. m: the calling M, in a section, or null.
 inline void make_runnable(machine* m, fiber* f) noexcept {

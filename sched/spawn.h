@@ -9,13 +9,13 @@
 // on the fiber's stack, destroys the closure, and must not let an exception escape.
 #pragma once
 
+#include <baton/sched/fiber_entry.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 namespace baton::sched {
-
-struct fiber;
 
 struct fiber_attributes {
   std::string_view name = {};  // copied: whole characters of it, fewer than limits::fiber_name_max bytes
@@ -25,16 +25,6 @@ struct fiber_attributes {
 struct prepared_fiber {
   fiber* f = nullptr;
   void* closure = nullptr;
-};
-
-using fiber_entry = void (*)(fiber* self, void* closure) noexcept;
-
-// How fibers with one kind of closure begin, and what reports call it (closure_name.h). Has static storage. Not of
-// unique linkage: the C library would never unload a module that has one.
-struct fiber_start {
-  fiber_entry entry = nullptr;
-  const char* closure = nullptr;  // what text_of_closure<F>() says
-  bool calls_pointer = false;     // the closure begins with a pointer to the function that it calls
 };
 
 // Starts the runtime (with default options) if it is not running. Never switches.
@@ -58,9 +48,7 @@ void release_fiber(fiber* f) noexcept;                    // after join_fiber: t
 // drop its own result (see result_dropper).
 [[nodiscard]] bool detach_fiber(fiber* f) noexcept;
 
-// 48 bytes, aligned as max_align_t, in the fiber's slab entry: where entry leaves the result of a
-// joinable fiber. It outlives the stack.
-inline constexpr std::size_t result_slot_size = 48;
+// Where entry leaves the result of a joinable fiber: result_slot_size bytes, aligned as max_align_t.
 [[nodiscard]] void* result_slot(fiber* f) noexcept;
 // What fiber::locals points to, if it is not null: values of the layer above that end with the fiber.
 // `end` is called on the fiber's own stack, in user state; the closure is gone by then, and the result of
@@ -71,9 +59,6 @@ struct fiber_locals {
 // &fiber::locals of the fiber that runs here, also inside a syscall scope; null on a thread that runs none.
 [[nodiscard]] void** current_fiber_locals() noexcept;
 
-// Called (on the fiber's own stack, in user state) when the fiber ends and was detached meanwhile.
-// Null: nothing to drop.
-using result_dropper = void (*)(fiber* f) noexcept;
 void set_result_dropper(fiber* f, result_dropper drop) noexcept;
 
 [[nodiscard]] std::uint64_t id_of(const fiber* f) noexcept;

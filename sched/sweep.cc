@@ -180,7 +180,7 @@ int sweep::revoke() noexcept {
       rescues_.taken(*c.m, c.rescue, now_);
       describe(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
     }
-    hand_off(c.p);
+    handoff_p(c.p);
   }
   return taken;
 }

@@ -28,10 +28,11 @@
 // waits; at max_threads it need not, as whoever raises the limit asks once more.
 #include <baton/sched/thread_lock.h>
 
-#include <baton/sched/declared_call.h>
 #include <baton/sched/fiber.h>
+#include <baton/sched/handoff.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/spawn.h>
 #include <baton/sched/waiter.h>
 
 namespace baton::sched {
