@@ -58,6 +58,9 @@ inline constexpr std::uint32_t stack_colours = 32;
 
 // A fiber, or a chain of fibers that hand on through runnext, runs this long while others wait.
 inline constexpr std::int64_t time_slice_ns = 10'000'000;
+// One that makes so many calls after it was told that its slice is over, and none that may switch, gives its P up at
+// the next. Fewer may be a thread whose CPU the host took away on its way through a call that switches.
+inline constexpr std::uint64_t overdue_calls = 3;
 
 // A busy P looks at the network when nobody has for this long; the monitor when not even that happens.
 inline constexpr std::int64_t poll_gap_busy_ns = 250'000;

@@ -19,7 +19,9 @@
 //              may need the last P. A line says who they are (say_if_crowded())
 //   calling    it computes, and makes calls between, none of which may switch, so it neither heeds the end of its
 //              slice nor stays at one visit (a loop of go() or event::set()), and has used CPU since for half an
-//              allowance (by the clock alone a throttled group would look like it). The P cannot be
+//              allowance (by the clock alone a throttled group would look like it). It has made three calls since it
+//              was told: a host that takes the CPU away counts that time as the thread's own, and a thread stopped
+//              so within a call that switches has ended one visit, too, when it is looked at again. The P cannot be
 //              taken: it gives it up itself at its next call, and is then one that computes (machine.cc)
 //   rate       of all together: some at once, then one a millisecond
 //

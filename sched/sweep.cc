@@ -145,8 +145,8 @@ void sweep::judge_slice(observation& o, bool waits, bool new_visit) noexcept {
   } else if (!m.baton.slice_is_over()) {  // heeded, but there was nobody to give way to
     o.slice_told = false;
     o.slice_since = now_;
-  } else if (new_visit && o.visit.where == place::user && rescue_ && !somebody_serves() &&
-             rescues_.slice_is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
+  } else if (new_visit && o.visit.count - o.told_visits >= limits::overdue_calls && o.visit.where == place::user &&
+             rescue_ && !somebody_serves() && rescues_.slice_is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
     m.baton.tell(baton_word::slice_overdue);
     describe(m, true, since_end + limits::time_slice_ns);
     o.slice_since = now_;
@@ -225,6 +225,7 @@ void sweep::tell_slice_over(observation& o) noexcept {
   if (!o.m->baton.tell_slice_over()) return;  // it has just given its P away
   o.slice_told = true;
   o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
+  o.told_visits = o.visit.count;
 }
 
 // There can be no heavy fence now, and if it is refused there never will be one again.

@@ -57,7 +57,8 @@ class sweep {
     std::uint64_t slice = 0;
     std::int64_t slice_since = 0;
     bool slice_told = false;
-    std::int64_t told_cpu_ns = 0;  // that the thread had used then
+    std::int64_t told_cpu_ns = 0;   // that the thread had used then
+    std::uint64_t told_visits = 0;  // that the M had begun then
   };
   struct candidate {
     processor* p;
