@@ -15,7 +15,8 @@
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
 // it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So is
 // exit(), as far as it depends on us: the handler knows that there is nobody to stop, or to wait for, and takes
-// no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit().
+// no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit(); those of timers
+// wait for no callback, and enter no section; a lock that another thread held is not waited for (lock.h).
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/closure_name.h>
@@ -29,6 +30,7 @@
 #include <baton/sched/platform/barrier.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
+#include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/module.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/platform/thread_state.h>
@@ -196,6 +198,7 @@ void freeze() {
 void in_fork_child() {
   scheduler& s = the_scheduler;
   s.forked.store(true, mo::relaxed);
+  platform::spin_locks_in_fork_child();
   s.up.store(false, mo::relaxed);  // a plain thread's next use goes through start(), which says no
   if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
 }
