@@ -44,9 +44,12 @@
 #include <unistd.h>
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
+#include <new>
 
 namespace baton::sched {
 
@@ -226,6 +229,14 @@ int procs_wanted(const settings& s) noexcept {
   return std::clamp(s.procs > 0 ? s.procs : default_procs(), 1, limits::procs_max);
 }
 
+// Not from the heap: a start does not fail for want of memory. Never destroyed.
+processor* make_processors() noexcept {
+  alignas(processor) static std::byte room[sizeof(processor) * limits::procs_max];
+  auto* const first = reinterpret_cast<processor*>(room);
+  std::uninitialized_default_construct_n(first, limits::procs_max);
+  return std::launder(first);
+}
+
 void start_first(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   take_settings(s);
@@ -237,7 +248,7 @@ void start_first(const settings& s) noexcept {
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
   platform::keep_module_loaded();
-  sched.ps = new processor[limits::procs_max];
+  sched.ps = make_processors();
   for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
   const int n = procs_wanted(s);
   sched.procs.store(n, mo::relaxed);
