@@ -176,6 +176,7 @@ absl::StatusOr<address> address::parse(std::string_view text) {
   const int port = parse_port(parts->port);
   if (port < 0) return invalid(text, "the port is not a number from 0 to 65535");
   absl::StatusOr<address> a = from_ip(parts->host.empty() ? "::" : parts->host, port);
+  if (!a.ok() && parts->host.find('%') != std::string::npos) return a;  // it may be the zone that is wrong
   if (!a.ok()) return invalid(text, "the host is not an IP address");
   return a;
 }

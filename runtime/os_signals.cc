@@ -278,15 +278,19 @@ class hub {
   static void raise_again(signal_set signals) {
     for_each(signals, [](int s) { ::kill(::getpid(), s); });
   }
+  // Also lets go of those that want no signal any more.
   void tell_senders() {
     for (;;) {
+      list gone;  // freed without the lock
       subscription_ptr s;
       {
         const platform::lock_guard hold(lock_);
-        const auto at = std::find_if(all_.begin(), all_.end(), [](const subscription_ptr& x) { return x->to_tell; });
+        const auto at = std::find_if(all_.begin(), all_.end(),
+                                     [](const subscription_ptr& x) { return x->to_tell || x->wanted == 0; });
         if (at == all_.end()) return;
         s = *at;
         s->to_tell = false;
+        if (s->wanted == 0) gone.splice(gone.begin(), all_, at);
       }
       s->tell_sender();
     }

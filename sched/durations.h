@@ -85,13 +85,18 @@ template <class Clock, class Duration>
   }
 }
 
-// Whether that clock has come to `when`, if a wait until deadline_at(when) has just ended without success.
+// Whether that clock has come to `when`, if a wait until deadline_at(when) has just ended without success. It compares
+// what deadline_at() converted: `when` may be a NaN, which no clock comes to, and may overflow in the clock's own unit.
 template <class Clock, class Duration>
 [[nodiscard]] bool has_come(const std::chrono::time_point<Clock, Duration>& when) {
   if constexpr (std::is_same_v<Clock, std::chrono::steady_clock>) {
     return true;
   } else {
-    return Clock::now() >= when;
+    const auto now = Clock::now();
+    const std::int64_t now_ns = saturated_ns(now.time_since_epoch());
+    const std::int64_t when_ns = saturated_ns(when.time_since_epoch());
+    if (now_ns != when_ns) return now_ns > when_ns;
+    return !(now < when);  // both may have been rounded up to one nanosecond
   }
 }
 

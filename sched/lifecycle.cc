@@ -15,7 +15,8 @@
 // Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
 // it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So is
 // exit(), as far as it depends on us: the handler knows that there is nobody to stop, or to wait for, and takes
-// no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit().
+// no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit(); those of timers
+// wait for no callback, and enter no section; a lock that another thread held is not waited for (lock.h).
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/closure_name.h>
@@ -29,6 +30,7 @@
 #include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
+#include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/module.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/platform/thread_state.h>
@@ -42,9 +44,12 @@
 #include <unistd.h>
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
+#include <new>
 
 namespace baton::sched {
 
@@ -204,6 +209,7 @@ void freeze() {
 void in_fork_child() {
   scheduler& s = the_scheduler;
   s.forked.store(true, mo::relaxed);
+  platform::spin_locks_in_fork_child();
   s.up.store(false, mo::relaxed);  // a plain thread's next use goes through start(), which says no
   if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
 }
@@ -231,6 +237,14 @@ int procs_wanted(const settings& s) noexcept {
   return std::clamp(s.procs > 0 ? s.procs : default_procs(), 1, limits::procs_max);
 }
 
+// Not from the heap: a start does not fail for want of memory. Never destroyed.
+processor* make_processors() noexcept {
+  alignas(processor) static std::byte room[sizeof(processor) * limits::procs_max];
+  auto* const first = reinterpret_cast<processor*>(room);
+  std::uninitialized_default_construct_n(first, limits::procs_max);
+  return std::launder(first);
+}
+
 void start_first(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   take_settings(s);
@@ -243,7 +257,7 @@ void start_first(const settings& s) noexcept {
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
   platform::keep_module_loaded();
-  sched.ps = new processor[limits::procs_max];
+  sched.ps = make_processors();
   for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
   const int n = procs_wanted(s);
   sched.procs.store(n, mo::relaxed);

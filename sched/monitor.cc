@@ -25,7 +25,9 @@
 #include <baton/sched/sweep.h>
 #include <baton/sched/thread_lock.h>
 
+#include <time.h>
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -207,8 +209,17 @@ void monitor_main(void*) { (new (storage) monitor)->run(); }
 void start_monitor() noexcept {
   over.store(false, mo::relaxed);
   forget_deadlock();
-  const int error =
-      platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked, &thread);
+  int error = 0;
+  // A thread that has just ended still counts for the system for a moment, and memory may be short for one: a refusal
+  // is the answer only when it lasts, for some 200 ms in all.
+  constexpr int tries = 20;
+  for (int i = 1; i <= tries; ++i) {
+    error =
+        platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked, &thread);
+    if (error != EAGAIN && error != ENOMEM) break;
+    const timespec pause{0, i * 1'000'000L};
+    ::nanosleep(&pause, nullptr);
+  }
   if (error != 0) fatal("cannot start the monitor's thread (%s)", std::strerror(error));
 }
 

@@ -8,6 +8,9 @@
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
 
+#include <cstddef>
+#include <new>
+
 namespace baton::sched {
 
 namespace {
@@ -34,8 +37,10 @@ class timers_only_poller final : public poller {
 };
 
 timers_only_poller& first_poller() noexcept {
-  static auto& instance = *new timers_only_poller;
-  return instance;
+  // Never destroyed, and not allocated: a start does not fail.
+  alignas(timers_only_poller) static std::byte room[sizeof(timers_only_poller)];
+  static timers_only_poller* const instance = ::new (room) timers_only_poller;
+  return *instance;
 }
 
 }  // namespace

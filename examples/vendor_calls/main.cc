@@ -134,6 +134,7 @@ int run(const std::string& socket, int fibers) {
     baton::os_signals::stop(signals);  // a second one ends the process, as it always does
     return signal;
   });
+  const absl::Cleanup over = [&] { signals.close(); };  // ends the watch, also after an exception
   const auto begin = clock_type::now();
   heartbeat beside;
   bool good = false;

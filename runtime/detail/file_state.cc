@@ -3,7 +3,7 @@
 //   asking    preadv2 with RWF_NOWAIT gives what is in memory without telling the scheduler, because it cannot
 //             block. EAGAIN means that the device is needed: then comes the blocking call. So a file begins.
 //             Linux 5.9 and 5.10 may say 0, which is the end, also when it is not: 0 is confirmed by a blocking
-//             call
+//             call. Of what lies on a device only: from a socket 0 is a message without content, which is taken
 //   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in
 //             memory for long is read by pread, declared as short. If one of them has to wait, its P waits too,
 //             until the monitor takes it (half a millisecond where work waits), and the file is asked again. Not
@@ -122,6 +122,8 @@ blocking_gate* file_state::gate() noexcept {
   return seen == no_gate ? nullptr : reinterpret_cast<blocking_gate*>(seen);
 }
 
+bool file_state::lies_on_device() noexcept { return gate() != nullptr || waiting_is_unusual(fd_); }
+
 template <class Call>
 auto file_state::behind_gate(Call&& call) {
   if (blocking_gate* const g = gate()) return blocking(*g, std::forward<Call>(call));
@@ -189,7 +191,9 @@ sys::result<std::size_t> file_state::ask(bytes buffer, off_t offset) {
   const ::iovec one = as_iovec(buffer);
   const sys::result<std::size_t> n = sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
   if (n) {
-    if (*n == 0 && !buffer.empty()) return sys::failure(EAGAIN);  // the end, or a kernel that is wrong about it
+    if (*n == 0 && !buffer.empty() && lies_on_device()) {
+      return sys::failure(EAGAIN);  // the end, or a kernel that is wrong about it
+    }
     if (sched::one_in_64(platform::ticks())) {
       // relaxed, here and below: a hint that any call may set and any may miss.
       const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;

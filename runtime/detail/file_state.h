@@ -101,6 +101,7 @@ class file_state {
   sys::result<std::size_t> parked(net::poll_side side, Call&& call);
   [[nodiscard]] net::descriptor* waits(int& error) noexcept;
   [[nodiscard]] blocking_gate* gate() noexcept;
+  [[nodiscard]] bool lies_on_device() noexcept;
 
   // Of cached_in_a_row_: what reads do not ask whether it is in memory.
   static constexpr std::uint32_t cannot_ask = std::numeric_limits<std::uint32_t>::max();

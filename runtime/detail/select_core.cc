@@ -39,7 +39,7 @@
 // not made yet, the locks are given back, the value is made, and step 2 begins again; once per case.
 //
 // Among the ready each is drawn with the same probability, and so is the order in which several cases wait for one
-// channel. The generator's state is a word that is
+// channel, and which one of several cases of one context was told of its end. The generator's state is a word that is
 // picked by the caller's stack and written without a locked instruction. Two agents that share one may
 // draw the same number, which does no harm.
 #include <baton/runtime/detail/select_core.h>
@@ -289,8 +289,22 @@ class selecting {
     const bool timed_out = outcome == sched::waiter::timed_out;
     if (!timed_out) r = result_of(outcome);
     leave(r.index, subscribed);
-    if (timed_out) r.index = first_time_;
+    if (timed_out) {
+      r.index = first_time_;
+    } else if (f_.entries[r.index].what == kind::done) {
+      r.index = draw_of_context(r.index);
+    }
     return r;
+  }
+
+  // Of several cases of one context the same one would always be told first: so one is drawn.
+  std::size_t draw_of_context(std::size_t told) const noexcept {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < f_.count; ++i) {
+      const select_entry& e = f_.entries[i];
+      if (e.what == kind::done && *e.ctx == *f_.entries[told].ctx) f_.order[n++] = static_cast<std::uint32_t>(i);
+    }
+    return f_.order[draw(n)];
   }
 
   // Of several cases on one channel the first in its queue would be served before the others whenever the select

@@ -12,6 +12,14 @@ extern const char __stop_baton_lock_slow[];   // NOLINT(*reserved-identifier)
 
 namespace baton::sched::platform {
 
+namespace {
+// A holder that lives is done in far less.
+constexpr std::int64_t fork_child_patience_ns = 100'000'000;
+atomic<bool> in_fork_child{false};
+}  // namespace
+
+void spin_locks_in_fork_child() noexcept { in_fork_child.store(true, mo::relaxed); }
+
 // In a section of its own, so that a thread that sleeps here can be told by its stack. The linker defines where
 // a section with such a name begins and ends.
 __attribute__((noinline, section("baton_lock_slow"))) void spin_lock::lock_slow() noexcept {
@@ -23,7 +31,12 @@ __attribute__((noinline, section("baton_lock_slow"))) void spin_lock::lock_slow(
     if (try_lock()) return;
   }
   // acquire: as in lock(). From here on the word is left at 2, so that unlock() wakes the next one.
-  while (word_.exchange(2, mo::acquire) != 0) futex_wait(word_, 2, forever_ns);
+  // relaxed: written by the thread that forked, before the child has another one.
+  const bool orphaned = in_fork_child.load(mo::relaxed);
+  while (word_.exchange(2, mo::acquire) != 0) {
+    const bool rung = futex_wait(word_, 2, orphaned ? now_ns() + fork_child_patience_ns : forever_ns);
+    if (!rung && orphaned) return;
+  }
 }
 
 bool is_in_spin_lock(const void* pc) noexcept {

@@ -4,6 +4,10 @@
 //
 // Protocol, one word: 0 free, 1 held, 2 held and somebody sleeps. unlock() exchanges to 0 and wakes
 // one sleeper if it was 2; a sleeper re-takes the lock as 2, so no wake is lost.
+//
+// The child of a fork has locks that threads of its parent held, which nobody there ever unlocks. Destructors that its
+// exit() runs must not wait for them: after a while they go on as if the lock were free. What it guards may be half
+// changed, but nobody else looks at it.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
@@ -39,6 +43,10 @@ class ABSL_LOCKABLE spin_lock {
 
   atomic<std::uint32_t> word_{0};
 };
+
+// In the child of a fork: from here on a lock whose holder does not let it go for long counts as free. The holder was a
+// thread that the child does not have.
+void spin_locks_in_fork_child() noexcept;
 
 // Whether the address is in the code that waits for one: to tell, from a thread's stack, that it does.
 [[nodiscard]] bool is_in_spin_lock(const void* pc) noexcept;

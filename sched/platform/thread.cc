@@ -18,6 +18,8 @@
 // pthread_create fails with EINVAL, and we try again with more.
 #include <baton/sched/platform/thread.h>
 
+#include <baton/sched/platform/atomic.h>
+
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -56,6 +58,25 @@ struct start_args {
   char name[16];
 };
 
+// For one thread at a time, so that the first ones start also where there is no memory.
+start_args kept_args;
+atomic<bool> kept_args_used{false};
+
+start_args* make_args(const start_args& from) noexcept {
+  // acquire: pairs with the release of free_args(), after which nobody reads them any more.
+  if (kept_args_used.exchange(true, mo::acquire)) return new (std::nothrow) start_args(from);
+  kept_args = from;
+  return &kept_args;
+}
+
+void free_args(start_args* args) noexcept {
+  if (args != &kept_args) {
+    delete args;
+  } else {
+    kept_args_used.store(false, mo::release);  // pairs with the acquire in make_args()
+  }
+}
+
 sigset_t all_but_faults() noexcept {
   sigset_t set;
   ::sigfillset(&set);
@@ -66,7 +87,7 @@ sigset_t all_but_faults() noexcept {
 void* thread_main(void* p) {
   auto* args = static_cast<start_args*>(p);
   const start_args copy = *args;
-  delete args;
+  free_args(args);
   ::pthread_setname_np(::pthread_self(), copy.name);
   set_default_fp_mode();
   // Its creator's mask blocked all until here; who is to have them blocked keeps that.
@@ -148,9 +169,10 @@ void note_process() noexcept {
 
 int start_thread(void (*fn)(void*), void* arg, const char* name, signals_of_thread signals,
                  thread_handle* started) noexcept {
-  auto* args = new (std::nothrow) start_args{fn, arg, signals, {}};
+  start_args given{fn, arg, signals, {}};
+  for (std::size_t i = 0; i + 1 < sizeof given.name && name[i] != '\0'; ++i) given.name[i] = name[i];
+  start_args* const args = make_args(given);
   if (args == nullptr) return ENOMEM;
-  for (std::size_t i = 0; i + 1 < sizeof args->name && name[i] != '\0'; ++i) args->name[i] = name[i];
   const sigset_t blocked = all_but_faults();
   sigset_t before;
   ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
@@ -160,7 +182,7 @@ int start_thread(void (*fn)(void*), void* arg, const char* name, signals_of_thre
   const int error = create(started, args);
   if (other_slack) ::prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error != 0) delete args;
+  if (error != 0) free_args(args);
   return error;
 }
 

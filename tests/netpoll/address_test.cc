@@ -31,6 +31,11 @@ TEST(Address, RefusesWhatIsNone) {
         "[::1:80", "localhost:80", "1.2.3:80", "1.2.3.4.5:80", "127.0.0.1: 80", "[fe80::1%no-such-interface]:80"}) {
     EXPECT_EQ(address::parse(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
+  // A wrong zone is named as the cause.
+  for (const absl::Status& s :
+       {address::parse("[fe80::1%nope]:80").status(), address::from_ip("fe80::1%nope", 80).status()}) {
+    EXPECT_EQ(s.message(), "address \"fe80::1%nope\": no such interface");
+  }
   EXPECT_FALSE(address::parse("/" + std::string(200, 'x')).ok());
   EXPECT_FALSE(address::from_ip("127.0.0.1", 65536).ok());
 }

@@ -13,6 +13,8 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -419,6 +421,30 @@ TEST(RuntimeWithoutMemory, SignalsAreHeardOrNotAskedFor) {
     }));
   });
 }
+
+// In a process that has not started the runtime: which allocation fails. (Were all to fail, run() would wait for the
+// first thread until memory can be had.)
+class FirstStartDeathTest : public testing::TestWithParam<int> {
+ protected:
+  FirstStartDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_P(FirstStartDeathTest, StartsOrSaysThatThereIsNoMemory) {
+  EXPECT_EXIT(
+      {
+        failing_allocation fails(static_cast<std::uint64_t>(GetParam()), failing_allocation::which::one,
+                                 whose::everybody);
+        bool ran = false;
+        const bool threw = fails.during([&] { run([&] { ran = true; }); });
+        const bool as_said = threw != ran && (ran || fails.happened());
+        ran = false;
+        run([&] { ran = true; });
+        std::_Exit(as_said && ran ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, FirstStartDeathTest, testing::Range(1, 8));
 
 TEST(RuntimeWithoutMemory, NothingStaysLocked) {
   on_both([](failing_allocation& fails) {

@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -133,6 +134,23 @@ TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
         }));
       },
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// A message without content is taken by the read that finds it: no other call may look for more.
+TEST_F(file_waits, a_message_without_content_is_read_as_nothing) {
+  for (const auto type : {SOCK_DGRAM, SOCK_SEQPACKET}) {
+    for (const bool blocks : {true, false}) {
+      int ends[2];
+      ASSERT_EQ(0, ::socketpair(AF_UNIX, type | SOCK_CLOEXEC | (blocks ? 0 : SOCK_NONBLOCK), 0, ends));
+      file in = file::adopt(ends[0], "messages");
+      const baton::sys::owned_fd out(ends[1]);
+      ASSERT_EQ(0, ::send(out.get(), "", 0, 0));
+      ASSERT_EQ(2, ::send(out.get(), "ab", 2, 0));
+      char c[4];
+      EXPECT_EQ(0u, in.read(c).value());
+      EXPECT_EQ(2u, in.read(c).value());
+    }
+  }
 }
 
 // With O_DIRECT the kernel would fetch the content however it is asked.

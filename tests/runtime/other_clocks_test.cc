@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -153,6 +154,36 @@ TEST(OtherClocksBeside, ATimeoutDoNotPutItOff) {
     begin();
     s.add(baton::on_timeout(when, [] {}));
     EXPECT_EQ(s.wait(), 0U);
+  };
+  baton::spawn(as_fiber_or_thread).join();
+  as_fiber_or_thread();
+}
+
+// Hours that overflow as nanoseconds, and what is no time at all, are past: a wait for them ends.
+TEST(OtherClocksBeside, NoWaitIsForWhatCannotCome) {
+  const auto end_at_once = [](auto when) {
+    baton::mutex m;
+    m.lock();
+    EXPECT_FALSE(m.try_lock_until(when));
+    m.unlock();
+    baton::condition_variable changed;
+    std::unique_lock lock(m);
+    EXPECT_FALSE(changed.wait_until(lock, when, [] { return false; }));
+    const baton::channel<int> c;
+    std::optional<int> out;
+    EXPECT_EQ(c.receive_until(out, when), baton::channel_status::timeout);
+    EXPECT_EQ(baton::select(baton::on_receive(c, [](auto) {}), baton::on_timeout(when, [] {})), 1U);
+    EXPECT_FALSE(baton::select_until(when, baton::on_receive(c, [](auto) {})));
+    baton::selector s;
+    s.add(baton::on_timeout(when, [] {}));
+    EXPECT_EQ(s.wait(), 0U);
+    baton::this_fiber::sleep_until(when);
+  };
+  const auto as_fiber_or_thread = [&] {
+    using std::chrono::system_clock;
+    end_at_once(std::chrono::time_point<system_clock, std::chrono::hours>(std::chrono::hours(-3'000'000)));
+    using seconds = std::chrono::duration<double>;
+    end_at_once(std::chrono::time_point<system_clock, seconds>(seconds(std::numeric_limits<double>::quiet_NaN())));
   };
   baton::spawn(as_fiber_or_thread).join();
   as_fiber_or_thread();

@@ -395,6 +395,25 @@ TEST(Select, CarriesMoveOnlyTypes) {
   });
 }
 
+// All of them are told of the end; which is told first must not decide.
+TEST(Select, ChoosesFairlyAmongTheCasesOfOneContextThatEnds) {
+  baton::run([] {
+    constexpr int rounds = 300;
+    int chosen[3] = {};
+    int other = 0;
+    for (int i = 0; i < rounds; ++i) {
+      const auto ctx = baton::with_cancel({});
+      const auto beside = baton::with_cancel({});
+      auto canceller = baton::spawn([&] { ctx.cancel(); });
+      baton::select(baton::on_done(ctx, [&] { ++chosen[0]; }), baton::on_done(beside, [&] { ++other; }),
+                    baton::on_done(ctx, [&] { ++chosen[1]; }), baton::on_done(ctx, [&] { ++chosen[2]; }));
+      canceller.join();
+    }
+    for (const int n : chosen) EXPECT_GT(n, rounds / 10);
+    EXPECT_EQ(other, 0);
+  });
+}
+
 TEST(Select, ChoosesFairlyAmongTheReady) {
   constexpr int rounds = 4'000;
   const std::array<channel<int>, 6> c{channel<int>(1), channel<int>(1), channel<int>(1),
