@@ -1,10 +1,10 @@
 // How Ms that found nothing sleep, without a P, and how they end. idle.cc says where each of them goes.
 //
 // At most one M sleeps in the poller; the others sleep on their own futex. The sleeper in the poller also looks after
-// the timers. It wakes at the moment when those of the idle Ps are due, which no other thread runs. It also covers those
-// of the busy Ps, because a fiber that computes runs none. A busy P mostly runs its timers itself, at one of its picks,
-// so the sleeper comes a little after they were due. If it came for nothing, it comes later the next time: a P that runs
-// many timers in time must not wake a thread for each of them.
+// the timers. It wakes at the moment when those of the idle Ps are due, which no other thread runs. It also covers
+// those of the busy Ps, because a fiber that computes runs none. A busy P mostly runs its timers itself, at one of its
+// picks, so the sleeper comes a little after they were due. If it came for nothing, it comes later the next time: a P
+// that runs many timers in time must not wake a thread for each of them.
 //
 // Such a wake for nothing ends in the poller again, without a P, and it tells no other thread: poll_until := 0 (not
 // known), fence, read all heaps, as at first (see the head comment of idle.cc).
