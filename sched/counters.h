@@ -1,4 +1,4 @@
-// A reading of the scheduler's counters: each is exact, the set is not one moment's.
+// A reading of the scheduler's counters. Each counter is exact, but the counters are not read at one moment.
 #pragma once
 
 #include <cstdint>
