@@ -21,7 +21,7 @@ struct counters {
   std::uint64_t polls = 0, timers = 0;
   std::uint64_t stacks = 0, stack_bytes = 0, stacks_unguarded = 0;
   const char* guard = "";    // how new stacks are guarded: "region", "mprotect", "none"
-  const char* barrier = "";  // "membarrier" or "fence"
+  const char* barrier = "";  // "membarrier", "fence" or "refused"
 };
 
 [[nodiscard]] counters read_counters() noexcept;
