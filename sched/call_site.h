@@ -7,10 +7,11 @@
 // enter_syscall is known by its return address. There an unknown site keeps its P: that pair is for callers that count
 // nanoseconds, and the monitor is there for the first long call.
 //
-// These calls are timed (two reads of the cycle counter): all that handed over, and one in 64 of those that did not. A
-// call whose P the monitor had to take counts as a long one, at once. The score is written only when it changes, and
-// the history only when a call was timed or its P was taken, because sites are shared. The history, and a copy of the
-// name, belong to the runtime: a site goes with its module, if the module is unloaded.
+// These calls are timed (two reads of the cycle counter): every call of a site that is expected to block, every call of
+// a closure or a typed call whose site is unknown, and one in 64 of the other calls without a hint. A call whose P the
+// monitor had to take counts as a long one, at once. The score is written only when it changes, and the history only
+// when a call was timed or its P was taken, because sites are shared. The history, and a copy of the name, belong to
+// the runtime: a site goes with its module, if the module is unloaded.
 #pragma once
 
 #include <baton/sched/limits.h>

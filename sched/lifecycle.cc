@@ -54,7 +54,8 @@ namespace {
 constexpr std::int64_t freeze_patience_ns = 20'000'000;
 constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
 
-// So many returns of run() each register the exit handler again. After that only every 2^n-th return does.
+// The first returns of run(), up to this number, register the exit handler again. After that only the 2^n-th returns
+// do.
 constexpr std::uint64_t registrations_without_gap = 1'000;
 
 platform::atomic<const agent*> exiting{nullptr};  // the thread that called exit()

@@ -99,7 +99,7 @@ namespace {
 
 // The fiber makes calls, so it does not stay at one visit for long, but none of the calls may switch. From here on,
 // including the rest of the call that has begun, it is like a fiber whose P was taken in user code. still: true if the
-// slice is the one that the monitor spoke of. That slice may have ended just before.
+// slice is the one that the monitor meant; that slice may have ended just before.
 void release_overdue_p(machine* m, bool still) noexcept {
   m->baton.clear_slice();
   processor* const p = m->my_p();
@@ -146,11 +146,11 @@ int blocked_machines() noexcept {
   return blocked;
 }
 
-// The number of threads up to which a wish for one may start threads. These threads are of use: one for each P, one
-// that sleeps in the poller, a spare one that takes over when a call blocks, and the blocked ones. Where many block,
-// more will block. Then more threads are started at a time and kept to spare, because a P whose call finds no idle
-// thread waits until one is started, which takes ten times as long as waking one. If they are a few too many, some end
-// again.
+// Returns how many threads there may be after a wish for one has been served. These threads are of use: one for each P,
+// one that sleeps in the poller, a spare one that takes over when a call blocks, and the blocked ones. Where many
+// block, more will block. Then more threads are started at a time and kept to spare, because a P whose call finds no
+// idle thread waits until one is started, which takes ten times as long as waking one. If they are a few too many, some
+// end again.
 int threads_to_have() noexcept {
   const scheduler& s = the_scheduler;
   const int blocked = blocked_machines();
