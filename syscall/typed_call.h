@@ -33,7 +33,6 @@ int error_of_name(T) noexcept {
 }
 
 // A name that is not a C string is an error before any call is made.
-//
 template <long Nr, class T, class... Args>
 result<T> named_call(const Args&... args) noexcept {
   int error = 0;

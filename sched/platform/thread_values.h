@@ -14,7 +14,6 @@ using thread_values_end = void (*)(void** where) noexcept;
 // destructors of the thread's thread_locals: after those that were built later, before those that were built earlier;
 // on the main thread at exit. Afterwards the thread may be given another pointer. Returns null if there is no memory or
 // if there are too many pthread keys.
-//
 [[nodiscard]] void** make_values_of_thread(thread_values_end end) noexcept;
 
 }  // namespace baton::sched::platform

@@ -65,7 +65,6 @@ class region_table {
 
   stack_region regions_[regions_max];
   // Open addressing, keyed by address / region_bytes. A value is a region's index + 1.
-  //
   platform::atomic<std::uint32_t> slots_[slots] = {};
   platform::atomic<std::uint32_t> count_{0};
   platform::atomic<std::uint64_t> bytes_{0};
