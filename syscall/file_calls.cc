@@ -25,8 +25,7 @@ result<int> openat2(int directory, const c_string& path, const ::open_how& how) 
   result<int> fd = failure(EAGAIN);
   for (int tries = 0; tries < tries_max && fd.error() == EAGAIN; ++tries) {
     fd = named_call<SYS_openat2, int>(directory, path, &how, sizeof how);
-    if ((how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == 0)
-      break;  // without these flags EAGAIN means something else
+    if ((how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == 0) break;  // EAGAIN means something else then
   }
   return fd;
 }

@@ -32,8 +32,7 @@ std::uint64_t number_in(const absl::Status& status, absl::string_view url, std::
 // absl's table, except where it says that something exists, or does not exist, although the kernel said no such thing.
 absl::StatusCode code_of(int err) {
   switch (err) {
-    case EADDRNOTAVAIL:
-      return absl::StatusCode::kUnavailable;  // no local interface has the address, or no port is free now
+    case EADDRNOTAVAIL: return absl::StatusCode::kUnavailable;    // no local address, or no free port now
     case EALREADY: return absl::StatusCode::kFailedPrecondition;  // it is being done already; nothing exists twice
     case ENXIO: return absl::StatusCode::kFailedPrecondition;     // a FIFO without a reader, a socket opened as a file
     case ELOOP:

@@ -239,8 +239,7 @@ int quota_at(path& dir, bool v2, bool& complete) noexcept {
 }  // namespace
 
 int affinity_cpus() noexcept {
-  cpu_set_t
-      sets[8];  // 8,192 CPUs, the most that a kernel can be built for; the kernel refuses a smaller set than its own
+  cpu_set_t sets[8];  // 8,192 CPUs, the most that a kernel can be built for; it refuses a smaller set
   std::memset(sets, 0, sizeof sets);
   if (::sched_getaffinity(0, sizeof sets, sets) != 0) return 1;
   return std::max(1, CPU_COUNT_S(sizeof sets, sets));

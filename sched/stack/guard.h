@@ -14,8 +14,8 @@ namespace baton::sched {
 
 enum class guard_kind : std::uint8_t { guard_region, mprotect_pages, none };
 
-// Thread safety: only one thread at a time may call install, warning_due and set_for_test (the pool's lock sees to it).
-// Any thread may call the other functions.
+// Thread safety: only one thread at a time may call install, warning_due and set_for_test (the pool calls them under
+// its lock). Any thread may call the other functions.
 class guard_installer {
  public:
   // Guards [first + i * stride, + bytes) for i in [0, count), page aligned, within one mapping. failures() counts the

@@ -247,8 +247,7 @@ alternate_stack::alternate_stack() noexcept {
   if (base == MAP_FAILED) return;
   base_ = static_cast<std::byte*>(base);
   bytes_ = guard + usable;
-  static_cast<void>(
-      install_guard_region(base_, guard));  // not by mprotect, which would split a mapping for each thread
+  static_cast<void>(install_guard_region(base_, guard));  // not by mprotect: it splits a mapping per thread
   stack_t ours = {};
   ours.ss_sp = base_ + guard;
   ours.ss_size = usable;

@@ -78,8 +78,7 @@ void make_monitor_notice() {
   on_fiber([&] {
     while (std::strcmp(read_counters().barrier, "refused") != 0) {
       static_cast<void>(begin_short_call(site));
-      ::usleep(static_cast<useconds_t>(2 * limits::retake_at_the_latest_ns /
-                                       1000));  // however long another thread takes to serve
+      ::usleep(static_cast<useconds_t>(2 * limits::retake_at_the_latest_ns / 1000));  // even if others serve the work
       end_call(stay::anywhere);
     }
     stop = true;
