@@ -157,7 +157,7 @@ TEST(TimeLimit, TakesAnyDurationAndSaturates) {
   EXPECT_EQ(baton::time_limit(chrono::hours::min()).deadline_ns(), 1);
 }
 
-// What programs did with it when the members of options were plain nanoseconds.
+// What programs did with a limit when the members of options were plain nanoseconds.
 TEST(TimeLimit, IsANumberOfNanoseconds) {
   baton::time_limit limit = 10ms;
   limit = 5ms;

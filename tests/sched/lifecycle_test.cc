@@ -26,13 +26,13 @@ using baton_test::join;
 using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 
-// A static that fibers use until the end, and whose destructor would notice them.
+// A static object that fibers use until the end. Its destructor would show that they still do.
 struct used_static {
   std::atomic<std::uint64_t> value{0};
   std::atomic<bool> gone{false};
   ~used_static() {
     gone.store(true);
-    // A fiber that still ran would see `gone`; give it the chance.
+    // A fiber that still ran would see `gone`; these yields give it the chance.
     for (int i = 0; i < 100; ++i) std::this_thread::yield();
   }
 };
@@ -97,7 +97,7 @@ TEST(Fork, TheChildMayExecAndExit) {
   });
 }
 
-// What the child says is read through a pipe that is its stderr.
+// Reads what the child says through a pipe that is the child's stderr.
 std::string last_words_of_child(void (*use_runtime)()) {
   int fds[2];
   if (::pipe(fds) != 0) return "no pipe";
@@ -214,7 +214,7 @@ TEST(MemoryDeathTest, ARefusedStackIsAnAnswerAndTheProcessLivesOn) {
         rlimit limit;
         limit.rlim_cur = limit.rlim_max = std::size_t{600} << 20;
         ::setrlimit(RLIMIT_AS, &limit);
-        // Joinable ones that cannot start: the only P is held by this fiber.
+        // Joinable fibers that cannot start: this fiber holds the only P.
         on_fiber([] {
           std::vector<fiber*> fibers;
           fibers.reserve(100'000);

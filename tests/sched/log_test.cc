@@ -1,4 +1,4 @@
-// Where the runtime's own lines go, and that it never waits for who reads them.
+// Where the runtime's own lines go, and that it never waits for their reader.
 #include "own_process.h"
 
 #include <baton/sched/log/fatal.h>
@@ -22,7 +22,7 @@ namespace {
 
 using namespace baton::sched;
 
-// A pipe on descriptor 2, of a description that blocks.
+// A pipe on descriptor 2 whose file description blocks.
 class pipe_on_stderr {
  public:
   pipe_on_stderr() {
@@ -40,7 +40,7 @@ class pipe_on_stderr {
     }
     ::fcntl(2, F_SETFL, 0);
   }
-  // All that is in it, without the zeros of fill().
+  // Returns everything in the pipe, without the zeros of fill().
   [[nodiscard]] std::string read() const {
     std::string text;
     char some[4096];
@@ -238,7 +238,7 @@ TEST_F(log_death, whatever_is_said_is_one_line) {
       is_right, "");
 }
 
-// ---- write_all(), for descriptors of the user's ----
+// ---- write_all(), for the user's descriptors ----
 
 TEST(WriteAll, ADescriptorThatDoesNotBlockIsWaitedFor) {
   int fds[2];

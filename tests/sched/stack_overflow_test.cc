@@ -1,5 +1,5 @@
-// The report of a stack overflow, and what happens to faults that are none. The process ends in nearly
-// all of these.
+// The report of a stack overflow, and what happens to faults that are not overflows. In nearly all of these tests the
+// process ends.
 #include "on_fiber.h"
 
 #include <baton/sched/lifecycle.h>
@@ -23,7 +23,7 @@
 namespace baton::sched {
 namespace {
 
-// One of 64 KiB; it is not given back.
+// A stack of 64 KiB that is not given back.
 stack a_stack() {
   stack s;
   if (stack_pool::instance().acquire(stack_class_for(64 * 1024), &s, 1) != 1) std::abort();
@@ -67,7 +67,7 @@ TEST_F(overflow_death, the_lowest_byte_of_the_guard_is_reported) {
       testing::KilledBySignal(SIGABRT), report_of_64k);
 }
 
-#if !BATON_ASAN && !BATON_TSAN  // they would have to be told of the switch
+#if !BATON_ASAN && !BATON_TSAN  // the sanitizers would have to be told of the switch
 
 [[gnu::noinline]] int dig(int depth) {
   volatile char frame[256];
@@ -102,7 +102,7 @@ TEST_F(overflow_death, recursion_is_reported_with_its_trace) {
 
 void ignore_signal(int) {}
 
-// Little is left of the stack: the kernel cannot place the frame of a handler that runs there.
+// Little of the stack is left: the kernel cannot place the frame of a handler that runs there.
 [[gnu::noinline]] void dig_and_raise(const std::byte* limit) {
   volatile char frame[64];
   frame[0] = 1;
@@ -176,7 +176,7 @@ TEST_F(overflow_death, faults_elsewhere_are_what_they_were_without_a_previous_ha
   }
 }
 
-// The same in real fibers, whom the scheduler names. These start the runtime: hence a process from scratch.
+// The same in real fibers, which the scheduler names. These tests start the runtime, so each needs a fresh process.
 struct fiber_overflow_death : testing::Test {
   fiber_overflow_death() { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
   ~fiber_overflow_death() override { testing::FLAGS_gtest_death_test_style = "fast"; }
@@ -220,7 +220,7 @@ TEST_F(fiber_overflow_death, any_other_bad_address_is_no_overflow) {
       [](int status) { return !WIFEXITED(status) || WEXITSTATUS(status) != 0; }, "");
 }
 
-// In a fiber "astray" above the stack of a fiber "neighbour": calls f with an address in the guard of that one.
+// In a fiber "astray" whose stack lies above that of a fiber "neighbour": calls f with an address in neighbour's guard.
 template <class F>
 void beside_a_neighbour(F f) {
   auto neighbour = baton_test::spawn_fiber(
@@ -248,7 +248,7 @@ void beside_a_neighbour(F f) {
   baton_test::join(neighbour);
 }
 
-#if !BATON_ASAN && !BATON_TSAN  // they touch what such a frame holds
+#if !BATON_ASAN && !BATON_TSAN  // the sanitizers touch what such a frame holds
 
 [[gnu::noinline]] void have_a_frame_down_to(volatile char* low) {
   char here = 0;
@@ -269,7 +269,7 @@ TEST_F(fiber_overflow_death, an_address_in_the_guard_of_another_is_no_overflow) 
                "fiber [0-9]+ \"astray\" touched the guard beneath the stack of fiber [0-9]+ \"neighbour\"");
 }
 
-// ---- what was there before ----
+// ---- previous handlers ----
 
 void (*handler_now())(int, siginfo_t*, void*) {
   struct sigaction now = {};

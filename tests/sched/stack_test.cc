@@ -1,5 +1,5 @@
-// The stack pool: classes, recycling, guards in all three kinds, giving deep pages back, running out of
-// memory. What changes the process for good happens in a child process.
+// The stack pool: classes, recycling, guards of all three kinds, giving deep pages back, running out of memory. Changes
+// to the process that cannot be undone happen in a child process.
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/stack/stack_pool.h>
 
@@ -38,7 +38,7 @@ constexpr bool sanitized = BATON_ASAN != 0 || BATON_TSAN != 0;
 
 stack_pool& pool() { return stack_pool::instance(); }
 
-// A number of stacks of one class, acquired by batches and released at the end of the scope.
+// Stacks of one class, acquired in batches and released at the end of the scope.
 class some_stacks {
  public:
   some_stacks(std::size_t klass, std::size_t n) : all_(n) {
@@ -67,7 +67,7 @@ class some_stacks {
   std::vector<stack> all_;
 };
 
-// The kernel's view: it refuses to read what would fault.
+// Asks the kernel, which refuses to read what would fault.
 bool readable(const std::byte* at) {
   static std::array<int, 2> pipe_ends = [] {
     std::array<int, 2> ends{};
@@ -94,7 +94,7 @@ void touch(const stack& s, std::size_t pages) {
   for (std::size_t i = 0; i < pages; ++i) *(s.top - 1 - i * page_size()) = std::byte{1};
 }
 
-// Runs f in a child process and returns its exit status (-1: a signal ended it) and what it said.
+// Runs f in a child process. Returns its exit status (-1: a signal ended it) and its output.
 struct outcome {
   int status = -1;
   std::string said;
@@ -271,7 +271,7 @@ TEST(stack_pool, find_tells_guard_from_stack) {
 constexpr std::int64_t period = 500'000'000;
 constexpr std::size_t kept = 16;  // of 256 KiB, in a depot
 
-// Trims what earlier tests have left, and gives the time after that. In a child, where no monitor trims.
+// Trims what earlier tests have left and returns the time after that. Called in a child, where no monitor trims.
 std::int64_t settle() {
   std::int64_t now = platform::now_ns() + 10 * period;
   for (int round = 0; round < 10; ++round, now += period) {
@@ -300,8 +300,8 @@ TEST(stack_pool, stacks_that_stay_free_for_two_periods_give_their_memory_back) {
     std::int64_t next = 0;
     int calls = 0;
     while ((next = pool().trim(now)) == now && calls < 100) ++calls;
-    if (calls < 3) return 4;  // not all of them in one
-    // What other tests have left may be among the ones that stay.
+    if (calls < 3) return 4;  // not all of them in one call
+    // What other tests have left may be among the stacks that stay.
     if (resident() > kept) return 5;
     now += period;
     while ((next = pool().trim(now)) == now) {
@@ -362,7 +362,7 @@ TEST(stack_pool, acquiring_and_releasing_touches_nothing) {
   std::memcpy(s.top - 64, &kept, sizeof kept);
 }
 
-// In a process of its own: after all the other tests there are so many stacks that a look takes half a minute.
+// In a process of its own: after all the other tests there are so many stacks that a scan takes half a minute.
 TEST(stack_pool_death_test, leak_sanitizer_looks_at_stacks) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -383,7 +383,7 @@ TEST(stack_pool, address_sanitizer_poison_ends_with_release) {
 }
 #endif
 
-// Out of address space: fewer stacks, then none, and an errno.
+// Out of address space: fewer stacks, then none, and an errno value.
 TEST(stack_pool, address_space_limit_gives_none_but_no_crash) {
   if (sanitized) GTEST_SKIP() << "a sanitizer's own mappings exceed any such limit";
   const outcome o = in_child([] {

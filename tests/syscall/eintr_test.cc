@@ -1,4 +1,4 @@
-// Calls that go on after a signal, and those that do not.
+// Calls that continue after a signal, and calls that do not.
 #include <baton/syscall/calls.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
@@ -33,7 +33,7 @@ std::thread after_interruptions(int times, F then) {
   });
 }
 
-// Until the storm has interrupted it often enough: on a busy machine signals come late, and then as one.
+// Repeats until the storm has interrupted the call often enough: on a busy machine signals come late and merge.
 template <class F>
 void in_a_storm(F sleeps_60ms) {
   const signal_storm storm;

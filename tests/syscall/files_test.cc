@@ -33,7 +33,7 @@ struct pipe_ends {
 
 bool is_open(int fd) { return sys::fcntl(fd, F_GETFD).has_value(); }
 
-// Whatever becomes a C string.
+// Every text that becomes a C string.
 TEST(files, names_with_a_nul_are_refused) {
   const temporary_directory dir;
   const std::string path = dir / "f";

@@ -1,4 +1,4 @@
-// The bare trap: all argument counts and kinds, errors as values, errno left alone.
+// The bare trap: all numbers and kinds of arguments, errors as values, errno left alone.
 #include <baton/syscall/raw_syscall.h>
 #include <baton/syscall/syscall.h>
 

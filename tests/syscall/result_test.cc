@@ -1,4 +1,4 @@
-// result<T>, and errno values in and out of absl::Status.
+// result<T>, and errno values into and out of absl::Status.
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/result.h>
 #include <baton/syscall/status.h>
@@ -88,7 +88,7 @@ TEST(status, carries_every_errno) {
   }
 }
 
-// Nothing exists already, and NOT_FOUND is what there is not.
+// None of these errors means that something exists already, and NOT_FOUND means that something does not exist.
 TEST(status, codes_that_absl_gives_otherwise) {
   const auto code = [](int err) { return baton::status_from_errno(err, "call").code(); };
   EXPECT_EQ(code(EADDRNOTAVAIL), absl::StatusCode::kUnavailable);
