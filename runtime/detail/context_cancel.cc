@@ -90,7 +90,7 @@ void context_state::cancel(absl::Status cause) noexcept {
   }
 }
 
-// Called by the timer_worker.
+// Called by the timer worker.
 void context_state::run() noexcept {
   context_state* found = nullptr;
   if (step(found)) {

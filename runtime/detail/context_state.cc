@@ -32,8 +32,8 @@
 //      it. If something hangs on the child, the child is handled next. A timer counts as something that hangs on it;
 //      the last step cancels the timer.
 //   A cancel() does all steps itself. A deadline's callback may neither run long nor run user code. It does 1, readies
-//   a few waiters, and leaves the rest to the timer_worker, which lets other fibers run between the steps. (The
-//   timer_worker is started when the first context with a deadline is made. That may fail; subscribing may not.)
+//   a few waiters, and leaves the rest to the timer worker, which lets other fibers run between the steps. (The timer
+//   worker is started when the first context with a deadline is made. That may fail; subscribing may not.)
 //   Contexts that are still to be handled are chained through next_item. Only the taker writes that field.
 //
 // Races
