@@ -151,7 +151,7 @@ class fd_mutex {
 template <fd_mutex::side Side>
 class [[nodiscard]] fd_hold {
  public:
-  // (S)
+  // (S) Takes the lock of the side and a reference.
   explicit fd_hold(fd_mutex& m) noexcept : mutex_(m), has_(m.lock(Side)) {}
   ~fd_hold() {
     if (__builtin_expect(has_ == fd_mutex::locked::yes, 1)) {

@@ -161,7 +161,7 @@ class ABSL_LOCKABLE channel_core {
   channel_status send(void* value, std::int64_t deadline_ns) noexcept;
   // (S) *out is empty before the call, and stays empty unless the result is ok.
   channel_status receive(void* out, std::int64_t deadline_ns) noexcept;
-  // Never switch.
+  // These never switch.
   channel_status try_send(void* value) noexcept;
   channel_status try_receive(void* out) noexcept;
   bool close() noexcept;  // returns false if it was closed before

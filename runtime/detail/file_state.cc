@@ -62,7 +62,7 @@ constexpr std::uintptr_t no_gate = 1;
 
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
-// Returns true for files whose content lies on a device, not with a writer that may write some more.
+// Returns true if the content of the file lies on a device, and does not come from a writer that may write more.
 bool waiting_is_unusual(int fd) noexcept {
   const auto about = sys::fstat(fd);
   return about && (S_ISREG(about->st_mode) || S_ISBLK(about->st_mode));
