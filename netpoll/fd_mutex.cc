@@ -17,9 +17,9 @@
 //   finish        1. Under closing_: take the list of the other closes.
 //                 2. In one step, if the references are exactly theirs: set finished, references 0. Otherwise one more
 //                    close() has come: put the list back, await_users, and start again from 1.
-//                 3. Ready the closes of the list. Another close(): if finished is set, return. Otherwise take a
-//                    reference; under closing_ join the list, and wake the closer if it waits and all references are
-//                    now closes; wait.
+//                 3. Ready the closes of the list.
+// Another close(): if finished is set, return. Otherwise take a reference; under closing_ join the list, and wake the
+// closer if it waits and all references are now closes; wait.
 //
 // Invariants:
 //   - Each waiter that was counted is given exactly one ticket, by the agent that took it off the count. So tickets

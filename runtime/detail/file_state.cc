@@ -21,7 +21,7 @@
 // parks until the file is ready. The poller has a duplicate of the number; the open file is the same, so both become
 // ready at once. The calls themselves stay declared, because the other user may make the file blocking again.
 //
-// Closing: users_ counts the users inside. The first close() forbids more, ends those that are parked, waits until no
+// Closing: users_ counts the users inside. The first close() forbids more, ends the parked calls, waits until no
 // user is inside, and closes the number. The other calls of close(), and the destructor, wait for that.
 #include <baton/runtime/detail/file_state.h>
 
