@@ -64,10 +64,10 @@ class file_users {
 // It lives until the file that owns it is destroyed, which waits for the users inside. A user does not need the file.
 class file_state {
  public:
-  // direct: the number was opened with O_DIRECT.
+  // direct: the number is open with O_DIRECT.
   file_state(int number, std::string name, bool direct) noexcept
       : fd_(number), path_(std::move(name)), cached_in_a_row_(direct ? cannot_ask : 0) {}
-  // Returns true if the number was opened with O_DIRECT.
+  // Returns true if O_DIRECT is set on the number now.
   [[nodiscard]] static bool is_direct(int number) noexcept;
   // (S) Calls close(), unless the file is closed, and destroys the state. Does nothing with null.
   static void drop(file_state* s) noexcept;
