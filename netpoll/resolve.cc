@@ -1,5 +1,5 @@
-// What is a number is parsed here; what is a name goes to lookup.cc. Nothing is both: a host that somebody
-// could take for a number, though from_ip() does not, is an error, so the C library never reads numbers.
+// Numbers are parsed here; names go to lookup.cc. No text is both: a host that a reader could take for a number, but
+// that from_ip() does not accept, is an error. So the C library never reads numbers.
 #include <baton/netpoll/resolve.h>
 
 #include <baton/netpoll/error_text.h>

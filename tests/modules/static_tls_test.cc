@@ -1,4 +1,4 @@
-// Static TLS lies in the threads' stacks: however much there is, threads can be started, and have room.
+// Static TLS lies in the threads' stacks. However much there is, threads can be started, and have room.
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>

@@ -64,7 +64,7 @@ TEST(Address, ComparesAndHashes) {
   EXPECT_EQ(address(), address());
 }
 
-// What dual-stack sockets say of an IPv4 peer.
+// How dual-stack sockets report an IPv4 peer.
 TEST(Address, AnIPv4AddressInIPv6FormIsThatAddress) {
   const address plain = *address::parse("127.0.0.1:80");
   const address written = *address::parse("[::ffff:127.0.0.1]:80");
@@ -96,7 +96,7 @@ TEST(Address, ItsParts) {
   }
 }
 
-// Each is read by getaddrinfo, inet_aton or strtoul, in one way or another.
+// getaddrinfo, inet_aton or strtoul reads each of these in one way or another.
 const char* const odd_hosts[] = {"0177.0.0.1",
                                  "127.1",
                                  "127.0.1",
@@ -157,7 +157,7 @@ TEST(Address, ANulCutsNothing) {
     EXPECT_TRUE(absl::IsInvalidArgument(address::parse(text).status()));
   }
   EXPECT_TRUE(absl::IsInvalidArgument(check_service_name("http" + nul + "x")));
-  // And the message shows what was there.
+  // The message also shows what was there.
   EXPECT_NE(address::from_ip("127.0.0.1" + nul + "x", 80).status().message().find("127.0.0.1\\x00x"),
             absl::string_view::npos);
 }
@@ -178,7 +178,7 @@ TEST(HostName, NamesAreNoNumbers) {
   }
 }
 
-// As long as the kernel allows, and what it gives that parse() would take for something else.
+// Names of the greatest length that the kernel allows, and names from it that parse() would take for something else.
 TEST(Address, UnixNamesSurvive) {
   const auto round_trip = [](const address& a) {
     sockaddr_storage sa;

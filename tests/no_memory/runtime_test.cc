@@ -1,4 +1,4 @@
-// Channels, select, timers, contexts, groups, fibers, locks: each reports that there is no memory, and is as before.
+// Channels, select, timers, contexts, groups, fibers, locks: each reports that there is no memory, and is unchanged.
 #include "failing_allocations.h"
 
 #include <baton/baton.h>
@@ -177,7 +177,8 @@ TEST(RuntimeWithoutMemory, OnCancelIsMade) {
   });
 }
 
-// Stacks are mapped, which does not fail here; that a function without one is called later, on_cancel_test says.
+// Stacks are mapped, which does not fail here. timer_worker_test tests that a function that gets no fiber is called
+// later (functions_that_get_no_fiber_are_called_later).
 TEST(RuntimeWithoutMemory, OnCancelIsCalled) {
   on_both([](failing_allocation& fails) {
     const auto ctx = with_cancel(context::background());
@@ -329,7 +330,7 @@ TEST(RuntimeWithoutMemory, WaitsWithADeadlineEnd) {
 // Without a timer, too, a wait ends by what it waits for.
 TEST(RuntimeWithoutMemory, WaitsWithADeadlineEndByTheirEvent) {
   run([] {
-    constexpr int waiters = 3000;  // more than there are timers to begin with
+    constexpr int waiters = 3000;  // more than the timers that exist at the start
     event begin;
     event end;
     std::atomic<int> waiting{0};
