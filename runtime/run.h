@@ -86,8 +86,7 @@ int run(Main&& main_function, options o = {}) {
 //
 // Returns FAILED_PRECONDITION, and does nothing, while the runtime is needed. The message names
 //   - fibers that have not ended. Fibers that run, or are about to, are given 100 ms for that; fibers that wait are
-//   not.
-//     A fiber that has ended and was not joined is no obstacle
+//     not. A fiber that has ended and was not joined is no obstacle
 //   - timers that are set, also those of contexts and deadlines
 //   - threads that wait for a descriptor
 // It returns the same from a fiber, after exit(), and in the child of a fork. Returns OK if the runtime does not run.
@@ -98,9 +97,10 @@ int run(Main&& main_function, options o = {}) {
 // call on another thread that needs the runtime meanwhile waits for that and starts it anew: nothing is lost.
 absl::Status shutdown();
 
-// Return the number of logical processors, or change it. set_procs and set_max_threads take effect while everything
-// runs, and return the former number; n < 1 changes nothing. After set_procs the number no longer follows what the
-// affinity mask and cgroups allow. May be called from any thread. They never park the caller.
+// procs() returns the number of logical processors, set_procs() changes it, and set_max_threads() changes the greatest
+// number of threads (options::max_threads). The changes take effect while everything runs. Both functions return the
+// former number; n < 1 changes nothing. After set_procs the number no longer follows what the affinity mask and cgroups
+// allow. May be called from any thread. They never park the caller.
 [[nodiscard]] int procs() noexcept;
 int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;

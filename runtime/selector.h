@@ -34,10 +34,12 @@ class selector {
   selector& operator=(const selector&) = delete;
 
   // Takes over the case, with handles of its channel and context, and its value. Returns its index, which is the number
-  // of calls before this one, so indices do not change when other cases are removed. Throws std::bad_alloc. A value
-  // that is moved is sent once; after that the case is never ready again. A value that is copied is sent each time the
-  // case is chosen; so is a value of a trivially copyable type. The case of a channel that was closed is ready in every
-  // wait from then on: its function should remove it.
+  // of calls before this one, so indices do not change when other cases are removed. Throws std::bad_alloc.
+  //
+  // A value that is moved is sent once; after that the case is never ready again. A value that is copied is sent each
+  // time the case is chosen; so is a value of a trivially copyable type.
+  //
+  // The case of a channel that was closed is ready in every wait from then on: its function should remove it.
   template <class Case>
   std::size_t add(Case c) {
     if constexpr (detail::select_case<Case>) {
