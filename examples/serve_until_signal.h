@@ -1,4 +1,4 @@
-// The life of a server: it accepts connections until somebody tells it to stop.
+// The life of a server: it accepts connections until a signal stops it.
 #pragma once
 
 #include <baton/baton.h>
@@ -12,12 +12,12 @@
 
 namespace examples {
 
-// (S) Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group,
-// whose context that is. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the
-// connections that are open are for the caller to end. (A second signal ends the process.) Otherwise the status says
-// why no further connection could be accepted.
+// Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group. The
+// context is the group's. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the caller
+// has to end the open connections. (A second signal ends the process.) Otherwise the status says why no further
+// connection could be accepted. Switches.
 //
-// When there is no memory for a connection, that one is closed, and the server goes on.
+// When there is no memory for a connection, that connection is closed, and the server goes on.
 template <class Serve>
 absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_group& connections, Serve serve) {
   const baton::channel<int> stop(1);
@@ -30,7 +30,7 @@ absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_
   for (;;) {
     auto accepted = listener.accept();
     if (!accepted.ok()) {
-      stop.close();  // for the stopper, should no signal have come
+      stop.close();  // ends the stopper if no signal has come
       return absl::IsCancelled(accepted.status()) ? absl::OkStatus() : accepted.status();
     }
     try {
