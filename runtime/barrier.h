@@ -93,8 +93,8 @@ class barrier {
   // Waits until the phase of that arrival has ended. Switches.
   void wait(arrival_token&& token) const noexcept { (void)core_.wait(token.phase_, sched::platform::forever_ns); }
 
-  // As wait(), but waits no longer than the given time. Returns false if the time passed first; the arrival still
-  // counts, and the token can be waited for again. Switches.
+  // As wait(), but wait no longer than the given time. Return false if it passed first; the arrival still counts, and
+  // the token can be waited for again. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const arrival_token& token, const std::chrono::duration<Rep, Period>& timeout) const {
     return core_.wait(token.phase_, detail::deadline_after(timeout));

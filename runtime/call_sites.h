@@ -9,7 +9,7 @@
 namespace baton {
 
 // One call site: a closure given to blocking(), a system call made through sys::, or a place that calls
-// enter_syscall(). The counts start with the process.
+// enter_syscall(). Counts since the start.
 struct call_site_history {
   // Names the system call; or the closure's type and the code that called it; or the code that called enter_syscall().
   // Code has the form "function()+0x1d (program+0x11d2)"; addr2line takes the second address.

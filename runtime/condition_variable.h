@@ -59,9 +59,9 @@ class condition_variable {
   }
 
   // As wait(), but wait no longer than the given time; the mutex is locked again in any case. The forms with a
-  // predicate return its last result. The forms without one return no_timeout, as after a notify, if the clock is not
-  // steady_clock and has not reached `when` when its distance is over, because the clock is slower or was set back.
-  // Switch.
+  // predicate return its last result. The forms without one return timeout if the time passed. They return no_timeout,
+  // as after a notify, if the time until `when` has passed on steady_clock but the given clock has not reached `when`,
+  // because it is slower or was set back. Switch.
   template <detail::condition_lock Lock, class Rep, class Period>
   std::cv_status wait_for(Lock& lock, const std::chrono::duration<Rep, Period>& timeout) {
     return wait_deadline(lock, detail::deadline_after(timeout));

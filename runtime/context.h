@@ -101,7 +101,7 @@ class cancellable_context : public context {
   // it was set on fail. (A waiter that a concurrent cancel, or a deadline, has reached first is readied by that one,
   // perhaps after this call has returned.) The first cause wins; later calls do nothing. An ok status counts as
   // CancelledError(). Never switches. Takes time in proportion to the number of contexts derived from it, but holds
-  // nobody up.
+  // no other agent up.
   void cancel(absl::Status cause = absl::CancelledError()) const noexcept;
 
  private:

@@ -1,7 +1,7 @@
 // Public API: go() and spawn(), which start fibers, and baton::fiber<T>, which waits for a result.
 //
 //   baton::go(serve, std::move(stream));                         // runs on its own
-//   baton::fiber<int> sum = baton::spawn([&] { return add(); });  // is joined
+//   baton::fiber<int> sum = baton::spawn([&] { return add(); }); // is joined
 //   int total = sum.join();                                      // the value, or the exception; switches
 //
 // go() and spawn() may be called from fibers and from plain threads, at any time. The first call starts the runtime.

@@ -74,7 +74,7 @@ class file {
   [[nodiscard]] absl::StatusOr<struct stat> stat() const;
   // Closes the file in any case, and reports the error that the destructor would swallow. A second close() waits for
   // the first, and gives EBADF. On the thread that called exit() it does not wait: it gives EBUSY if calls are under
-  // way, because the fibers in them no longer end these. Switches.
+  // way, because the fibers in these calls no longer finish them. Switches.
   absl::Status close();
 
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }

@@ -167,7 +167,7 @@ bool mutex::wake_first() noexcept {
     if (heir == nullptr) return false;
   }
   // release: pairs with the acquire of the next lock(). The last access. In a hand-over the last access was the list's
-  // unlock; ready() publishes our writes to the heir.
+  // unlock; ready() publishes this agent's writes to the heir.
   while (!hand_over && !head_.word.compare_exchange_weak(seen, (seen & ~holds) | woken_bit, mo::release, mo::relaxed)) {
   }
   sched::ready(heir);

@@ -1,7 +1,7 @@
 // Public API: baton::on_cancel, which calls a function when a context is done.
 //
 //   const baton::on_cancel hang_up(ctx, [&] { line.close(); });
-//   …                                  // hang_up ends here: from now on line is ours alone again
+//   …                                  // hang_up ends here: from now on only this function uses line
 //
 // The function runs at most once, in a fiber of its own, as soon as the context is cancelled or its deadline has
 // passed. If that has happened already, it runs at once. If there is no memory for the fiber then, it runs as soon as

@@ -270,7 +270,7 @@ class hub {
   void watch_blocked() const {
     if (blocked_fd_ < 0) return;
     // A trap: ThreadSanitizer takes signalfd() for a call that makes the descriptor. The kernel's set has the form of
-    // ours.
+    // signal_set.
     ::syscall(SYS_signalfd4, blocked_fd_, &caught_, sizeof caught_, 0);
   }
   // Returns those of the signals, which no channel got, that have their former action back.

@@ -11,7 +11,7 @@
 // last one, not on the number of cases: each case to which something has happened is checked once. add() and remove()
 // cost the same however many cases there are (for timeouts: the logarithm of their number). A case takes some 300
 // bytes, beside its function and element. Between the waits cases stay registered with their channels. A sender or
-// receiver there tells the selector, which costs it about as much as a lock, once for each wait.
+// receiver there tells the selector, which costs the sender or receiver about as much as a lock, once for each wait.
 #pragma once
 
 #include <baton/runtime/detail/select_cases.h>

@@ -8,7 +8,8 @@
 //   flush.reset(1s);                                          // not yet
 //
 // A timer is stopped when it goes out of scope; detach() lets it go on. No member waits or switches. Several fibers and
-// threads may call stop(), reset() and fired() at once. Only one may move or destroy the timer, as with any object.
+// threads may call stop(), reset() and fired() at once. Moving and destroying a timer are for one agent at a time, as
+// with any object.
 //
 // After stop() or reset() nothing stale comes any more: a time that has fired is taken back if it has not been
 // received. The return value of both says exactly what has become of it.
