@@ -1,4 +1,4 @@
-// The life of a server: it accepts connections until somebody tells it to stop.
+// The life of a server: it accepts connections until a signal stops it.
 #pragma once
 
 #include <baton/baton.h>
@@ -15,7 +15,7 @@
 
 namespace examples {
 
-// (S) Lets others run, who may give memory back.
+// Lets other fibers run, which may free memory. Switches.
 inline void wait_for_memory() {
   try {
     baton::this_fiber::sleep_for(std::chrono::milliseconds(5));
@@ -24,7 +24,7 @@ inline void wait_for_memory() {
   }
 }
 
-// (S) As accept(), but when there is no memory it waits until there is some, or the listener is closed.
+// As accept(), but without memory it waits until there is some, or until the listener is closed. Switches.
 inline absl::StatusOr<baton::net::tcp_stream> accept_with_patience(baton::net::tcp_listener& listener) {
   for (;;) {
     try {
@@ -36,12 +36,12 @@ inline absl::StatusOr<baton::net::tcp_stream> accept_with_patience(baton::net::t
   }
 }
 
-// (S) Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group,
-// whose context that is. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the
-// connections that are open are for the caller to end. (A second signal ends the process.) Otherwise the status says
-// why no further connection could be accepted.
+// Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group. The
+// context is the group's. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the caller
+// has to end the open connections. (A second signal ends the process.) Otherwise the status says why no further
+// connection could be accepted. Switches.
 //
-// When there is no memory for a connection, that one waits or is closed, and the server goes on.
+// When there is no memory for a connection, that connection waits or is closed, and the server goes on.
 template <class Serve>
 absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_group& connections, Serve serve) {
   const baton::channel<int> stop(1);

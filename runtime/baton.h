@@ -1,4 +1,8 @@
-// All of baton.
+// Public API: all of baton.
+//
+// "Switches." ("Switch." for several functions), in the comments of these headers, marks what may switch: the call may
+// return on another thread. A value read from a thread_local before the call (errno, too) must not be used after it,
+// and no std::mutex may be held across it. docs/concurrency.md has what holds for all of them.
 #pragma once
 
 #include <baton/sched/requirements.h>

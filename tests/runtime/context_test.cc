@@ -212,13 +212,13 @@ TEST(context, a_deep_tree_is_dropped_without_recursion) {
       const context fork = leaf;
       for (int i = 0; i < 20'000; ++i) leaf = i % 2 == 0 ? with_cancel(leaf) : with_timeout(leaf, 1h);
       EXPECT_FALSE(leaf.is_done());
-      leaf = context();  // the last handle: the whole chain goes, but for the first
+      leaf = context();  // the last handle: this destroys the whole chain except the first
       EXPECT_FALSE(fork.is_done());
     }
   });
 }
 
-// As Go's TestSimultaneousCancels: no two of a tree wait for each other.
+// As Go's TestSimultaneousCancels: no two contexts of a tree wait for each other.
 TEST(context, all_of_a_tree_may_be_cancelled_at_once) {
   baton::run([] {
     const auto top = with_cancel(context::background());
@@ -242,7 +242,7 @@ TEST(context, an_earlier_deadline_above_ends_what_has_a_later_one) {
     leaf.wait_done();
     EXPECT_TRUE(absl::IsDeadlineExceeded(leaf.error()));
     EXPECT_TRUE(top.is_done());
-    // And the other way round: the one below ends alone.
+    // The other order: the lower context ends alone.
     const auto wide = with_timeout(context::background(), 1h);
     const auto narrow = with_timeout(wide, 2ms);
     narrow.wait_done();
@@ -259,7 +259,7 @@ struct listener final : baton::net::cancellation::node {
   baton::event called;
 };
 
-// With one P: what another P cancels is counted until the owner of the timers looks.
+// With one P: a timer that another P cancels is counted until the owner of the timers checks them.
 TEST(context, what_is_cancelled_from_above_gives_up_its_timer) {
   baton::run(
       [] {
@@ -275,7 +275,7 @@ TEST(context, what_is_cancelled_from_above_gives_up_its_timer) {
       {.procs = 1});
 }
 
-// The parent is cancelled while children come, and set their timers.
+// The parent is cancelled while children are made, and set their timers.
 TEST(context, cancelling_races_with_making_what_is_below) {
   baton::run([] {
     for (int round = 0; round < 200; ++round) {
@@ -339,7 +339,7 @@ TEST(context, unsubscribing_races_with_cancelling) {
       source->unsubscribe(*l);
       const int calls = l->calls;
       EXPECT_LE(calls, subscribed ? 1 : 0);
-      l.reset();  // nobody touches it any more
+      l.reset();  // no longer used
       canceller.join();
     }
   });

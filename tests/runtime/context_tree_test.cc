@@ -1,4 +1,4 @@
-// The tree of contexts while it changes: many Ps below one parent, cancels beside children that come and go.
+// The tree of contexts while it changes: many Ps below one parent, cancels while children come and go.
 #include "seed.h"
 
 #include <baton/netpoll/cancellation.h>
@@ -35,7 +35,8 @@ struct counting_listener final : baton::net::cancellation::node {
   std::atomic<int> calls{0};
 };
 
-// Enough comings by turns for the parent to keep a list for each P, and then a cancel that must find them all.
+// Enough children come from different Ps in turn for the parent to keep a list for each P. Then a cancel must find them
+// all.
 TEST(context_tree, a_parent_that_several_ps_share_reaches_all_its_children) {
   baton::run([] {
     const auto top = with_cancel(context::background());
@@ -113,7 +114,7 @@ TEST(context_tree, a_deadline_reaches_very_many) {
   });
 }
 
-// What one step of a cancel holds is bounded, so others use the same context meanwhile.
+// What one step of a cancel holds is bounded, so other agents can use the same context meanwhile.
 TEST(context_tree, is_used_while_very_many_are_cancelled) {
   baton::run(
       [] {
@@ -190,7 +191,7 @@ TEST(context_tree, unsubscribing_elsewhere_does_nothing) {
   EXPECT_EQ(l.calls, 1);
 }
 
-// Parents go before their children, children before their parents, while above both are cancelled.
+// Parents end before their children, and children before their parents, while contexts above both are cancelled.
 TEST(context_tree, changes_while_it_is_cancelled) {
   baton::run([] {
     for (int round = 0; round < 60; ++round) {

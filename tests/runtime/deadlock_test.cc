@@ -1,4 +1,4 @@
-// "All fibers are asleep": what is reported, what becomes of the process, and when nothing is said.
+// "All fibers are asleep": what is reported, what happens to the process, and when there is no report.
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>
@@ -31,13 +31,13 @@
 
 namespace {
 
-// Set: the monitor's next count of the threads waits until one that exists has ended.
+// If set, the monitor's next count of the threads waits until one of the existing threads has ended.
 std::atomic<bool> one_ends_before_the_count{false};
 std::atomic<bool> being_counted{false};
 
 }  // namespace
 
-// Stands before the C library's, by which the monitor counts the threads.
+// Replaces the C library's function by which the monitor counts the threads.
 extern "C" int stat(const char* path, struct stat* s) noexcept {
   const auto really = [=] { return ::fstatat(AT_FDCWD, path, s, 0); };
   if (std::strcmp(path, "/proc/self/task") != 0 || !one_ends_before_the_count.exchange(false)) return really();
@@ -57,11 +57,11 @@ namespace {
 using namespace std::chrono_literals;
 using baton::deadlock_action;
 
-// Much longer than the runtime takes to declare a deadlock. If it takes longer than this on some day,
-// a test that expects silence passes for nothing; none fails.
+// Much longer than the runtime takes to declare a deadlock. If the runtime ever takes longer, a test that expects
+// silence passes without proof; none fails.
 constexpr auto long_enough = 700ms;
 
-// Death tests run in a process of their own, whose only other thread is none.
+// Death tests run in a process of their own, which has no other thread.
 class deadlock : public testing::Test {
  protected:
   deadlock() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
@@ -94,7 +94,7 @@ TEST_F(deadlock, names_who_holds_a_mutex) {
 #endif
 }
 
-// One that was handed over locked has the name of the fiber that locked it; when it is unlocked, nobody's.
+// A mutex that was handed over locked has the name of the fiber that locked it. When it is unlocked, it has no name.
 void one_that_locks_twice() {
   baton::mutex m;
   m.lock();
@@ -117,7 +117,7 @@ TEST_F(deadlock, exit_2_exits_so) {
               testing::ExitedWithCode(2), "deadlock: all fibers are asleep");
 }
 
-// As the runtime's own default: it says so once, and sleeps on.
+// As the runtime's own default: it reports once, and sleeps on.
 [[noreturn]] void watch_a_reporting_process() {
   int ends[2];
   if (::pipe(ends) != 0) std::_Exit(3);
@@ -174,7 +174,7 @@ TEST_F(deadlock, a_second_run_may_deadlock) {
       testing::ExitedWithCode(2), "\"main\" waits for event");
 }
 
-// ---- somebody may still wake them: nothing is said ----
+// ---- an agent may still wake them: there is no report ----
 
 #define EXPECT_SILENCE(...)                                                                 \
   EXPECT_EXIT(std::_Exit(baton::run(__VA_ARGS__, {.on_deadlock = deadlock_action::abort})), \
@@ -192,8 +192,8 @@ TEST_F(deadlock, a_timer_may_wake_somebody) {
   });
 }
 
-// The monitor looks at the timers and then counts the threads; in between one arms a timer and ends. That
-// timer wakes nobody before its time if an earlier one, which was stopped from afar, is still in the heap.
+// The monitor checks the timers and then counts the threads. In between a thread arms a timer and ends. That timer
+// wakes nothing before its time if an earlier one, which was stopped from another P, is still in the heap.
 TEST_F(deadlock, a_timer_of_a_thread_that_has_ended_may_wake_somebody) {
   EXPECT_SILENCE([] {
     static_cast<void>(baton::after(1ms).receive());
@@ -274,7 +274,7 @@ TEST_F(deadlock, a_reader_of_a_socket_may_get_something) {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:0").value();
     auto near = baton::net::dial(listener.local_address().to_string()).value();
     auto far = listener.accept().value();
-    alarm_writes_to = ::dup(far.native_handle());  // its own: nobody closes it while the handler writes
+    alarm_writes_to = ::dup(far.native_handle());  // a duplicate of its own: it stays open while the handler writes
     ::signal(SIGALRM, [](int) { static_cast<void>(!::write(alarm_writes_to, "x", 1)); });
     ring_after(long_enough);
     char byte = 0;

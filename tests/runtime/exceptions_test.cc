@@ -1,5 +1,5 @@
-// What the C++ runtime keeps per thread about exceptions belongs to the fiber: it may switch in a
-// catch block, and in a destructor during unwinding, and come back on another thread.
+// What the C++ runtime keeps per thread about exceptions belongs to the fiber: a fiber may switch in a catch block, and
+// in a destructor during unwinding, and come back on another thread.
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 
@@ -29,7 +29,7 @@ struct numbered : std::runtime_error {
   int depth;
 };
 
-// Switches; differently often, so that fibers meet in every order.
+// Switches, a varying number of times, so that fibers meet in every order.
 void give_way(int seed) {
   switch (seed % 4) {
     case 0: baton::this_fiber::yield(); break;
@@ -54,7 +54,7 @@ bool current_is(int fiber, int round, int depth) {
   }
 }
 
-// Switches while the stack is unwound through it.
+// Its destructor switches while the stack is unwound through it.
 class switching_destructor {
  public:
   switching_destructor(int seed, int uncaught, int& mistakes) : seed_(seed), uncaught_(uncaught), mistakes_(mistakes) {}
@@ -62,7 +62,7 @@ class switching_destructor {
     if (std::uncaught_exceptions() != uncaught_) ++mistakes_;
     give_way(seed_);
     if (std::uncaught_exceptions() != uncaught_) ++mistakes_;
-    // Another exception comes and goes meanwhile.
+    // Another exception is thrown and handled meanwhile.
     try {
       give_way(seed_ + 1);
       throw std::logic_error("inner");
@@ -113,7 +113,7 @@ int mistakes_of(int fiber) {
       give_way(fiber + round + 1);
       if (n.fiber != fiber || n.round != round || !current_is(fiber, round, -1)) ++mistakes;
     }
-    // Kept, and thrown on later.
+    // Kept, and rethrown later.
     std::exception_ptr kept;
     try {
       throw numbered(fiber, round, -2);

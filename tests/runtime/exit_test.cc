@@ -1,5 +1,5 @@
-// What static destructors meet that use the runtime after exit(). A handler that is registered before the
-// runtime starts runs where they do.
+// What static destructors that use the runtime after exit() meet. A handler that is registered before the runtime
+// starts runs when they do.
 #include <baton/netpoll/cancellation.h>
 #include <baton/netpoll/net.h>
 #include <baton/netpoll/tcp_state.h>
@@ -27,7 +27,7 @@
 
 namespace baton::net {
 
-// Looks into streams.
+// Gives the tests access to a stream's internals.
 struct test_access {
   static descriptor& io(tcp_stream& s) { return s.state_->io; }
 };
@@ -36,13 +36,13 @@ struct test_access {
 
 namespace {
 
-// In a process of its own, which would otherwise wait for ever.
+// Runs in a process of its own, which would otherwise wait for ever.
 class exit_death_test : public testing::Test {
  protected:
   exit_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-// The handlers take no argument.
+// Exit handlers take no argument.
 baton::task_group* group = nullptr;
 baton::on_cancel* callback = nullptr;
 baton::net::tcp_listener* listener = nullptr;
@@ -170,7 +170,7 @@ TEST_F(exit_death_test, a_stream_is_left_to_those_who_read_and_write) {
               testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
 }
 
-// A fiber that was stopped within close() keeps nobody either.
+// A fiber that was stopped within close() does not block others either.
 TEST_F(exit_death_test, a_stream_that_is_being_closed_is_left) {
   EXPECT_EXIT(exit_with([] { delete stream; },
                         [] {
@@ -234,7 +234,7 @@ TEST_F(exit_death_test, a_fiber_that_is_started_never_runs) {
 TEST_F(exit_death_test, any_other_wait_says_so) {
   EXPECT_EXIT(exit_with(
                   [] {
-                    ::alarm(3);  // after it has said so
+                    ::alarm(3);  // after it has reported
                     baton::event().wait();
                   },
                   [] {}),

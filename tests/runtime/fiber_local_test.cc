@@ -1,4 +1,4 @@
-// fiber_local: a value per fiber, wherever the fiber runs, and its end.
+// fiber_local: a value per fiber, wherever the fiber runs, and the end of the value.
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
@@ -32,7 +32,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What tells of its end: appends its name to a list.
+// Records the ends of values: each appends its name.
 class record {
  public:
   void add(const std::string& what) {
@@ -58,7 +58,7 @@ struct teller {
   ~teller() { ends.add(name); }
 };
 
-// A fiber_local<teller> whose values have that name.
+// Returns a factory for a fiber_local<teller> whose values have that name.
 auto named(const char* name) {
   return [name] { return teller(name); };
 }
@@ -126,7 +126,7 @@ TEST(fiber_local, stays_with_a_fiber_that_changes_threads) {
         all.push_back(baton::spawn([f, &moved] {
           *number = f;
           const int* const address = &*number;
-          // Not std::this_thread::get_id(): the compiler believes that it never changes.
+          // Not std::this_thread::get_id(): the compiler assumes that it never changes.
           std::int32_t thread = baton::sched::platform::thread_id();
           for (int i = 0; i < 100 || moved.load() < 100; ++i) {
             if (i % 20 == 19) {
@@ -170,7 +170,7 @@ TEST(fiber_local, ends_before_join_returns) {
     EXPECT_EQ("closure local ", ends.take());
   });
   static_cast<void>(ends.take());
-  // By a plain thread, and by one that was there before.
+  // The same, joined by a plain thread, which may be waiting before the fiber ends.
   auto f = baton::spawn([] {
     static_cast<void>(*local);
     baton::this_fiber::yield();
@@ -324,7 +324,7 @@ struct phoenix {
 };
 baton::fiber_local<phoenix> reborn;
 std::atomic<int> deaths{0};
-// For leak checkers: the last one is leaked on purpose, and this is never destroyed.
+// For leak checkers: the last object is leaked on purpose, and this vector is never destroyed.
 std::vector<phoenix*>& last_seen = *new std::vector<phoenix*>;
 phoenix::~phoenix() {
   ++deaths;
@@ -461,7 +461,7 @@ TEST(fiber_local, one_that_is_gone_leaves_its_values_to_the_fibers) {
       static_cast<void>(**first);
       first.reset();
       EXPECT_EQ("", ends.take());
-      // At the same place, and of the same type: it does not find the old value.
+      // It has the address and the type of its predecessor, and does not find the old value.
       first.emplace(named("second "));
       EXPECT_EQ("second ", (*first)->name);
       for (int i = 0; i < 1000; ++i) {
@@ -483,7 +483,7 @@ TEST(fiber_local, hundreds_in_one_fiber) {
     for (std::size_t f = 0; f < 20; ++f) {
       all.push_back(baton::spawn([f] {
         for (int round = 0; round < 3; ++round) {
-          // Each fiber uses others, in another order: ids that are not dense.
+          // Each fiber uses other fiber_locals, in another order: the ids are not dense.
           for (std::size_t i = f; i < 500; i += f + 1) ASSERT_EQ(static_cast<int>(i) + round, (*(*locals[i]))++);
           baton::this_fiber::yield();
         }

@@ -193,7 +193,7 @@ TEST(fiber, detached_results_are_destroyed_where_the_fiber_ends) {
       if (ended_first) {
         go_on.set();
         ended.wait();
-        // The fiber's last steps may still be on their way; either order must do.
+        // The fiber's last steps may still be under way; the test must pass in either order.
         for (int i = 0; i < 100; ++i) baton::this_fiber::yield();
       }
       f.detach();
@@ -460,7 +460,7 @@ TEST_F(fiber_death, a_fiber_cannot_join_itself) {
                "a fiber joins itself");
 }
 
-// Parks fibers until there is no memory for one more; then ends them, and works on.
+// Parks fibers until there is no memory for one more; then ends them, and goes on working.
 void use_up_the_address_space() {
   baton::run([] {
     baton::spawn([] { baton::this_fiber::yield(); }).join();
@@ -501,7 +501,7 @@ void use_up_the_address_space() {
       }
     }
     if (!go_failed) std::_Exit(13);
-    // What was started before lives on, and new ones can be had once there is room again.
+    // Fibers that were started before live on, and new ones can be started once there is room again.
     go_on.set();
     parked.clear();
     while (started.load() != ended.load()) baton::this_fiber::yield();

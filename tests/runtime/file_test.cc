@@ -224,7 +224,7 @@ TEST_F(file_io, a_pipe_that_always_had_data_parks_nobody_else) {
     }
     for (int i = 0; i < 3; ++i) {
       auto writer = baton::spawn([&] { EXPECT_EQ(1U, out.write("y").value()); });
-      ASSERT_EQ(1U, in.read(buffer).value());  // waits for the writer, which has no other P than ours
+      ASSERT_EQ(1U, in.read(buffer).value());  // waits for the writer, which has only this P
       EXPECT_EQ("y", buffer);
       writer.join();
     }
@@ -232,7 +232,7 @@ TEST_F(file_io, a_pipe_that_always_had_data_parks_nobody_else) {
   });
 }
 
-// Memory that is not there until somebody provides it; who touches it waits, also the kernel.
+// Memory without content until the test provides it. Any access to it waits, also the kernel's.
 class absent_page {
  public:
   absent_page() {
@@ -269,7 +269,7 @@ class absent_page {
   bool works_;
 };
 
-// A file that has answered from memory so often that nobody asks any more: when a read does wait, others run.
+// The file has been read from memory so often that the page cache is no longer asked. When a read waits, others run.
 TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
   absent_page page;
   if (!page.works()) GTEST_SKIP() << "no userfaultfd for us here";

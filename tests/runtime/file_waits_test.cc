@@ -1,4 +1,4 @@
-// Files whose calls have to wait: for a device, for somebody at the other end, for a close().
+// Files whose calls have to wait: for a device, for the other end, for a close().
 #include "parked.h"
 
 #include <baton/netpoll/error_text.h>
@@ -65,7 +65,7 @@ struct two_ends {
   file in, out;
 };
 
-// What a filter of system calls says to preadv2 with RWF_NOWAIT from now on.
+// Installs a filter of system calls that decides the result of preadv2 with RWF_NOWAIT from now on.
 bool filter_nowait(std::uint32_t answer) {
   ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 3),
@@ -77,10 +77,10 @@ bool filter_nowait(std::uint32_t answer) {
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
 }
 
-// It gives `error`; 0: the number 0.
+// The calls fail with `error`; with 0 they return 0.
 bool answer_nowait_with(int error) { return filter_nowait(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)); }
 
-// Memory that is not there until somebody provides it: a read into it waits in the kernel.
+// Memory without content until the test provides it: a read into it waits in the kernel.
 class absent_pages {
  public:
   explicit absent_pages(std::size_t count) : size_(count * page) {
@@ -136,7 +136,7 @@ TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
-// A message without content is taken by the read that finds it: no other call may look for more.
+// The read that finds a message without content takes it: no other call may ask again.
 TEST_F(file_waits, a_message_without_content_is_read_as_nothing) {
   for (const auto type : {SOCK_DGRAM, SOCK_SEQPACKET}) {
     for (const bool blocks : {true, false}) {
@@ -153,7 +153,7 @@ TEST_F(file_waits, a_message_without_content_is_read_as_nothing) {
   }
 }
 
-// With O_DIRECT the kernel would fetch the content however it is asked.
+// With O_DIRECT the kernel would fetch the content whatever the flags say.
 TEST_F(file_waits, direct_reads_are_declared) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -176,7 +176,7 @@ TEST_F(file_waits, direct_reads_are_declared) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
-// However many wait for the device, few threads do; and who waits for somebody else does not count among them.
+// Few threads wait for the device, however many calls do. A call that waits for another process is not counted.
 TEST_F(file_waits, few_threads_wait_for_regular_files) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(absent_pages::page, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -222,7 +222,7 @@ TEST_F(file_waits, few_threads_wait_for_regular_files) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
-// A destructor at exit closes a file in which a fiber waits: exit() goes on.
+// A destructor at exit closes a file in which a fiber waits: exit() does not wait for it.
 TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -246,7 +246,7 @@ TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
       testing::ExitedWithCode(7), "a file is left to those who use it");
 }
 
-// What makes files waits for its turn; what waits for the other end of a FIFO takes nobody's.
+// A call that makes files waits for its turn. A call that waits for the other end of a FIFO takes no turn.
 TEST_F(file_waits, making_files_passes_a_gate) {
   ASSERT_EQ(0, ::mkfifo(path("fifo").c_str(), 0600));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
@@ -328,7 +328,7 @@ TEST_F(file_waits, how_much_was_written_before_the_failure) {
       return p.out.write(std::string(1 << 20, 'x')).status();
     });
     writing.await_parked();
-    EXPECT_EQ(absl::OkStatus(), p.in.close());  // the reader goes: EPIPE
+    EXPECT_EQ(absl::OkStatus(), p.in.close());  // the reader closes: EPIPE
     const absl::Status s = writer.join();
     EXPECT_EQ(EPIPE, baton::errno_of(s)) << s;
     EXPECT_EQ(65536u, baton::written_of(s));
@@ -405,7 +405,7 @@ TEST_F(file_waits, close_ends_what_is_parked) {
   });
 }
 
-// The number is nobody else's while a call uses it.
+// While a call uses the descriptor's number no other file gets it.
 TEST_F(file_waits, close_waits_for_calls_under_way) {
   baton::run([&] {
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("mine"), "m"));
@@ -426,13 +426,13 @@ TEST_F(file_waits, close_waits_for_calls_under_way) {
       }
       baton::this_fiber::yield();
       EXPECT_EQ(absl::OkStatus(), f.close());
-      const file other = file::open(path("other")).value();  // has the number
+      const file other = file::open(path("other")).value();  // gets the number
       for (auto& r : readers) EXPECT_TRUE(r.join());
     }
   });
 }
 
-// One that waits in the kernel, where nothing ends it, is waited for.
+// close() waits for a read that waits in the kernel, where nothing ends it.
 TEST_F(file_waits, close_waits_for_a_read_in_the_kernel) {
   baton::run([] {
     two_ends p(0);
@@ -446,7 +446,7 @@ TEST_F(file_waits, close_waits_for_a_read_in_the_kernel) {
     auto closer = baton::spawn([&] { return p.in.close(); });
     baton::this_fiber::yield();
     EXPECT_EQ(1u, p.out.write("x").value());
-    (void)reader.join();  // read it, or came too late
+    (void)reader.join();  // the read got the byte, or came too late
     EXPECT_EQ(absl::OkStatus(), closer.join());
     EXPECT_FALSE(p.in.is_open());
   });

@@ -1,4 +1,4 @@
-// What the runtime sets for itself does not get to user code, nor to what user code starts: processes, threads, fibers.
+// What the runtime sets for itself does not reach user code, nor what user code starts: processes, threads, fibers.
 #include "good_child.h"
 
 #include <baton/runtime/context.h>
@@ -48,7 +48,8 @@ void wait_for(pid_t child) {
   while (::waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
 }
 
-// Each starts a program and waits for it: a shell's command line, its words, and where its output goes.
+// Each of these starts a program and waits for it. A program is a shell's command line, its words, and the place of its
+// output.
 struct program {
   const char* line;
   std::vector<const char*> words;
@@ -107,7 +108,8 @@ std::string output_of(const program& p, starter start) {
   return text;
 }
 
-// What a child blocks, whether it ignores SIGPIPE (the C library has others ignored in some), its timer slack.
+// Returns what a child blocks, whether it ignores SIGPIPE (the C library ignores others in some children), its timer
+// slack.
 std::string state_of_child(starter start) {
   const std::string text = output_of(
       {"cat /proc/self/status /proc/self/timerslack_ns", {"cat", "/proc/self/status", "/proc/self/timerslack_ns"}},
@@ -281,7 +283,7 @@ TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outl
     });
     CHECK(baton::shutdown().ok());
     CHECK(sigpipe_handler() == SIG_DFL);
-    // Nor is what the program has set itself taken for that.
+    // An action that the program has set itself is not taken for the runtime's either.
     baton::run([] {
       std::signal(SIGPIPE, SIG_DFL);
       baton::os_signals::ignore({SIGPIPE});
@@ -295,7 +297,7 @@ TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outl
 
 TEST_F(inheritance_death_test, what_serves_all_has_not_the_floating_point_mode_of_the_first_user) {
   EXPECT_GOOD_CHILD([] {
-    std::fesetround(FE_TOWARDZERO);  // as the thread that starts the runtime has it
+    std::fesetround(FE_TOWARDZERO);  // the mode of the thread that starts the runtime
     baton::run([] {
       CHECK(std::fegetround() == FE_TOWARDZERO);
       baton::spawn([] {
@@ -345,13 +347,13 @@ TEST_F(inheritance_death_test, a_fiber_has_the_floating_point_mode_of_its_maker_
   });
 }
 
-// The child of a fork that leaves by exit().
+// The child of a fork ends by exit().
 
 template <class Fork>
 void exits_at_once(Fork&& fork) {
   const pid_t child = fork();
   if (child == 0) {
-    ::close(STDERR_FILENO);  // which says what is left
+    ::close(STDERR_FILENO);  // exit() reports there what is left
     std::exit(42);
   }
   CHECK(child > 0);
@@ -359,7 +361,7 @@ void exits_at_once(Fork&& fork) {
   rusage used{};
   while (::wait4(child, &status, 0, &used) < 0) CHECK(errno == EINTR);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
-  CHECK(used.ru_utime.tv_sec + used.ru_stime.tv_sec < 2);  // not on waiting for threads that it has not
+  CHECK(used.ru_utime.tv_sec + used.ru_stime.tv_sec < 2);  // it did not wait for threads that it does not have
 }
 
 TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
@@ -367,12 +369,12 @@ TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
   GTEST_SKIP() << "in the child LeakSanitizer does not see the stacks of the parent's threads, and what they own leaks";
 #endif
   EXPECT_GOOD_CHILD([] {
-    baton::options quiet;  // about forks that take long
+    baton::options quiet;  // suppresses reports about forks that take long
     quiet.rescue = false;
     baton::run([] {}, quiet);
     static baton::event never;
     static auto waits = baton::spawn([] { never.wait(); });  // its destructor would join
-    baton::run([] {});  // what is static from here on is destroyed after the fibers have been stopped
+    baton::run([] {});  // statics that are made from here on are destroyed after the fibers have been stopped
     baton::run([] {
       std::atomic<bool> stop = false;
       auto busy = baton::spawn([&] {

@@ -134,7 +134,7 @@ TEST(on_cancel, may_be_destroyed_by_its_function) {
   });
 }
 
-// The destructor of one that is about to run waits as well, also in the fiber that cancels.
+// The destructor of an on_cancel that is about to run waits as well, also in the fiber that cancels.
 TEST(on_cancel, several_of_one_context_run_beside_each_other) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
@@ -186,7 +186,7 @@ TEST(on_cancel, endings_race_with_cancelling) {
             if (random() % 4 == 0) baton::this_fiber::sleep_for(20us);
           }
           EXPECT_LE(*target, 1) << "seed " << seed;
-          target.reset();  // nobody touches it any more
+          target.reset();  // no longer used
           canceller.join();
         }
       }));

@@ -37,8 +37,8 @@ class os_signal : public testing::Test {};
 
 void send(int signal) { ASSERT_EQ(0, ::kill(::getpid(), signal)); }
 
-// Signals are delivered by way of a fiber; that a channel gets none is seen when another channel has
-// got a later one.
+// A fiber delivers the signals. To see that a channel gets none, the test waits until another channel has got a later
+// signal.
 class flush {
  public:
   flush() { os_signals::notify(all_, {SIGURG}); }
@@ -74,7 +74,7 @@ TEST_F(os_signal, reach_a_plain_thread_that_waits) {
 
 TEST_F(os_signal, are_kept_until_received) {
   baton::run([] {
-    // Nobody receives yet, and the channel has no room.
+    // There is no receiver yet, and the channel has no room.
     channel<int> c;
     os_signals::notify(c, {SIGUSR1, SIGUSR2, SIGWINCH});
     const flush all_handled;
@@ -108,9 +108,9 @@ TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
   });
 }
 
-// The sender is told of a signal like the one it offers: that is one with it, not a second one.
-// A busy thread may run the handler of one after the last has been received. Then stop() raises it again; these two are
-// ignored.
+// The sender is told of a signal equal to the one that it offers: the two become one. A busy thread may run a signal's
+// handler after the last one has been received. Then stop() raises the signal again. These two signals are ignored by
+// default.
 TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
   baton::run([] {
     channel<int> c;
@@ -120,7 +120,7 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
       send(SIGCHLD);
       all_handled();
     }
-    // When it offers the other one, it has seen all of the first.
+    // When the sender offers the other signal, it has seen all of the first kind.
     send(SIGWINCH);
     all_handled();
     std::vector<int> got;
@@ -131,8 +131,8 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
   });
 }
 
-// A sender that holds a signal for nobody ends with stop(), and takes its hold on the channel along. The
-// signal is raised again; this one is ignored then.
+// A sender that holds a signal without a receiver ends with stop(), and releases its handle of the channel. The signal
+// is raised again; this one is ignored then.
 TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
   baton::run([] {
     const auto before = baton::stats().fibers;
@@ -145,22 +145,22 @@ TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
         all_handled();
       }
       os_signals::stop(c);
-      // Until the offer is gone a receiver may get it; afterwards none.
+      // Until the offer is withdrawn a receiver may get it; after that no receiver gets one.
       std::optional<int> s;
       while (c.try_receive(s) == channel_status::ok) {
       }
     }
-    // Of the senders, none is left.
+    // No sender is left.
     while (baton::stats().fibers >= before + 10) baton::this_fiber::yield();
   });
 }
 
-// After each signal that was sent, one is received: what was lost would be waited for in vain.
+// A signal is received after each signal that was sent. If one were lost, the test would wait for ever.
 TEST_F(os_signal, storms_lose_no_last_one) {
   baton::run([] {
     constexpr int senders = 3;
     constexpr int each = 500;
-    // What comes after the last was received is raised again by stop(): these are ignored then.
+    // stop() raises again what comes after the last receive: these signals are ignored then.
     const std::vector<int> kinds{SIGCHLD, SIGCONT, SIGWINCH};
     std::vector<std::atomic<int>> sent(kinds.size());
     std::vector<baton::fiber<void>> readers;
@@ -173,7 +173,7 @@ TEST_F(os_signal, storms_lose_no_last_one) {
       readers.push_back(baton::spawn([&, k] {
         for (;;) {
           ASSERT_EQ(channels[k].receive(), kinds[k]);
-          // Counted before it is sent: so the last one is received after this holds.
+          // A signal is counted before it is sent, so the last one is received after this condition holds.
           if (sent[k] == senders * each) return;
           if (k == 0) baton::this_fiber::sleep_for(100us);
         }
@@ -192,8 +192,8 @@ TEST_F(os_signal, storms_lose_no_last_one) {
     }
     for (auto& r : readers) r.join();
     threads.clear();
-    // The last ones may still wait in the kernel for some thread to take them: after stop() they would end the
-    // process. A thread takes those with lower numbers first.
+    // The last signals may still wait in the kernel until a thread takes them. After stop() they would end the process.
+    // A thread takes signals with lower numbers first.
     const flush all_handled;
     all_handled();
     for (auto& c : channels) os_signals::stop(c);
@@ -342,7 +342,7 @@ TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
               testing::KilledBySignal(SIGTERM), "");
 }
 
-// They would end the process as it was before notify(); it waits for that, and would end well else.
+// The signals end the process as they did before notify(). The test waits for that; otherwise the process ends well.
 TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
   const auto untaken = [](void (*end)(const channel<int>&)) {
     static_cast<void>(baton::run([=] {
@@ -366,7 +366,7 @@ TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
   EXPECT_EXIT(untaken([](const channel<int>& c) {
                 const flush all_handled;
                 send(SIGTERM);
-                all_handled();  // so it is on offer
+                all_handled();  // so the signal is on offer
                 os_signals::stop(c);
               }),
               testing::KilledBySignal(SIGTERM), "");
@@ -431,7 +431,7 @@ TEST_F(os_signal_death, a_stack_overflow_is_still_reported) {
                "stack overflow in fiber");
 }
 
-// While the process exits a fiber that enters the runtime is held for good: it must not have the lock.
+// While the process exits, a fiber that enters the runtime is held for good: it must not hold the lock then.
 struct stops_at_exit {
   channel<int> c;
   ~stops_at_exit() { os_signals::stop(c); }
@@ -524,7 +524,7 @@ TEST_F(os_signal_death, one_that_the_process_blocks_is_received) {
           os_signals::notify(other, {SIGUSR1});
           send(SIGUSR1);
           if (other.receive() != SIGUSR1) return 3;
-          // Nobody's again, it is blocked as before.
+          // no channel wants it any more, and it is blocked as before
           os_signals::stop(c);
           send(SIGTERM);
           if (!is_pending(SIGTERM)) return 4;
@@ -562,11 +562,11 @@ rlim_t open_descriptors() {
   return n;
 }
 
-// What notify() says if no descriptor can be had from so many above the next one on: 0, or the error.
+// Returns the error of notify() if only `more` descriptors can be had from the next one on, or 0 if it succeeds.
 int notify_with(rlim_t more, const channel<int>& c) {
   struct rlimit former = {};
   ::getrlimit(RLIMIT_NOFILE, &former);
-  // Traps, for ThreadSanitizer: it does not know that the kernel gives a number again only once it is closed.
+  // Traps: ThreadSanitizer does not know that the kernel gives a number again only once it is closed.
   const long next = ::syscall(SYS_fcntl, 0, F_DUPFD, 0);
   ::syscall(SYS_close, next);
   const struct rlimit now = {static_cast<rlim_t>(next) + more, former.rlim_max};
@@ -584,14 +584,14 @@ int notify_with(rlim_t more, const channel<int>& c) {
 [[noreturn]] void notify_without_descriptors() {
   ::alarm(20);
   baton::run([] {
-    // What the runtime opens for itself when it first waits for a descriptor.
+    // Makes the runtime open the descriptors that it needs when it first waits for one.
     static_cast<void>(baton::net::tcp_listener::bind("127.0.0.1:0"));
     channel<int> c(1);
     const rlim_t before = open_descriptors();
     EXPECT_EQ(EMFILE, notify_with(0, c));
     EXPECT_EQ(before, open_descriptors());
-    // For the second one there is none. What listens already stays; what is made in addition does not. (If that is gone
-    // so early that the second one can be had, all is well.)
+    // There is none for the second listener. A listener that exists already stays; an additional one ends. (If it ends
+    // so early that there is a descriptor for the second one, that is fine, too.)
     for (int i = 0; i < 3; ++i) {
       const int error = notify_with(1, c);
       EXPECT_TRUE(error == EMFILE || error == 0) << error;

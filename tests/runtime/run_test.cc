@@ -140,7 +140,7 @@ TEST_F(run_death, exit_stops_the_fibers_before_static_destructors) {
             });
           }
         });
-        // Made after the start of the runtime, so destroyed before its exit handler was registered first.
+        // Made after the start of the runtime, so it is destroyed before the exit handler that was registered first.
         static std::vector<std::string> late(1000, std::string(100, 'x'));
         std::exit(static_cast<int>(late.size()) == 1000 ? 4 : 5);
       },

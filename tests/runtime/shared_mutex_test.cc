@@ -155,7 +155,7 @@ TEST(shared_mutex, readers_that_never_all_leave_do_not_starve_a_writer) {
   baton::run([] {
     baton::shared_mutex m;
     std::atomic<bool> written{false};
-    // Each reader leaves only after the other has come in again, as long as it can.
+    // Each reader leaves only after the other has come in again, while that is possible.
     std::vector<baton::fiber<void>> readers;
     for (int i = 0; i < 4; ++i) {
       readers.push_back(baton::spawn([&] {
@@ -240,8 +240,8 @@ TEST(shared_mutex, a_busy_writer_starves_nobody) {
   });
 }
 
-// A writer was woken, has not run yet, and the lock was taken past it: the readers that came meanwhile
-// need not wait until it has run.
+// A writer was woken and has not run yet, and the lock was taken past it. The readers that came meanwhile need not wait
+// until it has run.
 TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
   const int procs = baton::set_procs(1);
   baton::run([] {
@@ -258,7 +258,7 @@ TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
       });
       a_writer.await_parked();
       m.unlock();
-      // Past the writer, which needs this P. If it has waited for long, it owns the lock already.
+      // Takes the lock past the writer, which needs this P. A writer that has waited for long owns the lock already.
       if (!m.try_lock()) continue;
       tried = true;
       std::thread r([&] {
@@ -317,7 +317,7 @@ TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
       return m.try_lock_for(10ms);
     });
     writer.await_parked();
-    // Not before the writer has gone; not only when we unlock.
+    // Not before the writer has left, and not only at this fiber's unlock.
     EXPECT_TRUE(m.try_lock_shared_for(1h));
     EXPECT_FALSE(w.join());
     m.unlock_shared();
@@ -392,7 +392,7 @@ TEST(shared_mutex, mixed_operations_with_deadlines) {
   });
 }
 
-// The last one to unlock destroys it, while the others may still be inside their unlock().
+// The last agent to unlock destroys the lock, while the others may still be inside their unlock().
 TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
   struct shared {
     baton::shared_mutex m;
@@ -418,7 +418,7 @@ TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
       }
       for (auto& f : fibers) f.join();
     }
-    // And without any other sign than the lock itself.
+    // The same, with the lock itself as the only sign.
     struct counted {
       baton::shared_mutex m;
       int users = 4;

@@ -1,5 +1,5 @@
-// shutdown(): in processes of their own, whose threads can be counted, and in which nothing has been left by
-// other tests.
+// shutdown(), tested in processes of their own, whose threads can be counted, and in which other tests have left
+// nothing.
 #include "good_child.h"
 
 #include <baton/runtime/channel.h>
@@ -53,7 +53,7 @@ void check_refused(const char* why) {
   std::_Exit(1);
 }
 
-// The kernel may count a thread that has been joined for another moment.
+// The kernel may still count a thread for a moment after it has been joined.
 void check_threads(int n) {
   constexpr int of_the_sanitizer = BATON_TSAN;
   for (int i = 0; i < 10'000; ++i) {
@@ -93,7 +93,7 @@ TEST_F(shutdown_death_test, ends_every_thread_and_run_starts_anew) {
       CHECK(sum == 100);
       CHECK(baton::shutdown().ok());
       check_threads(1);
-      CHECK(baton::shutdown().ok());  // again does nothing
+      CHECK(baton::shutdown().ok());  // a second call does nothing
     }
   });
 }
@@ -124,7 +124,7 @@ TEST_F(shutdown_death_test, fibers_that_wait_are_named) {
     check_refused("8 fibers have not ended: fiber ");
     check_refused("\"lost sheep\"");
     check_refused("and 3 more");
-    // Nothing has happened: all goes on.
+    // Nothing has happened: everything goes on.
     CHECK(baton::run([] { return 5; }) == 5);
     go_on.set();
     CHECK(baton::shutdown().ok());
@@ -219,7 +219,7 @@ TEST_F(shutdown_death_test, a_thread_that_waits_for_a_descriptor_is_served) {
     waits.join();
     CHECK(baton::shutdown().ok());
     check_threads(1);
-    // And one that comes after it starts it anew.
+    // A call that comes after it starts the runtime anew.
     std::thread again([&] { CHECK(listener->accept().ok()); });
     CHECK(baton::net::dial(listener->local_address().to_string()).ok());
     again.join();
@@ -284,7 +284,7 @@ TEST_F(shutdown_death_test, what_starts_after_exit_in_a_process_that_was_shut_do
       testing::ExitedWithCode(7), "one that is started now never runs");
 }
 
-// The need goes on from a timer to the runtime's own fiber and back.
+// What needs the runtime changes from a timer to the runtime's own fiber and back.
 TEST_F(shutdown_death_test, a_ticker_is_never_missed) {
   EXPECT_GOOD_CHILD([] {
     const baton::ticker ticks(20us);
@@ -295,7 +295,7 @@ TEST_F(shutdown_death_test, a_ticker_is_never_missed) {
   });
 }
 
-// There is always one, but never for long the same.
+// There is always a fiber, but none exists for long.
 TEST_F(shutdown_death_test, a_relay_of_fibers_is_never_missed) {
   EXPECT_GOOD_CHILD([] {
     static std::atomic<bool> over{false};
@@ -315,7 +315,7 @@ TEST_F(shutdown_death_test, a_relay_of_fibers_is_never_missed) {
   });
 }
 
-// Its last moments are a destructor's, which may take long and use the runtime.
+// The thread ends with a destructor, which may take long and use the runtime.
 struct last_will {
   ~last_will() {
     if (!used) return;
@@ -333,7 +333,7 @@ TEST_F(shutdown_death_test, the_thread_of_a_locked_fiber_is_waited_for) {
         baton::lock_os_thread();
         will.used = true;
       }).join();
-      // More than once: what the destructor starts is a fiber like others.
+      // More than one try: what the destructor starts is a fiber like any other.
       while (!baton::shutdown().ok()) {
       }
     }

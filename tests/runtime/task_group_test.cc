@@ -294,12 +294,12 @@ TEST(task_group, an_ended_child_leaves_nothing_behind) {
     task_group g;
     baton::event go_on;
     g.spawn([&] { go_on.wait(); });
-    // Atomic: that a use_count() of 1 is seen orders nothing.
+    // Atomic, because seeing a use_count() of 1 orders nothing.
     auto watched = std::make_shared<std::atomic<int>>(0);
     g.spawn([held = watched] { ++*held; });
     while (watched.use_count() > 1) baton::this_fiber::yield();
     EXPECT_EQ(*watched, 1);
-    // The fibers as well: this many at once would show.
+    // The fibers end as well: this many at once would be visible.
     g.set_limit(4);
     const auto before = baton::stats().fibers;
     for (int i = 0; i < 5'000; ++i) g.spawn([] {});
@@ -309,7 +309,7 @@ TEST(task_group, an_ended_child_leaves_nothing_behind) {
   });
 }
 
-// What a child's function holds is gone before wait() returns.
+// What a child's function owns is destroyed before wait() returns.
 TEST(task_group, functions_are_destroyed_before_wait_returns) {
   baton::run([] {
     struct note {
@@ -395,7 +395,7 @@ TEST(task_group, is_used_again_after_wait) {
   });
 }
 
-// A spawn that waits for room is not left behind when the rest fails.
+// A spawn that waits for room is let in when the others fail.
 TEST(task_group, a_failure_lets_waiting_spawns_in) {
   baton::run([] {
     task_group g;
@@ -484,7 +484,7 @@ TEST(task_group, cancels_race_with_spawns_that_wait_for_room) {
   });
 }
 
-// What an exception's what() does is not under a lock of the group.
+// The group holds no lock while it calls an exception's what().
 TEST(task_group, a_dropped_exception_may_do_anything_in_what) {
   struct talkative : std::exception {
     [[nodiscard]] const char* what() const noexcept override {

@@ -35,7 +35,7 @@ TEST(this_fiber, yield_lets_the_others_have_their_turn) {
     a.join();
     b.join();
     ASSERT_EQ(6U, order.size());
-    // Whoever begins, they take turns.
+    // Whichever begins, they take turns.
     for (std::size_t i = 1; i < order.size(); ++i) EXPECT_NE(order[i] / 10, order[i - 1] / 10) << i;
   });
 }
@@ -77,7 +77,7 @@ TEST(this_fiber, sleep_until_takes_any_clock) {
     EXPECT_GE(steady::now(), steady_end);
     const auto wall_end = std::chrono::system_clock::now() + 2ms;
     baton::this_fiber::sleep_until(wall_end);
-    // The wall clock may be slewed meanwhile, a little.
+    // The wall clock may be slewed a little meanwhile.
     EXPECT_GE(std::chrono::system_clock::now(), wall_end - 1ms);
   });
 }
@@ -95,7 +95,7 @@ TEST(this_fiber, sleepers_wake_in_the_order_of_their_deadlines) {
       }));
     }
     for (auto& s : sleepers) s.join();
-    // A batch that is due at once is run in this order, too.
+    // A batch that is due at once runs in this order, too.
     EXPECT_EQ((std::vector<int>{1, 3, 6, 9}), order);
   });
 }

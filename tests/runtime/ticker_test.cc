@@ -37,14 +37,14 @@ TEST(ticker, drops_and_never_bunches) {
     baton::this_fiber::sleep_for(8ms);
     EXPECT_LE(c.size(), 1U);
     const auto late = clock::now();
-    EXPECT_TRUE(c.receive());  // the one that waited
+    EXPECT_TRUE(c.receive());  // the tick that waited
     int more = 0;
     while (clock::now() - late < 5ms) {
       EXPECT_TRUE(c.receive());
       ++more;
     }
     const auto passed = clock::now() - late;
-    // Of so many regular times, and one tick that was due before, but came late.
+    // One for each regular time, and one tick that was due before, but came late.
     EXPECT_LE(more, passed / 1ms + 2);
   });
 }

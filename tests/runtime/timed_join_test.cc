@@ -95,7 +95,8 @@ TEST(timed_join, what_ran_out_of_time_can_be_detached) {
   });
 }
 
-// The end, the time, and what comes after a time-out, in any order; the result of those that are detached is dropped.
+// The fiber's end, the time-out, and what follows a time-out come in any order. The result of a detached fiber is
+// dropped.
 TEST(timed_join, races_with_the_end) {
   static std::atomic<int> alive{0};
   struct counted {
@@ -131,7 +132,7 @@ TEST(timed_join, races_with_the_end) {
   });
 }
 
-// A plain thread that comes while the fiber is at its very end.
+// A plain thread joins while the fiber is at its very end.
 TEST(timed_join, plain_threads_join_what_is_just_ending) {
   baton::run([] {
     std::thread outside([] {

@@ -58,7 +58,7 @@ TEST(timer, one_whose_time_has_passed_is_ready_at_once) {
   EXPECT_EQ(zero.fired().try_receive(at), baton::channel_status::ok);
   EXPECT_EQ(past.fired().try_receive(at), baton::channel_status::ok);
   baton::run([] {
-    const timer t(1ms);  // nobody listens yet
+    const timer t(1ms);  // without a receiver so far
     baton::this_fiber::sleep_for(2ms);
     std::optional<time_point> late;
     EXPECT_EQ(t.fired().try_receive(late), baton::channel_status::ok);
@@ -103,7 +103,7 @@ TEST(timer, no_stale_value_after_stop) {
   });
 }
 
-// Nobody else is meant to send into it; who does all the same must not be forgotten.
+// No other agent is meant to send into the channel; one that does must still not be forgotten.
 TEST(timer, stop_lets_a_sender_of_ones_own_go_on) {
   baton::run([] {
     timer t(1h);
@@ -228,8 +228,8 @@ TEST(timer, many_fire_each_in_its_time) {
   });
 }
 
-// The heart of Go's TestTimerStopReset tests: of each arming at most one value comes, and none after
-// stop() has said that it was pending.
+// The core of Go's TestTimerStopReset tests: at most one value comes of each arming, and none after stop() has said
+// that the timer was pending.
 TEST(timer, stops_and_resets_race_with_firing) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
@@ -247,7 +247,7 @@ TEST(timer, stops_and_resets_race_with_firing) {
           if (t.stop()) {
             ASSERT_EQ(c.try_receive(at), baton::channel_status::would_block) << "seed " << seed;
           } else {
-            // Not pending, so it was received, which nobody does but us, below.
+            // It was not pending, so it was received; only the code below receives.
             FAIL() << "a value was lost; seed " << seed;
           }
           const auto wait = soon();
@@ -380,7 +380,7 @@ TEST(after_func, owns_its_function_until_the_end) {
   });
 }
 
-// The timer_worker serves all timers; what a user's destructor does must not hold it up.
+// The timer_worker serves all timers; a destructor of the user's must not hold it up.
 TEST(after_func, a_function_whose_destructor_waits_for_a_timer) {
   baton::run([] {
     struct waits {
@@ -410,8 +410,8 @@ TEST(after_func, a_function_whose_destructor_waits_for_a_timer) {
   });
 }
 
-// Of two timers that are set, the one whose time comes first fires first; with one P, whose timers are all
-// in one heap, and as long as it is in time: the monitor fires what is late beside it.
+// Of two timers that are set, the one with the earlier time fires first. This holds with one P, whose timers are all in
+// one heap, and while the P is in time: the monitor fires late timers beside it.
 TEST(timer, fires_in_the_order_of_time) {
   const int procs = baton::set_procs(1);
   baton::run([] {
@@ -467,7 +467,7 @@ TEST(timer, a_hundred_thousand_at_once) {
     std::vector<std::chrono::microseconds> patience;
     timers.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
-      // Half of them will not fire while this test runs.
+      // Half of the timers do not fire while this test runs.
       patience.emplace_back(i % 2 == 0 ? std::chrono::microseconds(i * 7919 % 100'000) : std::chrono::hours(1));
       timers.emplace_back(patience.back());
       static_cast<void>(timers.back().fired());
