@@ -1,15 +1,14 @@
-// All of baton.
+// Public API: all of it. Headers below a folder `detail`, and those of sched/, are internal.
 #pragma once
 
 #include <baton/sched/requirements.h>
 
 #include <baton/runtime/barrier.h>
+#include <baton/runtime/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/context.h>
-#include <baton/runtime/detail/blocking_context.h>
-#include <baton/runtime/detail/reports.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
@@ -20,6 +19,7 @@
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
+#include <baton/runtime/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
 #include <baton/runtime/selector.h>
@@ -30,6 +30,7 @@
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
+#include <baton/runtime/version.h>
 #include <baton/runtime/wait_group.h>
 
 #include <baton/netpoll/net.h>

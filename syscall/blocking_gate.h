@@ -13,7 +13,7 @@
 //   a plain thread       the thread
 //
 // Thread-safe. The gate may be destroyed as soon as the last call has returned; while somebody is inside or
-// waits, destroying it aborts. With a context: runtime/detail/blocking_context.h.
+// waits, destroying it aborts. With a context: runtime/blocking_context.h.
 #pragma once
 
 #include <baton/sched/durations.h>
