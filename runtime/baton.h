@@ -1,4 +1,4 @@
-// Public API: all of baton.
+// Public API: all of baton. Headers in a folder `detail`, and those of sched/, are internal.
 //
 // "Switches." ("Switch." for several functions), in the comments of these headers, marks what may switch: the call may
 // return on another thread. A value read from a thread_local before the call (errno, too) must not be used after it,
@@ -8,12 +8,11 @@
 #include <baton/sched/requirements.h>
 
 #include <baton/runtime/barrier.h>
+#include <baton/runtime/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/context.h>
-#include <baton/runtime/detail/blocking_context.h>
-#include <baton/runtime/detail/reports.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
@@ -24,6 +23,7 @@
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
+#include <baton/runtime/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
 #include <baton/runtime/selector.h>
@@ -34,6 +34,7 @@
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
+#include <baton/runtime/version.h>
 #include <baton/runtime/wait_group.h>
 
 #include <baton/netpoll/net.h>

@@ -13,7 +13,7 @@
 //   a plain thread        the thread
 //
 // Thread-safe. The gate may be destroyed as soon as the last call has returned. Destroying it aborts while a call is
-// inside or waits. runtime/detail/blocking_context.h has the functions that take a context.
+// inside or waits. runtime/blocking_context.h has the functions that take a context.
 #pragma once
 
 #include <baton/sched/durations.h>

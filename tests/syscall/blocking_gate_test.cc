@@ -1,7 +1,7 @@
 #include "../runtime/parked.h"
 
+#include <baton/runtime/blocking_context.h>
 #include <baton/runtime/context.h>
-#include <baton/runtime/detail/blocking_context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
