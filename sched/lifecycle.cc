@@ -15,9 +15,9 @@
 // Fork. The child has only the calling thread, and the locks of the other threads are in any state. If the calling
 // thread is an M, its M gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So
 // is exit(), as far as it depends on the runtime: the handler knows that there is no thread to stop or to wait for, and
-// it takes no lock. Destructors that would wait for a fiber leave it, as they do in the parent after exit(). Destructors
-// of timers wait for no callback and enter no section. A lock that another thread held is not waited for for long
-// (platform/lock.h).
+// it takes no lock. Destructors that would wait for a fiber leave it, as they do in the parent after exit().
+// Destructors of timers wait for no callback and enter no section. A lock that another thread held is not waited for
+// for long (platform/lock.h).
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/closure_name.h>

@@ -15,8 +15,8 @@
 //
 // What it costs: a fiber that waits in place keeps its thread from other fibers. It resumes by a handoff between
 // threads (some microseconds, or less than one if the handoff comes at once) instead of a switch. A fiber that makes
-// nothing but pinned calls never leaves its thread. Where such fibers hold all threads that max_threads allows, no other
-// fiber runs: give way between two calls (this_fiber::yield(), sleep_for()).
+// nothing but pinned calls never leaves its thread. Where such fibers hold all threads that max_threads allows, no
+// other fiber runs: give way between two calls (this_fiber::yield(), sleep_for()).
 #pragma once
 
 #include <baton/syscall/blocking.h>
