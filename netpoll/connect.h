@@ -32,14 +32,14 @@ class connect_attempt {
   [[nodiscard]] absl::Status begin();
   // Sets the time at which finish() gives up. May throw std::bad_alloc.
   void set_deadline(std::int64_t deadline_ns);
-  // (S) Waits until the connection is made, and returns OK, or until it has failed, and returns why. May be called
-  // again after DEADLINE_EXCEEDED if set_deadline() has moved the deadline.
+  // Switches. Waits until the connection is made, and returns OK, or until it has failed, and returns why. May be
+  // called again after DEADLINE_EXCEEDED if set_deadline() has moved the deadline.
   [[nodiscard]] absl::Status finish();
   // Returns true if trying again at once, with another socket, may help.
   [[nodiscard]] bool may_be_retried() const noexcept { return may_be_retried_; }
   // Requires: finish() returned OK. Called once.
   [[nodiscard]] tcp_stream take();
-  // (S) Ends a finish() elsewhere.
+  // Switches. Ends a finish() elsewhere.
   void close() noexcept;
 
  private:
@@ -51,9 +51,9 @@ class connect_attempt {
   bool may_be_retried_ = false;
 };
 
-// (S) Connects to one of these addresses. Requires: there is at least one. They are tried in order, and the families
-// take turns. An address that has not answered within the head start is still tried while the next one begins. The
-// error is that of the first address.
+// Switches. Connects to one of these addresses. Requires: there is at least one. They are tried in order, and the
+// families take turns. An address that has not answered within the head start is still tried while the next one begins.
+// The error is that of the first address.
 absl::StatusOr<tcp_stream> connect_to_any(const std::vector<address>& to, const connect_options& options);
 
 }  // namespace baton::net

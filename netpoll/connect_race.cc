@@ -120,7 +120,7 @@ void race::ended(racer& r, absl::Status status) noexcept {
   if (wake != nullptr) sched::ready(wake);
 }
 
-// (S) Returns true if a fiber has ended. Returns false if the time is up, or there is no fiber to wait for.
+// Switches. Returns true if a fiber has ended. Returns false if the time is up, or there is no fiber to wait for.
 bool race::wait_for_change(std::int64_t deadline_ns) noexcept {
   sched::waiter w;
   {
@@ -153,7 +153,7 @@ bool race::go_on_beside(racer& r) {
   return true;
 }
 
-// (S) Begins with an address. If no other attempt is under way, waits for it in place, for the head start.
+// Switches. Begins with an address. If no other attempt is under way, waits for it in place, for the head start.
 race::outcome race::try_address(std::size_t index) {
   const bool beside_others = !racers_.empty();
   for (int tries = 1;; ++tries) {

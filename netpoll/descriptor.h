@@ -2,8 +2,8 @@
 // may use the number, and the poll descriptor, and of the loops that try a call and wait where the call would block.
 // Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
 //
-// Thread-safe, except for attach() and destruction. All members marked (S) may switch, and may be called from fibers
-// and from plain threads.
+// Thread-safe, except for attach() and destruction. All members marked "Switches." may switch, and may be called from
+// fibers and from plain threads.
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -65,11 +65,11 @@ class descriptor final : private cancellation::node {
   // The same, but after an error fd still belongs to its owner, and the call can be tried again.
   [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
 
-  // (S) Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done. Waits
-  // for an edge whenever the step would block. Fails when the descriptor is closed or cancelled or the side's deadline
-  // has passed, before the first try as well. EINTR is up to the step. If the result is not ok(), failed(result) is
-  // called before the hold ends. So it may still use the owner, although a close() elsewhere waits to destroy that.
-  // Both may throw.
+  // Switches. Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done.
+  // Waits for an edge whenever the step would block. Fails when the descriptor is closed or cancelled or the side's
+  // deadline has passed, before the first try as well. EINTR is up to the step. If the result is not ok(),
+  // failed(result) is called before the hold ends. So it may still use the owner, although a close() elsewhere waits to
+  // destroy that. Both may throw.
   template <class Step, class Failed>
   io_result transfer(poll_side side, sched::wait_reason why, Step&& step, Failed&& failed) {
     // `side` is a constant at every call.
@@ -77,8 +77,8 @@ class descriptor final : private cancellation::node {
                                    : transfer_on<poll_side::write>(why, step, failed);
   }
 
-  // (S) Reads a byte stream: call(fd, at, n) reads n bytes to offset `at` of the buffer, and returns the count, or
-  // -errno. After a read that emptied the descriptor the next one waits without a try. failed: as for transfer().
+  // Switches. Reads a byte stream: call(fd, at, n) reads n bytes to offset `at` of the buffer, and returns the count,
+  // or -errno. After a read that emptied the descriptor the next one waits without a try. failed: as for transfer().
   // `some`: one read. `full`: reads until `size` bytes have come or the stream ends, all in one hold.
   enum class amount : std::uint8_t { some, full };
   template <amount Amount, class Call, class Failed>
@@ -117,14 +117,14 @@ class descriptor final : private cancellation::node {
   // From when `c` is done until it is replaced, both sides fail with its error. Null: no cancellation. Never switches.
   void set_cancellation(std::shared_ptr<cancellation> c);
 
-  // (S) Requires: the caller holds the side's lock, within a step. Waits until the point in time, or a failure.
+  // Switches. Requires: the caller holds the side's lock, within a step. Waits until the point in time, or a failure.
   void pause(poll_side side, std::int64_t until_ns) noexcept;
 
-  // (S) Makes all operations fail with `closed`, blocked ones and later ones. Waits until the last operation has left,
-  // and closes the number. Every call, not only the first, returns after that. So operations that began before touch
-  // nothing of the descriptor any more. Idempotent. If a socket lingers (SO_LINGER), closing it takes as long as that;
-  // it is a declared call. Returns false if this thread called exit() and an operation is inside that may never leave.
-  // The descriptor must not be destroyed then.
+  // Switches. Makes all operations fail with `closed`, blocked ones and later ones. Waits until the last operation has
+  // left, and closes the number. Every call, not only the first, returns after that. So operations that began before
+  // touch nothing of the descriptor any more. Idempotent. If a socket lingers (SO_LINGER), closing it takes as long as
+  // that; it is a declared call. Returns false if this thread called exit() and an operation is inside that may never
+  // leave. The descriptor must not be destroyed then.
   bool close() noexcept;
   // Call this after close() returned false. It keeps the memory reachable, because no thread will free it.
   void leave_at_exit() noexcept;
@@ -248,8 +248,8 @@ class descriptor final : private cancellation::node {
   std::shared_ptr<cancellation> context_ ABSL_GUARDED_BY(context_lock_);
 };
 
-// (S) Closes the descriptor `io` of *s and deletes *s. At exit, if an operation is inside that may never leave, *s is
-// left to it. Every owner of a descriptor ends it with this function.
+// Switches. Closes the descriptor `io` of *s and deletes *s. At exit, if an operation is inside that may never leave,
+// *s is left to it. Every owner of a descriptor ends it with this function.
 template <class State>
 void close_and_delete(State* s) noexcept {
   if (s->io.close()) {

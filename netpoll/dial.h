@@ -21,12 +21,12 @@ struct dial_options {
   time_limit head_start = std::chrono::milliseconds(300);
 };
 
-// (S) Connects to "host:port". The host may be a name, an IPv4 address, an IPv6 address in brackets, or empty (this
-// host); the port may be a number or a service name. Numbers are read as by address::parse(). A host or port that is
-// neither a number nor a name is INVALID_ARGUMENT. If the name has several addresses, the families take turns, and each
-// address gets a head start before the next. The first address that answers is taken, and the others are given up. The
-// error is that of the first address. The stream has TCP_NODELAY set, and neither deadline nor context. Time-out and
-// context end the dial wherever it is, also in the look-up (see resolve()).
+// Switches. Connects to "host:port". The host may be a name, an IPv4 address, an IPv6 address in brackets, or empty
+// (this host); the port may be a number or a service name. Numbers are read as by address::parse(). A host or port that
+// is neither a number nor a name is INVALID_ARGUMENT. If the name has several addresses, the families take turns, and
+// each address gets a head start before the next. The first address that answers is taken, and the others are given up.
+// The error is that of the first address. The stream has TCP_NODELAY set, and neither deadline nor context. Time-out
+// and context end the dial wherever it is, also in the look-up (see resolve()).
 //
 // Errors: DEADLINE_EXCEEDED for the time-out; the context's error; NOT_FOUND and UNAVAILABLE from the look-up;
 // INVALID_ARGUMENT also if `local` is not an IP address, or not of the family of the dialled address; else the kernel's

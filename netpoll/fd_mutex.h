@@ -34,7 +34,7 @@ namespace mo = sched::platform::mo;
 // kept.
 class ticket_queue {
  public:
-  // (S) Takes a ticket, and waits for one if there is none.
+  // Switches. Takes a ticket, and waits for one if there is none.
   void take(sched::wait_reason why) noexcept;
   // Never switches. The agent that take()s the ticket may destroy the queue.
   void give() noexcept;
@@ -54,11 +54,11 @@ class fd_mutex {
   fd_mutex(const fd_mutex&) = delete;
   fd_mutex& operator=(const fd_mutex&) = delete;
 
-  // (S) Ends all use. The first call forbids new holds and wakes the queues. It calls begin(), which makes the users
-  // inside leave, waits until no user is inside, and calls end(), which gives the number up (it may switch). Every
-  // other call waits for the first one. After any of them has returned no agent is inside, not even in a close(), and
-  // the fd_mutex may be destroyed. Returns false if this thread called exit() (sched::destructor_may_wait) and a user
-  // is inside that may never leave. Then everything stays as it is, and the fd_mutex must stay, too.
+  // Switches. Ends all use. The first call forbids new holds and wakes the queues. It calls begin(), which makes the
+  // users inside leave, waits until no user is inside, and calls end(), which gives the number up (it may switch).
+  // Every other call waits for the first one. After any of them has returned no agent is inside, not even in a close(),
+  // and the fd_mutex may be destroyed. Returns false if this thread called exit() (sched::destructor_may_wait) and a
+  // user is inside that may never leave. Then everything stays as it is, and the fd_mutex must stay, too.
   template <class Begin, class End>
   [[nodiscard]] bool close(Begin&& begin, End&& end) noexcept {
     if (!close_begin()) return await_finished();
@@ -96,7 +96,7 @@ class fd_mutex {
     return (w >> waiters_shift(s)) & count_max;
   }
 
-  // (S) Takes the lock of one side and a reference.
+  // Switches. Takes the lock of one side and a reference.
   locked lock(side s) noexcept {
     // relaxed: the compare-and-swap below decides.
     std::uint64_t old = word_.load(mo::relaxed);
@@ -151,7 +151,7 @@ class fd_mutex {
 template <fd_mutex::side Side>
 class [[nodiscard]] fd_hold {
  public:
-  // (S) Takes the lock of the side and a reference.
+  // Switches. Takes the lock of the side and a reference.
   explicit fd_hold(fd_mutex& m) noexcept : mutex_(m), has_(m.lock(Side)) {}
   ~fd_hold() {
     if (__builtin_expect(has_ == fd_mutex::locked::yes, 1)) {

@@ -132,7 +132,7 @@ absl::Status lookup_error(int code, int error, const lookup_name& name) {
   }
 }
 
-// (S) Blocks for as long as the C library likes.
+// Switches. Blocks for as long as the C library likes.
 addresses ask_c_library(const lookup_name& name) {
   const sys::c_string host(name.host);
   const sys::c_string service(name.service);

@@ -35,9 +35,9 @@ struct lookup_name {
   }
 };
 
-// (S) Returns at least one IP address, each once, in the order in which they should be tried. Parks the caller. If a
-// limit ends its wait, the look-up goes on without it. Any number of look-ups may be waited for, but only a few threads
-// make them, and callers that ask for the same at the same time share one look-up.
+// Switches. Returns at least one IP address, each once, in the order in which they should be tried. Parks the caller.
+// If a limit ends its wait, the look-up goes on without it. Any number of look-ups may be waited for, but only a few
+// threads make them, and callers that ask for the same at the same time share one look-up.
 absl::StatusOr<std::vector<address>> look_up(lookup_name name, const wait_limits& limits);
 
 }  // namespace baton::net

@@ -49,8 +49,8 @@ class alignas(64) poll_descriptor {
     const std::uint32_t flags = flags_.load(mo::acquire) & failures_of(side);
     return flags == 0 ? poll_failure::none : name(flags);
   }
-  // (S) Waits for an edge, and uses it up, or for a failure. It may return early: the caller checks failure() again,
-  // and tries again.
+  // Switches. Waits for an edge, and uses it up, or for a failure. It may return early: the caller checks failure()
+  // again, and tries again.
   void wait(poll_side side, sched::wait_reason why) noexcept;
   [[nodiscard]] poll_slot& slot(poll_side side) noexcept { return side == poll_side::read ? read_ : write_; }
   // Returns true if the peer hung up, or there is an error to fetch. Then no further edge may come, so a read must try

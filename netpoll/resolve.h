@@ -19,8 +19,8 @@ struct resolve_options {
   int port = 0;                                    // what the addresses will carry
 };
 
-// (S) Returns the addresses of a host: at least one, each once, in the order in which they should be tried (RFC 6724).
-// Numbers ("127.0.0.1", "::1", "fe80::1%eth0") are only parsed, as by address::from_ip().
+// Switches. Returns the addresses of a host: at least one, each once, in the order in which they should be tried (RFC
+// 6724). Numbers ("127.0.0.1", "::1", "fe80::1%eth0") are only parsed, as by address::from_ip().
 //
 // Names go to the C library's resolver, on threads of its own. There are at most 32 of these, however many callers ask.
 // Callers that ask for the same name at the same time share one look-up. The caller is parked. It leaves when its
@@ -32,11 +32,11 @@ struct resolve_options {
 // RESOURCE_EXHAUSTED. Thread-safe.
 absl::StatusOr<std::vector<address>> resolve(const std::string& host, resolve_options options = {});
 
-// (S) Returns the port for "80" or "http". INVALID_ARGUMENT: neither a number from 0 to 65535 nor a name. NOT_FOUND: no
-// such service; the message names it. Internal to netpoll, like the next function.
+// Switches. Returns the port for "80" or "http". INVALID_ARGUMENT: neither a number from 0 to 65535 nor a name.
+// NOT_FOUND: no such service; the message names it. Internal to netpoll, like the next function.
 absl::StatusOr<int> resolve_port(const std::string& port, const wait_limits& limits);
 
-// (S) The same for a host with a port or service name. An empty host means this host's loopback addresses, as for
+// Switches. The same for a host with a port or service name. An empty host means this host's loopback addresses, as for
 // connecting. Numbers are only parsed.
 absl::StatusOr<std::vector<address>> resolve_host_port(const host_and_port& where, address::family family,
                                                        const wait_limits& limits);

@@ -36,16 +36,16 @@ class tcp_listener {
  public:
   tcp_listener() noexcept;  // not open
   tcp_listener(tcp_listener&&) noexcept;
-  tcp_listener& operator=(tcp_listener&&) noexcept;  // (S) closes what was there
-  ~tcp_listener();                                   // (S) as close(); at exit: as ~tcp_stream()
+  tcp_listener& operator=(tcp_listener&&) noexcept;  // Switches. Closes what was there
+  ~tcp_listener();                                   // Switches. As close(); at exit: as ~tcp_stream()
 
   // Takes "127.0.0.1:80", "[::1]:80", "localhost:http"; ":80" and ":http" mean every address of the host, IPv4 and
   // IPv6. Port 0: the kernel chooses one, see local_address(). SO_REUSEADDR is set, and TCP_NODELAY for all streams.
-  // (S) if the host is a name that must be looked up.
+  // Switches if the host is a name that must be looked up.
   static absl::StatusOr<tcp_listener> bind(const std::string& address, listen_options options = {});
 
-  // (S) Returns the next connection. An error is one that ends the listener: CANCELLED after close(), a deadline, a
-  // context, or a socket that does not listen any more (EBADF, EINVAL, ENOTSOCK). An error of a single connection
+  // Switches. Returns the next connection. An error is one that ends the listener: CANCELLED after close(), a deadline,
+  // a context, or a socket that does not listen any more (EBADF, EINVAL, ENOTSOCK). An error of a single connection
   // (ECONNABORTED, EPROTO, EPERM ...) is passed over. If descriptors or memory are short (EMFILE, ENFILE, ENOBUFS,
   // ENOMEM, ENOSPC of epoll), or on an unknown errno, it tries again after 5 ms, doubling up to 1 s. stats() counts
   // both.
@@ -62,8 +62,8 @@ class tcp_listener {
   }
   void set_cancellation(std::shared_ptr<cancellation> c);
 
-  // (S) Ends the accepts that are under way, waits until they have left, and closes the socket. Afterwards the port is
-  // free. Every close() returns only after that.
+  // Switches. Ends the accepts that are under way, waits until they have left, and closes the socket. Afterwards the
+  // port is free. Every close() returns only after that.
   void close();
 
   [[nodiscard]] address local_address() const;

@@ -29,7 +29,7 @@ struct listener_state {
   descriptor io;
   address local;
 
-  // (S) Closes the connection that is kept. Requires: io.close() has returned, so no accept() keeps one any more.
+  // Switches. Closes the connection that is kept. Requires: io.close() has returned, so no accept() keeps one any more.
   void hang_up_kept() noexcept {
     if (const int number = kept.exchange(-1, mo::acquire); number >= 0) (void)sys::close(number);
   }

@@ -7,8 +7,8 @@
 //
 // Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after close(),
 // FAILED_PRECONDITION for a stream that was moved from or default-constructed; else the kernel's error
-// (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer". All calls marked (S) may
-// switch, and yield once a time slice if they never have to wait.
+// (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer". All calls marked
+// "Switches." may switch, and yield once a time slice if they never have to wait.
 #pragma once
 
 #include <baton/netpoll/address.h>
@@ -34,25 +34,25 @@ class tcp_stream {
  public:
   tcp_stream() noexcept;  // not open
   tcp_stream(tcp_stream&&) noexcept;
-  tcp_stream& operator=(tcp_stream&&) noexcept;  // (S) closes what was there
-  // (S) As close(). If this thread called exit(), it does not wait for calls that are under way, because the fibers
-  // among them never return. It then leaves them what they use, including the descriptor.
+  tcp_stream& operator=(tcp_stream&&) noexcept;  // Switches. Closes what was there
+  // Switches. As close(). If this thread called exit(), it does not wait for calls that are under way, because the
+  // fibers among them never return. It then leaves them what they use, including the descriptor.
   ~tcp_stream();
 
-  // (S) Returns at least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
+  // Switches. Returns at least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
   absl::StatusOr<std::size_t> read(bytes buffer);
-  // (S) Reads until the buffer is full or the stream ends: fewer bytes than asked for mean the end. Other readers wait
-  // until it returns, and close() ends it as one call. The bytes that were read before an error are in the buffer; the
-  // error does not say how many.
+  // Switches. Reads until the buffer is full or the stream ends: fewer bytes than asked for mean the end. Other readers
+  // wait until it returns, and close() ends it as one call. The bytes that were read before an error are in the buffer;
+  // the error does not say how many.
   absl::StatusOr<std::size_t> read_full(bytes buffer);
 
-  // (S) Writes all of it, or fails; then written_of(status) bytes had gone to the kernel before.
+  // Switches. Writes all of it, or fails; then written_of(status) bytes had gone to the kernel before.
   absl::StatusOr<std::size_t> write(const_bytes data);
-  // (S) Writes all pieces, in order, as one write.
+  // Switches. Writes all pieces, in order, as one write.
   absl::Status write_v(std::span<const const_bytes> pieces);
-  // (S) Sends `size` bytes of an open file from `offset` on, without copying them through the process. Sends fewer if
-  // the file ends before. The file may have to be fetched from disk, so the call is declared to the scheduler. The
-  // kernel has no MSG_NOSIGNAL for this call; it relies on options::ignore_sigpipe.
+  // Switches. Sends `size` bytes of an open file from `offset` on, without copying them through the process. Sends
+  // fewer if the file ends before. The file may have to be fetched from disk, so the call is declared to the scheduler.
+  // The kernel has no MSG_NOSIGNAL for this call; it relies on options::ignore_sigpipe.
   absl::StatusOr<std::size_t> send_file(int file, off_t offset, std::size_t size);
   template <class File>
   requires requires(const File& f) {
@@ -89,7 +89,7 @@ class tcp_stream {
 
   // Sends what has been written, then the end of the stream. Reading goes on. Does not wait.
   absl::Status close_write();
-  // (S) Ends the calls that are under way on the stream, waits until they have left, and closes it. Every close()
+  // Switches. Ends the calls that are under way on the stream, waits until they have left, and closes it. Every close()
   // returns only after that, also a second one: then no call uses the stream any more. With SO_LINGER it takes as long
   // as the kernel lingers, in a declared call.
   void close();

@@ -19,7 +19,7 @@ namespace baton {
 
 namespace detail {
 
-// (S) Returns OK if the caller is inside.
+// Switches. Returns OK if the caller is inside.
 [[nodiscard]] absl::Status enter_gate(gate_entry& entry, const context& ctx);
 
 template <sched::stay Where, class F>
@@ -31,13 +31,13 @@ or_status_t<F> call_unless_done(blocking_gate& gate, const context& ctx, F&& f) 
 
 }  // namespace detail
 
-// (S) Waits for room, then calls f() as blocking(f) does.
+// Switches. Waits for room, then calls f() as blocking(f) does.
 template <class F>
 [[nodiscard]] auto blocking(blocking_gate& gate, const context& ctx, F&& f) {
   return detail::call_unless_done<sched::stay::anywhere>(gate, ctx, std::forward<F>(f));
 }
 
-// (S) The same around pinned_blocking(f): f begins, and this call returns, on one thread.
+// Switches. The same around pinned_blocking(f): f begins, and this call returns, on one thread.
 template <class F>
 [[nodiscard]] auto pinned_blocking(blocking_gate& gate, const context& ctx, F&& f) {
   return detail::call_unless_done<sched::stay::here>(gate, ctx, std::forward<F>(f));

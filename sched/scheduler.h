@@ -166,7 +166,7 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
   }
   return pick_slow(m, p);
 }
-// Takes work from the other Ps for p, which has none. Returns null if there is none at a glance.
+// Takes work from the other Ps for p, which has none. Returns null if it sees none.
 [[nodiscard]] fiber* steal(processor* p) noexcept;
 // Returns true if the running fiber may hand on directly to one that it has readied; counts as a pick of runnext.
 // Returns false when it is time for a slow pick.
@@ -238,7 +238,7 @@ void share_out_idle_ps() noexcept;
 
 // Hands m's own P to an M that waits; m has none afterwards. Requires: in a section.
 void pass_p_on(machine* m, processor* p, machine* to) noexcept;
-// Returns an idle P, which belongs to the caller from now on. Returns null if there is none, at a glance.
+// Returns an idle P, which belongs to the caller from now on. Returns null if it sees none.
 [[nodiscard]] processor* pop_idle_p() noexcept;
 
 // ---- timer.cc ----

@@ -45,16 +45,16 @@ class [[nodiscard]] call_scope {
 
 }  // namespace detail
 
-// (S) at its end. Calls f() on this thread, from start to end, as a declared call. Returns what f returns; exceptions
-// pass through. Read errno inside f (or see blocking_errno). Nested in another declared call, or outside fibers, it
-// only calls f.
+// Switches at its end. Calls f() on this thread, from start to end, as a declared call. Returns what f returns;
+// exceptions pass through. Read errno inside f (or see blocking_errno). Nested in another declared call, or outside
+// fibers, it only calls f.
 template <class F>
 decltype(auto) blocking(F&& f) {
   const detail::call_scope<> scope(detail::site_of<std::remove_cvref_t<F>>);
   return std::forward<F>(f)();
 }
 
-// (S) Does the same for a call that is known to block: always hands the P over at entry.
+// Switches. Does the same for a call that is known to block: always hands the P over at entry.
 template <class F>
 decltype(auto) blocking(F&& f, will_block_t) {
   const detail::call_scope<> scope(will_block);
@@ -65,8 +65,8 @@ decltype(auto) blocking(will_block_t, F&& f) {
   return blocking(std::forward<F>(f), will_block);
 }
 
-// (S) Does the same for a call that is known to be short: never hands the P over at entry. If the call turns out to be
-// long, call_sites() shows it: many of its calls are `retaken`.
+// Switches. Does the same for a call that is known to be short: never hands the P over at entry. If the call turns out
+// to be long, call_sites() shows it: many of its calls are `retaken`.
 template <class F>
 decltype(auto) blocking(F&& f, wont_block_t) {
   const detail::call_scope<> scope(detail::site_of<std::remove_cvref_t<F>>, wont_block);
@@ -77,7 +77,7 @@ decltype(auto) blocking(wont_block_t, F&& f) {
   return blocking(std::forward<F>(f), wont_block);
 }
 
-// (S) Does what blocking(f) does. Returns the pair of f's result and errno as f left it.
+// Switches. Does what blocking(f) does. Returns the pair of f's result and errno as f left it.
 template <class F>
 auto blocking_errno(F&& f) {
   const detail::call_scope<> scope(detail::site_of<std::remove_cvref_t<F>>);

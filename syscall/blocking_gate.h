@@ -114,8 +114,8 @@ class [[nodiscard]] gate_entry {
   gate_entry(const gate_entry&) = delete;
   gate_entry& operator=(const gate_entry&) = delete;
 
-  // (S) Waits for room until the deadline at the latest. The caller is inside after `signalled`, and not inside after
-  // `timed_out` and `cancelled`. A deadline that has passed counts even if there is room.
+  // Switches. Waits for room until the deadline at the latest. The caller is inside after `signalled`, and not inside
+  // after `timed_out` and `cancelled`. A deadline that has passed counts even if there is room.
   std::uint32_t enter(std::int64_t deadline_ns = sched::platform::forever_ns, canceller* cancel = nullptr) noexcept;
   // Never switches.
   void leave() noexcept {
@@ -133,8 +133,8 @@ class [[nodiscard]] gate_entry {
   bool entered_ = false;
 };
 
-// (S) at its end. The declared call of a caller that is inside. It gives up the place within the call: no other call
-// shall wait for the place while its owner waits for a P.
+// Switches at its end. The declared call of a caller that is inside. It gives up the place within the call: no other
+// call shall wait for the place while its owner waits for a P.
 template <sched::stay Where, class F>
 decltype(auto) call_inside(gate_entry& entry, F&& f) {
   const call_scope<Where> scope(site_of<std::remove_cvref_t<F>>);
@@ -201,15 +201,16 @@ decltype(auto) call_behind(blocking_gate& gate, F&& f) {
 
 }  // namespace detail
 
-// (S) Waits for room, then calls f() as blocking(f) does, and returns what f returns.
+// Switches. Waits for room, then calls f() as blocking(f) does, and returns what f returns.
 template <class F>
 decltype(auto) blocking(blocking_gate& gate, F&& f) {
   return detail::call_behind<sched::stay::anywhere>(gate, std::forward<F>(f));
 }
 
-// (S) Does the same, but waits no longer than until the deadline, or for the timeout. Returns DEADLINE_EXCEEDED if f
-// was not called; the time may have passed before the call, even if there was room. Otherwise returns what f returned:
-// OK for void, a StatusOr<T> for a T, and f's own Status or StatusOr as it is. Nothing ends f early once it runs.
+// Switches. Does the same, but waits no longer than until the deadline, or for the timeout. Returns DEADLINE_EXCEEDED
+// if f was not called; the time may have passed before the call, even if there was room. Otherwise returns what f
+// returned: OK for void, a StatusOr<T> for a T, and f's own Status or StatusOr as it is. Nothing ends f early once it
+// runs.
 template <class Clock, class Duration, class F>
 [[nodiscard]] auto blocking(blocking_gate& gate, const std::chrono::time_point<Clock, Duration>& deadline, F&& f) {
   return detail::call_by<sched::stay::anywhere>(gate, deadline, std::forward<F>(f));
@@ -219,8 +220,8 @@ template <class Rep, class Period, class F>
   return detail::call_by<sched::stay::anywhere>(gate, detail::deadline_after(timeout), std::forward<F>(f));
 }
 
-// (S), but on the same thread from f's beginning on: pinned_blocking(f) behind a gate. The wait for room may end on
-// another thread than it began on.
+// Switches, but on the same thread from f's beginning on: pinned_blocking(f) behind a gate. The wait for room may end
+// on another thread than it began on.
 template <class F>
 decltype(auto) pinned_blocking(blocking_gate& gate, F&& f) {
   return detail::call_behind<sched::stay::here>(gate, std::forward<F>(f));

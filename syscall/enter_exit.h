@@ -3,7 +3,7 @@
 //   baton::enter_syscall();
 //   ssize_t n = ::read(fd, buffer, size);   // may block: other threads can use the P meanwhile
 //   int error = errno;                      // read errno before the end: the fiber may change threads
-//   baton::exit_syscall();                  // (S)
+//   baton::exit_syscall();                  // Switches.
 //
 // The pair costs some plain stores (about 4 ns): the monitor pays for the fence that makes them safe
 // (sched/baton_word.h has the protocol and its argument). Between the two calls the fiber's thread counts as a plain
@@ -23,9 +23,9 @@ namespace baton {
 // Never switches, never blocks. Takes effect at once: from here on the monitor may give this thread's P to another one.
 __attribute__((always_inline)) inline void enter_syscall() noexcept { sched::begin_call_here(); }
 
-// (S) The fiber continues when it has a P again, perhaps on another thread. Values that it read from thread-locals
-// before (errno among them) then belong to another thread. Aborts without a matching enter_syscall, naming the fiber. A
-// fiber that ends without calling it aborts in the same way.
+// Switches. The fiber continues when it has a P again, perhaps on another thread. Values that it read from
+// thread-locals before (errno among them) then belong to another thread. Aborts without a matching enter_syscall,
+// naming the fiber. A fiber that ends without calling it aborts in the same way.
 inline void exit_syscall() noexcept { sched::end_call(sched::stay::anywhere); }
 
 // The pair as an object.

@@ -23,8 +23,8 @@
 
 namespace baton {
 
-// (S), but on the same thread. Does what blocking(f) does. If the P is gone at the end, the thread waits for one, among
-// the first in the queue.
+// Switches, but on the same thread. Does what blocking(f) does. If the P is gone at the end, the thread waits for one,
+// among the first in the queue.
 template <class F>
 decltype(auto) pinned_blocking(F&& f) {
   const detail::call_scope<sched::stay::here> scope(detail::site_of<std::remove_cvref_t<F>>);
@@ -36,11 +36,11 @@ decltype(auto) pinned_blocking(F&& f, will_block_t) {
   return std::forward<F>(f)();
 }
 
-// (S) From its return on, the calling fiber runs only on its thread, and no other fiber runs there. Nests. Outside
-// fibers it does nothing. One thread is always left for the other fibers (unless max_threads is 1): if this would be
-// the last one, the call waits until there is one more thread, or until another fiber has unlocked its own. A fiber
-// that ends while locked ends its thread, too, so no other fiber gets what it changed there (namespaces, credentials,
-// the scheduling class).
+// Switches. From its return on, the calling fiber runs only on its thread, and no other fiber runs there. Nests.
+// Outside fibers it does nothing. One thread is always left for the other fibers (unless max_threads is 1): if this
+// would be the last one, the call waits until there is one more thread, or until another fiber has unlocked its own. A
+// fiber that ends while locked ends its thread, too, so no other fiber gets what it changed there (namespaces,
+// credentials, the scheduling class).
 void lock_os_thread() noexcept;
 
 // Undoes one lock_os_thread. Does not switch. Aborts, naming the fiber, if there is none to undo.

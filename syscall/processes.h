@@ -24,8 +24,8 @@ result<void> getrlimit(int resource, ::rlimit* into) noexcept;
 result<::rlimit> getrlimit(int resource) noexcept;
 result<void> setrlimit(int resource, const ::rlimit& limit) noexcept;
 
-// (S), except with WNOHANG. Returns the child that changed state, chosen as by waitpid (pid -1: any). With WNOHANG,
-// returns 0 if there is none. `status` and `usage` may be null. A thread waits.
+// Switches, except with WNOHANG. Returns the child that changed state, chosen as by waitpid (pid -1: any). With
+// WNOHANG, returns 0 if there is none. `status` and `usage` may be null. A thread waits.
 result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage = nullptr) noexcept;
 
 }  // namespace baton::sys

@@ -18,17 +18,17 @@ result<int> socket(int domain, int type, int protocol = 0) noexcept;
 result<std::array<int, 2>> socketpair(int domain, int type, int protocol = 0) noexcept;
 result<void> socketpair(int domain, int type, int protocol, int (&fds)[2]) noexcept;
 
-// (S) A unix-domain path is made in the file system, which can block.
+// Switches. A unix-domain path is made in the file system, which can block.
 result<void> bind(int fd, const ::sockaddr* local, ::socklen_t size) noexcept;
 result<void> listen(int fd, int backlog) noexcept;
 
-// (S) Returns the descriptor of the next connection. Writes the peer's address to *peer unless `peer` is null. *size is
-// the room there, and afterwards the address's own size.
+// Switches. Returns the descriptor of the next connection. Writes the peer's address to *peer unless `peer` is null.
+// *size is the room there, and afterwards the address's own size.
 result<int> accept4(int fd, ::sockaddr* peer, ::socklen_t* size, int flags) noexcept;
 result<int> accept4(int fd, int flags) noexcept;
 
-// (S) Not retried after EINTR, which is returned while the connection is still being made. Wait until fd is writable,
-// then ask for SO_ERROR.
+// Switches. Not retried after EINTR, which is returned while the connection is still being made. Wait until fd is
+// writable, then ask for SO_ERROR.
 result<void> connect(int fd, const ::sockaddr* peer, ::socklen_t size) noexcept;
 
 // Ends sending (SHUT_WR), receiving (SHUT_RD) or both (SHUT_RDWR).
@@ -43,14 +43,14 @@ result<void> setsockopt(int fd, int level, int name, int value) noexcept;
 result<void> getsockname(int fd, ::sockaddr* local, ::socklen_t* size) noexcept;
 result<void> getpeername(int fd, ::sockaddr* peer, ::socklen_t* size) noexcept;
 
-// (S) Returns the number of bytes sent, on a stream perhaps fewer than given. Sends to `peer`, or, if that is null, to
-// the peer that fd is connected to.
+// Switches. Returns the number of bytes sent, on a stream perhaps fewer than given. Sends to `peer`, or, if that is
+// null, to the peer that fd is connected to.
 result<std::size_t> sendto(int fd, const_bytes from, int flags, const ::sockaddr* peer, ::socklen_t size) noexcept;
 result<std::size_t> send(int fd, const_bytes from, int flags = 0) noexcept;
 result<std::size_t> sendmsg(int fd, const ::msghdr* message, int flags) noexcept;
 
-// (S) Returns the number of bytes received; on a stream 0 is its end. A larger datagram is cut off; with MSG_TRUNC
-// among the flags, its whole size is returned.
+// Switches. Returns the number of bytes received; on a stream 0 is its end. A larger datagram is cut off; with
+// MSG_TRUNC among the flags, its whole size is returned.
 result<std::size_t> recvfrom(int fd, bytes into, int flags, ::sockaddr* peer, ::socklen_t* size) noexcept;
 result<std::size_t> recv(int fd, bytes into, int flags = 0) noexcept;
 result<std::size_t> recvmsg(int fd, ::msghdr* message, int flags) noexcept;

@@ -6,9 +6,9 @@
 
 namespace baton::sys {
 
-// (S) Makes system call `nr` (SYS_…) with up to six integers, enumerations or pointers. Does what raw_syscall does, but
-// the fiber gives its P away while the call blocks, and may come back on another thread. Returns EINTR like any other
-// error; does not touch errno. Thread-safe; on a plain thread it only blocks.
+// Switches. Makes system call `nr` (SYS_…) with up to six integers, enumerations or pointers. Does what raw_syscall
+// does, but the fiber gives its P away while the call blocks, and may come back on another thread. Returns EINTR like
+// any other error; does not touch errno. Thread-safe; on a plain thread it only blocks.
 //
 // Each call site learns whether to give the P away at once. Here a site is a list of argument types.
 template <syscall_argument... Args>
@@ -17,7 +17,8 @@ noexcept {
   return blocking([=]() noexcept { return raw_syscall(nr, args...); });
 }
 
-// (S) Does the same with a number known at compile time, sys::syscall<SYS_fsync>(fd), which has a site of its own.
+// Switches. Does the same with a number known at compile time, sys::syscall<SYS_fsync>(fd), which has a site of its
+// own.
 template <long Nr, syscall_argument... Args>
 requires(sizeof...(Args) <= 6) result<long> syscall(Args... args)
 noexcept {

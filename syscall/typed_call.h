@@ -1,7 +1,7 @@
 // A typed trap that may block. Internal to syscall/.
 //
-//   blocking_call<Nr, T>(args...)   (S) direct_call.h's call<Nr, T> inside blocking()
-//   named_call<Nr, T>(args...)      (S) the same with names among the arguments, each a c_string
+//   blocking_call<Nr, T>(args...)   switches: direct_call.h's call<Nr, T> inside blocking()
+//   named_call<Nr, T>(args...)      switches: the same with names among the arguments, each a c_string
 //
 // Each system call is a call site of its own, which learns. EINTR is retried inside the declared call.
 #pragma once

@@ -157,9 +157,9 @@ class ABSL_LOCKABLE channel_core {
   void retain() noexcept { references_.fetch_add(1, sched::platform::mo::relaxed); }
   void release() noexcept;
 
-  // (S) Moves from *value only if the result is ok.
+  // Switches. Moves from *value only if the result is ok.
   channel_status send(void* value, std::int64_t deadline_ns) noexcept;
-  // (S) *out is empty before the call, and stays empty unless the result is ok.
+  // Switches. *out is empty before the call, and stays empty unless the result is ok.
   channel_status receive(void* out, std::int64_t deadline_ns) noexcept;
   // These never switch.
   channel_status try_send(void* value) noexcept;

@@ -53,7 +53,7 @@ class context_state final : public net::cancellation, private work_item {
   [[nodiscard]] std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
 
   void cancel(absl::Status cause) noexcept;
-  // (S) Returns false if the deadline passed first.
+  // Switches. Returns false if the deadline passed first.
   [[nodiscard]] bool wait(std::int64_t deadline_ns);
 
   [[nodiscard]] bool subscribe(node& n) noexcept override;

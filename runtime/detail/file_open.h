@@ -10,8 +10,8 @@
 
 namespace baton::detail {
 
-// (S) Like open(2). Some calls have to fetch the path from a device, or create the file, or truncate it. Only a few of
-// these block a thread at once.
+// Switches. Like open(2). Some calls have to fetch the path from a device, or create the file, or truncate it. Only a
+// few of these block a thread at once.
 [[nodiscard]] sys::result<int> open_file(const std::string& path, int flags, mode_t mode) noexcept;
 
 // The gate of those calls. Never destroyed.

@@ -47,7 +47,7 @@ class file_users {
     if (before / one == 0) none_.set();
     return (before & closed) == 0;
   }
-  // (S) Requires: close() was called. Waits until no user is inside.
+  // Switches. Requires: close() was called. Waits until no user is inside.
   void wait_until_none() noexcept { none_.wait(); }
 
   [[nodiscard]] bool is_closed() const noexcept { return (word_.load(sched::platform::mo::seq_cst) & closed) != 0; }
@@ -69,17 +69,17 @@ class file_state {
       : fd_(number), path_(std::move(name)), cached_in_a_row_(direct ? cannot_ask : 0) {}
   // Returns true if O_DIRECT is set on the number now.
   [[nodiscard]] static bool is_direct(int number) noexcept;
-  // (S) Calls close(), unless the file is closed, and destroys the state. Does nothing with null.
+  // Switches. Calls close(), unless the file is closed, and destroys the state. Does nothing with null.
   static void drop(file_state* s) noexcept;
   file_state(const file_state&) = delete;
   file_state& operator=(const file_state&) = delete;
 
-  // All of these return EBADF when the file is closed. (S) has the meaning that it has in file.h.
-  sys::result<std::size_t> read(bytes buffer, off_t offset);                             // (S)
-  sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // (S)
-  sys::result<void> sync();                                                              // (S)
-  sys::result<struct ::stat> stat();                                                     // (S)
-  sys::result<void> close() noexcept;                                                    // (S)
+  // All of these return EBADF when the file is closed. "Switches." has the meaning that it has in runtime/baton.h.
+  sys::result<std::size_t> read(bytes buffer, off_t offset);                             // Switches.
+  sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // Switches.
+  sys::result<void> sync();                                                              // Switches.
+  sys::result<struct ::stat> stat();                                                     // Switches.
+  sys::result<void> close() noexcept;                                                    // Switches.
 
   [[nodiscard]] int number() const noexcept { return users_.is_closed() ? -1 : fd_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }

@@ -62,8 +62,8 @@ struct select_result {
   bool ok;            // send: it was sent. receive: there is an element
 };
 
-// (S) Chooses one entry and does its transfer. Throws what a make() throws; then nothing was chosen. Afterwards no
-// other thread knows the frame.
+// Switches. Chooses one entry and does its transfer. Throws what a make() throws; then nothing was chosen. Afterwards
+// no other thread knows the frame.
 [[nodiscard]] select_result run_select(const select_frame& frame);
 
 // Returns a number below n. All have the same probability.

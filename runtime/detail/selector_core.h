@@ -77,13 +77,13 @@ class selector_core final : private node_keeper {
   // Throws std::bad_alloc; then the selector is unchanged.
   std::size_t add(std::shared_ptr<any_case> c);
   void remove(std::size_t index) noexcept;
-  // (S) Returns the index of the case that ran, or nullopt if the deadline passed first.
+  // Switches. Returns the index of the case that ran, or nullopt if the deadline passed first.
   std::optional<std::size_t> wait(std::int64_t deadline_ns) {
     std::int64_t began_ns = 0;
     return wait(deadline_ns, began_ns);
   }
-  // (S) The same. began_ns is 0 at first, and is kept if a wait is tried again because a clock is slow: timeouts count
-  // from the start.
+  // Switches. The same. began_ns is 0 at first, and is kept if a wait is tried again because a clock is slow: timeouts
+  // count from the start.
   std::optional<std::size_t> wait(std::int64_t deadline_ns, std::int64_t& began_ns);
 
  private:

@@ -23,7 +23,7 @@ std::size_t sites_of_the_module() {
   return n;
 }
 
-TEST(site_module, its_sites_are_listed_after_it_has_been_unloaded) {
+TEST(SiteModule, ItsSitesAreListedAfterItHasBeenUnloaded) {
   baton::run([] {
     for (std::size_t i = 0; i < 3; ++i) {
       void* const module = ::dlopen(BATON_TEST_MODULE, RTLD_NOW | RTLD_LOCAL);

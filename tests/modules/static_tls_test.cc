@@ -25,7 +25,7 @@ struct at_thread_end {
 };
 thread_local at_thread_end last;
 
-TEST(static_tls, much_of_it_is_no_obstacle) {
+TEST(StaticTls, MuchOfItIsNoObstacle) {
   for (int i = 0; i < 3; ++i) {
     baton::run([] {
       for (int k = 0; k < 20; ++k) baton::blocking([] { big[bytes - 1] = 1; });

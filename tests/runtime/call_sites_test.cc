@@ -27,7 +27,7 @@ bool sleep_is_expected_to_block() {
 }
 
 // Every kind of place is listed, under a name that its author recognises.
-TEST(call_sites, name_the_places_that_block) {
+TEST(CallSites, NameThePlacesThatBlock) {
   const int before = baton::set_procs(1);
   baton::spawn([] {
     std::atomic<bool> done{false};
@@ -84,7 +84,7 @@ std::uint64_t retaken_at(const char* text) {
 
 // The monitor takes the processor from the first call of a place that turns out to block. It need not take it from the
 // other calls, which begin before that one has returned.
-TEST(call_sites, learn_at_the_retake) {
+TEST(CallSites, LearnAtTheRetake) {
   const auto retaken_before = retaken_at("another_call_by_hand");
   const int before = baton::set_procs(1);
   baton::spawn([] {
@@ -118,7 +118,7 @@ struct said_to_be_short {
   }
 };
 
-TEST(call_sites, show_a_hint_that_is_wrong) {
+TEST(CallSites, ShowAHintThatIsWrong) {
   const auto retaken_before = retaken_at("said_to_be_short");
   const int before = baton::set_procs(1);
   baton::spawn([] {

@@ -505,7 +505,7 @@ TEST(Channel, NamesItsStatus) {
   EXPECT_STREQ(baton::to_string(channel_status::timeout), "timeout");
 }
 
-TEST(channel, a_refused_send_leaves_its_value) {
+TEST(Channel, ARefusedSendLeavesItsValue) {
   baton::run([] {
     const channel<std::unique_ptr<int>> c;
     auto value = std::make_unique<int>(7);

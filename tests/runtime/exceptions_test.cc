@@ -133,7 +133,7 @@ int mistakes_of(int fiber) {
   return mistakes;
 }
 
-TEST(exceptions, belong_to_the_fiber) {
+TEST(Exceptions, BelongToTheFiber) {
   baton::run([] {
     std::vector<baton::fiber<int>> all;
     for (int i = 0; i < fibers; ++i) all.push_back(baton::spawn(mistakes_of, i));
@@ -141,7 +141,7 @@ TEST(exceptions, belong_to_the_fiber) {
   });
 }
 
-TEST(exceptions, a_new_fiber_has_none) {
+TEST(Exceptions, ANewFiberHasNone) {
   baton::run([] {
     try {
       throw std::runtime_error("the parent's");
@@ -153,7 +153,7 @@ TEST(exceptions, a_new_fiber_has_none) {
   });
 }
 
-TEST(exceptions, a_join_in_a_destructor_during_unwinding_works) {
+TEST(Exceptions, AJoinInADestructorDuringUnwindingWorks) {
   baton::run([] {
     bool ran = false;
     try {
@@ -170,7 +170,7 @@ TEST(exceptions, a_join_in_a_destructor_during_unwinding_works) {
   });
 }
 
-TEST(exceptions, travel_through_joins_of_many_levels) {
+TEST(Exceptions, TravelThroughJoinsOfManyLevels) {
   struct levels {
     static int go_down(int n) {
       if (n == 0) throw numbered(0, 0, 42);

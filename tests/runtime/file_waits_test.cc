@@ -43,13 +43,13 @@ namespace {
 
 using baton::file;
 
-class file_waits : public testing::Test {
+class FileWaits : public testing::Test {
  protected:
-  file_waits() {
+  FileWaits() {
     std::string pattern = testing::TempDir() + "baton_file_XXXXXX";
     dir_ = ::mkdtemp(pattern.data());
   }
-  ~file_waits() override { std::filesystem::remove_all(dir_); }
+  ~FileWaits() override { std::filesystem::remove_all(dir_); }
   [[nodiscard]] std::string path(const std::string& name) const { return dir_ + "/" + name; }
 
   std::string dir_;
@@ -117,7 +117,7 @@ class absent_pages {
 };
 
 // Linux 5.9 and 5.10.
-TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
+TEST_F(FileWaits, AKernelThatSeesTheEndTooEarly) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -137,7 +137,7 @@ TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
 }
 
 // The read that finds a message without content takes it: no other call may ask again.
-TEST_F(file_waits, a_message_without_content_is_read_as_nothing) {
+TEST_F(FileWaits, AMessageWithoutContentIsReadAsNothing) {
   for (const auto type : {SOCK_DGRAM, SOCK_SEQPACKET}) {
     for (const bool blocks : {true, false}) {
       int ends[2];
@@ -154,7 +154,7 @@ TEST_F(file_waits, a_message_without_content_is_read_as_nothing) {
 }
 
 // With O_DIRECT the kernel would fetch the content whatever the flags say.
-TEST_F(file_waits, direct_reads_are_declared) {
+TEST_F(FileWaits, DirectReadsAreDeclared) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -177,7 +177,7 @@ TEST_F(file_waits, direct_reads_are_declared) {
 }
 
 // Few threads wait for the device, however many calls do. A call that waits for another process is not counted.
-TEST_F(file_waits, few_threads_wait_for_regular_files) {
+TEST_F(FileWaits, FewThreadsWaitForRegularFiles) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(absent_pages::page, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -223,7 +223,7 @@ TEST_F(file_waits, few_threads_wait_for_regular_files) {
 }
 
 // A destructor at exit closes a file in which a fiber waits: exit() does not wait for it.
-TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
+TEST_F(FileWaits, ACloseAtExitWaitsForNobody) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
@@ -247,7 +247,7 @@ TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
 }
 
 // A call that makes files waits for its turn. A call that waits for the other end of a FIFO takes no turn.
-TEST_F(file_waits, making_files_passes_a_gate) {
+TEST_F(FileWaits, MakingFilesPassesAGate) {
   ASSERT_EQ(0, ::mkfifo(path("fifo").c_str(), 0600));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -273,12 +273,12 @@ TEST_F(file_waits, making_files_passes_a_gate) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(file_waits, gates_are_for_one_device_each) {
+TEST_F(FileWaits, GatesAreForOneDeviceEach) {
   EXPECT_EQ(&baton::detail::file_gate_of(4711), &baton::detail::file_gate_of(4711));
   EXPECT_NE(&baton::detail::file_gate_of(4711), &baton::detail::file_gate_of(4712));
 }
 
-TEST_F(file_waits, what_is_non_blocking_parks) {
+TEST_F(FileWaits, WhatIsNonBlockingParks) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
     baton::test::watched_agent reading;
@@ -307,7 +307,7 @@ TEST_F(file_waits, what_is_non_blocking_parks) {
   });
 }
 
-TEST_F(file_waits, a_plain_thread_waits_for_what_is_non_blocking) {
+TEST_F(FileWaits, APlainThreadWaitsForWhatIsNonBlocking) {
   two_ends p(O_NONBLOCK);
   std::string got;
   std::thread reader([&] {
@@ -319,7 +319,7 @@ TEST_F(file_waits, a_plain_thread_waits_for_what_is_non_blocking) {
   EXPECT_EQ("late", got);
 }
 
-TEST_F(file_waits, how_much_was_written_before_the_failure) {
+TEST_F(FileWaits, HowMuchWasWrittenBeforeTheFailure) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
     baton::test::watched_agent writing;
@@ -336,7 +336,7 @@ TEST_F(file_waits, how_much_was_written_before_the_failure) {
   });
 }
 
-TEST_F(file_waits, a_file_that_may_not_grow) {
+TEST_F(FileWaits, AFileThatMayNotGrow) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
@@ -358,7 +358,7 @@ TEST_F(file_waits, a_file_that_may_not_grow) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(file_waits, names_with_a_nul_are_nobodys) {
+TEST_F(FileWaits, NamesWithANulAreNobodys) {
   baton::run([&] {
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "untouched"));
     const std::string cut = path("f") + std::string("\0.txt", 5);
@@ -370,7 +370,7 @@ TEST_F(file_waits, names_with_a_nul_are_nobodys) {
   });
 }
 
-TEST_F(file_waits, appending_has_no_offset) {
+TEST_F(FileWaits, AppendingHasNoOffset) {
   baton::run([&] {
     file f = file::open(path("f"), O_RDWR | O_CREAT | O_APPEND).value();
     EXPECT_EQ(3u, f.write("abc").value());
@@ -383,7 +383,7 @@ TEST_F(file_waits, appending_has_no_offset) {
   });
 }
 
-TEST_F(file_waits, close_ends_what_is_parked) {
+TEST_F(FileWaits, CloseEndsWhatIsParked) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
     baton::test::watched_agent reading;
@@ -406,7 +406,7 @@ TEST_F(file_waits, close_ends_what_is_parked) {
 }
 
 // While a call uses the descriptor's number no other file gets it.
-TEST_F(file_waits, close_waits_for_calls_under_way) {
+TEST_F(FileWaits, CloseWaitsForCallsUnderWay) {
   baton::run([&] {
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("mine"), "m"));
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("other"), "o"));
@@ -433,7 +433,7 @@ TEST_F(file_waits, close_waits_for_calls_under_way) {
 }
 
 // close() waits for a read that waits in the kernel, where nothing ends it.
-TEST_F(file_waits, close_waits_for_a_read_in_the_kernel) {
+TEST_F(FileWaits, CloseWaitsForAReadInTheKernel) {
   baton::run([] {
     two_ends p(0);
     std::atomic<bool> began{false};

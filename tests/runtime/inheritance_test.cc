@@ -38,9 +38,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class inheritance_death_test : public testing::Test {
+class InheritanceDeathTest : public testing::Test {
  protected:
-  inheritance_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  InheritanceDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
 void wait_for(pid_t child) {
@@ -134,7 +134,7 @@ void children_are_as_those_of_main() {
   });
 }
 
-TEST_F(inheritance_death_test, children_of_fibers_have_the_signals_and_the_timer_slack_of_those_of_main) {
+TEST_F(InheritanceDeathTest, ChildrenOfFibersHaveTheSignalsAndTheTimerSlackOfThoseOfMain) {
   EXPECT_GOOD_CHILD(children_are_as_those_of_main);
 }
 
@@ -151,7 +151,7 @@ bool is_blocked(int signal) {
   return ::sigismember(&now, signal) == 1;
 }
 
-TEST_F(inheritance_death_test, what_the_program_blocks_is_blocked_in_fibers_too) {
+TEST_F(InheritanceDeathTest, WhatTheProgramBlocksIsBlockedInFibersToo) {
   EXPECT_GOOD_CHILD([] {
     block(SIGUSR2);
     children_are_as_those_of_main();
@@ -162,7 +162,7 @@ TEST_F(inheritance_death_test, what_the_program_blocks_is_blocked_in_fibers_too)
   });
 }
 
-TEST_F(inheritance_death_test, what_only_the_starting_thread_blocks_is_not) {
+TEST_F(InheritanceDeathTest, WhatOnlyTheStartingThreadBlocksIsNot) {
   EXPECT_GOOD_CHILD([] {
     std::thread([] {
       block(SIGTERM);
@@ -176,7 +176,7 @@ TEST_F(inheritance_death_test, what_only_the_starting_thread_blocks_is_not) {
   });
 }
 
-TEST_F(inheritance_death_test, the_mask_is_that_of_the_latest_start) {
+TEST_F(InheritanceDeathTest, TheMaskIsThatOfTheLatestStart) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] { CHECK(!is_blocked(SIGUSR2)); });
     CHECK(baton::shutdown().ok());
@@ -185,13 +185,13 @@ TEST_F(inheritance_death_test, the_mask_is_that_of_the_latest_start) {
   });
 }
 
-TEST_F(inheritance_death_test, raise_in_a_fiber_ends_the_process) {
+TEST_F(InheritanceDeathTest, RaiseInAFiberEndsTheProcess) {
   EXPECT_EXIT(baton::run([] { std::raise(SIGTERM); }), testing::KilledBySignal(SIGTERM), "");
 }
 
 std::atomic<pthread_t> handled_by;
 
-TEST_F(inheritance_death_test, raise_in_a_fiber_runs_the_handler_there_and_then) {
+TEST_F(InheritanceDeathTest, RaiseInAFiberRunsTheHandlerThereAndThen) {
   EXPECT_GOOD_CHILD([] {
     struct sigaction action {};
     action.sa_handler = [](int) { handled_by = ::pthread_self(); };
@@ -209,7 +209,7 @@ TEST_F(inheritance_death_test, raise_in_a_fiber_runs_the_handler_there_and_then)
   });
 }
 
-TEST_F(inheritance_death_test, threads_made_in_a_fiber_have_the_timer_slack_of_the_process) {
+TEST_F(InheritanceDeathTest, ThreadsMadeInAFiberHaveTheTimerSlackOfTheProcess) {
   EXPECT_GOOD_CHILD([] {
     CHECK(::prctl(PR_SET_TIMERSLACK, 123'456, 0, 0, 0) == 0);
     baton::run([] {
@@ -241,7 +241,7 @@ void write_where_nobody_reads() {
   ::close(ends[1]);
 }
 
-TEST_F(inheritance_death_test, sigpipe_ends_children_but_not_the_process) {
+TEST_F(InheritanceDeathTest, SigpipeEndsChildrenButNotTheProcess) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] {
       baton::blocking(write_where_nobody_reads);
@@ -253,7 +253,7 @@ TEST_F(inheritance_death_test, sigpipe_ends_children_but_not_the_process) {
   });
 }
 
-TEST_F(inheritance_death_test, sigpipe_is_as_before_after_shutdown) {
+TEST_F(InheritanceDeathTest, SigpipeIsAsBeforeAfterShutdown) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] { CHECK(sigpipe_handler() != SIG_DFL); });
     CHECK(baton::shutdown().ok());
@@ -266,7 +266,7 @@ TEST_F(inheritance_death_test, sigpipe_is_as_before_after_shutdown) {
   });
 }
 
-TEST_F(inheritance_death_test, sigpipe_stays_the_programs_own_if_it_is_to) {
+TEST_F(InheritanceDeathTest, SigpipeStaysTheProgramsOwnIfItIsTo) {
   EXPECT_GOOD_CHILD([] {
     baton::options o;
     o.ignore_sigpipe = false;
@@ -274,7 +274,7 @@ TEST_F(inheritance_death_test, sigpipe_stays_the_programs_own_if_it_is_to) {
   });
 }
 
-TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outlived_after_a_reset) {
+TEST_F(InheritanceDeathTest, SigpipeThatWasIgnoredBeforeTheStartIsOutlivedAfterAReset) {
   EXPECT_GOOD_CHILD([] {
     baton::os_signals::ignore({SIGPIPE});
     baton::run([] {
@@ -295,7 +295,7 @@ TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outl
 
 // Floating-point modes.
 
-TEST_F(inheritance_death_test, what_serves_all_has_not_the_floating_point_mode_of_the_first_user) {
+TEST_F(InheritanceDeathTest, WhatServesAllHasNotTheFloatingPointModeOfTheFirstUser) {
   EXPECT_GOOD_CHILD([] {
     std::fesetround(FE_TOWARDZERO);  // the mode of the thread that starts the runtime
     baton::run([] {
@@ -326,7 +326,7 @@ TEST_F(inheritance_death_test, what_serves_all_has_not_the_floating_point_mode_o
   });
 }
 
-TEST_F(inheritance_death_test, a_fiber_has_the_floating_point_mode_of_its_maker_and_keeps_its_own) {
+TEST_F(InheritanceDeathTest, AFiberHasTheFloatingPointModeOfItsMakerAndKeepsItsOwn) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] {
       baton::event go_on;
@@ -364,7 +364,7 @@ void exits_at_once(Fork&& fork) {
   CHECK(used.ru_utime.tv_sec + used.ru_stime.tv_sec < 2);  // it did not wait for threads that it does not have
 }
 
-TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
+TEST_F(InheritanceDeathTest, ExitInAForkedChildWaitsForNoFiber) {
 #if BATON_ASAN
   GTEST_SKIP() << "in the child LeakSanitizer does not see the stacks of the parent's threads, and what they own leaks";
 #endif
@@ -394,7 +394,7 @@ TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
   });
 }
 
-TEST_F(inheritance_death_test, pthread_exit_in_a_fiber_is_an_error) {
+TEST_F(InheritanceDeathTest, PthreadExitInAFiberIsAnError) {
 #if BATON_TSAN
   GTEST_SKIP() << "ThreadSanitizer aborts in pthread_exit on a stack that is not the thread's own";
 #endif

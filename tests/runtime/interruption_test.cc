@@ -146,9 +146,9 @@ void everything() {
   });
 }
 
-class interruption : public testing::TestWithParam<int> {};
+class Interruption : public testing::TestWithParam<int> {};
 
-TEST_P(interruption, disturbs_nothing) {
+TEST_P(Interruption, DisturbsNothing) {
 #if BATON_TSAN
   GTEST_SKIP()
       << "the sanitizer takes the number of a descriptor that is used again for a race, and aborts in its report";
@@ -160,6 +160,6 @@ TEST_P(interruption, disturbs_nothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(flags, interruption, testing::Values(0, SA_RESTART, SA_ONSTACK));
+INSTANTIATE_TEST_SUITE_P(flags, Interruption, testing::Values(0, SA_RESTART, SA_ONSTACK));
 
 }  // namespace

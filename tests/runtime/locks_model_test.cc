@@ -81,7 +81,7 @@ void must_wait(const std::deque<actor_ptr>& queue) {
 
 // ---- semaphore ----
 
-TEST(locks_model, semaphore) {
+TEST(LocksModel, Semaphore) {
   baton::run([] {
     director d(seed_of_this_run());
     baton::semaphore s(2);
@@ -299,19 +299,19 @@ class locks_model {
   std::vector<actor_ptr> holders_;
 };
 
-TEST(locks_model, mutex) {
+TEST(LocksModel, Mutex) {
   const std::uint64_t seed = seed_of_this_run();
   baton::run([=] { locks_model<baton::mutex>(seed).play(2'000); });
 }
 
-TEST(locks_model, shared_mutex) {
+TEST(LocksModel, SharedMutex) {
   const std::uint64_t seed = seed_of_this_run();
   baton::run([=] { locks_model<baton::shared_mutex>(seed).play(2'000); });
 }
 
 // ---- condition_variable ----
 
-TEST(locks_model, condition_variable) {
+TEST(LocksModel, ConditionVariable) {
   baton::run([] {
     director d(seed_of_this_run());
     baton::mutex m;
@@ -365,7 +365,7 @@ TEST(locks_model, condition_variable) {
 
 // ---- channel ----
 
-TEST(locks_model, channel) {
+TEST(LocksModel, Channel) {
   baton::run([] {
     director d(seed_of_this_run());
     for (int round = 0; round < 60; ++round) {

@@ -54,7 +54,7 @@ namespace {
 using baton::context;
 using baton::task_group;
 
-TEST(no_memory, a_task_group_cancels_and_ends) {
+TEST(NoMemory, ATaskGroupCancelsAndEnds) {
   baton::run([] {
     absl::Status seen;
     std::optional<task_group> g(std::in_place);
@@ -73,7 +73,7 @@ TEST(no_memory, a_task_group_cancels_and_ends) {
   });
 }
 
-TEST(no_memory, comes_out_of_wait_as_the_exception_that_it_was) {
+TEST(NoMemory, ComesOutOfWaitAsTheExceptionThatItWas) {
   baton::run([] {
     task_group g;
     std::optional<no_memory> none;

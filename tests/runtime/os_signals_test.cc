@@ -33,7 +33,7 @@ using baton::channel;
 using baton::channel_status;
 namespace os_signals = baton::os_signals;
 
-class os_signal : public testing::Test {};
+class OsSignal : public testing::Test {};
 
 void send(int signal) { ASSERT_EQ(0, ::kill(::getpid(), signal)); }
 
@@ -52,7 +52,7 @@ class flush {
   channel<int> all_;
 };
 
-TEST_F(os_signal, are_received) {
+TEST_F(OsSignal, AreReceived) {
   baton::run([] {
     channel<int> c(4);
     os_signals::notify(c, {SIGUSR1, SIGUSR2});
@@ -64,7 +64,7 @@ TEST_F(os_signal, are_received) {
   });
 }
 
-TEST_F(os_signal, reach_a_plain_thread_that_waits) {
+TEST_F(OsSignal, ReachAPlainThreadThatWaits) {
   channel<int> c;
   os_signals::notify(c, {SIGUSR1});
   std::jthread sender([] { send(SIGUSR1); });
@@ -72,7 +72,7 @@ TEST_F(os_signal, reach_a_plain_thread_that_waits) {
   os_signals::stop(c);
 }
 
-TEST_F(os_signal, are_kept_until_received) {
+TEST_F(OsSignal, AreKeptUntilReceived) {
   baton::run([] {
     // There is no receiver yet, and the channel has no room.
     channel<int> c;
@@ -90,7 +90,7 @@ TEST_F(os_signal, are_kept_until_received) {
   });
 }
 
-TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
+TEST_F(OsSignal, EqualOnesCoalesceButTheLastIsNeverLost) {
   baton::run([] {
     channel<int> c;
     os_signals::notify(c, {SIGUSR1});
@@ -111,7 +111,7 @@ TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
 // The sender is told of a signal equal to the one that it offers: the two become one. A busy thread may run a signal's
 // handler after the last one has been received. Then stop() raises the signal again. These two signals are ignored by
 // default.
-TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
+TEST_F(OsSignal, OneThatIsOnOfferStandsForAllThatCameMeanwhile) {
   baton::run([] {
     channel<int> c;
     os_signals::notify(c, {SIGCHLD, SIGWINCH});
@@ -133,7 +133,7 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
 
 // A sender that holds a signal without a receiver ends with stop(), and releases its handle of the channel. The signal
 // is raised again; this one is ignored then.
-TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
+TEST_F(OsSignal, StopWithdrawsWhatIsOnOffer) {
   baton::run([] {
     const auto before = baton::stats().fibers;
     for (int i = 0; i < 20; ++i) {
@@ -156,7 +156,7 @@ TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
 }
 
 // A signal is received after each signal that was sent. If one were lost, the test would wait for ever.
-TEST_F(os_signal, storms_lose_no_last_one) {
+TEST_F(OsSignal, StormsLoseNoLastOne) {
   baton::run([] {
     constexpr int senders = 3;
     constexpr int each = 500;
@@ -200,7 +200,7 @@ TEST_F(os_signal, storms_lose_no_last_one) {
   });
 }
 
-TEST_F(os_signal, every_one_that_is_received_before_the_next_counts) {
+TEST_F(OsSignal, EveryOneThatIsReceivedBeforeTheNextCounts) {
   baton::run([] {
     channel<int> c;
     os_signals::notify(c, {SIGUSR1});
@@ -212,7 +212,7 @@ TEST_F(os_signal, every_one_that_is_received_before_the_next_counts) {
   });
 }
 
-TEST_F(os_signal, go_to_every_channel_that_wants_them) {
+TEST_F(OsSignal, GoToEveryChannelThatWantsThem) {
   baton::run([] {
     std::vector<channel<int>> all;
     for (int i = 0; i < 20; ++i) {
@@ -228,7 +228,7 @@ TEST_F(os_signal, go_to_every_channel_that_wants_them) {
   });
 }
 
-TEST_F(os_signal, stop_ends_it_for_that_channel) {
+TEST_F(OsSignal, StopEndsItForThatChannel) {
   baton::run([] {
     channel<int> stopped(1);
     channel<int> other(1);
@@ -246,7 +246,7 @@ TEST_F(os_signal, stop_ends_it_for_that_channel) {
   });
 }
 
-TEST_F(os_signal, a_channel_that_nobody_reads_holds_up_no_other) {
+TEST_F(OsSignal, AChannelThatNobodyReadsHoldsUpNoOther) {
   baton::run([] {
     channel<int> silent;
     channel<int> busy(1);
@@ -261,7 +261,7 @@ TEST_F(os_signal, a_channel_that_nobody_reads_holds_up_no_other) {
   });
 }
 
-TEST_F(os_signal, closing_the_channel_ends_it) {
+TEST_F(OsSignal, ClosingTheChannelEndsIt) {
   baton::run([] {
     channel<int> c;
     channel<int> other(1);
@@ -282,7 +282,7 @@ void (*handler_of(int signal))(int) {
   return now.sa_handler;
 }
 
-TEST_F(os_signal, ignore_and_reset) {
+TEST_F(OsSignal, IgnoreAndReset) {
   baton::run([] {
     channel<int> c(1);
     ASSERT_EQ(SIG_DFL, handler_of(SIGUSR2));
@@ -306,7 +306,7 @@ TEST_F(os_signal, ignore_and_reset) {
   });
 }
 
-TEST_F(os_signal, sigpipe_is_harmless_again_after_stop) {
+TEST_F(OsSignal, SigpipeIsHarmlessAgainAfterStop) {
   baton::run([] {
     const auto former = handler_of(SIGPIPE);
     EXPECT_NE(SIG_DFL, former);
@@ -324,12 +324,12 @@ TEST_F(os_signal, sigpipe_is_harmless_again_after_stop) {
   });
 }
 
-class os_signal_death : public os_signal {
+class OsSignalDeathTest : public OsSignal {
  protected:
-  os_signal_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  OsSignalDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
+TEST_F(OsSignalDeathTest, AResetSignalActsAsBefore) {
   EXPECT_EXIT(baton::run([] {
                 channel<int> c(1);
                 os_signals::notify(c, {SIGTERM});
@@ -343,7 +343,7 @@ TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
 }
 
 // The signals end the process as they did before notify(). The test waits for that; otherwise the process ends well.
-TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
+TEST_F(OsSignalDeathTest, WhatWasNotTakenIsRaisedAgain) {
   const auto untaken = [](void (*end)(const channel<int>&)) {
     static_cast<void>(baton::run([=] {
       channel<int> c;
@@ -377,7 +377,7 @@ TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
               testing::KilledBySignal(SIGTERM), "");
 }
 
-TEST_F(os_signal, is_not_raised_again_if_it_came_for_another_channel_too) {
+TEST_F(OsSignal, IsNotRaisedAgainIfItCameForAnotherChannelToo) {
   baton::run([] {
     channel<int> silent;
     channel<int> other;
@@ -401,7 +401,7 @@ TEST_F(os_signal, is_not_raised_again_if_it_came_for_another_channel_too) {
   *p = 1;
 }
 
-TEST_F(os_signal_death, a_fault_is_no_element_but_ends_the_process) {
+TEST_F(OsSignalDeathTest, AFaultIsNoElementButEndsTheProcess) {
 #if BATON_ASAN || BATON_TSAN
   GTEST_SKIP() << "the sanitizer reports the fault, and exits";
 #endif
@@ -422,7 +422,7 @@ TEST_F(os_signal_death, a_fault_is_no_element_but_ends_the_process) {
   return depth == 0 ? 0 : recurse(depth - 1) + room[0];
 }
 
-TEST_F(os_signal_death, a_stack_overflow_is_still_reported) {
+TEST_F(OsSignalDeathTest, AStackOverflowIsStillReported) {
   EXPECT_DEATH(baton::run([] {
                  ::alarm(10);
                  os_signals::notify(channel<int>(), {SIGSEGV, SIGBUS});
@@ -463,15 +463,15 @@ void exit_while_senders_are_told() {
   std::exit(0);
 }
 
-TEST_F(os_signal_death, a_static_destructor_may_stop_it) {
+TEST_F(OsSignalDeathTest, AStaticDestructorMayStopIt) {
   for (int i = 0; i < 3; ++i) EXPECT_EXIT(exit_while_senders_are_told(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(os_signal_death, a_number_that_is_no_signal_is_refused) {
+TEST_F(OsSignalDeathTest, ANumberThatIsNoSignalIsRefused) {
   EXPECT_DEATH(os_signals::notify(channel<int>(), {99}), "os_signals: 99 is no signal");
 }
 
-TEST_F(os_signal_death, waiting_for_a_signal_is_no_deadlock) {
+TEST_F(OsSignalDeathTest, WaitingForASignalIsNoDeadlock) {
   EXPECT_EXIT(
       {
         static std::atomic<bool> notified{false};
@@ -506,7 +506,7 @@ bool is_pending(int signal) {
   return ::sigismember(&set, signal) == 1;
 }
 
-TEST_F(os_signal_death, one_that_the_process_blocks_is_received) {
+TEST_F(OsSignalDeathTest, OneThatTheProcessBlocksIsReceived) {
   EXPECT_EXIT(
       {
         ::alarm(20);
@@ -538,7 +538,7 @@ TEST_F(os_signal_death, one_that_the_process_blocks_is_received) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(os_signal_death, one_from_another_process_reaches_a_process_whose_main_thread_waits_in_run) {
+TEST_F(OsSignalDeathTest, OneFromAnotherProcessReachesAProcessWhoseMainThreadWaitsInRun) {
   EXPECT_EXIT(
       {
         ::alarm(20);
@@ -605,12 +605,12 @@ int notify_with(rlim_t more, const channel<int>& c) {
   std::_Exit(testing::Test::HasFailure() ? 1 : 0);
 }
 
-TEST_F(os_signal, without_descriptors_nothing_is_kept_and_nothing_is_lost) {
+TEST_F(OsSignal, WithoutDescriptorsNothingIsKeptAndNothingIsLost) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(notify_without_descriptors(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(os_signal, raised_by_a_fiber_are_received) {
+TEST_F(OsSignal, RaisedByAFiberAreReceived) {
   baton::run([] {
     channel<int> c(1);
     os_signals::notify(c, {SIGUSR1});
@@ -622,7 +622,7 @@ TEST_F(os_signal, raised_by_a_fiber_are_received) {
   });
 }
 
-TEST_F(os_signal, an_action_that_the_program_sets_meanwhile_stays) {
+TEST_F(OsSignal, AnActionThatTheProgramSetsMeanwhileStays) {
   baton::run([] {
     channel<int> c(1);
     os_signals::notify(c, {SIGUSR2});

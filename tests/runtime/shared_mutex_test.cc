@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
-TEST(shared_mutex, readers_share_and_writers_do_not) {
+TEST(SharedMutex, ReadersShareAndWritersDoNot) {
   baton::shared_mutex m;
   EXPECT_TRUE(m.try_lock_shared());
   EXPECT_TRUE(m.try_lock_shared());
@@ -45,7 +45,7 @@ TEST(shared_mutex, readers_share_and_writers_do_not) {
   m.unlock();
 }
 
-TEST(shared_mutex, takes_part_in_std_locking) {
+TEST(SharedMutex, TakesPartInStdLocking) {
   baton::shared_mutex a;
   baton::shared_mutex b;
   {
@@ -63,7 +63,7 @@ TEST(shared_mutex, takes_part_in_std_locking) {
 }
 
 // As Go's TestParallelReaders.
-TEST(shared_mutex, all_readers_are_inside_at_once) {
+TEST(SharedMutex, AllReadersAreInsideAtOnce) {
   baton::run([] {
     constexpr int readers = 20;
     baton::shared_mutex m;
@@ -117,14 +117,14 @@ void hammer(int readers, int writers, int rounds) {
   });
 }
 
-TEST(shared_mutex, excludes_writers_from_everybody) {
+TEST(SharedMutex, ExcludesWritersFromEverybody) {
   hammer(1, 1, 1'000);
   hammer(3, 1, 1'000);
   hammer(10, 1, 500);
   hammer(10, 5, 300);
 }
 
-TEST(shared_mutex, a_waiting_writer_is_not_passed_by_readers) {
+TEST(SharedMutex, AWaitingWriterIsNotPassedByReaders) {
   baton::run([] {
     baton::shared_mutex m;
     watched_agent writer;
@@ -151,7 +151,7 @@ TEST(shared_mutex, a_waiting_writer_is_not_passed_by_readers) {
   });
 }
 
-TEST(shared_mutex, readers_that_never_all_leave_do_not_starve_a_writer) {
+TEST(SharedMutex, ReadersThatNeverAllLeaveDoNotStarveAWriter) {
   baton::run([] {
     baton::shared_mutex m;
     std::atomic<bool> written{false};
@@ -177,7 +177,7 @@ TEST(shared_mutex, readers_that_never_all_leave_do_not_starve_a_writer) {
   });
 }
 
-TEST(shared_mutex, a_writer_that_unlocks_lets_all_waiting_readers_in) {
+TEST(SharedMutex, AWriterThatUnlocksLetsAllWaitingReadersIn) {
   baton::run([] {
     constexpr std::size_t readers = 5;
     baton::shared_mutex m;
@@ -211,7 +211,7 @@ TEST(shared_mutex, a_writer_that_unlocks_lets_all_waiting_readers_in) {
   });
 }
 
-TEST(shared_mutex, a_busy_writer_starves_nobody) {
+TEST(SharedMutex, ABusyWriterStarvesNobody) {
   baton::run([] {
     baton::shared_mutex m;
     watched_agent a_writer;
@@ -242,7 +242,7 @@ TEST(shared_mutex, a_busy_writer_starves_nobody) {
 
 // A writer was woken and has not run yet, and the lock was taken past it. The readers that came meanwhile need not wait
 // until it has run.
-TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
+TEST(SharedMutex, AWriterThatWasWokenDoesNotHoldUpTheReaders) {
   const int procs = baton::set_procs(1);
   baton::run([] {
     bool tried = false;
@@ -281,7 +281,7 @@ TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
   baton::set_procs(procs);
 }
 
-TEST(shared_mutex, timed_locks_give_up_not_before_their_time) {
+TEST(SharedMutex, TimedLocksGiveUpNotBeforeTheirTime) {
   baton::run([] {
     baton::shared_mutex m;
     m.lock();
@@ -307,7 +307,7 @@ TEST(shared_mutex, timed_locks_give_up_not_before_their_time) {
   });
 }
 
-TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
+TEST(SharedMutex, AWriterThatGivesUpLetsTheReadersBehindItIn) {
   baton::run([] {
     baton::shared_mutex m;
     watched_agent writer;
@@ -327,7 +327,7 @@ TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
   });
 }
 
-TEST(shared_mutex, mixed_operations_with_deadlines) {
+TEST(SharedMutex, MixedOperationsWithDeadlines) {
   const auto seed = static_cast<unsigned>(baton::test::seed_of_this_run());
   baton::run([seed] {
     baton::shared_mutex m;
@@ -393,7 +393,7 @@ TEST(shared_mutex, mixed_operations_with_deadlines) {
 }
 
 // The last agent to unlock destroys the lock, while the others may still be inside their unlock().
-TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
+TEST(SharedMutex, MayBeDestroyedByWhoLocksItAfterAnUnlock) {
   struct shared {
     baton::shared_mutex m;
     std::atomic<int> users{6};
@@ -440,7 +440,7 @@ TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
   });
 }
 
-TEST(shared_mutex_death_test, misuse_aborts) {
+TEST(SharedMutexDeathTest, MisuseAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
@@ -464,7 +464,7 @@ TEST(shared_mutex_death_test, misuse_aborts) {
                "fiber [0-9]+ \"careless\".*unlock_shared of a shared_mutex that nobody reads");
 }
 
-TEST(shared_mutex_death_test, readers_without_end_abort) {
+TEST(SharedMutexDeathTest, ReadersWithoutEndAbort) {
   if (BATON_TSAN) GTEST_SKIP() << "it would take minutes";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(

@@ -128,9 +128,9 @@ void call_functions_without_memory() {
       {.procs = 1}));  // other Ps would have stacks in their caches
 }
 
-class timer_worker_death : public testing::Test {
+class TimerWorkerDeathTest : public testing::Test {
  protected:
-  timer_worker_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  TimerWorkerDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
   void SetUp() override {
 #if BATON_ASAN || BATON_TSAN
     GTEST_SKIP() << "sanitizers need the address space";
@@ -138,15 +138,15 @@ class timer_worker_death : public testing::Test {
   }
 };
 
-TEST_F(timer_worker_death, a_timer_that_was_set_fires) {
+TEST_F(TimerWorkerDeathTest, ATimerThatWasSetFires) {
   for (int i = 0; i < 3; ++i) EXPECT_EXIT(make_first_timers_without_memory(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(timer_worker_death, a_context_with_a_deadline_is_not_made_without_it) {
+TEST_F(TimerWorkerDeathTest, AContextWithADeadlineIsNotMadeWithoutIt) {
   EXPECT_EXIT(make_contexts_without_memory(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(timer_worker_death, functions_that_get_no_fiber_are_called_later) {
+TEST_F(TimerWorkerDeathTest, FunctionsThatGetNoFiberAreCalledLater) {
   EXPECT_EXIT(call_functions_without_memory(), testing::ExitedWithCode(0), "");
 }
 
