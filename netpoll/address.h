@@ -1,4 +1,4 @@
-// The address of a socket: an IPv4 or IPv6 address with a port, or the name of a Unix socket.
+// Public API: the address of a socket: an IPv4 or IPv6 address with a port, or the name of a Unix socket.
 #pragma once
 
 #include <absl/status/statusor.h>

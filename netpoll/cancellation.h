@@ -1,4 +1,4 @@
-// What netpoll asks of a context: whether it is done, and a notification when it becomes done.
+// Public API: what netpoll asks of a context: whether it is done, and a notification when it becomes done.
 //
 // The interface belongs to netpoll. A class above it (runtime's context) implements it and hands it out as
 //   std::shared_ptr<baton::net::cancellation> as_cancellation() const;

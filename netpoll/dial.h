@@ -1,4 +1,4 @@
-// Making TCP connections.
+// Public API: making TCP connections.
 #pragma once
 
 #include <baton/netpoll/options.h>

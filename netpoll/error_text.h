@@ -1,4 +1,4 @@
-// The wording of netpoll's errors: operation, object, reason. "read 10.0.0.1:80->10.0.0.2:4711: ..."
+// Public API: the wording of netpoll's errors: operation, object, reason. "read 10.0.0.1:80->10.0.0.2:4711: ..."
 #pragma once
 
 #include <baton/syscall/status.h>

@@ -1,4 +1,4 @@
-// From names to addresses.
+// Public API: from names to addresses.
 #pragma once
 
 #include <baton/netpoll/address.h>

@@ -1,4 +1,4 @@
-// A TCP socket that accepts connections.
+// Public API: a TCP socket that accepts connections.
 //
 // Thread-safe like tcp_stream: any number of fibers and threads may accept (one at a time is served), and close() may
 // be called from anywhere. Only the owner may move or destroy it. Errors as for streams.

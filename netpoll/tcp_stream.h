@@ -1,4 +1,4 @@
-// A TCP connection.
+// Public API: a TCP connection.
 //
 // Thread-safe: any number of fibers and plain threads may use one stream at once. Reads queue behind reads, writes
 // behind writes; a read and a write run at the same time. Each call, also read_full() and write_v(), is one unit: no

@@ -15,6 +15,7 @@
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/latch.h>

@@ -1,4 +1,4 @@
-// Calls behind a gate, with a context that can end their wait for room.
+// Public API: calls behind a gate, with a context that can end their wait for room.
 //
 //   absl::StatusOr<row> r = baton::blocking(queries, request.ctx(), [&] { return ::vendor_query(handle); });
 //

@@ -1,4 +1,5 @@
-// What the runtime reports on its own: misuse, rescues, limits that were reached, deadlocks, stack overflows.
+// Public API: what the runtime reports on its own: misuse, rescues, limits that were reached, deadlocks, stack
+// overflows.
 //
 // Reports go to standard error, line by line, and never block there. If no process reads a pipe or terminal, what it
 // does not take is lost and counted, and the next report says how much. (Only the last lines of a process that aborts

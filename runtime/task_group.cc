@@ -22,7 +22,7 @@
 #include <baton/runtime/task_group.h>
 
 #include <baton/runtime/detail/done_link.h>
-#include <baton/runtime/errors.h>
+#include <baton/runtime/detail/errors.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>

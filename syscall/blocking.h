@@ -1,4 +1,4 @@
-// Runs a callable that may block its thread, without stopping the other fibers.
+// Public API: runs a callable that may block its thread, without stopping the other fibers.
 //
 //   int n = baton::blocking([&] { return ::vendor_query(handle); });
 //

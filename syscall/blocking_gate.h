@@ -1,4 +1,4 @@
-// A limit on how many calls of one kind block a thread at once.
+// Public API: a limit on how many calls of one kind block a thread at once.
 //
 //   baton::blocking_gate queries(16);                      // what the vendor's server bears
 //   int n = baton::blocking(queries, [&] { return ::vendor_query(handle); });

@@ -1,4 +1,4 @@
-// Memory as the calls of this library take it: where it begins and how many bytes it has.
+// Public API: memory as the calls of this library take it: where it begins and how many bytes it has.
 //
 //   bytes         memory to be filled: from std::byte, char, unsigned char (arrays, containers, spans)
 //   const_bytes   memory to be read: from the same, from bytes, and from text

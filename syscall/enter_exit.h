@@ -1,4 +1,4 @@
-// Declares a blocking call to the scheduler.
+// Public API: declares a blocking call to the scheduler.
 //
 //   baton::enter_syscall();
 //   ssize_t n = ::read(fd, buffer, size);   // may block: other threads can use the P meanwhile

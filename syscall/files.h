@@ -1,4 +1,5 @@
-// Typed calls on files, names and descriptors. Write sys:: in full; `using namespace` would clash with ::open.
+// Public API: typed calls on files, names and descriptors. Write sys:: in full; `using namespace` would clash with
+// ::open.
 //
 // For all of them:
 // - the arguments are the POSIX ones, with memory as bytes or const_bytes; the answer is a result<T>; errno is not

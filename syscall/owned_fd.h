@@ -1,4 +1,4 @@
-// A descriptor with an owner. It is closed when the owner is destroyed.
+// Public API: a descriptor with an owner. It is closed when the owner is destroyed.
 #pragma once
 
 #include <baton/syscall/direct_call.h>

@@ -1,4 +1,4 @@
-// For code to which it matters which thread runs it.
+// Public API: for code to which it matters which thread runs it.
 //
 //   auto text = baton::pinned_blocking([&] { return ::vendor_query(handle); });
 //   if (text == nullptr) report(::vendor_last_error());   // a thread-local of the vendor's: still right

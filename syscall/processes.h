@@ -1,5 +1,5 @@
-// Typed calls on processes, threads and their limits. The rules that files.h states for all typed calls apply here,
-// too.
+// Public API: typed calls on processes, threads and their limits. The rules that files.h states for all typed calls
+// apply here, too.
 #pragma once
 
 #include <baton/syscall/result.h>

@@ -1,5 +1,5 @@
-// The trap into the kernel without the C library: it neither reads nor writes errno, it is not a cancellation point,
-// and the scheduler is not told.
+// Public API: the trap into the kernel without the C library: it neither reads nor writes errno, it is not a
+// cancellation point, and the scheduler is not told.
 #pragma once
 
 #include <baton/syscall/result.h>

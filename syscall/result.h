@@ -1,4 +1,4 @@
-// What a system call gave: its value, or an errno value.
+// Public API: what a system call gave: its value, or an errno value.
 //
 //   if (auto n = sys::read(fd, buffer)) use(*n); else return n.status("read config");
 //

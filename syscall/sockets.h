@@ -1,6 +1,6 @@
-// Typed calls on sockets as they are: a blocking socket blocks a thread. Calls that park only the fiber are netpoll's.
-// The rules that files.h states for all typed calls apply here, too. Useful flags: SOCK_CLOEXEC and SOCK_NONBLOCK for
-// calls that make descriptors, MSG_NOSIGNAL for calls that send.
+// Public API: typed calls on sockets as they are: a blocking socket blocks a thread. Calls that park only the fiber are
+// netpoll's. The rules that files.h states for all typed calls apply here, too. Useful flags: SOCK_CLOEXEC and
+// SOCK_NONBLOCK for calls that make descriptors, MSG_NOSIGNAL for calls that send.
 #pragma once
 
 #include <baton/syscall/bytes.h>

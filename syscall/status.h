@@ -1,4 +1,4 @@
-// Converts errno values to absl::Status and back. Thread-safe, never blocks, leaves errno alone.
+// Public API: converts errno values to absl::Status and back. Thread-safe, never blocks, leaves errno alone.
 #pragma once
 
 #include <absl/status/status.h>

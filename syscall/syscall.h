@@ -1,4 +1,4 @@
-// Makes any system call and tells the scheduler: while the call blocks, the other fibers run on.
+// Public API: makes any system call and tells the scheduler: while the call blocks, the other fibers run on.
 #pragma once
 
 #include <baton/syscall/blocking.h>

@@ -1,4 +1,4 @@
-// Sleeping in the kernel.
+// Public API: sleeping in the kernel.
 #pragma once
 
 #include <baton/sched/durations.h>

@@ -4,6 +4,7 @@
 #include <baton/sched/counters.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/timer.h>
 
