@@ -224,8 +224,7 @@ processor* pop_idle_p() noexcept {
 
 void pass_p_on(machine* m, processor* p, machine* to) noexcept {
   stop_spinning(m, true);
-  m->baton.release_p();
-  m->p.store(nullptr, mo::relaxed);
+  forget_p(m);
   m->expects_p = true;
   hand_p(to, p, false);
 }
@@ -311,8 +310,7 @@ void change_procs(int n) noexcept {
 }
 
 void release_p(machine* m, processor* p) noexcept {
-  m->baton.release_p();
-  m->p.store(nullptr, mo::relaxed);
+  forget_p(m);
   handoff_p(p);
 }
 
@@ -349,8 +347,7 @@ fiber* find_work(machine* m) noexcept {
   scheduler& s = the_scheduler;
   processor* p = m->my_p();
   if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
-    m->baton.release_p();
-    m->p.store(nullptr, mo::relaxed);
+    forget_p(m);
     stop_spinning(m, false);
     put_idle(p);  // which drains it
     return nullptr;
@@ -416,8 +413,7 @@ fiber* find_work(machine* m) noexcept {
   {
     platform::lock_guard guard(s.lock);
     if (shared_work_waits()) return nullptr;  // pick() takes it at the next round
-    m->baton.release_p();
-    m->p.store(nullptr, mo::relaxed);
+    forget_p(m);
     push_idle_p(s, p);
     if (s.closing) {
       // The M does not sleep: wait_for_p() ends it.

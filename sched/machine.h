@@ -109,6 +109,12 @@ inline void leave_runtime(machine* m) noexcept {
   m->baton.leave(__builtin_expect(f->syscall_depth != 0, 0) ? place::syscall : place::user);
 }
 
+// In a section of m: m has no P any more. The P that it had belongs to the caller.
+inline void forget_p(machine* m) noexcept {
+  m->baton.release_p();
+  m->p.store(nullptr, mo::relaxed);
+}
+
 // A section as an object, for calls that never switch. m is null on a plain thread.
 class runtime_section {
  public:
