@@ -23,6 +23,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace baton::test {
@@ -232,6 +233,19 @@ TEST(RuntimeWithoutMemory, AGroupsFailureComesOutOfIt) {
       whose::everybody);
 }
 
+// Counts the objects of this kind.
+class counted {
+ public:
+  explicit counted(std::atomic<int>& n) : n_(&n) { n.fetch_add(1); }
+  counted(counted&& o) noexcept : n_(std::exchange(o.n_, nullptr)) {}
+  ~counted() {
+    if (n_ != nullptr) n_->fetch_sub(1);
+  }
+
+ private:
+  std::atomic<int>* n_;
+};
+
 TEST(RuntimeWithoutMemory, FibersAreStartedAndJoined) {
   struct large {
     char bytes[200];
@@ -239,6 +253,7 @@ TEST(RuntimeWithoutMemory, FibersAreStartedAndJoined) {
   on_both(
       [](failing_allocation& fails) {
         std::atomic<int> ran{0};
+        std::atomic<int> detached{0};
         static_cast<void>(fails.during([&] {
           auto small = spawn([&] { return ++ran; });
           auto boxed = spawn([&] { return ++ran, large{}; });
@@ -247,9 +262,9 @@ TEST(RuntimeWithoutMemory, FibersAreStartedAndJoined) {
           static_cast<void>(small.join());
           static_cast<void>(boxed.join());
           static_cast<void>(text.join());
-          go([&ran] { ++ran; });
+          go([&ran, is_detached = counted(detached)] { ++ran; });
         }));
-        while (stats().fibers > 3) this_fiber::yield();
+        while (detached > 0) this_fiber::yield();
       },
       whose::everybody);
 }
