@@ -2,7 +2,8 @@
 //
 //   lock(s)     If the word is closed, fail. If the lock is free, set the lock bit and count a reference. If it is
 //               held, count a waiter and, the first time, a reference; take a ticket (wait), and start again from the
-//               top. The lock is not handed over: the first agent that comes has it. So an agent that runs never waits
+//               top. unlock() does not hand the lock to a waiter: the first agent that tries takes it. So an agent that
+//               runs never waits
 //               for one that is only runnable.
 //   unlock(s)   In one step: drop the lock bit and a reference and, if an agent waits, take a waiter off the count.
 //               Then give the ticket to that waiter.
@@ -11,9 +12,10 @@
 //
 // Once closed is set, references are given back under the lock `closing_`, and the first close(), the closer, does the
 // following:
-//   await_users   Under closing_: if references are left besides those of the other closes, wait. The agent whose step
-//                 leaves only references of closes wakes the closer.
-//   end()         The number is given up. Only closes are inside, and they do not use it.
+//   await_users   Under closing_: if references are left besides those of the other closes, wait. The agent after whose
+//                 change only the other close() calls hold references wakes the closer.
+//   end()         Gives up the number of the descriptor. Only close() calls are inside by then, and they do not use the
+//   number.
 //   finish        1. Under closing_: take the list of the other closes.
 //                 2. In one step, if the references are exactly theirs: set finished, references 0. Otherwise one more
 //                    close() has come: put the list back, await_users, and start again from 1.
@@ -22,7 +24,7 @@
 // closer if it waits and all references are now closes; wait.
 //
 // Invariants:
-//   - Each waiter that was counted is given exactly one ticket, by the agent that took it off the count. So tickets
+//   - The agent that takes a waiter off the count gives that waiter exactly one ticket. So tickets
 //     never accumulate, and none is missing.
 //   - A waiter is counted only while the lock is held and the word is not closed. Hence there is a holder that will
 //     unlock, or a closer that will clear the counts.

@@ -6,8 +6,8 @@
 //       baton::on_done(ctx, [&] { … }),
 //       baton::on_timeout(1s, [&] { … }));
 //
-// Of the cases that are ready select() chooses one, each with the same probability. If none is ready, it waits for the
-// first that becomes ready; that blocks the fiber, or the plain thread. With otherwise() it does not wait, but may
+// select() chooses one of the ready cases, each with the same probability. If none is ready, it waits until a case
+// becomes ready: a fiber parks, and a plain thread sleeps. With otherwise() it does not wait, but may
 // switch: it lets others run if the fiber's slice is over. select() calls the function of the chosen case when
 // everything else is over. The function may wait, use the same channels, and throw; the exception leaves select().
 //
@@ -149,8 +149,8 @@ std::size_t select(Cases&&... cases) {
   return detail::select_until_ns(sched::platform::forever_ns, began_ns, cases...);
 }
 
-// As select(), but wait no longer than the given time. Return empty if it has passed, nothing was ready, and no
-// function was called. If there are on_timeout() cases, too, the earliest time counts. Switch.
+// These functions work like select(), but wait at most the given time. They return empty, and have called no function,
+// if that time passed and no case was ready. If there are on_timeout() cases, too, the earliest time counts. Switch.
 template <class Rep, class Period, class... Cases>
 std::optional<std::size_t> select_for(const std::chrono::duration<Rep, Period>& timeout, Cases&&... cases) {
   std::int64_t began_ns = 0;

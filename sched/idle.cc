@@ -1,7 +1,7 @@
 // How Ms find work, go idle, and are woken.
 //
 // Work is anything runnable: in a P's queue, in the shared queues, a due timer, a ready descriptor. The promise: while
-// work waits and a P is idle, some thread is looking for it (is "spinning") or is about to.
+// work waits and a P is idle, some thread is looking for work (is "spinning") or is about to look.
 //
 //   submitter:                          the M that goes idle:
 //     1. publish the work                 1. publish the idle P; spinning--
@@ -14,12 +14,13 @@
 // the idle P, and no thread that spins. The M that goes idle looks at *all* queues, not only at those of the P it had:
 // a fiber that came back from a syscall may have filled a P meanwhile.
 //
-// Every thread that makes a P idle, an M or the monitor, does the same. Steps 2 and 3 are look_beside_idle(), and no P
-// becomes idle without it.
+// Every thread that makes a P idle, an M or the monitor, does the same. Steps 2 and 3 are look_beside_idle(). Only
+// change_procs(), which rebuilds the idle list, executes them itself.
 //
 // At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps (idle_sleep.cc).
-// The others sleep on their own futex. Sleepers hold no P. Which sleep an M goes to is decided under the scheduler's
-// lock, in the same critical section in which its P becomes idle. So a waker that sees the idle P also sees where the M
+// The others sleep on their own futex. Sleepers hold no P. An M decides where it sleeps (in the poller or on its futex)
+// under the scheduler's lock, in the critical section that makes its P idle. So a waker that sees the idle P also sees
+// where the M
 // is: on the idle list, or `polling`.
 //
 //   arming a timer:                     the M that goes to the poller:
@@ -30,18 +31,19 @@
 //
 // The owner of a heap arms without step 2. It is there to run the timer, or it makes its P idle, and then it looks at
 // its heap after the fence. A busy owner may be late, but that is a matter of milliseconds, not of correctness.
-// cover_busy_timer() tells the sleeper, if there is one, and the monitor finds what slips through.
+// cover_busy_timer() tells the M that sleeps in the poller, if there is one, and the monitor runs the timers that are
+// late nevertheless.
 //
 // A spinning M holds a P. When it finds work it stops spinning. If it was the last one that spun, it wakes another M.
-// So spinners multiply as long as there is work, one at a time.
+// So, while there is work, the Ms wake each other one after the other.
 //
 // When there is no M to wake (all are in calls, and no thread can be had: because of the limit, or because the system
 // refuses one) the P stays idle beside the work, and must go to a fiber that can use it:
 //   a fiber that waits in place    is given the P at once (serve_in_place): it needs no M
-//   a fiber that comes back        takes the P, but not for itself: if other work waits, the fiber queues behind it
-//                                  (others_wait_for_p), because its thread may be the only one that comes back
-// Meanwhile the monitor looks after timers, the network, and the queues of idle Ps (share_out_idle_ps). It puts all
-// that is ready in the global queue, where every M looks.
+//   a fiber that comes back        takes the P; if other work waits, the fiber leaves the P to its M and queues behind
+//                                  that work (others_wait_for_p), because its thread may be the only one that comes
+// back Meanwhile the monitor looks after timers, the network, and the queues of idle Ps (share_out_idle_ps). It puts
+// all that is ready in the global queue, where every M looks.
 #include <baton/sched/handoff.h>
 #include <baton/sched/idle.h>
 
@@ -76,8 +78,8 @@ bool pair_idle(bool spinning) noexcept {
       m = pop_idle_m(s);
       others = s.idle_m_list != nullptr;
     } else if (spinning) {
-      // Under the lock: a thread that publishes an idle P after this, and looks, must not rely on a spinner that never
-      // comes.
+      // The lock is needed here: a thread that publishes an idle P later, and then looks, would otherwise rely on a
+      // spinner that never comes.
       s.spinning.fetch_sub(1, mo::seq_cst);
     }
   }
@@ -149,7 +151,8 @@ void look_beside_idle(const processor* p, bool polls) noexcept {
   // Publish the idle P, then look: pairs with the fences of wake_for_work(), of break_poll_before() and arm_timer().
   platform::full_fence();
   if (!polls) {
-    // This was the last busy P, and no M polls: one must. handoff_p() looks without the lock, and two threads that hand
+    // This was the last busy P, and no M polls, so an M must go to the poller. handoff_p() looks without the lock, and
+    // two threads that hand
     // off at once do not see each other.
     if (!s.polling.load(mo::relaxed) && s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed)) {
       want_poller();

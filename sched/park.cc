@@ -4,12 +4,10 @@
 //   1. prepare_park: the word says parking. The fiber publishes itself to a waker.
 //   2. park: if the word says woken already, there is no switch at all.
 //   3. Otherwise the fiber leaves its stack for the next runnable one (or for the native context), and the arriving
-//   side
-//      commits: parking -> parked. If that fails, the fiber was woken in between, and the arriving side queues it at
-//      once: nothing else will.
+//      side commits: parking -> parked. If that fails, the fiber was woken in between, and the arriving side queues it
+//      at once: nothing else will.
 //   4. ready: parked -> running, and queue. The waker cannot have queued it before 3, so no M runs a fiber that is
-//   still
-//      on its stack.
+//      still on its stack.
 // No lock is held across the switch.
 #include <baton/sched/park.h>
 

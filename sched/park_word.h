@@ -15,8 +15,8 @@
 //   ready     parking -> woken, or parked -> running (the waker then queues it)
 //
 // A ready() in running or woken is a second one for the same park: a bug, reported by an abort.
-// Rejected: holding the waker's lock across the switch. It needs no word, but the lock is then held while the kernel
-// may deschedule a thread between two fibers.
+// Rejected: holding the waker's lock across the switch. That would need no park word, but the kernel could deschedule
+// the thread in the middle of a switch, and the lock would stay held meanwhile.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>

@@ -8,15 +8,18 @@
 //   age        Only sweeps that came on time count (sweep.cc). So after SIGSTOP, in a debugger, or in a throttled
 //              cgroup, no visit looks old.
 //   blocked    Over the last part of the visit the thread has neither used a CPU nor waited for one, and it does not
-//              wait for one now (the run delay counts a wait only when it is over). The P is of no use to it. The P is
+//              wait for one now (the kernel adds a wait for a CPU to the thread's run delay only when the wait ends).
+//              The P is of no use to it. The P is
 //              always taken.
 //   starved    The thread has waited for a CPU nearly all the time. Another thread would wait there too. The P is left
 //              to it, up to ten times as long.
-//   computing  The P is taken, so that the others get their share of the CPU. As many fibers as there are Ps lose
-//              theirs at the first allowance. Each further one loses its P when it has computed for one allowance more
+//   computing  The P is taken, so that the others get their share of the CPU. The first fibers that compute, as many as
+//              there are Ps, lose their P after one allowance (rescue_after). Each further one loses its P when it has
+//              computed for one allowance more
 //              than the one before. From the ninth further one on (hogs_beside) it takes longer still: otherwise a
-//              program that computes all the time would get ever more threads. The fiber does not keep the P forever:
-//              it may spin for what another fiber does, and that one may need the last P. A log line names these fibers
+//              program that computes all the time would get ever more threads. The fiber does not keep the P for ever,
+//              because it may spin until another fiber does something, and that other fiber may need this P. A log line
+//              names these fibers
 //              (say_if_crowded()).
 //   calling    The fiber computes and makes calls in between, none of which may switch (a loop of go() or
 //              event::set()). So it neither handles the end of its slice nor stays at one visit. It has used CPU for
@@ -27,12 +30,12 @@
 //              is then one that computes (machine.cc).
 //   rate       For all rescues together: some at once, then one per millisecond.
 //
-// After the P of a fiber was taken, the monitor keeps checking what the fiber does, until it comes to a call that waits
-// for a P. The fiber counts as computing as long as its thread uses the CPU or waits for one, whatever it was rescued
-// for: a fiber that computed once and now sleeps in a call does not count; a fiber that slept and now computes does. A
-// computing fiber is told that its slice is over, so that it waits for a P at its next call that may switch, even if
-// that call finds nothing to wait for (slice_notice.h). A sleeping fiber is not told, because the others would check
-// their notice for nothing.
+// After the P of a fiber was taken, the monitor keeps checking what the fiber does until the fiber makes a call that
+// waits for a P. The fiber counts as computing as long as its thread uses the CPU or waits for one, whatever it was
+// rescued for: a fiber that computed once and now sleeps in a call does not count; a fiber that slept and now computes
+// does. A computing fiber is told that its slice is over, so that it waits for a P at its next call that may switch,
+// even if that call finds nothing to wait for (slice_notice.h). A sleeping fiber is not told, because all other fibers
+// would have to check their notices as long as its notice is not handled.
 //
 // The thread's CPU clock and its run delay are read only for a suspect, twice: in the middle of the allowance and at
 // its end. Its state is read once. None of this takes the lock of the process's memory map, on which a thread that

@@ -11,19 +11,22 @@
 //             to be received.
 //   time-out  The waiter has claimed itself. Take its node out under the lock.
 //
-// A counterpart claims a waiter before it touches the waiter's element. So an element is moved from or into only if
-// that transfer ends its wait. A wait that ended otherwise (deadline, close, another case of a select) leaves the
+// A counterpart claims a waiter before it touches the waiter's element. So an element is moved only by the transfer
+// that ends the wait of the agent it belongs to. A wait that ended otherwise (deadline, close, another case of a
+// select) leaves the
 // element alone. A claimed waiter stays where it is until it is readied, so the direct move needs no lock. Moves into
 // and out of the ring happen under the lock, which is why T must not throw when moved. Copies are made, and old values
 // of an optional are destroyed, before the lock is taken.
 //
-// A selector's nodes stay in the queues while it does not wait: it asks to be told. A thread that has something for
+// A selector leaves its nodes in the queues while it does not wait, because it must be told of changes. A thread that
+// has something for
 // such a node takes the node out and fails to claim it, which tells the selector. The thread then goes on to the next
 // node, or to the ring. So if a node is in a queue, there was nothing to do for it since it was put there. This also
 // holds if it is the queue's only node: "receivers wait" is a hint and no promise.
 //
-// Lifetime: the caller holds a reference for the length of the call. But the caller's handle may be on the stack of a
-// fiber that ends as soon as its own send or receive returns. So nothing of the channel is touched after the step that
+// Lifetime: the caller holds a reference for the length of the call. But that reference may belong to a handle on the
+// counterpart's stack, and the counterpart may end as soon as its own send or receive returns. So nothing of the
+// channel is touched after the step that
 // lets the counterpart go on (the unlock for values in the ring, ready() otherwise).
 #include <baton/runtime/detail/channel_core.h>
 

@@ -6,8 +6,7 @@
 //   2. looks the address up among the guards, without a lock. If it is in none of them, the handler hands the signal
 //      on to the previous handler;
 //   3. asks what this thread runs. If the guard is not that fiber's: while the stack pointer is within the fiber's
-//   stack,
-//      a pointer or an index went astray; otherwise a frame has stepped over its own guard;
+//      stack, a pointer or an index went astray; otherwise a frame has stepped over its own guard;
 //   4. lets the first thread that gets here write the report. Any other thread that overflows meanwhile waits for the
 //      end. Then it aborts, by SIGABRT's default action: there is no stack to continue on.
 //
