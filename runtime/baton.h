@@ -1,4 +1,4 @@
-// Public API: all of baton. Headers in a folder `detail`, and those of sched/, are internal.
+// Public API: all of baton. A header whose first line does not begin so is internal.
 //
 // "Switches." ("Switch." for several functions), in the comments of these headers, marks what may switch: the call may
 // return on another thread. A value read from a thread_local before the call (errno, too) must not be used after it,

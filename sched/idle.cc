@@ -20,8 +20,7 @@
 // At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps (idle_sleep.cc).
 // The others sleep on their own futex. Sleepers hold no P. An M decides where it sleeps (in the poller or on its futex)
 // under the scheduler's lock, in the critical section that makes its P idle. So a waker that sees the idle P also sees
-// where the M
-// is: on the idle list, or `polling`.
+// where the M is: on the idle list, or `polling`.
 //
 //   arming a timer:                     the M that goes to the poller:
 //     1. put it in the heap               1. polling := true, poll_until := 0 (not known)

@@ -9,7 +9,7 @@
 //   5 ms      while some P is busy, or the system refuses the thread to which a fiber waits to be locked
 //   for ever  while all Ps are idle, except that the sleep is half a second while stacks wait to be trimmed
 //             (stack_pool.cc). The M that takes the first P wakes the monitor. Going to sleep is again "publish, fence,
-//             look": asleep := true; heavy barrier; look; sleep. If that barrier fails, an M may have missed `asleep`,
+//             look": asleep := true; heavy fence; look; sleep. If that fence fails, an M may have missed `asleep`,
 //             so the sleep has an end: the monitor looks again after 10 ms, 20 ms, ... 1 s. While run() waits, the
 //             monitor looks once more after some time: perhaps all fibers are asleep for good (deadlock.cc)
 #include <baton/sched/deadlock.h>

@@ -1,17 +1,20 @@
 // The park word: one word per agent (fiber or plain thread) that matches each park with exactly one ready.
 //
 //   state     who owns the stack                       on a run queue
-//   running   the agent                                no (or, just readied, yes)
+//   running   the agent                                no, unless a ready() has just queued it
 //   parking   the agent; it is about to leave          no; from here on ready() is allowed
-//   woken     the agent; ready() came before it left   no; the agent, or the context that arrives after it, sees this
-//                                                      and makes the agent run on
+//   woken     the agent; ready() came before it left   no; the agent, or the context that it has switched to, sees
+//                                                      this and lets the agent continue
 //   parked    none                                     no; the next ready() queues it
 //
 // Transitions:
 //   prepare   running -> parking     the agent, before it publishes itself to a waker
-//   commit    parking -> parked      the side that arrives after the switch (the after-action), so a waker can never
-//                                    run a fiber that still executes on its own stack; fails if the state is woken
-//   cancel    woken -> running       the agent before it left, or the arriving side whose commit failed
+//   commit    parking -> parked      the after-action, which the next context executes after the switch, so a waker
+//                                    can never run a fiber that still executes on its own stack. A plain thread commits
+//                                    itself. Fails if the state is woken
+//   resume    woken -> running       the agent, before it leaves its stack, or the after-action whose commit failed
+//   cancel    parking -> running     cancel_park(): the agent found that it need not wait
+//   retract   parked -> parking      park_thread_until(): a plain thread whose time is up stops waiting
 //   ready     parking -> woken, or parked -> running (the waker then queues it)
 //
 // A ready() in running or woken is a second one for the same park: a bug, reported by an abort.
