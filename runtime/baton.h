@@ -18,12 +18,14 @@
 #include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
+#include <baton/runtime/future.h>
 #include <baton/runtime/latch.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/on_cancel.h>
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
+#include <baton/runtime/recursive_mutex.h>
 #include <baton/runtime/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
@@ -37,6 +39,7 @@
 #include <baton/runtime/timer.h>
 #include <baton/runtime/version.h>
 #include <baton/runtime/wait_group.h>
+#include <baton/runtime/when_all.h>
 
 #include <baton/netpoll/net.h>
 

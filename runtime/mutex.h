@@ -127,4 +127,6 @@ class mutex {
   sched::waiter_list waiters_ ABSL_GUARDED_BY(head_.list_lock);
 };
 
+using timed_mutex = mutex;  // std's name for one with timed forms
+
 }  // namespace baton

@@ -72,4 +72,9 @@ class semaphore {
   sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
 };
 
+// std's names. The number is a promise of the user's that needs no check: all have room for semaphore::max() permits.
+template <std::ptrdiff_t LeastMax = semaphore::max()>
+requires(LeastMax >= 0 && LeastMax <= semaphore::max()) using counting_semaphore = semaphore;
+using binary_semaphore = counting_semaphore<1>;
+
 }  // namespace baton

@@ -169,4 +169,6 @@ class shared_mutex {
   sched::waiter_list waiting_readers_ ABSL_GUARDED_BY(list_lock_);
 };
 
+using shared_timed_mutex = shared_mutex;  // std's name for one with timed forms
+
 }  // namespace baton

@@ -20,6 +20,7 @@ const char* name_of(wait_reason reason) noexcept {
     case wait_reason::task_group: return "task group";
     case wait_reason::task_group_room: return "task group room";
     case wait_reason::once: return "once";
+    case wait_reason::future: return "future";
     case wait_reason::channel_send: return "channel send";
     case wait_reason::channel_receive: return "channel receive";
     case wait_reason::select: return "select";
@@ -65,6 +66,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::task_group:
     case wait_reason::task_group_room:
     case wait_reason::once:
+    case wait_reason::future:
     case wait_reason::channel_send:
     case wait_reason::channel_receive:
     case wait_reason::select:

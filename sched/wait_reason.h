@@ -21,6 +21,7 @@ enum class wait_reason : std::uint8_t {
   task_group,
   task_group_room,
   once,
+  future,
   channel_send,
   channel_receive,
   select,

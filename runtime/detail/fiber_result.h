@@ -45,13 +45,7 @@ class outcome {
   outcome() noexcept {}
   outcome(const outcome&) = delete;
   outcome& operator=(const outcome&) = delete;
-  ~outcome() {
-    if (what_ == holds::value) {
-      value_.~stored();
-    } else if (what_ == holds::exception) {
-      exception_.~exception_ptr();
-    }
-  }
+  ~outcome() { clear(); }
 
   // Calls f and keeps what it returns or throws. The value is constructed in place: T need not be movable for this.
   template <class F>
@@ -73,6 +67,32 @@ class outcome {
     }
   }
 
+  // Requires: empty(). Constructs the value in place. If that throws, nothing is held. A reference is given as such.
+  template <class... Args>
+  void emplace(Args&&... args) {
+    if constexpr (std::is_reference_v<T>) {
+      ::new (static_cast<void*>(&value_)) stored(std::addressof(args)...);
+    } else {
+      ::new (static_cast<void*>(&value_)) stored(std::forward<Args>(args)...);
+    }
+    what_ = holds::value;
+  }
+  // Requires: empty().
+  void fail(std::exception_ptr&& e) noexcept {
+    ::new (static_cast<void*>(&exception_)) std::exception_ptr(std::move(e));
+    what_ = holds::exception;
+  }
+  void clear() noexcept {
+    switch (std::exchange(what_, holds::nothing)) {
+      case holds::nothing: return;
+      case holds::value: value_.~stored(); return;
+      case holds::exception: exception_.~exception_ptr(); return;
+    }
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return what_ == holds::nothing; }
+  // Requires: there is a value.
+  [[nodiscard]] stored& value() noexcept { return value_; }
   [[nodiscard]] std::exception_ptr* exception() noexcept { return what_ == holds::exception ? &exception_ : nullptr; }
   // Moves the value out. What is left dies with the outcome.
   T take_value() {

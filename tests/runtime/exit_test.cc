@@ -7,6 +7,7 @@
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/future.h>
 #include <baton/runtime/on_cancel.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/task_group.h>
@@ -49,6 +50,7 @@ baton::net::tcp_listener* listener = nullptr;
 baton::net::tcp_stream* stream = nullptr;
 baton::net::tcp_stream* peer = nullptr;
 baton::fiber<void>* joinable = nullptr;
+baton::future<void>* result = nullptr;
 
 [[noreturn]] void exit_with(void (*destructor)(), void (*in_run)()) {
   ::alarm(20);
@@ -84,6 +86,12 @@ TEST_F(ExitDeathTest, ATaskGroupWhoseChildrenHaveEndedSaysNothing) {
 TEST_F(ExitDeathTest, AFiberThatWaitsIsLeft) {
   EXPECT_EXIT(exit_with([] { delete joinable; }, make_a_fiber_that_waits), testing::ExitedWithCode(7),
               "exit.. has stopped all fibers: one that a destructor would join is left");
+}
+
+TEST_F(ExitDeathTest, AFutureLeavesItsFunction) {
+  EXPECT_EXIT(exit_with([] { delete result; },
+                        [] { result = new baton::future<void>(baton::async([] { baton::event().wait(); })); }),
+              testing::ExitedWithCode(7), "exit.. has stopped all fibers: a future leaves its state as it is");
 }
 
 TEST_F(ExitDeathTest, AFunctionThatRunsIsLeft) {

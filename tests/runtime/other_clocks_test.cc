@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <future>
 #include <limits>
 #include <mutex>
 #include <optional>
@@ -70,6 +71,18 @@ TYPED_TEST(OtherClocks, AreLookedAtByLocks) {
   this->lasts("shared_mutex", [&](auto when) { EXPECT_FALSE(s.try_lock_until(when)); });
   this->lasts("shared_mutex, shared", [&](auto when) { EXPECT_FALSE(s.try_lock_shared_until(when)); });
   this->lasts("semaphore", [&](auto when) { EXPECT_FALSE(none.try_acquire_until(when)); });
+  baton::recursive_mutex r;
+  auto owner = baton::spawn([&] {
+    r.lock();
+    m.lock();
+    m.unlock();
+    r.unlock();
+  });
+  while (r.try_lock()) {
+    r.unlock();
+    baton::this_fiber::yield();
+  }
+  this->lasts("recursive_mutex", [&](auto when) { EXPECT_FALSE(r.try_lock_until(when)); });
   m.unlock();
   s.unlock();
 }
@@ -96,6 +109,9 @@ TYPED_TEST(OtherClocks, AreLookedAtByWhatIsWaitedFor) {
   baton::barrier two(2);
   auto token = two.arrive();
   const auto ctx = baton::with_cancel(baton::context::background());
+  baton::promise<void> p;
+  const auto f = p.get_future();
+  this->lasts("future", [&](auto when) { EXPECT_EQ(f.wait_until(when), std::future_status::timeout); });
   this->lasts("event", [&](auto when) { EXPECT_FALSE(e.wait_until(when)); });
   this->lasts("latch", [&](auto when) { EXPECT_FALSE(l.wait_until(when)); });
   this->lasts("wait_group", [&](auto when) { EXPECT_FALSE(g.wait_until(when)); });
