@@ -12,6 +12,7 @@
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
+#include <baton/runtime/condition_variable_any.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>

@@ -1,26 +1,28 @@
 // One word, so that a wait and its notify cost one compare-and-swap each if there is no other waiter:
 //
 //   nobody    waiters_ is empty
-//   waiter*   one waiter, without a deadline; waiters_ is empty. It lies on its agent's stack, and
+//   waiter*   one waiter, that only a notify can wake; waiters_ is empty. It lies on its agent's stack, and
 //             belongs to the agent that swaps it out of the word; before that, it must not be read
 //   listed    waiters_, under list_lock_, is not empty. Set and cleared under list_lock_ only
 //
-//   wait      nobody, and no deadline: CAS the waiter in. Otherwise under list_lock_: CAS nobody -> listed,
+//   wait      nobody, and only a notify can wake: CAS the waiter in. Otherwise under list_lock_: CAS nobody -> listed,
 //             or waiter* -> listed and put that one into the list, in front; join the list. Then unlock
 //             the mutex: an agent that changes the condition afterwards finds this waiter
 //   notify    waiter*: CAS it out, ready it. listed: under list_lock_ take waiters off and claim them; after
 //             the lock ready them. A claimed waiter stays where it is until it is readied, so the list of
 //             those to be readied is made of the waiters themselves
-//   time-out  the waiter has claimed itself, and takes itself off under list_lock_. If a notifier has
-//             taken it off, it counts itself out of `leaving_`, where that notifier has counted it
+//   another   end: a deadline, a stop token or a context has claimed the waiter, which takes itself off
+//             under list_lock_. If a notifier has taken it off, it counts itself out of `leaving_`, where
+//             that notifier has counted it
 //
 // The CAS of a waiter* can succeed although that waiter has gone and has come again, or another one lies at the same
 // address now. Then the waiter at that address is the one that waits now.
 //
 // Destruction: the notifier's last access is the CAS, or the unlock, before the first ready(). A notified waiter
-// touches its mutex and its own stack only. A waiter whose time was up when it was notified still has to search the
-// list for itself. The destructor waits for such waiters: they are awake, and about to leave. A waiter that has just
-// found itself in the list, and left it empty, still holds the lock; so the destructor takes the lock once.
+// touches its mutex and its own stack only. A waiter whose wait was ended otherwise when it was notified still has
+// to search the list for itself. The destructor waits for such waiters: they are awake, and about to leave. A waiter
+// that has just found itself in the list, and left it empty, still holds the lock; so the destructor takes the lock
+// once.
 #include <baton/runtime/condition_variable.h>
 
 #include <baton/sched/lifecycle.h>
@@ -37,11 +39,11 @@ namespace mo = sched::platform::mo;
 
 void condition_variable::not_held() noexcept { sched::fatal("wait on a condition_variable without holding the mutex"); }
 
-void condition_variable::add(sched::waiter& w, bool timed) noexcept {
+void condition_variable::add(sched::waiter& w, bool may_leave) noexcept {
   w.prepare(sched::wait_reason::condition_variable);
   std::uintptr_t expected = nobody;
   // release: publishes the waiter to the agent that swaps it out.
-  if (timed ||
+  if (may_leave ||
       !word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&w), mo::release, mo::relaxed)) {
     enqueue(w);
   }
@@ -102,17 +104,17 @@ bool condition_variable::notify_listed(bool all) noexcept {
   return true;
 }
 
-void condition_variable::await_leaving() const noexcept {
+void detail::await_leaving(const sched::platform::atomic<std::uint32_t>& leaving, const char* what) noexcept {
   constexpr int looks = 64;  // a waiter that leaves may be descheduled on its last instructions, perhaps by the caller
   constexpr std::int64_t pause_ns = 100'000;
-  // acquire: as in the destructor.
-  for (int i = 0; leaving_.load(mo::acquire) != 0; ++i) {
+  // acquire: as in the destructors.
+  for (int i = 0; leaving.load(mo::acquire) != 0; ++i) {
     if (i < looks) {
       sched::yield();
       continue;
     }
     // After exit(), waiters that were stopped never leave, but touch nothing any more either.
-    if (!sched::destructor_may_wait("a condition_variable leaves those whose time was up")) return;
+    if (!sched::destructor_may_wait(what)) return;
     try {
       sched::sleep_until_ns(detail::deadline_after_ns(pause_ns));
     } catch (const std::bad_alloc&) {

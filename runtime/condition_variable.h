@@ -8,9 +8,13 @@
 // have changed the condition again before the woken one has the mutex, so wait in a loop, or with a predicate.
 //
 // A condition_variable may be destroyed when all its waiters have been notified, even if some have not come back. The
-// destructor switches, but only to let waiters leave whose time was up just when they were notified.
+// destructor switches, but only to let waiters leave whose wait was ended otherwise just when they were notified.
 #pragma once
 
+#include <baton/netpoll/wake_on_cancel.h>
+#include <baton/runtime/context.h>
+#include <baton/runtime/detail/condition_loop.h>
+#include <baton/runtime/detail/stop_link.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/shared_mutex.h>
 #include <baton/sched/durations.h>
@@ -20,8 +24,10 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <stop_token>
 #include <type_traits>
 
 namespace baton {
@@ -41,7 +47,7 @@ class condition_variable {
     { const sched::platform::lock_guard guard(list_lock_); }
     // acquire: pairs with the release of the waiters that leave; it is their last access.
     if (leaving_.load(sched::platform::mo::acquire) != 0) [[unlikely]]
-      await_leaving();
+      detail::await_leaving(leaving_, "a condition_variable leaves those whose wait has ended");
   }
   condition_variable(const condition_variable&) = delete;
   condition_variable& operator=(const condition_variable&) = delete;
@@ -87,6 +93,40 @@ class condition_variable {
     return true;
   }
 
+  // As the forms with a predicate above, but a stop that is requested of the token, or a context that is done, ends the
+  // wait, too. So does one that came before the call: then they do not wait. They return the last result of the
+  // predicate, which is false if the stop, the context or the time ended the wait. A notify that comes at the same time
+  // as one of these is not lost: it wakes another waiter, or the predicate sees what it was for. The request of the
+  // stop waits for no waiter. A std::stop_callback of the program's on the same token must not switch. Switch.
+  template <detail::condition_lock Lock, class Predicate>
+  bool wait(Lock& lock, std::stop_token stop, Predicate done) {
+    return wait_unless_stopped(
+        lock, stop, [] { return sched::platform::forever_ns; }, detail::time_is_up, done);
+  }
+  template <detail::condition_lock Lock, class Rep, class Period, class Predicate>
+  bool wait_for(Lock& lock, std::stop_token stop, const std::chrono::duration<Rep, Period>& timeout, Predicate done) {
+    const std::int64_t ns = detail::deadline_after(timeout);
+    return wait_unless_stopped(
+        lock, stop, [ns] { return ns; }, detail::time_is_up, done);
+  }
+  template <detail::condition_lock Lock, class Clock, class Duration, class Predicate>
+  bool wait_until(Lock& lock, std::stop_token stop, const std::chrono::time_point<Clock, Duration>& when,
+                  Predicate done) {
+    const auto deadline = [&when] { return detail::deadline_at(when); };
+    return wait_unless_stopped(
+        lock, stop, deadline, [&when] { return detail::has_come(when); }, done);
+  }
+  template <detail::condition_lock Lock, class Predicate>
+  bool wait(Lock& lock, const context& ctx, Predicate done) {
+    const context keep = ctx;  // the caller's handle may be assigned to during the wait
+    const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
+    const auto wait_once = [&] {
+      wait_ended_by<net::wake_on_cancel>(lock, sched::platform::forever_ns, source.get());
+      return true;
+    };
+    return detail::wait_for_condition([&] { return keep.is_done(); }, wait_once, done);
+  }
+
   // Wake the agent that has waited longest, or all. Cost a load if there is no waiter. Never switch.
   void notify_one() noexcept {
     // relaxed: a waiter publishes itself before it unlocks the mutex, and the notifier has held the mutex since then
@@ -113,13 +153,39 @@ class condition_variable {
     lock.lock();
     return timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
   }
+  // deadline() is asked anew for each wait, and has_come() after a wait until it.
+  template <class Lock, class Deadline, class HasCome, class Predicate>
+  bool wait_unless_stopped(Lock& lock, const std::stop_token& stop, const Deadline& deadline, const HasCome& has_come,
+                           Predicate& done) {
+    const auto wait_once = [&] {
+      const std::uint32_t how = wait_ended_by<detail::stop_link>(lock, deadline(), stop);
+      return how != sched::waiter::timed_out || !has_come();
+    };
+    return detail::wait_for_condition([&] { return stop.stop_requested(); }, wait_once, done);
+  }
+  // One wait, which a Link to `source` may end. Returns the waiter's outcome.
+  template <class Link, class Lock, class Source>
+  std::uint32_t wait_ended_by(Lock& lock, std::int64_t deadline_ns, const Source& source) {
+    if (!lock.owns_lock()) [[unlikely]]
+      not_held();
+    sched::waiter w;
+    add(w, true);
+    lock.unlock();
+    std::uint32_t how = sched::waiter::open;
+    {
+      const Link link(source, w);
+      how = w.wait(deadline_ns);
+    }
+    if (how != sched::waiter::signalled) leave(w);
+    lock.lock();
+    return how;
+  }
   [[noreturn]] static void not_held() noexcept;
-  void add(sched::waiter& w, bool timed) noexcept;
+  void add(sched::waiter& w, bool may_leave) noexcept;
   void notify_slow(std::uintptr_t seen, bool all) noexcept;
   bool notify_listed(bool all) noexcept;
   void enqueue(sched::waiter& w) noexcept;
   void leave(sched::waiter& w) noexcept;
-  void await_leaving() const noexcept;
 
   // Values of the word; any other one is a waiter*. See condition_variable.cc.
   static constexpr std::uintptr_t nobody = 0;
@@ -127,7 +193,7 @@ class condition_variable {
 
   sched::platform::atomic<std::uintptr_t> word_{nobody};
   sched::platform::spin_lock list_lock_;
-  sched::platform::atomic<std::uint32_t> leaving_{0};  // timed out, and taken off by a notifier
+  sched::platform::atomic<std::uint32_t> leaving_{0};  // ended otherwise, and taken off by a notifier
   sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
 };
 

@@ -73,6 +73,15 @@ cancellable_context detail::derive_context(const context& parent, std::int64_t d
   return cancellable_context(detail::context_state::make(parent.state("a context below that"), deadline_ns));
 }
 
+context detail::derive_with_value(const context& parent, std::unique_ptr<context_value> value) {
+  return context(context_state::make(parent.state("a context below that"), std::move(value)));
+}
+
+const void* context::find_value(const void* key) const noexcept {
+  const detail::context_state* const s = state("value");
+  return s == nullptr ? nullptr : s->value(key);
+}
+
 void cancellable_context::cancel(absl::Status cause) const noexcept {
   // Null: the object was moved from as a context.
   if (state("cancel") == nullptr) [[unlikely]]

@@ -8,6 +8,7 @@
 // fiber or thread at any time. Only the waits switch; they are marked.
 #pragma once
 
+#include <baton/runtime/detail/context_value.h>
 #include <baton/sched/durations.h>
 
 #include <absl/status/status.h>
@@ -16,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <utility>
 
 namespace baton {
@@ -29,6 +31,7 @@ class cancellable_context;
 namespace detail {
 class context_state;
 [[nodiscard]] cancellable_context derive_context(const context& parent, std::int64_t deadline_ns);
+[[nodiscard]] context derive_with_value(const context& parent, std::unique_ptr<context_value> value);
 }  // namespace detail
 
 class context {
@@ -49,6 +52,14 @@ class context {
 
   // Returns the earliest deadline of this context and those above it.
   [[nodiscard]] std::optional<time_point> deadline() const noexcept;
+
+  // Returns the value that with_value<Key>() gave to this context or to the nearest one above it, or null. The value
+  // lives at least as long as this context, and as the contexts derived from it. Takes time in proportion to the number
+  // of values. Never switches.
+  template <class Key>
+  [[nodiscard]] const typename detail::context_value_type<Key>::type* value() const noexcept {
+    return static_cast<const typename detail::context_value_type<Key>::type*>(find_value(&detail::context_key<Key>));
+  }
 
   // Waits until the context is done. Waits for ever if it is the background. Switches.
   void wait_done() const;
@@ -72,7 +83,9 @@ class context {
  private:
   friend class cancellable_context;
   friend cancellable_context detail::derive_context(const context& parent, std::int64_t deadline_ns);
+  friend context detail::derive_with_value(const context& parent, std::unique_ptr<detail::context_value> value);
   explicit context(std::shared_ptr<detail::context_state> state) noexcept : state_(std::move(state)) {}
+  [[nodiscard]] const void* find_value(const void* key) const noexcept;
   bool wait_done_until_ns(std::int64_t deadline_ns) const;
   // Returns null for the background. Aborts if *this is what a default-constructed cancellable_context is.
   [[nodiscard]] detail::context_state* state(const char* what) const noexcept;
@@ -126,5 +139,25 @@ template <class Clock, class Duration>
                                                 std::chrono::time_point<Clock, Duration> deadline) {
   return detail::derive_context(parent, detail::deadline_at(deadline));
 }
+
+// Returns a context below `parent` that carries a value, for what belongs to a request and passes through code that
+// does not know it: an id for the log, a user, a trace. Key is a type of the caller's own. The value's type is
+// Key::value_type if there is one, else Key itself. A value with the same key hides the one above. Values do not
+// change: a value that several fibers use must itself be fit for that. The context is done when the parent is. Throws
+// std::bad_alloc, and what the value's move constructor throws.
+//
+//   struct request_id { using value_type = std::string; };
+//   const auto ctx = baton::with_value<request_id>(parent, "7f3a");
+//   if (const std::string* id = ctx.value<request_id>()) log(*id);
+template <class Key>
+[[nodiscard]] context with_value(const context& parent, typename detail::context_value_type<Key>::type value) {
+  return detail::derive_with_value(parent, std::make_unique<detail::typed_context_value<Key>>(std::move(value)));
+}
+
+// Returns a context below `parent` that is done, with CANCELLED, when a stop is requested of the token, too. If that
+// has happened it is done from the start. It ends its registration with the token when it and all contexts derived from
+// it have gone; then a request that is at this context just now, on another thread, is waited for. A std::stop_callback
+// of the program's on the same token must not switch. Never switches. Throws std::bad_alloc.
+[[nodiscard]] context stop_context(const std::stop_token& token, const context& parent = context::background());
 
 }  // namespace baton

@@ -35,10 +35,15 @@
 // no more than the age of the first waiter).
 #include <baton/runtime/mutex.h>
 
+#include <baton/netpoll/wake_on_cancel.h>
+#include <baton/runtime/context.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/spawn.h>
+#include <baton/syscall/status.h>
+
+#include <memory>
 
 namespace baton {
 
@@ -60,7 +65,9 @@ bool starving(const sched::waiter& w, std::uint64_t now) noexcept {
 
 }  // namespace
 
-bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
+// `wait` waits for the outcome of a waiter that is in the list. Returns false if a deadline or a context ended it.
+template <class Wait>
+bool mutex::wait_for_turn(const Wait& wait) {
   bool was_woken = false;
   std::uint64_t since = 0;
   // A fiber that always finds the mutex free, or free past its waiters, must not keep its P for ever.
@@ -80,14 +87,30 @@ bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
       sched::cancel_park(w.who());
       continue;
     }
-    const std::uint32_t outcome = w.wait(deadline_ns);
+    const std::uint32_t outcome = wait(w);
     if (outcome == handed_over) return true;
-    if (outcome == sched::waiter::timed_out) {
+    if (outcome != sched::waiter::signalled) {
       leave(w);
       return false;
     }
     was_woken = true;
   }
+}
+
+bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
+  return wait_for_turn([deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+absl::Status mutex::lock_unless_done(const context& ctx) {
+  // The caller's handle may be assigned to during the wait.
+  const context keep = ctx;
+  const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
+  const auto wait = [&source](sched::waiter& w) {
+    const net::wake_on_cancel watch(source.get(), w);
+    return w.wait();
+  };
+  if (!keep.is_done() && (try_at_first() || wait_for_turn(wait))) return absl::OkStatus();
+  return status_for_reason(keep.error(), "lock of a mutex");
 }
 
 // Returns false if the mutex is free; the waiter is in no list then.

@@ -24,6 +24,8 @@
 #include <baton/sched/slice_notice.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstdint>
 
 // 1 if the owner of a mutex is recorded. As with assert(), functions of this header differ by it. Every mixture of them
@@ -37,6 +39,8 @@
 #endif
 
 namespace baton {
+
+class context;
 
 class mutex {
  public:
@@ -55,6 +59,16 @@ class mutex {
       lock_slow(sched::platform::forever_ns);
     }
     note_owner();
+  }
+
+  // As lock(), but waits no longer than until the context is done. Returns OK if the caller has the mutex. Otherwise
+  // returns the context's error, with a message that names this call. Does not take the mutex, even if it is free, if
+  // the context is done at the start. If the context becomes done just when the caller gets the mutex, either may win.
+  // std::unique_lock(m, std::adopt_lock) takes over a mutex that was locked so. Switches.
+  [[nodiscard]] absl::Status lock(const context& ctx) {
+    absl::Status s = lock_unless_done(ctx);
+    if (s.ok()) note_owner();
+    return s;
   }
 
   // Takes the mutex if it is free, and returns true then. Never waits, and never fails without reason.
@@ -117,6 +131,9 @@ class mutex {
     return true;
   }
   bool lock_slow(std::int64_t deadline_ns) noexcept;
+  absl::Status lock_unless_done(const context& ctx);
+  template <class Wait>
+  bool wait_for_turn(const Wait& wait);
   void unlock_slow() noexcept;
   bool wake_first() noexcept;
   void write_owner() noexcept;

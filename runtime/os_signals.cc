@@ -1,6 +1,5 @@
-// 1. The handler, on whatever thread the kernel chose, sets the signal's bit in `arrived` and writes to an eventfd.
-//    Nothing else is safe there. It passes a fault of the program (the kernel's SIGSEGV, say) on to the handler that
-//    was set before: if it only noted the fault, the same instruction would fault again.
+// 1. The handler (detail/signal_actions.cc), on whatever thread the kernel chose, notes the signal and writes to an
+//    eventfd.
 // 2. The listener, one fiber for all signals, waits for the eventfd in the poller (so a program that
 //    waits for a signal does not count as deadlocked), takes the bits, and adds them to the pending
 //    ones of each subscription that wants them.
@@ -8,6 +7,10 @@
 //    It ends when none is left. While its send waits for a receiver it is told of changes (by a token in
 //    `changed`). If the channel no longer wants the signal, the sender drops it. If an equal signal has come, it
 //    merges with the one that the sender still holds, for a send that ended by the token has not happened.
+// 4. A context of notify_context() has no sender: the listener cancels it, which never switches. The context owns its
+//    signal_canceller and takes it off the hub, under the lock, when it is destroyed. So a canceller that is found
+//    under the lock belongs to a context whose holds can be tried. The listener cancels, and gives the hold back,
+//    without the lock.
 //
 // A signal that every thread blocks, because the process was started so, would never reach the handler. No thread
 // unblocks it: none is fit for that. On a thread that runs fibers, what the program blocks there would run; and it
@@ -26,6 +29,9 @@
 #include <baton/runtime/os_signals.h>
 
 #include <baton/netpoll/descriptor.h>
+#include <baton/runtime/detail/context_state.h>
+#include <baton/runtime/detail/signal_actions.h>
+#include <baton/runtime/detail/signal_cancellers.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/select.h>
 #include <baton/sched/lifecycle.h>
@@ -33,7 +39,6 @@
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/signal_action.h>
-#include <baton/sched/sigpipe.h>
 
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -58,55 +63,10 @@ namespace platform = sched::platform;
 
 namespace {
 
-using signal_set = std::uint64_t;  // bit n - 1 for signal n
-
-constexpr int signals_max = 64;
-
-constexpr signal_set bit_of(int signal) noexcept { return signal_set{1} << (signal - 1); }
-
-// Used by the handler. Lock-free, never destroyed.
-platform::atomic<signal_set> arrived{0};
-platform::atomic<int> wake_fd{-1};
-static_assert(platform::atomic<signal_set>::is_always_lock_free);
-
-// The former actions of the signals that are caught or ignored. Written, under the hub's lock, before baton's action is
-// set.
-struct sigaction before[signals_max] = {};
-
-BATON_SIGNAL_HANDLER bool is_fault(int signal, const siginfo_t& info) noexcept {
-  if (info.si_code <= 0) return false;  // sent: by kill() and the like
-  return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL;
-}
-
-void hand_on(int signal, siginfo_t* info, void* context) {
-  const struct sigaction& to = before[signal - 1];
-  if (to.sa_handler == SIG_DFL || to.sa_handler == SIG_IGN) {
-    // The instruction faults again, and that ends the process. The kernel does the same with ignored faults.
-    struct sigaction standard = {};
-    standard.sa_handler = SIG_DFL;
-    platform::set_signal_action(signal, &standard, nullptr);
-  } else if ((to.sa_flags & SA_SIGINFO) != 0) {
-    to.sa_sigaction(signal, info, context);
-  } else {
-    to.sa_handler(signal);
-  }
-}
-
-BATON_SIGNAL_HANDLER void note(int signal) noexcept {
-  // release: pairs with the exchange that takes the bits. acquire: a handler that runs after the listener's first
-  // exchange sees its eventfd.
-  arrived.fetch_or(bit_of(signal), platform::mo::acq_rel);
-  const std::uint64_t one = 1;
-  // A full eventfd serves as well as a write. A trap: ThreadSanitizer wraps write().
-  ::syscall(SYS_write, wake_fd.load(platform::mo::relaxed), &one, sizeof one);
-}
-
-BATON_SIGNAL_HANDLER void handler(int signal, siginfo_t* info, void* context) {
-  if (is_fault(signal, *info)) return hand_on(signal, info, context);
-  const int saved = errno;
-  note(signal);
-  errno = saved;
-}
+using detail::bit_of;
+using detail::for_each_signal;
+using detail::signal_set;
+using detail::signals_max;
 
 struct subscription {
   explicit subscription(const channel<int>& c) : to(c) {}
@@ -145,8 +105,35 @@ class hub {
       found = all_.begin();
     }
     (*found)->wanted |= signals;
-    for_each(signals, [&](int s) { set_action(s, caught_); });
+    for_each_signal(signals, [&](int s) { actions_.take(s); });
     watch_blocked();
+  }
+
+  void notify(detail::signal_canceller& c, signal_set signals) {
+    start();
+    const platform::lock_guard hold(lock_);
+    cancellers_.add(c, signals);
+    for_each_signal(signals, [&](int s) { actions_.take(s); });
+    watch_blocked();
+  }
+
+  // Afterwards the hub does not touch it.
+  void stop(detail::signal_canceller& c) {
+    signal_set again = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      again = take_off(c);
+    }
+    raise_again(again);
+  }
+
+  void stop(const net::cancellation* ctx) {
+    signal_set again = 0;
+    {
+      const platform::lock_guard hold(lock_);
+      if (detail::signal_canceller* const c = cancellers_.find(ctx)) again = take_off(*c);
+    }
+    raise_again(again);
   }
 
   void stop(const channel<int>& to) {
@@ -160,7 +147,7 @@ class hub {
       again = forget(**found, ~signal_set{0});
       tell = (*found)->has_sender;
       gone.splice(gone.begin(), all_, found);
-      again = unheard(again | restore(caught_ & ~wanted_by_any()));
+      again = unheard(again | restore(actions_.caught() & ~wanted_by_any()));
     }
     if (tell) gone.front()->tell_sender();
     raise_again(again);
@@ -170,7 +157,7 @@ class hub {
     {
       const platform::lock_guard hold(lock_);
       static_cast<void>(forget_all(signals));
-      for_each(signals, [&](int s) { set_action(s, ignored_); });
+      for_each_signal(signals, [&](int s) { actions_.ignore(s); });
       watch_blocked();
     }
     tell_senders();
@@ -180,9 +167,9 @@ class hub {
     signal_set again = 0;
     {
       const platform::lock_guard hold(lock_);
-      if (signals == 0) signals = caught_ | ignored_;
+      if (signals == 0) signals = actions_.changed();
       again = forget_all(signals);
-      again = unheard(again | restore(signals & (caught_ | ignored_)));
+      again = unheard(again | restore(signals & actions_.changed()));
     }
     tell_senders();
     raise_again(again);
@@ -191,21 +178,22 @@ class hub {
  private:
   using list = std::list<subscription_ptr>;
 
-  template <class F>
-  static void for_each(signal_set signals, F&& f) {
-    for (int s = 1; s <= signals_max; ++s) {
-      if ((signals & bit_of(s)) != 0) f(s);
-    }
-  }
-
   // The hub's lock is held in all functions from here to unheard().
   list::iterator find(const channel<int>& to) {
     return std::find_if(all_.begin(), all_.end(), [&](const subscription_ptr& s) { return s->to == to; });
   }
+  void count(signal_set& by_one, signal_set& by_more) const {
+    for (const subscription_ptr& s : all_) {
+      by_more |= by_one & s->wanted;
+      by_one |= s->wanted;
+    }
+    cancellers_.count(by_one, by_more);
+  }
   [[nodiscard]] signal_set wanted_by_any() const {
-    signal_set all = 0;
-    for (const subscription_ptr& s : all_) all |= s->wanted;
-    return all;
+    signal_set by_one = 0;
+    signal_set by_more = 0;
+    count(by_one, by_more);
+    return by_one;
   }
   // Returns the signals that came for this channel alone and are dropped.
   static signal_set forget(subscription& s, signal_set signals) {
@@ -216,69 +204,35 @@ class hub {
     return dropped;
   }
   signal_set forget_all(signal_set signals) {
-    signal_set dropped = 0;
+    signal_set dropped = cancellers_.forget(signals);
     for (const subscription_ptr& s : all_) dropped |= forget(*s, signals);
     return dropped;
   }
-  void set_action(int signal, signal_set& state) {
-    if ((state & bit_of(signal)) != 0) return;
-    struct sigaction action = {};
-    if (&state == &ignored_) {
-      action.sa_handler = SIG_IGN;
-    } else {
-      action.sa_sigaction = &handler;
-    }
-    sigfillset(&action.sa_mask);
-    action.sa_flags = SA_RESTART | SA_ONSTACK | (&state == &ignored_ ? 0 : SA_SIGINFO);
-    const bool ours = ((caught_ | ignored_) & bit_of(signal)) != 0;
-    if ((!ours && platform::set_signal_action(signal, nullptr, &before[signal - 1]) != 0) ||
-        platform::set_signal_action(signal, &action, nullptr) != 0) {
-      sched::fatal("os_signals: signal %d: there is no such signal", signal);
-    }
-    if (!ours && signal == SIGPIPE) sigpipe_before_start_ = !sched::outlives_sigpipe();
-    caught_ &= ~bit_of(signal);
-    ignored_ &= ~bit_of(signal);
-    state |= bit_of(signal);
-  }
-  // Restores the former action. An action that the program itself has set meanwhile stays.
-  void put_back(int signal) const {
-    struct sigaction now = {};
-    if (platform::set_signal_action(signal, nullptr, &now) != 0) return;
-    const bool informed = (now.sa_flags & SA_SIGINFO) != 0;
-    const bool ours = (ignored_ & bit_of(signal)) != 0 ? !informed && now.sa_handler == SIG_IGN
-                                                       : informed && now.sa_sigaction == &handler;
-    if (ours) platform::set_signal_action(signal, &before[signal - 1], nullptr);
-    if (signal != SIGPIPE) return;
-    // The former action may be the runtime's own, which is not wanted while the runtime is shut down. Or it may be from
-    // a time when the runtime was not up, and so had not set its own.
-    if (!sched::outlives_sigpipe()) {
-      sched::restore_sigpipe();
-    } else if (sigpipe_before_start_) {
-      sched::outlive_sigpipe();
-    }
+  // Returns what is to be raised again.
+  signal_set take_off(detail::signal_canceller& c) {
+    const signal_set dropped = cancellers_.remove(c);
+    return unheard(dropped | restore(actions_.caught() & ~wanted_by_any()));
   }
   // Returns the signals that the handler has taken, and the listener has not.
   signal_set restore(signal_set signals) {
-    for_each(signals, [&](int s) { put_back(s); });
-    caught_ &= ~signals;
-    ignored_ &= ~signals;
+    actions_.restore(signals);
     watch_blocked();
-    // acquire: pairs with the handler's release.
-    return arrived.fetch_and(~signals, platform::mo::acquire) & signals;
+    return detail::signal_actions::take_arrived(signals);
   }
   // Watches all signals that are caught, also where they are blocked.
   void watch_blocked() const {
     if (blocked_fd_ < 0) return;
     // A trap: ThreadSanitizer takes signalfd() for a call that makes the descriptor. The kernel's set has the form of
     // signal_set.
-    ::syscall(SYS_signalfd4, blocked_fd_, &caught_, sizeof caught_, 0);
+    const signal_set caught = actions_.caught();
+    ::syscall(SYS_signalfd4, blocked_fd_, &caught, sizeof caught, 0);
   }
   // Returns those of the signals, which no channel got, that have their former action back.
-  [[nodiscard]] signal_set unheard(signal_set signals) const { return signals & ~(caught_ | ignored_); }
+  [[nodiscard]] signal_set unheard(signal_set signals) const { return signals & ~actions_.changed(); }
 
   // Called without the hub's lock, as all that follows.
   static void raise_again(signal_set signals) {
-    for_each(signals, [](int s) { ::kill(::getpid(), s); });
+    for_each_signal(signals, [](int s) { ::kill(::getpid(), s); });
   }
   // Also lets go of those that want no signal any more.
   void tell_senders() {
@@ -305,9 +259,7 @@ class hub {
     if (started_.load(platform::mo::acquire)) return;
     go({.name = "os signals"}, [this, events = open(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))] {
       sched::mark_daemon();
-      int none = -1;
-      // relaxed: the exchange that follows brings it to the handlers that run after it; it hears the earlier ones.
-      if (wake_fd.compare_exchange_strong(none, events->fd, platform::mo::relaxed)) listen(*events);
+      if (detail::signal_actions::wake_by(events->fd)) listen(*events);
     });
     sigset_t empty;
     sigemptyset(&empty);
@@ -364,8 +316,7 @@ class hub {
 
   [[noreturn]] void listen(source& events) {
     for (;;) {
-      // acquire: pairs with the handler's release. release: see the handler.
-      distribute(arrived.exchange(0, platform::mo::acq_rel));
+      distribute(detail::signal_actions::take_arrived(~signal_set{0}));
       std::uint64_t count = 0;
       read(events, count);  // until the handler writes
     }
@@ -375,7 +326,7 @@ class hub {
     for (;;) {
       signalfd_siginfo info;
       read(events, info);
-      note(static_cast<int>(info.ssi_signo));
+      detail::signal_actions::note(static_cast<int>(info.ssi_signo));
     }
   }
 
@@ -385,10 +336,7 @@ class hub {
       const platform::lock_guard hold(lock_);
       signal_set by_one = 0;
       signal_set by_more = 0;
-      for (const subscription_ptr& s : all_) {
-        by_more |= by_one & s->wanted;
-        by_one |= s->wanted;
-      }
+      count(by_one, by_more);
       for (const subscription_ptr& s : all_) {
         const signal_set its = signals & s->wanted;
         if (its == 0) continue;
@@ -396,11 +344,27 @@ class hub {
         s->alone = (s->alone & ~its) | (its & ~by_more);
         s->to_tell = s->has_sender;
       }
+      cancellers_.arrive(signals, by_more);
       again = unheard(signals & ~by_one);
     }
     raise_again(again);
+    cancel_contexts();
     tell_senders();
     start_senders();
+  }
+
+  void cancel_contexts() {
+    for (;;) {
+      detail::context_state* ctx = nullptr;
+      int signal = 0;
+      {
+        const platform::lock_guard hold(lock_);
+        ctx = cancellers_.next_to_cancel(signal);
+      }
+      if (ctx == nullptr) return;
+      ctx->cancel(detail::signal_cancellers::cause(signal));
+      detail::context_state::let_go(ctx);
+    }
   }
 
   void start_senders() {
@@ -468,10 +432,9 @@ class hub {
   platform::spin_lock lock_;
   platform::atomic<bool> started_{false};
   list all_;
-  signal_set caught_ = 0;
-  signal_set ignored_ = 0;
+  detail::signal_cancellers cancellers_;
+  detail::signal_actions actions_;
   int blocked_fd_ = -1;
-  bool sigpipe_before_start_ = false;  // SIGPIPE's former action is from before the runtime's start
 };
 
 signal_set set_of(std::initializer_list<int> signals) {
@@ -487,9 +450,42 @@ signal_set set_of(std::initializer_list<int> signals) {
   return set;
 }
 
+// Without those that cannot be caught, and those that the C library keeps for itself.
+signal_set set_of_all() noexcept {
+  constexpr int first_realtime = 32;
+  signal_set set = ~(bit_of(SIGKILL) | bit_of(SIGSTOP));
+  for (int s = first_realtime; s < SIGRTMIN; ++s) set &= ~bit_of(s);
+  return set;
+}
+
+context make_context(const context& parent, signal_set signals) {
+  cancellable_context ctx = with_cancel(parent);
+  auto* const state = static_cast<detail::context_state*>(ctx.as_cancellation().get());
+  auto canceller =
+      std::make_unique<detail::signal_canceller>(*state, [](detail::signal_canceller& c) { hub::get().stop(c); });
+  hub::get().notify(*canceller, signals);
+  state->set_source(std::move(canceller));
+  return ctx;
+}
+
 }  // namespace
 
 void notify(channel<int> to, std::initializer_list<int> signals) { hub::get().notify(to, set_of(signals)); }
+void notify(channel<int> to, all_signals_t) { hub::get().notify(to, set_of_all()); }
+context notify_context(const context& parent, std::initializer_list<int> signals) {
+  return make_context(parent, set_of(signals));
+}
+context notify_context(const context& parent, all_signals_t) { return make_context(parent, set_of_all()); }
+void stop(const context& ctx) {
+  const std::shared_ptr<net::cancellation> state = ctx.as_cancellation();
+  if (state != nullptr) hub::get().stop(state.get());
+}
+bool is_ignored(int signal) {
+  if (signal < 1 || signal > signals_max) sched::fatal("os_signals: %d is no signal", signal);
+  struct sigaction now = {};
+  if (platform::set_signal_action(signal, nullptr, &now) != 0) return false;
+  return (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
+}
 void stop(channel<int> to) { hub::get().stop(to); }
 void ignore(std::initializer_list<int> signals) { hub::get().ignore(set_of(signals)); }
 void reset(std::initializer_list<int> signals) {

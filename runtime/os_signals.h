@@ -1,4 +1,4 @@
-// Public API: baton::os_signals, which sends signals of the operating system to channels.
+// Public API: baton::os_signals, which sends signals of the operating system to channels and contexts.
 //
 //   baton::channel<int> stop(1);
 //   baton::os_signals::notify(stop, {SIGINT, SIGTERM});
@@ -20,6 +20,7 @@
 #pragma once
 
 #include <baton/runtime/channel.h>
+#include <baton/runtime/context.h>
 
 #include <initializer_list>
 
@@ -31,13 +32,40 @@ namespace baton::os_signals {
 // for it.
 void notify(channel<int> to, std::initializer_list<int> signals);
 
+// In place of a list: all signals that can be caught. Among them are those that the terminal stops a job with, the
+// profiler's SIGPROF, SIGCHLD, SIGURG and SIGWINCH: all end where they went before.
+struct all_signals_t {
+  explicit all_signals_t() = default;
+};
+inline constexpr all_signals_t all_signals{};
+void notify(channel<int> to, all_signals_t signals);
+
+// Returns a context below `parent` that the first of these signals cancels. Its error() is CANCELLED, with a message
+// such as "signal 15 (SIGTERM)". The signals stay caught, and further ones do nothing, until stop(), or until the
+// context and all that are derived from it have gone. A signal that no channel and no other such context wants any more
+// does again then what it did before. Throws std::bad_alloc, and std::system_error if the kernel gives no descriptors.
+//
+//   const auto ctx = baton::os_signals::notify_context(baton::context::background(), {SIGINT, SIGTERM});
+//   serve(ctx);                       // returns when ctx is done
+//   baton::os_signals::stop(ctx);     // a second SIGINT ends the process
+[[nodiscard]] context notify_context(const context& parent, std::initializer_list<int> signals);
+[[nodiscard]] context notify_context(const context& parent, all_signals_t signals);
+
+// Ends the delivery: no signal that comes after this call cancels the context. `ctx` is what notify_context() returned,
+// or a copy; with any other context the call does nothing.
+void stop(const context& ctx);
+
+// Returns true if the process ignores the signal, because ignore() or the program said so, or because it was started so
+// (as nohup does with SIGHUP). Returns false if it is caught, or cannot be ignored. Misuse: a number that is no signal.
+[[nodiscard]] bool is_ignored(int signal);
+
 // Ends the delivery: the channel gets no signal that comes after this call. A signal that no channel wants any more
 // does again what it did before the first notify(), unless the program itself has set another action since. A signal
 // that has come already, for this channel alone, and that the channel has not taken does so too: it is raised again. If
 // it is being offered at this moment, a receiver may still get it instead.
 void stop(channel<int> to);
 
-// Makes the process ignore these signals; channels do not get them any more.
+// Makes the process ignore these signals; channels and contexts do not get them any more.
 void ignore(std::initializer_list<int> signals);
 
 // Makes these signals do again what they did before the first notify() or ignore(); channels do not get them any more.

@@ -7,7 +7,8 @@
 //             permits that are left over stay in the word, out of reach of newcomers because waiting is set. If
 //             no waiter is left, the word becomes (0, no waiter), and the rest is added from the start again,
 //             after the unlock.
-//   time-out  under list_lock_ leave the list; then a release of nothing, because the waiters behind may need
+//   time-out, or a context that is done
+//             under list_lock_ leave the list; then a release of nothing, because the waiters behind may need
 //             no more than what is there.
 //
 // waiting is set and cleared under list_lock_ only.
@@ -17,8 +18,13 @@
 // CAS, and the list's unlock comes before it.
 #include <baton/runtime/semaphore.h>
 
+#include <baton/netpoll/wake_on_cancel.h>
+#include <baton/runtime/context.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
+#include <baton/syscall/status.h>
+
+#include <memory>
 
 namespace baton {
 
@@ -44,7 +50,9 @@ bool semaphore::try_acquire(std::ptrdiff_t n) noexcept {
   return true;
 }
 
-bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noexcept {
+// `wait` waits for the outcome of a request that is in the list. Returns false if a deadline or a context ended it.
+template <class Wait>
+bool semaphore::acquire_by(std::ptrdiff_t n, const Wait& wait) {
   for (;;) {
     if (try_acquire(n)) {
       sched::yield_if_due();
@@ -53,7 +61,7 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
     if (n > max()) sched::fatal("semaphore: acquire of %td permits; there are never more than %td", n, max());
     request r(n);
     if (!enqueue(r)) continue;
-    if (r.wait(deadline_ns) != sched::waiter::timed_out) return true;
+    if (wait(r) == sched::waiter::signalled) return true;
     {
       const sched::platform::lock_guard guard(list_lock_);
       waiters_.remove(r);
@@ -61,6 +69,22 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
     release(0);
     return false;
   }
+}
+
+bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noexcept {
+  return acquire_by(n, [deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+absl::Status semaphore::acquire(const context& ctx, std::ptrdiff_t n) {
+  // The caller's handle may be assigned to during the wait.
+  const context keep = ctx;
+  const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
+  const auto wait = [&source](sched::waiter& w) {
+    const net::wake_on_cancel watch(source.get(), w);
+    return w.wait();
+  };
+  if (!keep.is_done() && acquire_by(n, wait)) return absl::OkStatus();
+  return status_for_reason(keep.error(), "acquire of a semaphore");
 }
 
 // Returns false if there are enough permits now; the request is not prepared then, and in no list.
@@ -107,7 +131,7 @@ std::int64_t semaphore::grant(std::int64_t n, sched::waiter_list& granted) noexc
   std::int64_t pool = (seen >> 1) + n;
   while (sched::waiter* const w = waiters_.front()) {
     const request& r = *static_cast<request*>(w);
-    // A request that is not open has timed out, and is about to take itself off.
+    // A request that is not open has been ended otherwise, and is about to take itself off.
     if (r.wanted > pool && r.is_open()) break;
     static_cast<void>(waiters_.pop_front());
     if (w->claim(sched::waiter::signalled)) {

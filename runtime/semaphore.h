@@ -14,11 +14,15 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
 namespace baton {
+
+class context;
 
 class semaphore {
  public:
@@ -34,6 +38,12 @@ class semaphore {
   // Waits until there are n permits, and takes them. Returns at once if n is zero. Aborts if n is negative or above
   // max(). Switches.
   void acquire(std::ptrdiff_t n = 1) noexcept { (void)acquire_deadline(n, sched::platform::forever_ns); }
+
+  // As acquire(), but waits no longer than until the context is done. Returns OK if the caller has the permits.
+  // Otherwise returns the context's error, with a message that names this call; nothing was taken then. Takes nothing,
+  // even if there are enough permits, if the context is done at the start. If the context becomes done just when the
+  // permits come, either may win. Switches.
+  [[nodiscard]] absl::Status acquire(const context& ctx, std::ptrdiff_t n = 1);
 
   // Takes n permits if there are so many and no agent waits, and returns true then. Never switches.
   [[nodiscard]] bool try_acquire(std::ptrdiff_t n = 1) noexcept;
@@ -64,6 +74,8 @@ class semaphore {
   static void out_of_range(std::ptrdiff_t n) noexcept;  // aborts
 
   bool acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noexcept;
+  template <class Wait>
+  bool acquire_by(std::ptrdiff_t n, const Wait& wait);
   bool enqueue(request& r) noexcept;
   std::int64_t grant(std::int64_t n, sched::waiter_list& granted) noexcept;
 

@@ -118,16 +118,36 @@ struct context_state::handles_end {
 
 // ---- life ----
 
-std::shared_ptr<context_state> context_state::make(context_state* parent, std::int64_t deadline_ns) {
+std::shared_ptr<context_state> context_state::make(context_state* parent, std::unique_ptr<context_value> value) {
+  return make(parent, platform::forever_ns, std::move(value));
+}
+
+std::shared_ptr<context_state> context_state::make(context_state* parent, std::int64_t deadline_ns,
+                                                   std::unique_ptr<context_value> value) {
   const std::int64_t inherited = parent != nullptr ? parent->deadline_ns_ : platform::forever_ns;
   const bool earlier = deadline_ns < inherited;
   if (earlier) timer_worker::get().start();
   auto* const s = new context_state(parent, earlier ? deadline_ns : inherited);
   std::shared_ptr<context_state> handle(s, handles_end{}, control_memory<context_state>(s));
   s->link_to_parent();
+  if (value != nullptr) {
+    value->put_below(parent != nullptr ? parent->values_ : nullptr);
+    s->values_ = value.release();
+    s->owns_values_ = true;
+  } else if (parent != nullptr && parent->values_ != nullptr) {
+    s->inherit_values(parent);
+  }
   // acquire: as in is_done(). A thread that is about to mark the context looks for its timer.
   if (earlier && !s->done_.load(mo::acquire)) s->arm();
   return handle;
+}
+
+// A context that is linked borrows its parent's values. Below a parent that was done it is not linked, and may outlive
+// it.
+void context_state::inherit_values(context_state* parent) noexcept {
+  values_ = parent->values_;
+  owns_values_ = in_ == nullptr;
+  if (owns_values_) values_->hold();
 }
 
 void context_state::arm() {
@@ -147,6 +167,9 @@ void context_state::arm() {
 }
 
 context_state::~context_state() {
+  // Waits for a source that is about to see that this context cannot be held any more.
+  source_.reset();
+  if (owns_values_) context_value::let_go(values_);
   branches* const more = more_.load(mo::relaxed);
   if (more == nullptr) return;
   for (std::uint32_t i = 0; i < more->count; ++i) more->at[i].~padded();

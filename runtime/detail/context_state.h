@@ -2,6 +2,7 @@
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
+#include <baton/runtime/detail/context_value.h>
 #include <baton/runtime/detail/timer_worker.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/clock.h>
@@ -14,10 +15,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 namespace baton::detail {
 
 class context_state;
+
+// What makes a context done from outside: a stop token, a signal. It belongs to the context, and ends with it.
+class context_source {
+ public:
+  context_source() noexcept = default;
+  virtual ~context_source() = default;
+  context_source(const context_source&) = delete;
+  context_source& operator=(const context_source&) = delete;
+};
 
 // What hangs on a context: a part of its children, waiters and subscribers.
 struct context_branch {
@@ -41,7 +52,11 @@ struct context_branch {
 class context_state final : public net::cancellation, private work_item {
  public:
   // A null parent is the background. Throws std::bad_alloc.
-  [[nodiscard]] static std::shared_ptr<context_state> make(context_state* parent, std::int64_t deadline_ns);
+  [[nodiscard]] static std::shared_ptr<context_state> make(context_state* parent, std::int64_t deadline_ns) {
+    return make(parent, deadline_ns, nullptr);
+  }
+  // With a value of its own (not null), which is put below those of the parent.
+  [[nodiscard]] static std::shared_ptr<context_state> make(context_state* parent, std::unique_ptr<context_value> value);
 
   // Returns true if this context or any context above it is done.
   [[nodiscard]] bool is_done() const noexcept {
@@ -51,6 +66,14 @@ class context_state final : public net::cancellation, private work_item {
   }
   [[nodiscard]] absl::Status error() const override;
   [[nodiscard]] std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
+  [[nodiscard]] const void* value(const void* key) const noexcept { return context_value::find(values_, key); }
+
+  // Requires: the context is not shared yet, but the source may make it done already.
+  void set_source(std::unique_ptr<context_source> source) noexcept { source_ = std::move(source); }
+  // For a source, which has no handle. Returns false if the context is being destroyed. Otherwise it lives on until
+  // let_go(s), which may destroy it, and the source with it.
+  [[nodiscard]] bool try_hold() noexcept;
+  static void let_go(context_state* s) noexcept;
 
   void cancel(absl::Status cause) noexcept;
   // Switches. Returns false if the deadline passed first.
@@ -65,6 +88,9 @@ class context_state final : public net::cancellation, private work_item {
   template <class T>
   struct control_memory;
 
+  [[nodiscard]] static std::shared_ptr<context_state> make(context_state* parent, std::int64_t deadline_ns,
+                                                           std::unique_ptr<context_value> value);
+  void inherit_values(context_state* parent) noexcept;
   context_state(context_state* parent, std::int64_t deadline_ns) noexcept
       : parent_(parent), deadline_ns_(deadline_ns) {}
   ~context_state() override;
@@ -95,8 +121,6 @@ class context_state final : public net::cancellation, private work_item {
 
   // Life.
   void close() noexcept;
-  [[nodiscard]] bool try_hold() noexcept;
-  static void let_go(context_state* s) noexcept;
 
   // ---- read by all threads ----
   context_state* parent_;           // null: none, or the parent was done before this was made
@@ -118,6 +142,11 @@ class context_state final : public net::cancellation, private work_item {
   std::uint32_t last_p_ = 0;
   // Used by the taker.
   std::size_t swept_ = 0;  // the number of branches that are finished
+
+  // Written before the context is shared, or by its destruction.
+  context_value* values_ = nullptr;
+  bool owns_values_ = false;  // else the parent, which lives longer, has the same
+  std::unique_ptr<context_source> source_;
 
   mutable context_branch own_;
   sched::platform::atomic<std::uint32_t> holds_{1};
