@@ -45,6 +45,13 @@ struct options {
   // processor to others (but not its thread). max() means never; a time below 0 counts as 0.
   time_limit rescue_after = std::chrono::milliseconds(10);
   bool rescue = true;
+  // For tests: a call that blocks its thread for rescue_after without being declared is reported on stderr even if
+  // nothing waits for the fiber's processor, so that the mistake shows on an idle machine, too. The fiber then keeps
+  // its processor. Each place (the call and its innermost frames) is reported once. Without this option there is a
+  // report only when a processor is taken. A loop that computes is reported only then, in either case. The environment
+  // variable BATON_STRICT=1 switches it on, too. It does not depend on `rescue`. It costs a look at each thread that
+  // stays in user code for long.
+  bool strict_blocking = false;
   // Where SIGPIPE has its default action, it does nothing while the runtime is up: writing to a closed connection is an
   // error, and does not end the process. Programs that the process executes have the default action again.
   bool ignore_sigpipe = true;
