@@ -9,7 +9,8 @@
 namespace baton {
 
 // What happens when all fibers are asleep and nothing can wake them any more. In each case a report with every fiber's
-// wait reason goes to stderr first, once.
+// wait reason goes to stderr first, once. A line before it names each cycle of fibers that wait for each other: for a
+// mutex whose owner was recorded (mutex.h), or in join().
 //
 // The report is never a false alarm. It is therefore made only while run() waits, and not while anything might wake a
 // fiber: a timer, a fiber in a declared call, a fiber that waits for a descriptor or a child process, an earlier
