@@ -9,7 +9,8 @@
 namespace baton {
 
 // What happens when all fibers are asleep and nothing can wake them any more. In each case a report with every fiber's
-// wait reason goes to stderr first, once.
+// wait reason goes to stderr first, once. A line before it names each cycle of fibers that wait for each other: for a
+// mutex whose owner was recorded (mutex.h), or in join().
 //
 // The report is never a false alarm. It is therefore made only while run() waits, and not while anything might wake a
 // fiber: a timer, a fiber in a declared call, a fiber that waits for a descriptor or a child process, an earlier
@@ -45,6 +46,13 @@ struct options {
   // processor to others (but not its thread). max() means never; a time below 0 counts as 0.
   time_limit rescue_after = std::chrono::milliseconds(10);
   bool rescue = true;
+  // For tests: a call that blocks its thread for rescue_after without being declared is reported on stderr even if
+  // nothing waits for the fiber's processor, so that the mistake shows on an idle machine, too. The fiber then keeps
+  // its processor. Each place (the call and its innermost frames) is reported once. Without this option there is a
+  // report only when a processor is taken. A loop that computes is reported only then, in either case. The environment
+  // variable BATON_STRICT=1 switches it on, too. It does not depend on `rescue`. It costs a look at each thread that
+  // stays in user code for long.
+  bool strict_blocking = false;
   // Where SIGPIPE has its default action, it does nothing while the runtime is up: writing to a closed connection is an
   // error, and does not end the process. Programs that the process executes have the default action again.
   bool ignore_sigpipe = true;

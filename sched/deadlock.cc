@@ -25,6 +25,7 @@
 
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/log/fatal.h>
+#include <baton/sched/owner_cycle.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>
@@ -134,6 +135,7 @@ wakers find_wakers() noexcept {
 void declare_deadlock() noexcept {
   declared = true;
   last_warning("deadlock: all fibers are asleep, and nothing can wake them");
+  log_owner_cycles();
   log_fibers();
   switch (the_scheduler.config.on_deadlock) {
     case deadlock_response::report: return;

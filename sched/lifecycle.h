@@ -20,6 +20,7 @@ struct settings {
   std::size_t stack_size = 256 * 1024;
   std::int64_t rescue_after_ns = 10'000'000;
   bool rescue = true;
+  bool strict_blocking = false;  // or $BATON_STRICT
   bool ignore_sigpipe = true;
   deadlock_response on_deadlock = deadlock_response::report;
 };

@@ -19,16 +19,23 @@ void waits_for_lock(agent* who, const lock_head& lock) noexcept {
   if (who->what == agent::kind::fiber) static_cast<fiber*>(who)->lock = &lock;
 }
 
-__attribute__((no_sanitize("thread"))) owner_words describe_lock_owner(const fiber& f) noexcept {
-  owner_words words;
-  if (f.reason != wait_reason::mutex || f.lock == nullptr) return words;
+__attribute__((no_sanitize("thread"))) std::optional<std::uint64_t> owner_of_lock_of(const fiber& f) noexcept {
+  if (f.reason != wait_reason::mutex || f.lock == nullptr) return std::nullopt;
   std::byte copy[sizeof(lock_head)];
-  if (!platform::peek_memory(reinterpret_cast<std::uintptr_t>(f.lock), copy, sizeof copy)) return words;
+  if (!platform::peek_memory(reinterpret_cast<std::uintptr_t>(f.lock), copy, sizeof copy)) return std::nullopt;
   std::uint32_t word = 0;
   std::uint64_t owner = 0;
   std::memcpy(&word, copy + offsetof(lock_head, word), sizeof word);
   std::memcpy(&owner, copy + offsetof(lock_head, owner), sizeof owner);
-  if ((word & lock_head::owned) == 0) return words;
+  if ((word & lock_head::owned) == 0) return std::nullopt;
+  return owner;
+}
+
+__attribute__((no_sanitize("thread"))) owner_words describe_lock_owner(const fiber& f) noexcept {
+  owner_words words;
+  const std::optional<std::uint64_t> known = owner_of_lock_of(f);
+  if (!known) return words;
+  const std::uint64_t owner = *known;
   char* const text = words.text;
   constexpr std::size_t size = sizeof words.text;
   if (owner == f.id) {

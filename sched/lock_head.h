@@ -11,6 +11,7 @@
 #include <baton/sched/platform/lock.h>
 
 #include <cstdint>
+#include <optional>
 
 namespace baton::sched {
 
@@ -28,6 +29,10 @@ struct agent;
 void waits_for_lock(agent* who, const lock_head& lock) noexcept;
 
 struct fiber;
+
+// Returns the owner of the mutex that f waits for, as lock_head::owner has it; nothing if f waits for no mutex, or if
+// the owner is not known. f may go on meanwhile: what is returned may then be wrong.
+[[nodiscard]] std::optional<std::uint64_t> owner_of_lock_of(const fiber& f) noexcept;
 
 // Returns what a report says of the owner of the lock that f waits for, or "" if the owner is not known. f may go on
 // meanwhile, and its lock may be gone, so the words may no longer be true. The caller must use them only if it sees

@@ -6,7 +6,8 @@
 //   20 us     once, when a declared call is seen for the first time and work waits: the second sweep decides about
 //             the call. There is a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
-//   5 ms      while some P is busy, or the system refuses the thread to which a fiber waits to be locked
+//   5 ms      while some P is busy, or the system refuses the thread to which a fiber waits to be locked; less in
+//             strict mode with a short rescue_after
 //   for ever  while all Ps are idle, except that the sleep is half a second while stacks wait to be trimmed
 //             (stack_pool.cc). The M that takes the first P wakes the monitor. Going to sleep is again "publish, fence,
 //             look": asleep := true; heavy fence; look; sleep. If that fence fails, an M may have missed `asleep`,
@@ -81,6 +82,9 @@ class monitor {
     platform::set_precise_timers();
     forget_watched_machines();
     if (the_scheduler.config.rescue) sweep_.rescue_after(the_scheduler.config.rescue_after_ns);
+    if (the_scheduler.config.strict_blocking) {
+      sweep_.report_all_blocking_after(the_scheduler.config.rescue_after_ns);
+    }
     start_first_threads();
     while (!over.load(mo::acquire)) {
       refused_ = !start_wanted_threads();
@@ -120,7 +124,7 @@ class monitor {
     } else if (sweep_.work_waiting) {
       sleep_for(std::min(limits::monitor_work_waits_ns, sweep_.next_rescue_in()));
     } else if (sweep_.busy > 0 || (refused_ && thread_to_lock_is_wanted())) {
-      sleep_for(limits::monitor_busy_ns);
+      sleep_for(sweep_.next_busy_in());
     } else {
       sleep_while_all_idle();
     }

@@ -188,7 +188,7 @@ void rescue_policy::say_if_crowded(std::int64_t now_ns) noexcept {
   const machine* m = left_alone_;
   for (const machine* next = hogs_.first(); m != nullptr;
        m = std::exchange(next, next != nullptr ? next->next_watched : nullptr)) {
-    const rescued r = describe_rescued(*m, true, 0);
+    const rescued r = describe_rescued(*m, rescued::kind::computed, 0);
     if (r.fiber == 0) continue;
     if (++computing > named_max) continue;
     char label[fiber_label_max];

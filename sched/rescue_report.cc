@@ -139,7 +139,7 @@ std::uint64_t mix(std::uint64_t hash, std::uint64_t value) noexcept {
 }
 
 std::uint64_t hash_of(const rescued& r, const look& l) noexcept {
-  std::uint64_t hash = mix(1, r.computing ? 1 : 2);
+  std::uint64_t hash = mix(1, r.what == rescued::kind::computed ? 1 : 2);
   hash = mix(hash, static_cast<std::uint64_t>(l.call.number));
   if (l.count == 0) hash = mix(hash, reinterpret_cast<std::uintptr_t>(r.start));
   for (std::size_t i = 0; i < std::min(l.count, frames_compared); ++i) {
@@ -185,7 +185,7 @@ void add_sentence(text& t, const rescued& r, const look& l) noexcept {
   label_fiber(r.fiber, r.name, label);
   t.add("baton: %s ", label);
   const auto ms = static_cast<long long>(r.age_ns / 1'000'000);
-  if (r.computing) {
+  if (r.what == rescued::kind::computed) {
     t.add("computed for %lld ms without a call that may switch; P handed on. ", ms);
     t.add("Call baton::this_fiber::yield() in it, or wrap it in baton::blocking().");
     if (in_kernel) {
@@ -199,13 +199,14 @@ void add_sentence(text& t, const rescued& r, const look& l) noexcept {
     }
     return;
   }
-  t.add("kept its P for %lld ms", ms);
+  const bool left_alone = r.what == rescued::kind::left_alone;
+  t.add(left_alone ? "blocked its thread for %lld ms" : "kept its P for %lld ms", ms);
   if (in_kernel) {
     add_call(t, l, "in undeclared ");
   } else {
     t.add(" in an undeclared call%s", l.call.what == kind::running ? ", which is over" : "");
   }
-  t.add("; P handed on. %s it in baton::blocking().",
+  t.add("; %s. %s it in baton::blocking().", left_alone ? "P not handed on (strict mode)" : "P handed on",
         l.call.number == SYS_futex ? "Use baton's locks instead of the threads', or wrap" : "Wrap");
 }
 
@@ -229,12 +230,12 @@ const char* name_of_syscall(long number) noexcept {
 }
 
 // The fiber runs: its fields that change meanwhile (its name) are read in a race on purpose.
-__attribute__((no_sanitize("thread"))) rescued describe_rescued(const machine& m, bool computing,
+__attribute__((no_sanitize("thread"))) rescued describe_rescued(const machine& m, rescued::kind what,
                                                                 std::int64_t age_ns) noexcept {
   rescued r;
   r.tid = m.tid.load(mo::relaxed);
   r.age_ns = age_ns;
-  r.computing = computing;
+  r.what = what;
   const fiber* const f = m.my_fiber();
   if (f == nullptr) return r;
   r.fiber = f->id;
@@ -247,7 +248,7 @@ __attribute__((no_sanitize("thread"))) rescued describe_rescued(const machine& m
 }
 
 bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexcept {
-  if (now_ns < next_look_ns_) {
+  if (!once_per_place_ && now_ns < next_look_ns_) {
     ++left_out_;
     return false;
   }
@@ -257,7 +258,7 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
   if (waits_for_own_lock(l)) return false;
   const std::uint64_t hash = hash_of(r, l);
   if (seen_lately(hash, now_ns)) {
-    ++left_out_;
+    if (!once_per_place_) ++left_out_;
     return false;
   }
   text t;
@@ -277,7 +278,7 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
 
 bool rescue_reports::seen_lately(std::uint64_t hash, std::int64_t now_ns) const noexcept {
   return std::any_of(std::begin(places_), std::end(places_), [&](const place& p) {
-    return p.hash == hash && p.at_ns != 0 && now_ns - p.at_ns < same_place_every_ns;
+    return p.hash == hash && p.at_ns != 0 && (once_per_place_ || now_ns - p.at_ns < same_place_every_ns);
   });
 }
 

@@ -5,6 +5,11 @@
 //       #0 clock_nanosleep+0x63 (libc.so.6+0xcdff3)
 //       #1 vendor_sleep()+0x2d (program+0x11d2)
 //
+// In strict mode also which fiber blocked undeclared and kept its P, because nothing waited for the P:
+//
+//   baton: fiber 17 "resolver" blocked its thread for 12 ms in undeclared nanosleep (syscall 35); P not handed
+//   on (strict mode). Wrap it in baton::blocking().
+//
 // For the monitor, after a rescue, never before: it reads /proc and symbol tables, which takes up to some milliseconds
 // the first time. It sends no signals, allocates nothing, takes no lock that the fiber could hold, and never waits for
 // the reader of stderr (log.h).
@@ -20,27 +25,35 @@
 namespace baton::sched {
 
 struct rescued {
+  enum class kind : std::uint8_t {
+    blocked,     // it lost its P
+    computed,    // it lost its P
+    left_alone,  // it is blocked and has its P: strict mode
+  };
+
   std::uint64_t fiber = 0;  // its id
   char name[limits::fiber_name_max] = {};
   const fiber_start* start = nullptr;  // what the fiber runs: tells kinds of fibers apart
   const void* closure = nullptr;
   std::int32_t tid = 0;     // of the thread that the fiber is on
   std::int64_t age_ns = 0;  // how long the fiber had been in user code
-  bool computing = false;   // rather than blocked
+  kind what = kind::blocked;
   stack_bounds stack;
 };
 
 // Describes the fiber that runs on m now. Its fields may change while they are read. `fiber` is 0 if none runs.
-[[nodiscard]] rescued describe_rescued(const machine& m, bool computing, std::int64_t age_ns) noexcept;
+[[nodiscard]] rescued describe_rescued(const machine& m, rescued::kind what, std::int64_t age_ns) noexcept;
 
 // At most one report a second, and one a minute about the same place (call and innermost frames; for a fiber that
-// computes, whose place is unknown: the kind of closure). The next report says how many were left out. For use by one
-// thread.
+// computes, whose place is unknown: the kind of closure). The next report says how many were left out. In strict mode
+// there is one report about each place, at once. For use by one thread.
 class rescue_reports {
  public:
   // Writes to the log, or to fd (the tests). Returns true if the report was written, false if it was left out and
   // counted.
   bool report(const rescued& r, std::int64_t now_ns, int fd = -1) noexcept;
+  // Strict mode begins. A place is forgotten, and may be reported again, only after 512 others.
+  void once_per_place() noexcept { once_per_place_ = true; }
 
  private:
   struct place {
@@ -50,9 +63,10 @@ class rescue_reports {
   [[nodiscard]] bool seen_lately(std::uint64_t hash, std::int64_t now_ns) const noexcept;
   void remember(std::uint64_t hash, std::int64_t now_ns) noexcept;
 
+  bool once_per_place_ = false;
   std::int64_t next_look_ns_ = 0;
   std::uint64_t left_out_ = 0;
-  place places_[64] = {};
+  place places_[512] = {};
 };
 
 // Returns "nanosleep", for example. Returns null for a call that is not among the common ones that block.

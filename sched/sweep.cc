@@ -6,7 +6,8 @@
 //                       only waits for a CPU keeps its P until then: a short call ends as soon as the thread gets a
 //                       CPU, and another thread would wait there, too.
 //   visit in user code  10 ms old (option rescue_after), and work waits that no idle or spinning M serves:
-//                       rescue, with a report (rescue.cc says when not).
+//                       rescue, with a report (rescue.cc says when not). In strict mode a visit that is left alone
+//                       is reported, too, if its thread is blocked (strict_watch.cc).
 //   same slice          One fiber or runnext chain for 10 ms, or by the next sweep, while others wait: tell
 //                       `slice_over`, which the M handles at its next call that may switch. An M whose visit is
 //                       nearly due for a rescue is told so, too. Not handled for another 10 ms (rescue_after)
@@ -56,13 +57,21 @@ void sweep::rescue_after(std::int64_t ns) noexcept {
   rescue_ = true;
 }
 
+void sweep::report_all_blocking_after(std::int64_t ns) noexcept {
+  strict_.begin(ns);
+  reports_.once_per_place();
+}
+
 void sweep::begin(std::int64_t now, std::int64_t passed, bool lost, bool refused) noexcept {
   now_ = now;
   refused_ = refused;
   next_timer_ = platform::forever_ns;
   passed_ = passed;
   procs_ = the_scheduler.procs.load(mo::relaxed);
-  if (lost) rescues_.forget();
+  if (lost) {
+    rescues_.forget();
+    strict_.forget();
+  }
   if (rescue_) rescues_.look_after(now);
   busy = 0;
   work_waiting = new_call = false;
@@ -133,6 +142,9 @@ void sweep::judge_visit(observation& o, processor& p, bool waits, bool first_sig
                                         : rescues_.judge(m, p.index, v, o.visit_age, now_, o.slice_told, procs_);
     if (verdict != rescue_policy::verdict::none) candidates_[count_++] = {&p, &m, v, verdict, nullptr, o.visit_age};
     if (o.visit_age >= rescues_.after() - limits::monitor_work_waits_ns) tell_slice_over(o);
+  } else if (v.where == place::user && strict_.on() && described_ < reports_a_look &&
+             strict_.is_due(m, p.index, v, o.visit_age, now_)) {
+    describe(m, rescued::kind::left_alone, o.visit_age);
   }
 }
 
@@ -149,7 +161,7 @@ void sweep::judge_slice(observation& o, bool waits, bool new_visit) noexcept {
   } else if (new_visit && o.visit.count - o.told_visits >= limits::overdue_calls && o.visit.where == place::user &&
              rescue_ && !somebody_serves() && rescues_.slice_is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
     m.baton.tell(baton_word::slice_overdue);
-    describe(m, true, since_end + limits::time_slice_ns);
+    describe(m, rescued::kind::computed, since_end + limits::time_slice_ns);
     o.slice_since = now_;
   }
 }
@@ -179,7 +191,8 @@ int sweep::revoke() noexcept {
     } else {
       the_scheduler.rescues.fetch_add(1, mo::relaxed);
       rescues_.taken(*c.m, c.rescue, now_);
-      describe(*c.m, c.rescue == rescue_policy::verdict::computing, c.age);
+      const bool computed = c.rescue == rescue_policy::verdict::computing;
+      describe(*c.m, computed ? rescued::kind::computed : rescued::kind::blocked, c.age);
     }
     handoff_p(c.p);
   }
@@ -249,8 +262,8 @@ void sweep::revoke_retired(processor& p, machine& m, const baton_word::visit& v,
   }
 }
 
-void sweep::describe(const machine& m, bool computing, std::int64_t age) noexcept {
-  if (described_ < reports_a_look) described_rescues_[described_++] = describe_rescued(m, computing, age);
+void sweep::describe(const machine& m, rescued::kind what, std::int64_t age) noexcept {
+  if (described_ < reports_a_look) described_rescues_[described_++] = describe_rescued(m, what, age);
 }
 
 std::int64_t sweep::next_rescue_in() const noexcept {
@@ -266,5 +279,7 @@ void sweep::report() noexcept {
 std::int64_t sweep::next_refused_in() const noexcept {
   return std::clamp<std::int64_t>(next_timer_ - now_, limits::monitor_work_waits_ns / 8, limits::monitor_work_waits_ns);
 }
+
+std::int64_t sweep::next_busy_in() const noexcept { return strict_.on() ? strict_.pace() : limits::monitor_busy_ns; }
 
 }  // namespace baton::sched

@@ -11,6 +11,7 @@
 #include <baton/sched/processor.h>
 #include <baton/sched/rescue.h>
 #include <baton/sched/rescue_report.h>
+#include <baton/sched/strict_watch.h>
 
 #include <cstdint>
 
@@ -20,6 +21,9 @@ class sweep {
  public:
   // Visits in user code that last this long are rescued. Without this call none is.
   void rescue_after(std::int64_t ns) noexcept;
+  // Strict mode: calls that block undeclared for this long are reported even if nothing waits for their P, and each
+  // place is reported once.
+  void report_all_blocking_after(std::int64_t ns) noexcept;
 
   // To be called in this order, once per sweep:
 
@@ -40,6 +44,8 @@ class sweep {
   [[nodiscard]] std::int64_t next_rescue_in() const noexcept;
   // While threads are refused: returns the time until the next timer of an idle P, or a regular sweep.
   [[nodiscard]] std::int64_t next_refused_in() const noexcept;
+  // Returns the time until the next sweep while some P is busy and no work waits.
+  [[nodiscard]] std::int64_t next_busy_in() const noexcept;
 
   int busy = 0;
   bool work_waiting = false;
@@ -77,7 +83,7 @@ class sweep {
   static void tell_slice_over(observation& o) noexcept;
   void note_refusal() noexcept;
   void revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept;
-  void describe(const machine& m, bool computing, std::int64_t age) noexcept;
+  void describe(const machine& m, rescued::kind what, std::int64_t age) noexcept;
 
   observation seen_[limits::procs_max];
   std::int64_t now_ = 0;
@@ -89,7 +95,8 @@ class sweep {
   bool takes_no_more_ = false;
   std::int64_t oldest_ = 0;  // age of the oldest visit in user code while work waits
   rescue_policy rescues_;
-  static constexpr int reports_a_look = 4;  // one per second is written
+  strict_watch strict_;
+  static constexpr int reports_a_look = 4;  // one per second is written, or all in strict mode
   int described_ = 0;
   rescued described_rescues_[reports_a_look];
   rescue_reports reports_;

@@ -2,29 +2,9 @@
 // atomics with simulated ones that a model checker explores. No other folder names std::atomic.
 #pragma once
 
+#include <baton/sched/platform/sanitizers.h>
+
 #include <atomic>
-
-#if defined(__SANITIZE_THREAD__)
-#define BATON_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define BATON_TSAN 1
-#endif
-#endif
-#ifndef BATON_TSAN
-#define BATON_TSAN 0
-#endif
-
-#if defined(__SANITIZE_ADDRESS__)
-#define BATON_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define BATON_ASAN 1
-#endif
-#endif
-#ifndef BATON_ASAN
-#define BATON_ASAN 0
-#endif
 
 namespace baton::sched::platform {
 

@@ -15,6 +15,7 @@
 #include <baton/sched/stack/guard.h>
 
 #include <baton/sched/log/fatal.h>
+#include <baton/sched/platform/valgrind.h>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -57,6 +58,7 @@ std::size_t mprotect_guards_allowed() noexcept {
 // Returns what the system call returns: a number of bytes, or -1.
 long advise(const iovec* ranges, std::size_t n) noexcept {
 #if defined(SYS_process_madvise) && defined(SYS_pidfd_open)
+  if (platform::runs_under_valgrind()) return -1;  // it would say that it does not know the call
   long done = ::syscall(SYS_process_madvise, pidfd_self, ranges, n, madv_guard_install, 0);
   if (done >= 0 || errno != EBADF) return done;
   const int fd = static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0));  // close-on-exec by nature

@@ -25,6 +25,7 @@
 
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/valgrind.h>
 
 #include <sys/mman.h>
 #include <algorithm>
@@ -122,7 +123,10 @@ std::size_t stack_pool::cut(std::size_t klass, stack* out, std::size_t n) noexce
   const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(batch, r->count - first));
   guards_.install(r->chunk(first), r->stride, r->stride - r->usable, count);
   std::array<stack, batch> fresh;
-  for (std::uint32_t i = 0; i < count; ++i) fresh[i] = r->stack_of(first + i);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    fresh[i] = r->stack_of(first + i);
+    platform::tell_valgrind_of_stack(fresh[i].limit(), fresh[i].size);
+  }
   // release: pairs with find(). A thread that sees these chunks as cut sees them guarded.
   r->cut.store(first + count, mo::release);
   stacks_.fetch_add(count, mo::relaxed);

@@ -2,8 +2,10 @@
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>
+#include <baton/runtime/barrier.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/os_signals.h>
 #include <baton/runtime/run.h>
@@ -25,9 +27,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -106,10 +110,87 @@ void one_that_locks_twice() {
 TEST_F(Deadlock, NamesWhoLocksTwice) {
 #if BATON_MUTEX_OWNER
   EXPECT_EXIT(baton::run(one_that_locks_twice, {.on_deadlock = deadlock_action::exit_2}), testing::ExitedWithCode(2),
+              "a cycle: fiber [0-9]+ \"main\" waits for a mutex that it holds itself\n(.|\n)*"
               "\"main\" waits for mutex that it holds itself,");
 #else
   GTEST_SKIP() << "compiled without";
 #endif
+}
+
+// Each locks its own mutex, and then the one of the next.
+void a_ring_of(int n) {
+  std::vector<baton::mutex> mutexes(static_cast<std::size_t>(n));
+  baton::barrier all_hold_one(n);
+  std::vector<baton::fiber<void>> ring;
+  for (int i = 0; i < n; ++i) {
+    ring.push_back(baton::spawn({.name = "ring " + std::to_string(i)}, [&, i] {
+      const std::lock_guard mine(mutexes[static_cast<std::size_t>(i)]);
+      all_hold_one.arrive_and_wait();
+      const std::lock_guard next(mutexes[static_cast<std::size_t>((i + 1) % n)]);
+    }));
+  }
+  for (auto& f : ring) f.join();
+}
+
+TEST_F(Deadlock, NamesTheCycleOfOwners) {
+#if BATON_MUTEX_OWNER
+  EXPECT_EXIT(baton::run([] { a_ring_of(2); }, {.on_deadlock = deadlock_action::exit_2}), testing::ExitedWithCode(2),
+              "baton: a cycle: fiber [0-9]+ \"ring 0\" waits for a mutex that fiber [0-9]+ \"ring 1\" holds, which "
+              "waits for a mutex that fiber [0-9]+ \"ring 0\" holds\n");
+#else
+  GTEST_SKIP() << "compiled without";
+#endif
+}
+
+TEST_F(Deadlock, CutsALongCycleAndCountsIt) {
+#if BATON_MUTEX_OWNER
+  EXPECT_EXIT(baton::run([] { a_ring_of(100); }, {.on_deadlock = deadlock_action::exit_2}), testing::ExitedWithCode(2),
+              "\"ring 0\" waits for a mutex that .* \"ring 6\" holds, and so on: 100 fibers, until one that waits for "
+              "the first\n");
+#else
+  GTEST_SKIP() << "compiled without";
+#endif
+}
+
+// The fiber that holds a mutex waits for the end of one that wants it.
+void one_that_joins_with_its_mutex() {
+  baton::mutex m;
+  const std::lock_guard hold(m);
+  baton::spawn({.name = "joined"}, [&m] { const std::lock_guard late(m); }).join();
+}
+
+TEST_F(Deadlock, AJoinBelongsToTheCycle) {
+#if BATON_MUTEX_OWNER
+  EXPECT_EXIT(baton::run(one_that_joins_with_its_mutex, {.on_deadlock = deadlock_action::exit_2}),
+              testing::ExitedWithCode(2),
+              "a cycle: fiber [0-9]+ \"main\" joins fiber [0-9]+ \"joined\", which waits for a mutex that fiber "
+              "[0-9]+ \"main\" holds\n");
+#else
+  GTEST_SKIP() << "compiled without";
+#endif
+}
+
+void two_that_join_each_other() {
+  baton::fiber<void> first;
+  baton::fiber<void> second;
+  baton::event both_there;
+  first = baton::spawn({.name = "first"}, [&] { both_there.wait(), second.join(); });
+  second = baton::spawn({.name = "second"}, [&] { both_there.wait(), first.join(); });
+  both_there.set();
+  baton::event().wait();
+}
+
+TEST_F(Deadlock, TwoThatJoinEachOtherAreACycle) {
+  EXPECT_EXIT(baton::run(two_that_join_each_other, {.on_deadlock = deadlock_action::exit_2}),
+              testing::ExitedWithCode(2),
+              "a cycle: fiber [0-9]+ \"(first|second)\" joins fiber [0-9]+ \"(first|second)\", which joins fiber "
+              "[0-9]+ \"(first|second)\"\n");
+}
+
+// "philosopher" waits for "main", and "main" for a channel: nobody waits for itself.
+TEST_F(Deadlock, AChainIsNoCycle) {
+  EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
+              testing::ExitedWithCode(2), "nothing can wake them\n(baton: )?fiber ");
 }
 
 TEST_F(Deadlock, Exit2ExitsSo) {

@@ -89,7 +89,7 @@ class suspect {
     who_.start = &start;
     who_.tid = tid_;
     who_.age_ns = 12'345'678;
-    who_.computing = what == doing::computes;
+    who_.what = what == doing::computes ? rescued::kind::computed : rescued::kind::blocked;
   }
   ~suspect() {
     stop_ = true;
@@ -180,6 +180,25 @@ TEST(RescueReport, OneASecondAndOneAMinuteOfThePlace) {
   EXPECT_FALSE(holds(third_text, "not reported")) << third_text;
 }
 
+TEST(RescueReport, InStrictModeEachPlaceIsReportedAtOnceAndOnce) {
+  const suspect reads(suspect::doing::reads);
+  const suspect polls(suspect::doing::polls);
+  const pipe_pair out;
+  rescue_reports reports;
+  reports.once_per_place();
+  rescued left_alone = reads.who();
+  left_alone.what = rescued::kind::left_alone;
+  EXPECT_TRUE(reports.report(left_alone, second, out.in()));
+  EXPECT_TRUE(reports.report(polls.who(), second, out.in())) << "another place, at the same time";
+  EXPECT_FALSE(reports.report(left_alone, 1000 * second, out.in())) << "the same place, much later";
+  EXPECT_FALSE(reports.report(reads.who(), 1000 * second, out.in())) << "the same place, with its P taken";
+  const std::string text = out.text();
+  EXPECT_TRUE(holds(text, "fiber 17 \"resolver\" blocked its thread for 12 ms in undeclared read")) << text;
+  EXPECT_TRUE(holds(text, "; P not handed on (strict mode). Wrap it in baton::blocking().")) << text;
+  EXPECT_TRUE(holds(text, "kept its P for 12 ms in undeclared poll")) << text;
+  EXPECT_FALSE(holds(text, "not reported")) << text;
+}
+
 TEST(RescueReport, AFullPipeIsNotWaitedFor) {
   const suspect s(suspect::doing::reads);
   int fds[2];
@@ -205,12 +224,12 @@ TEST(RescueReport, DescribesTheFiberOfAMachine) {
       },
       true, "the busy one");
   while (on == nullptr) std::this_thread::yield();
-  const rescued r = describe_rescued(*on, true, 5);
+  const rescued r = describe_rescued(*on, rescued::kind::computed, 5);
   stop = true;
   baton_test::join(f);
   EXPECT_STREQ(r.name, "the busy one");
   EXPECT_EQ(r.age_ns, 5);
-  EXPECT_TRUE(r.computing);
+  EXPECT_EQ(r.what, rescued::kind::computed);
   EXPECT_GT(r.tid, 0);
   EXPECT_GT(r.stack.high, r.stack.low);
 }

@@ -1,0 +1,3 @@
+#include <baton/sched/platform/sanitizers.h>
+
+const char BATON_KIND_OF_LIBRARY = 1;
