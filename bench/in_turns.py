@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import fetched_peers
 from go_peers import build_go
 from rust_peers import build_rust
 
@@ -241,6 +242,15 @@ def selected(measurements, rows, only, group=None):
     return [m for m in measurements if m.name in wanted], named
 
 
+def version_of(program, heading):
+    """Of a peer that CMake has built: Boost.Fiber's program says which version it is; the others have none."""
+    if not program.name.startswith("boost_"):
+        return heading
+    done = subprocess.run([str(program), "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    fetched = (fetched_peers.PLACE / "boost").is_dir()
+    return (done.stdout.strip().replace("_", ".") or heading) + fetched_peers.origin("boost", fetched)
+
+
 def listing(measurements, rows):
     lines = [row for row in rows if not isinstance(row, str)]
     return [{"measurement": m.name, "group": m.group, "rows": [row.name for row in lines if row.measurement == m.name]}
@@ -278,18 +288,17 @@ def run(suite, group, args, rounds, measurements, rows, peers, programs, shown=P
         elif peer == "tokio":
             program, version = build_rust(f"tokio_{suite}", built, only_if_built=args.smoke)
         elif os.access(directory / programs[peer], os.X_OK):
-            program, version = directory / programs[peer], heading
+            program, version = directory / programs[peer], version_of(directory / programs[peer], heading)
         else:
-            program, version = None, "not installed"
+            program, version = None, fetched_peers.absent(peer, "not installed")
         everything[peer] = program
         if program is None:
             missing[peer] = version
         versions.append(version if program else f"{heading}: {version}")
-    versions = ", ".join(versions)
     measurements, named = selected(measurements, rows, args.only, args.group)
     if not measurements:
         sys.exit(f"{suite}: nothing is called {', '.join(args.only)}")
-    print(f"{suite}: baton beside {versions}, in turns; rounds: {rounds}", flush=True)
+    print(f"{suite}: baton beside {', '.join(versions)}, in turns; rounds: {rounds}", flush=True)
     words = {peer: [w.format(baton=baton) for w in extra] for peer, extra in (extra_words or {}).items()}
     raw = run_all(measurements, rounds, everything, words, derive)
     results = fill([r for r in rows if isinstance(r, str) or r.measurement in named], measurements, raw, missing)
@@ -297,8 +306,9 @@ def run(suite, group, args, rounds, measurements, rows, peers, programs, shown=P
     if args.smoke:  # what a moment says is no ground to judge by
         for r in lines:
             r.update(target="", met=None)
-    report.write_text(json.dumps({"peers": versions, "headings": peers, "rounds": rounds,
-                                  "load_average_before": load_before, "rows": lines, "raw": raw}) + "\n")
+    report.write_text(json.dumps({"peers": ", ".join(versions), "versions": versions, "headings": peers,
+                                  "rounds": rounds, "load_average_before": load_before, "rows": lines, "raw": raw}) +
+                      "\n")
     if args.smoke:
         empty = [r["what"] for r in lines if r["figures"]["baton"] is None and r["metric"] != "ratio"]
         if empty:

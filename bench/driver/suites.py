@@ -53,6 +53,14 @@ def heading(peer, report):
     return report.get("headings", {}).get(peer) or HEADINGS.get(peer, peer)
 
 
+def versions(paths):
+    """Of the peers beside which these results were measured: each once."""
+    found = {}
+    for path in paths:
+        found.update(dict.fromkeys(json.loads(path.read_text()).get("versions", ())))
+    return list(found)
+
+
 def rows(name, path, group):
     """group: of the rows that do not name one."""
     report, found = json.loads(path.read_text()), []

@@ -234,9 +234,9 @@ class Suite:
             program, version = build_go("net", self.built)
             self.add("go", Peer([program, word, 0] if program else None, version))
 
-    def add_rust(self, name, program):
+    def add_rust(self, name, program, older=None):
         if self.wanted(name):
-            path, version = build_rust(program, self.built, only_if_built=self.args.smoke)
+            path, version = build_rust(program, self.built, only_if_built=self.args.smoke, older=older)
             self.add(name, Peer([path, 0] if path else None, version))
 
     def wanted(self, name):
@@ -265,14 +265,14 @@ class Suite:
             sys.exit(f"{self.name}: nothing is called {', '.join(self.args.only)}")
         peers, rounds = self.present(), self.args.rounds or rounds
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
-        versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
-                             for name, peer in self.peers.items() if peer.version)
+        versions = [peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
+                    for name, peer in self.peers.items() if peer.version]
         if self.args.smoke:  # what a moment says is no ground to judge by
             for case in cases:
                 case.target = None
         cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
         begin, load_before = time.monotonic(), os.getloadavg()[0]
-        print(f"{title}; rounds: {rounds}; {cpus.said}\n{versions}", flush=True)
+        print(f"{title}; rounds: {rounds}; {cpus.said}\n{', '.join(versions)}", flush=True)
         print_head()
         rows, raw, names = [], {name: {} for name in peers}, list(peers)
         for case in cases:
@@ -286,7 +286,8 @@ class Suite:
             for name in peers:
                 raw[name][case.name] = runs[name]
         self.report.write_text(json.dumps({
-            "suite": self.name, "peers": versions, "headings": HEADINGS, "missing": missing, "pinning": cpus.said,
+            "suite": self.name, "peers": ", ".join(versions), "versions": versions, "headings": HEADINGS,
+            "missing": missing, "pinning": cpus.said,
             "rounds": rounds, "load_average_before": load_before,
             "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows,
             "raw": raw}) + "\n")

@@ -144,7 +144,8 @@ def write(page, out, readers):
         parts.append('<p class="warn">There is no gnuplot here, so there are no pictures.</p>')
     facts = (("machine", f"{here['cpu']}, {here['cpus']} CPUs" + (", virtual" if here["virtual"] else "")),
              ("kernel", f"Linux {here['kernel']}"), ("compiler", here["compiler"]), ("commit", here["commit"]),
-             ("date", here["date"]))
+             ("date", here["date"]), ("peers", ", ".join(dict.fromkeys(version for _, report in found.values()
+                                                                       for version in report.get("versions", ())))))
     parts.append("<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts if v) + "</dl>")
     parts.append("<nav>" + " · ".join(f'<a href="#{g}">{html.escape(GROUPS.get(g, g))}</a>' for g in groups) +
                  ' · <a href="#lost">lost rows</a> · <a href="#results">raw results</a></nav>')

@@ -28,7 +28,7 @@ def main():
 
     suite = Suite("http", args)
     suite.add_built("baton", "baton_hello", args.procs)
-    suite.add_rust("hyper", "hyper_hello")
+    suite.add_rust("hyper", "hyper_hello", older="hyper_hello_0")
     suite.add_go("hello")
     check_all(suite.present())
 
