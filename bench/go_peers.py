@@ -1,5 +1,5 @@
 """Builds the peers of peers/go offline: with the Go that fetched_peers.py has fetched; else with Go 1.23 of Debian's
-backports, if it is there; else with the go in the path. Its caches lie beside the programs."""
+backports, if it is there; else with the go in the path. What it builds lies beside the results."""
 import os
 import pathlib
 import re
@@ -32,7 +32,9 @@ def build_go(package, out):
     if go is None:
         return None, fetched_peers.absent("go", "no Go here")
     program = out / f"go_{package}"
-    environment = dict(os.environ, GOCACHE=str(out / "go-cache"), GOPATH=str(out / "go-path"), GOPROXY="off",
+    # Its standard library takes a while to build: all build directories share a cache of it.
+    cache = fetched_peers.PLACE / "go-cache" if root else out / "go-cache"
+    environment = dict(os.environ, GOCACHE=str(cache), GOPATH=str(out / "go-path"), GOPROXY="off",
                        GOTOOLCHAIN="local", GOWORK="off", GOFLAGS="", CGO_ENABLED="0")
     if root:
         environment["GOROOT"] = str(root)

@@ -49,13 +49,14 @@ struct beside {
 };
 
 struct row {
-  const char* benchmark;                // the function's name
-  void (*run)(benchmark::State&);       //
+  const char* benchmark;                // the function's name, as Google Benchmark shows it
+  void (*run)(benchmark::State&);       // times the operation, or pairs of it and the primitive
   std::vector<std::int64_t> args = {};  // the number of Ps is the first one
   const char* name = "";                // the row's name in the table
   beside primitive = {};                // what the operation is made of: baton cannot lose to it
   beside peer = {};                     // the same of another library: baton can lose to it
   bench::target target = {};
+  const char* unit = "ns";  // bench/driver/google.py converts times to it
   bool manual_time = true;  // false: Google Benchmark times the loop
 };
 

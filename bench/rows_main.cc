@@ -61,9 +61,9 @@ std::string json_of(const listed_row& r) {
     limits += (limits.empty() ? "[" : ", [") + quoted(l.figure) + ", " + shown(l.at_most) + "]";
   }
   return "{\"benchmark\": " + quoted(r.benchmark) + ", \"pair\": " + (r.is_pair ? "true" : "false") +
-         ", \"name\": " + quoted(r.what.name) + ", \"unit\": \"ns\", \"primitive\": " + json_of(r.what.primitive) +
-         ", \"peer\": " + json_of(r.what.peer) + ", \"target\": " + quoted(r.what.target.text) + ", \"any_of\": [" +
-         limits + "]}";
+         ", \"name\": " + quoted(r.what.name) + ", \"unit\": " + quoted(r.what.unit) +
+         ", \"primitive\": " + json_of(r.what.primitive) + ", \"peer\": " + json_of(r.what.peer) +
+         ", \"target\": " + quoted(r.what.target.text) + ", \"any_of\": [" + limits + "]}";
 }
 
 void print_rows() {
