@@ -1,23 +1,24 @@
-// A chat over TCP: whoever connects says a name, then lines that everybody gets.
+// A chat over TCP: a client that connects says a name, then lines that all members get.
 //
 //   chat [address] [skip|close]       default 127.0.0.1:7001 skip; port 0 lets the kernel choose
 //   nc 127.0.0.1 7001
 //
-// The room is one fiber. It alone knows the members, so there is no lock; it selects over three channels, and the
-// context that says that we stop. A member is two fibers: one reads lines and sends them to the room, the other
-// writes what comes out of the member's own channel, the outbox.
+// The room is one fiber. It alone knows the members, so there is no lock. It selects over three channels, and the
+// context that says that the server stops. A member is two fibers: one reads lines and sends them to the room, the
+// other writes what comes out of the member's own channel, the outbox.
 //
 // Slow readers. The room never waits for a member. If an outbox is full, there is a choice:
 //   skip     the line is left out, and the member is told later how many are missing
-//   close    the member is disconnected (so one who talks too fast can throw others out)
-// In both cases one to whom not a single line can be written for 10 s is disconnected.
+//   close    the member is disconnected (so a member that talks too fast can throw others out)
+// In both cases a member to which not a single line can be written for 10 s is disconnected.
 //
-// Hostile clients. A line has 512 bytes at most; a name must come within 10 s, and nobody else may have it; what could
-// reach into the terminals of others is dropped; no line can be taken for one of somebody else, because a name has no
-// ':', '*' or space; the kernel keeps little for one who does not read; a host that has vanished is noticed by
-// keep-alive. A reset is an error from read(), or write(), and ends that member only.
+// Hostile clients. A line has 512 bytes at most. A name must come within 10 s, and no other member may have it.
+// Characters that could control the terminals of others are dropped. No line can be mistaken for one of another member,
+// because a name has no ':', '*' or space. The kernel buffers little for a client that does not read. Keep-alive
+// notices a host that has vanished. A reset is an error from read(), or write(), and ends that member only.
 //
-// Ctrl-C or SIGTERM: no new connections, a last word to all, what is in the outboxes goes out, within 2 s.
+// Ctrl-C or SIGTERM stops the server: no new connections, a last word to all, what is in the outboxes goes out, within
+// 2 s.
 #include <baton/baton.h>
 
 #include "command_line.h"
@@ -54,9 +55,9 @@ struct member {
   explicit member(const baton::context& parent) : connection(baton::with_cancel(parent)) {}
   std::string name;
   const baton::channel<answer> joined = baton::channel<answer>(1);
-  const baton::channel<line> outbox = baton::channel<line>(64);  // closed: say what is left, and hang up
+  const baton::channel<line> outbox = baton::channel<line>(64);  // closed: write what is left, and hang up
   const baton::cancellable_context connection;                   // cancelled: hang up now
-  std::size_t missed = 0;                                        // the room's
+  std::size_t missed = 0;                                        // used by the room only
 };
 using member_ptr = std::shared_ptr<member>;
 
@@ -71,7 +72,7 @@ class room {
   void leave(const member_ptr& m) const { leaving_.send(m); }
 
   void run(const baton::context& stopping) {
-    const absl::Cleanup over = [&] {  // a send that waits ends, and says that it is over
+    const absl::Cleanup over = [&] {  // a send that waits ends, and reports that the chat is over
       joining_.close();
       leaving_.close();
       said_.close();
@@ -101,7 +102,7 @@ class room {
   }
 
   void tell(member& m, const line& l) const {
-    // With room for the line as well: or the line would be missed at once, and there would be a note for it alone.
+    // Only with room for the line as well: else the line would be missed at once, and need a note of its own.
     if (m.missed > 0 && m.outbox.size() + 2 <= m.outbox.capacity()) {
       const line note = make_line("* you missed " + std::to_string(m.missed) + " lines");
       if (m.outbox.try_send(note) == baton::channel_status::ok) m.missed = 0;
@@ -126,7 +127,7 @@ void write_outbox(baton::net::tcp_stream& stream, const member& me) {
   stream.set_read_deadline(clock::now() + 5s);
 }
 
-// Asks until there is a name that nobody else has. False: nobody came in.
+// Asks until there is a name that no other member has. Returns false if the client did not join.
 bool enter(const room& r, const member_ptr& me, examples::line_reader& in) {
   me->outbox.try_send(make_line("* your name?"));
   for (std::string text; in.next(text);) {
@@ -147,7 +148,7 @@ void converse(const room& r, baton::net::tcp_stream& stream, const baton::contex
               const baton::context& all) {
   const auto me = std::make_shared<member>(all);
   const auto writer = baton::spawn([&] { write_outbox(stream, *me); });  // joins at the end of this function
-  const absl::Cleanup hang_up = [&] { me->outbox.close(); };             // before that, also after an exception
+  const absl::Cleanup hang_up = [&] { me->outbox.close(); };             // before the join, also after an exception
   examples::line_reader in([&](baton::bytes into) { return stream.read(into); }, line_max);
 
   stream.set_context(stopping);
@@ -162,8 +163,8 @@ void converse(const room& r, baton::net::tcp_stream& stream, const baton::contex
   if (absl::IsOutOfRange(in.status())) me->outbox.try_send(make_line("* " + std::string(in.status().message())));
   me->outbox.close();
 
-  // Closing with something unread would reset the connection, and what we said last might be lost. So read on
-  // until the peer closes, too, or the deadline that the writer set.
+  // Closing while input is unread would reset the connection, and the last lines written might be lost. So read on
+  // until the peer closes, too, or until the deadline that the writer set.
   char buffer[4096];
   while (stream.read(buffer).value_or(0) > 0) {
   }

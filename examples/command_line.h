@@ -1,4 +1,4 @@
-// What the example programs have in common as programs: their arguments are read strictly, and they say why they fail.
+// What the example programs share as programs: strict reading of arguments, and messages for failures.
 #pragma once
 
 #include <baton/baton.h>
@@ -13,14 +13,14 @@
 
 namespace examples {
 
-// Reads a decimal number. False: the text is not one as a whole, or it is out of the range.
+// Reads a decimal number. Returns false if the text as a whole is not a number, or the number is out of the range.
 inline bool read_number(const char* text, long low, long high, long& value) {
   const char* const end = text + std::strlen(text);
   const auto [stop, error] = std::from_chars(text, end, value);
   return error == std::errc() && stop == end && value >= low && value <= high;
 }
 
-// Whether there are at most `most` arguments, and none is a flag: these programs know none.
+// Returns true if there are at most `most` arguments, and none is a flag: these programs have no flags.
 inline bool are_operands(int argc, char** argv, int most) {
   for (int i = 1; i < argc; ++i) {
     if (argv[i][0] == '-') return false;
@@ -28,19 +28,19 @@ inline bool are_operands(int argc, char** argv, int most) {
   return argc - 1 <= most;
 }
 
-// The exit code of a program that was called wrongly.
+// Prints the usage. Returns the exit code for wrong arguments.
 inline int misused(const char* usage) {
   std::fprintf(stderr, "usage: %s\n", usage);
   return 2;
 }
 
-// The exit code of a program that could not do what it was called for: 1. Says why.
+// Prints why the program failed. Returns the exit code for a failure: 1.
 inline int failed(const char* program, const absl::Status& why) {
   std::fprintf(stderr, "%s: %s\n", program, why.ToString(absl::StatusToStringMode::kWithNoExtraData).c_str());
   return 1;
 }
 
-// baton::run() of a program that ends with code 1 and says why when an exception ends its main fiber.
+// Calls baton::run(). If an exception ends the main fiber, prints it and returns exit code 1.
 template <class Main>
 int run(const char* program, Main&& main, const baton::options& options = {}) {
   try {

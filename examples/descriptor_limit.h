@@ -1,4 +1,4 @@
-// As many file descriptors as we may have: each connection of a server is one.
+// Raises the limit of file descriptors as far as possible: each connection of a server is one.
 #pragma once
 
 #include <sys/resource.h>
@@ -7,8 +7,8 @@
 
 namespace examples {
 
-// Raises the soft limit to the hard one, and that to `wanted` where we have the right to (root mostly has).
-// Says so on stderr when fewer than `enough` remain.
+// Raises the soft limit to the hard one, and the hard one to `wanted` where the process has the right to (root mostly
+// has). Prints a line on stderr when fewer than `enough` remain.
 inline void raise_descriptor_limit(rlim_t wanted = 65'536, rlim_t enough = 10'240) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;

@@ -2,8 +2,9 @@
 //
 //   echo_server [address]        default 127.0.0.1:7000; port 0 lets the kernel choose
 //
-// Ctrl-C or SIGTERM ends it: no new connections, and the fibers of those that are open stop waiting for their
-// peers. Exit code 0: that was so; 1: it could not listen, or not accept any more. echo.cc is the same without that.
+// Ctrl-C or SIGTERM ends it: no new connections, and the fibers of open connections stop waiting for their peers. Exit
+// code 0: a signal ended it; 1: it could not listen, or not accept any more. echo.cc is the same without arguments and
+// graceful stop.
 #include <baton/baton.h>
 
 #include "command_line.h"
@@ -19,7 +20,7 @@ void echo(baton::net::tcp_stream& peer, const baton::context& running) {
   std::byte buffer[16 * 1024];
   for (;;) {
     const auto n = peer.read(buffer);  // parks this fiber, not the thread
-    if (!n.ok() || *n == 0) return;    // an error (also: we are stopping), or the peer has closed
+    if (!n.ok() || *n == 0) return;    // an error (also when the server stops), or the peer has closed
     if (!peer.write(baton::const_bytes(buffer, *n)).ok()) return;
   }
 }
@@ -30,7 +31,7 @@ int serve(const char* address) {
   baton::task_group connections;
   const absl::Status end = examples::serve_until_signal(*listener, connections, echo);
   return end.ok() ? 0 : examples::failed("echo_server", end);
-}  // the group cancels what is open, and waits for it
+}  // the group cancels the open connections, and waits for their fibers
 
 }  // namespace
 

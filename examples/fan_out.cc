@@ -1,14 +1,14 @@
-// Fanning out: asks many servers at once, but not too many, and does not wait for the slow ones. It starts the
+// Fanning out: asks many servers at once, but not too many, and does not wait for the slow ones. The program starts the
 // servers itself, on loopback; some of them answer only after an hour.
 //
 //   fan_out [servers] [slow ones] [at once] [ms for each] [ms for all]        default 12 3 4 300 2000
 //
 // - A task_group holds the questions: wait() returns when none is under way, and a failure would cancel the
-//   rest. Being late is no failure: it is counted.
-// - A semaphore lets so many ask at the same time.
-// - Deadlines are contexts. Each question has its own, below that of the whole; the stream gets the context, and
+//   rest. A late answer is no failure: it is counted.
+// - A semaphore limits how many ask at the same time.
+// - Deadlines are contexts. Each question has its own, below that of the whole. The stream gets the context, and
 //   its calls end when that is done. A question that does not even get its turn in time is late, too.
-// - The servers are a second group. That they are cancelled in the end is how they stop.
+// - The servers are a second group. The program stops them at the end by cancelling it.
 #include <baton/baton.h>
 
 #include "command_line.h"
@@ -36,7 +36,7 @@ struct settings {
   milliseconds all{2000};
 };
 
-// Answers one question after another until the context is done. Else the status says why it cannot go on.
+// Answers one question after another until the context is done. Any other status says why it cannot go on.
 absl::Status serve(baton::net::tcp_listener& listener, bool slow, const baton::context& ctx) {
   listener.set_context(ctx);
   for (;;) {
@@ -66,7 +66,7 @@ class survey {
  public:
   explicit survey(const settings& s) : settings_(s), turns_(s.at_once), all_(baton::with_timeout({}, s.all)) {}
 
-  // A task: prints one line. Only what nobody expects is an error.
+  // A task: prints one line. Returns an error only for what is not expected.
   absl::Status question(int server, const std::string& address, const baton::context& group) {
     const auto begin = clock::now();
     if (!turns_.try_acquire_until(*all_.deadline())) return report(server, "late: never had its turn", begin, true);
@@ -122,7 +122,7 @@ int run(const settings& s) {
     if (!listener.ok()) return examples::failed("fan_out", listener.status());
     listeners.push_back(std::move(*listener));
   }
-  baton::task_group servers;  // after the listeners: ends before them
+  baton::task_group servers;  // declared after the listeners: ends before them
   for (int i = 0; i < s.servers; ++i) {
     servers.spawn([&listener = listeners[static_cast<std::size_t>(i)], slow = i < s.slow](const baton::context& ctx) {
       return serve(listener, slow, ctx);

@@ -1,4 +1,4 @@
-// Lines out of whatever gives bytes.
+// Reads lines from any source of bytes.
 //
 //   examples::line_reader in([&](baton::bytes into) { return stream.read(into); }, 512);
 //   for (std::string line; in.next(line);) …
@@ -21,11 +21,11 @@ class line_reader {
  public:
   using source = std::function<absl::StatusOr<std::size_t>(baton::bytes)>;  // 0: the end
 
-  // No line may have more than `longest` bytes: a peer that never sends an end of line must not fill our memory.
+  // No line may have more than `longest` bytes: a peer that never sends an end of line must not fill the memory.
   line_reader(source read, std::size_t longest) : read_(std::move(read)), longest_(longest) {}
 
-  // (S) as the source: the next line, without its "\n" or "\r\n"; what the stream ends with is one, too.
-  // False: no more of them; status() says why.
+  // Reads the next line, without its "\n" or "\r\n". An unfinished line at the end of the stream counts, too. Returns
+  // false if there are no more lines; status() says why. Switches if the source does.
   bool next(std::string& line) {
     for (std::size_t searched = 0;;) {
       const std::size_t end = pending_.find('\n', searched);
@@ -51,7 +51,7 @@ class line_reader {
     }
   }
 
-  // Ok: the stream has ended. OUT_OF_RANGE: the line was too long. Else what the source said.
+  // Returns ok if the stream has ended, OUT_OF_RANGE if a line was too long, and otherwise the error of the source.
   [[nodiscard]] const absl::Status& status() const { return status_; }
 
  private:

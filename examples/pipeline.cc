@@ -1,5 +1,5 @@
-// A pipeline: stages that are fibers, with channels between them. It reads numbers, one a line, takes them
-// apart on several processors, and prints them with their prime factors in the order in which they came.
+// A pipeline: stages that are fibers, with channels between them. It reads numbers, one a line, factors them on several
+// processors, and prints them with their prime factors in the order in which they came.
 //
 //   seq 1000000000 1000000020 | pipeline [workers]        default: one for each processor
 //
@@ -7,10 +7,10 @@
 //                                |                             | each job has its own channel for the answer
 //                                `-> in_order ---> print <-----'
 //
-// - The stage that sends into a channel closes it; the one that receives goes on until it is closed and drained.
-// - The stages are a task_group: a line that is no number, or a stdout that nobody reads, ends all of them.
-// - Ctrl-C or SIGTERM cancels. Each wait is a select that sees that, and the one loop that computes looks at
-//   the context now and then, so it all ends at once; the exit code is 128 + the signal, as of a shell.
+// - The stage that sends into a channel closes it. The stage that receives goes on until it is closed and drained.
+// - The stages are a task_group: a line that is no number, or a stdout without a reader, ends all of them.
+// - Ctrl-C or SIGTERM cancels. Each wait is a select that includes the context, and the one loop that computes checks
+//   the context now and then, so all stages end at once. The exit code is 128 + the signal, as with a shell.
 // - The channels have little room: a slow stage makes those before it wait, back to the reader.
 #include <baton/baton.h>
 
@@ -37,7 +37,7 @@ struct job {
   channel<std::string> answer = channel<std::string>(1);
 };
 
-// Receives, unless the context is done first. Empty: closed and drained, or cancelled.
+// Receives, unless the context is done first. Returns empty if the channel is closed and drained, or if cancelled.
 template <class T>
 std::optional<T> take(const context& ctx, const channel<T>& from) {
   std::optional<T> taken;
@@ -52,8 +52,8 @@ void give(const context& ctx, const channel<T>& to, T value) {
   baton::select(baton::on_send(to, std::move(value), [](bool) {}), baton::on_done(ctx, [] {}));
 }
 
-// A read of stdin may keep a thread until there is a line, and cannot be cancelled then. So nobody waits for this
-// fiber; it holds nothing but a handle of the channel, and the end of the process ends it.
+// A read of stdin may keep a thread until there is a line, and cannot be cancelled then. So this fiber is not joined.
+// It holds only a handle of the channel, and the end of the process ends it.
 void read(const channel<absl::StatusOr<std::string>>& lines) {
   auto stdin_file = baton::file::adopt(STDIN_FILENO, "stdin");
   examples::line_reader in([&](baton::bytes into) { return stdin_file.read(into); }, 4096);
@@ -75,7 +75,7 @@ absl::Status distribute(const context& ctx, const channel<absl::StatusOr<std::st
       return absl::InvalidArgumentError("line " + std::to_string(line) +
                                         " is no number: " + examples::printable(**text, 60));
     }
-    give(ctx, in_order, j);  // first: what is worked on is in the queue for printing
+    give(ctx, in_order, j);  // first: a job that is worked on is in the queue for printing
     give(ctx, todo, std::move(j));
   }
   todo.close();
@@ -83,7 +83,7 @@ absl::Status distribute(const context& ctx, const channel<absl::StatusOr<std::st
   return ctx.error();
 }
 
-// Empty: cancelled. Computing keeps the processor from others, so it lets them run every now and then.
+// Returns empty if cancelled. Computing keeps the processor from other fibers, so it lets them run now and then.
 std::optional<std::string> factors_of(const context& ctx, std::uint64_t n) {
   std::string text;
   std::uint64_t steps = 0;
@@ -106,7 +106,7 @@ absl::Status factor(const context& ctx, const channel<job>& todo) {
   return ctx.error();
 }
 
-// A line at a time: a result is printed when it is there. A pipe that is full keeps this fiber, not its P.
+// Writes a line at a time: a result is printed as soon as it is there. A full pipe blocks this fiber, not its P.
 absl::Status print(const context& ctx, const channel<job>& in_order) {
   auto stdout_file = baton::file::adopt(STDOUT_FILENO, "stdout");
   while (const auto j = take(ctx, in_order)) {
@@ -136,12 +136,12 @@ int run(int workers) {
   auto watch = baton::spawn([&] {
     const int signal = signals.receive().value_or(0);  // 0: closed
     if (signal != 0) stages.cancel();
-    baton::os_signals::stop(signals);  // a second one ends the process, as it always does
+    baton::os_signals::stop(signals);  // a second signal ends the process, as it does without a handler
     return signal;
   });
 
   const absl::Status end = stages.wait();
-  lines.close();  // should the reader still want to send
+  lines.close();  // in case the reader still wants to send
   signals.close();
   if (const int signal = watch.join(); signal != 0) {
     std::fprintf(stderr, "cancelled\n");

@@ -1,4 +1,4 @@
-// Text of strangers, for the terminals of others.
+// Makes untrusted text safe to show on terminals.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,8 @@
 
 namespace examples {
 
-// Takes a character of UTF-8 from the front of the text, which is not empty. 0: there is none; one byte was taken.
+// Takes one UTF-8 character from the front of the text. Requires: the text is not empty. Returns 0 if there is no valid
+// character; one byte was taken then.
 inline std::uint32_t take_character(std::string_view& text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : '\0'); };
   const std::size_t size = byte(0) < 0x80 ? 1 : byte(0) < 0xc2 ? 0 : byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : 4;
@@ -26,14 +27,15 @@ inline std::uint32_t take_character(std::string_view& text) {
   return good ? c : 0;
 }
 
-// What moves the cursor, starts an escape, turns the direction of writing, or cannot be seen.
+// Returns true for a character that moves the cursor, starts an escape, changes the direction of writing, or is
+// invisible.
 inline bool is_control(std::uint32_t c) {
   return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0xad || c == 0x61c || (c >= 0x200b && c <= 0x200f) ||
          (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb) ||
          c >= 0xe0000;
 }
 
-// The text without such characters, and without what is no UTF-8; at most `longest` bytes, cut between characters.
+// Returns the text without such characters and without invalid UTF-8: at most `longest` bytes, cut between characters.
 inline std::string printable(std::string_view text, std::size_t longest) {
   std::string kept;
   while (!text.empty()) {

@@ -1,10 +1,13 @@
-// The life of a server: it accepts connections until somebody tells it to stop.
+// The life of a server: it accepts connections until a signal stops it.
 #pragma once
 
 #include <baton/baton.h>
 
+#include <absl/cleanup/cleanup.h>
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <new>
@@ -12,12 +15,33 @@
 
 namespace examples {
 
-// (S) Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group,
-// whose context that is. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the
-// connections that are open are for the caller to end. (A second signal ends the process.) Otherwise the status says
-// why no further connection could be accepted.
+// Lets other fibers run, which may free memory. Switches.
+inline void wait_for_memory() {
+  try {
+    baton::this_fiber::sleep_for(std::chrono::milliseconds(5));
+  } catch (const std::bad_alloc&) {
+    baton::this_fiber::yield();
+  }
+}
+
+// As accept(), but without memory it waits until there is some, or until the listener is closed. Switches.
+inline absl::StatusOr<baton::net::tcp_stream> accept_with_patience(baton::net::tcp_listener& listener) {
+  for (;;) {
+    try {
+      return listener.accept();
+    } catch (const std::bad_alloc&) {
+      if (!listener.is_open()) return absl::CancelledError();
+      wait_for_memory();
+    }
+  }
+}
+
+// Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group. The
+// context is the group's. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the caller
+// has to end the open connections. (A second signal ends the process.) Otherwise the status says why no further
+// connection could be accepted. Switches.
 //
-// When there is no memory for a connection, that one is closed, and the server goes on.
+// When there is no memory for a connection, that connection waits or is closed, and the server goes on.
 template <class Serve>
 absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_group& connections, Serve serve) {
   const baton::channel<int> stop(1);
@@ -25,14 +49,12 @@ absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_
   const auto stopper = baton::spawn([&] {  // joins at the end of this function
     if (stop.receive()) listener.close();  // ends the accept below
   });
+  const absl::Cleanup over = [&] { stop.close(); };  // before that: no signal may have come
   std::printf("listening on %s\n", listener.local_address().to_string().c_str());
   std::fflush(stdout);
   for (;;) {
-    auto accepted = listener.accept();
-    if (!accepted.ok()) {
-      stop.close();  // for the stopper, should no signal have come
-      return absl::IsCancelled(accepted.status()) ? absl::OkStatus() : accepted.status();
-    }
+    auto accepted = accept_with_patience(listener);
+    if (!accepted.ok()) return absl::IsCancelled(accepted.status()) ? absl::OkStatus() : accepted.status();
     try {
       connections.spawn([serve, stream = std::move(*accepted)](const baton::context& ctx) mutable {
         try {

@@ -1,4 +1,4 @@
-// Text and sockaddr forms of addresses. Nothing here looks a name up.
+// Text and sockaddr forms of addresses. No code here looks a name up.
 #include <baton/netpoll/address.h>
 
 #include <baton/sched/log/fatal.h>
@@ -18,7 +18,7 @@ namespace baton::net {
 
 namespace {
 
-// In a message what was given stands in quotes, with what would not show as \x00.
+// In a message the given text stands in quotes. Characters that would not show are written as \x00.
 std::string quoted(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -40,7 +40,7 @@ absl::Status invalid(std::string_view text, std::string_view why, std::string_vi
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_letter(char c) noexcept { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-// A number in decimal digits alone, without leading zeros, no larger than `max`; else -1.
+// Returns a number that is written in decimal digits alone, without leading zeros, and no larger than `max`; else -1.
 std::int64_t parse_number(std::string_view text, std::uint32_t max) noexcept {
   if (text.empty() || !std::all_of(text.begin(), text.end(), is_digit)) return -1;
   if (text.size() > 1 && text.front() == '0') return -1;
@@ -61,7 +61,7 @@ bool parse_ipv4(std::string_view text, unsigned char* out) noexcept {
   return true;
 }
 
-// The number of an interface, 0: none.
+// Returns the number of an interface; 0: none.
 std::uint32_t parse_zone(std::string_view zone) noexcept {
   if (const std::int64_t number = parse_number(zone, UINT32_MAX); number >= 0)
     return static_cast<std::uint32_t>(number);
@@ -71,7 +71,7 @@ std::uint32_t parse_zone(std::string_view zone) noexcept {
 
 constexpr std::array<unsigned char, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-// The longest name: abstract ones begin with a NUL, which '@' stands for; paths end with one.
+// The longest names. An abstract name begins with a NUL, which '@' stands for; a path ends with a NUL.
 constexpr std::size_t abstract_max = sizeof(sockaddr_un::sun_path);
 constexpr std::size_t path_max = abstract_max - 1;
 
@@ -176,6 +176,7 @@ absl::StatusOr<address> address::parse(std::string_view text) {
   const int port = parse_port(parts->port);
   if (port < 0) return invalid(text, "the port is not a number from 0 to 65535");
   absl::StatusOr<address> a = from_ip(parts->host.empty() ? "::" : parts->host, port);
+  if (!a.ok() && parts->host.find('%') != std::string::npos) return a;  // it may be the zone that is wrong
   if (!a.ok()) return invalid(text, "the host is not an IP address");
   return a;
 }
@@ -215,7 +216,7 @@ address address::from_sockaddr(const sockaddr* sa, socklen_t size) {
       a.path_[0] = '@';
     } else {
       a.path_.assign(name, ::strnlen(name, length));
-      // As parse() would have it; and "@x" in the working directory is no abstract name.
+      // As parse() expects it; and "@x" in the working directory is no abstract name.
       if (!is_path(a.path_)) a.path_.insert(0, "./");
     }
   }

@@ -1,4 +1,4 @@
-// Where a socket is: an IPv4 or IPv6 address with a port, or the name of a Unix socket.
+// Public API: the address of a socket: an IPv4 or IPv6 address with a port, or the name of a Unix socket.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -12,31 +12,31 @@
 
 namespace baton::net {
 
-// A plain value; thread-compatible. Default-constructed it names nothing. An IPv4 address that comes in IPv6
-// form ("::ffff:127.0.0.1", as dual-stack sockets have it) is the IPv4 address.
+// A plain value; thread-compatible. A default-constructed address names nothing. An IPv4 address in IPv6 form
+// ("::ffff:127.0.0.1", as dual-stack sockets have it) becomes the IPv4 address.
 class address {
  public:
   enum class family : std::uint8_t { none, ipv4, ipv6, local };
 
   address() noexcept = default;
 
-  // Numeric only, never looks anything up, never switches:
+  // Numeric only; never looks a name up, never switches:
   //   "127.0.0.1:80"  "[::1]:80"  "[fe80::1%eth0]:80"  ":80" (every IPv6 and IPv4 address of the host)
   //   "/a/unix.sock", "./a.sock" or "../a.sock"    "@abstract"
-  // INVALID_ARGUMENT for everything else, also for a path longer than the kernel takes. Numbers are read
-  // strictly: four decimal numbers without leading zeros, spaces or signs, "127.1" and "0x7f.0.0.1" are none.
+  // INVALID_ARGUMENT for everything else, also for a path longer than the kernel takes. Numbers are read strictly: four
+  // decimal numbers without leading zeros, spaces or signs. "127.1" and "0x7f.0.0.1" are not addresses.
   static absl::StatusOr<address> parse(std::string_view text);
 
-  // An IP address without port, "127.0.0.1" or "::1" or "fe80::1%eth0", and a port. The one reader of IP
-  // addresses: parse(), dial(), bind() and resolve() take what it takes.
+  // Takes an IP address without port ("127.0.0.1", "::1" or "fe80::1%eth0") and a port. This is the only reader of IP
+  // addresses: parse(), dial(), bind() and resolve() accept what it accepts.
   static absl::StatusOr<address> from_ip(std::string_view ip, int port);
 
-  // What the kernel says; families other than IPv4, IPv6 and Unix give one that names nothing.
+  // Converts what the kernel returns. A family other than IPv4, IPv6 and Unix gives an address that names nothing.
   static address from_sockaddr(const sockaddr* sa, socklen_t size);
-  // Fills `out`; returns the size used, 0 if this names nothing.
+  // Fills `out`. Returns the size used, or 0 if this names nothing.
   [[nodiscard]] socklen_t to_sockaddr(sockaddr_storage& out) const noexcept;
 
-  // What parse() takes; "" for none.
+  // Returns a text that parse() accepts; "" if this names nothing.
   [[nodiscard]] std::string to_string() const;
 
   [[nodiscard]] family kind() const noexcept { return family_; }
@@ -61,26 +61,26 @@ class address {
 
   family family_ = family::none;
   std::uint16_t port_ = 0;
-  std::uint32_t scope_ = 0;             // interface of a link-local IPv6 address
+  std::uint32_t scope_ = 0;             // the interface of a link-local IPv6 address
   std::array<unsigned char, 16> ip_{};  // network order; IPv4 in the first four
   std::string path_;
 };
 
-// Splits "host:port", "[v6]:port", ":port" into the two; the port may be a number or a service name.
-// INVALID_ARGUMENT when there is no port, a bare IPv6 address, or something else than one in brackets.
+// Splits "host:port", "[v6]:port" or ":port" into the two parts. The port may be a number or a service name.
+// INVALID_ARGUMENT if the port is missing, if an IPv6 address has no brackets, or if the brackets hold something else.
 struct host_and_port {
   std::string host;
   std::string port;
 };
 absl::StatusOr<host_and_port> split_host_port(std::string_view text);
 
-// 0 to 65535, in decimal digits without leading zeros; else -1.
+// Returns 0 to 65535 for decimal digits without leading zeros; else -1.
 [[nodiscard]] int parse_port(std::string_view text) noexcept;
 
-// What is to be looked up as a name, and so is no number. OK, or INVALID_ARGUMENT: a host with a character that
-// no name has (a NUL, a space, '/', '%' ...), or whose last part has no letter or is a hexadecimal number, so that
-// somebody may take it for an address ("0177.0.0.1", "127.1", "0x7f000001"); a service without a letter ("-1",
-// "080", "65536").
+// Check a text that will be looked up as a name, and so is not a number. They return OK or INVALID_ARGUMENT. A host is
+// invalid if it has a character that no name has (a NUL, a space, '/', '%' ...). It is also invalid if its last part
+// has no letter or is a hexadecimal number, because a reader may take it for an address ("0177.0.0.1", "127.1",
+// "0x7f000001"). A service is invalid if it has no letter ("-1", "080", "65536").
 [[nodiscard]] absl::Status check_host_name(std::string_view host);
 [[nodiscard]] absl::Status check_service_name(std::string_view service);
 

@@ -1,15 +1,14 @@
 // A non-blocking connect:
-//   1. connect(2): usually EINPROGRESS
-//   2. register with epoll. Only now: a socket that is not connecting yet counts as hung up, and would
-//      be marked so.
-//   3. until getpeername(2) succeeds: wait for a write edge, and fetch SO_ERROR. Edges may be spurious,
-//      and SO_ERROR is 0 while the attempt is still under way: connected is only who has a peer.
-//   4. deadline and context belonged to the attempt: take them off
+//   1. connect(2): usually EINPROGRESS.
+//   2. Register with epoll. Not earlier: a socket that is not connecting yet counts as hung up, and would be marked so.
+//   3. Until getpeername(2) succeeds: wait for a write edge, and fetch SO_ERROR. Edges may be spurious, and SO_ERROR is
+//      0 while the attempt is still under way. Only a socket that has a peer is connected.
+//   4. Take the deadline and the context off. They belonged to the attempt.
 //
-// TCP lets a socket connect to itself when the kernel picks, as the local port, the very port that is
-// dialled (simultaneous open). Nobody listens there, so that is a refusal, as soon as both ends have the
-// same address: the kernel's, for who dials 0.0.0.0 gets 127.0.0.1. That, and EADDRNOTAVAIL from connect(2)
-// (the kernel raced for a port with somebody else), is luck; another socket has better.
+// TCP lets a socket connect to itself if the kernel picks, as the local port, the very port that is dialled
+// (simultaneous open). No socket listens there, so that counts as a refusal as soon as both ends have the same address.
+// The check uses the kernel's addresses, because a dial of 0.0.0.0 reaches 127.0.0.1. A self-connection, and
+// EADDRNOTAVAIL from connect(2) (the kernel lost a race for a port), are bad luck. Another socket may have better luck.
 #include <baton/netpoll/connect.h>
 
 #include <baton/netpoll/error_text.h>

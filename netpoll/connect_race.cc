@@ -1,16 +1,17 @@
-// One of several addresses (RFC 8305, "happy eyeballs").
+// Connects to one of several addresses (RFC 8305, "happy eyeballs").
 //
-//   1. begin with the first address, and wait for it no longer than the head start. Most dials end here, and
-//      nobody but the caller was busy with them
-//   2. no answer yet: a fiber goes on waiting for that attempt. The next address begins, with a fiber of its
-//      own; the caller waits until one of them has ended or the head start is over, then begins with the next
-//   3. somebody is connected, or all have failed. The others are closed, which ends their fibers; the caller
-//      joins them: nothing is left behind
+//   1. Begin with the first address, and wait for it no longer than the head start. Most dials end here, and occupy
+//      only the caller.
+//   2. There is no answer yet: a fiber goes on waiting for that attempt. The next address begins, with a fiber of its
+//      own. The caller waits until one of the fibers has ended or the head start is over, then begins with the next
+//      address.
+//   3. One attempt is connected, or all have failed. The others are closed, which ends their fibers. The caller joins
+//      them: nothing is left behind.
 //
-// Attempts and the race are the caller's; a fiber touches them up to its end, which the caller waits for. Time
-// limit and context are on every attempt, so they end the fibers, and these the caller.
+// The caller owns the attempts and the race. A fiber touches them until it ends, and the caller waits for that end.
+// Every attempt has the time limit and the context, so these end the fibers, and the fibers end the caller's wait.
 //
-// After exit() there are no fibers: then each address is waited for in turn, without a head start.
+// After exit() there are no fibers. Then each address is waited for in turn, without a head start.
 #include <baton/netpoll/connect.h>
 
 #include <baton/sched/durations.h>
@@ -32,7 +33,7 @@ namespace {
 
 using sched::platform::forever_ns;
 
-// How often an address is tried whose attempt failed by bad luck.
+// How often an address is tried if its attempt failed by bad luck.
 constexpr int tries_max = 3;
 
 class race {
@@ -72,14 +73,14 @@ class race {
 
   const std::vector<address>& to_;
   const connect_options& options_;
-  std::deque<racer> racers_;  // they stay where they are
+  std::deque<racer> racers_;  // their addresses do not change
   racer* won_ = nullptr;
 
   sched::platform::spin_lock lock_;
   int running_ ABSL_GUARDED_BY(lock_) = 0;  // fibers that have not ended
   bool changed_ ABSL_GUARDED_BY(lock_) = false;
   racer* fastest_ ABSL_GUARDED_BY(lock_) = nullptr;
-  // Of the first address that has failed.
+  // The error of the first address that has failed.
   absl::Status error_ ABSL_GUARDED_BY(lock_);
   std::size_t error_index_ ABSL_GUARDED_BY(lock_) = 0;
   sched::waiter* caller_ ABSL_GUARDED_BY(lock_) = nullptr;
@@ -90,7 +91,7 @@ void race::serve(sched::fiber*, void* closure) noexcept {
   absl::Status status;
   try {
     status = r.attempt.finish();
-  } catch (const std::exception&) {  // no memory for what it wanted to say
+  } catch (const std::exception&) {  // no memory for the error's text
     status = absl::Status(absl::StatusCode::kResourceExhausted, "");
   }
   r.owner->ended(r, std::move(status));
@@ -119,7 +120,7 @@ void race::ended(racer& r, absl::Status status) noexcept {
   if (wake != nullptr) sched::ready(wake);
 }
 
-// (S) True: a fiber has ended. False: the time is up, or there is no fiber to wait for.
+// Switches. Returns true if a fiber has ended. Returns false if the time is up, or there is no fiber to wait for.
 bool race::wait_for_change(std::int64_t deadline_ns) noexcept {
   sched::waiter w;
   {
@@ -135,7 +136,7 @@ bool race::wait_for_change(std::int64_t deadline_ns) noexcept {
   return std::exchange(changed_, false);
 }
 
-// True: the attempt has a fiber now. False: no memory for one.
+// Returns true if the attempt has a fiber now, false if there is no memory for one.
 bool race::go_on_beside(racer& r) {
   r.attempt.set_deadline(options_.limits.deadline_ns);
   const sched::prepared_fiber p = sched::prepare_fiber({.name = "dial"}, sizeof(racer*), alignof(racer*));
@@ -152,7 +153,7 @@ bool race::go_on_beside(racer& r) {
   return true;
 }
 
-// (S) Begins with an address; waits for it in place, for the head start, if no other is under way.
+// Switches. Begins with an address. If no other attempt is under way, waits for it in place, for the head start.
 race::outcome race::try_address(std::size_t index) {
   const bool beside_others = !racers_.empty();
   for (int tries = 1;; ++tries) {
@@ -165,7 +166,7 @@ race::outcome race::try_address(std::size_t index) {
       const std::int64_t until = alone ? all : std::min(all, detail::deadline_after_ns(options_.head_start_ns));
       if (until != forever_ns) r.attempt.set_deadline(until);
       status = r.attempt.finish();
-      // The kernel's own ETIMEDOUT is an end; so is the time limit of all.
+      // The kernel's own ETIMEDOUT is final, and so is the time limit of the whole dial.
       slow = until < all && absl::IsDeadlineExceeded(status) && errno_of(status) == 0 && options_.limits.check("").ok();
       if (status.ok()) {
         won_ = &r;
@@ -185,11 +186,11 @@ race::outcome race::try_address(std::size_t index) {
 
 absl::StatusOr<tcp_stream> race::run() {
   for (std::size_t i = 0; i < to_.size() && won_ == nullptr; ++i) {
-    const bool has_waited = racers_.empty();  // in place, if it is under way afterwards
+    const bool has_waited = racers_.empty();  // in place, if an attempt is under way afterwards
     const outcome o = try_address(i);
     if (o == outcome::connected || !options_.limits.check("").ok()) break;
     if (o == outcome::failed || has_waited || i + 1 == to_.size()) continue;
-    // One under way that fails is a reason to go on with the next at once.
+    // If an attempt that is under way fails, the next one begins at once.
     static_cast<void>(wait_for_change(detail::deadline_after_ns(options_.head_start_ns)));
     const sched::platform::lock_guard hold(lock_);
     won_ = fastest_;
@@ -207,7 +208,7 @@ absl::StatusOr<tcp_stream> race::run() {
   return error_;
 }
 
-// The families take turns, beginning with the one of the first address.
+// Orders the addresses so that the families take turns, beginning with the family of the first address.
 std::vector<address> in_turns(const std::vector<address>& all) {
   const address::family first = all.front().kind();
   std::vector<address> ours;

@@ -1,26 +1,24 @@
 // The life of a descriptor.
 //
-//   attach    take the number, a poll descriptor from the slab, register with epoll. From here on
-//             edges come.
-//   use       fd_mutex lock or reference; the loops of descriptor.h; unlock
-//   close     1. fd_mutex::close(): no new users; those who queue for a lock fail
-//             2. drop the context; after that set_cancelled() comes no more
-//             3. poll_descriptor::close_begin(): those who wait in the kernel's stead wake and fail;
-//                no deadline runs any more
-//             4. wait until the last user is gone
-//             5. epoll DEL, close(2) (once: on EINTR the number is free already; declared, since a socket may
-//                linger), recycle the poll descriptor
-//             6. let all close() calls return
+//   attach    Take the number, get a poll descriptor from the slab, register with epoll. From here on edges come.
+//   use       fd_mutex lock or reference; the loops of descriptor.h; unlock.
+//   close     1. fd_mutex::close(): no new users; agents that queue for a lock fail.
+//             2. Drop the context; after that set_cancelled() is not called any more.
+//             3. poll_descriptor::close_begin(): agents that wait for an edge wake and fail; no deadline runs any more.
+//             4. Wait until the last user is gone.
+//             5. epoll DEL, close(2), recycle the poll descriptor. close(2) is called once, because on EINTR the number
+//                is free already. It is a declared call, because a socket may linger.
+//             6. Let all close() calls return.
 //
-// All that can block is done by close(), which may switch; nobody else ends up with it.
+// close() does everything that can block, and close() may switch. No other caller ends up with that work.
 //
-// Invariant of read_stream: the slot is nil when nobody is inside only if the descriptor was empty at
-// some point after the last edge was used up. Whoever leaves without knowing that marks it ready:
-// failures (they may have used up an edge on the way), full reads, the end of the stream.
+// Invariant of read_stream: if no agent is inside, the slot is nil only if the descriptor was empty at some point after
+// the last edge was used up. An agent that leaves without knowing that marks the slot ready: after failures (they may
+// have used up an edge on the way), full reads, the end of the stream.
 //
-// Cancellation: a context calls cancelled() on any thread. It only sets a flag and evicts, without a
-// lock; so set_cancellation() may hold context_lock_ while it unsubscribes, which waits for a running
-// call. Contexts that are replaced are destroyed outside the lock: their destructor is not ours.
+// Cancellation: a context calls cancelled() on any thread. That call only sets a flag and evicts, without a lock. So
+// set_cancellation() may hold context_lock_ while it unsubscribes, which waits for a running call. Replaced contexts
+// are destroyed outside the lock, because their destructor is foreign code.
 #include <baton/netpoll/descriptor.h>
 
 #include <baton/netpoll/epoll_poller.h>
@@ -41,12 +39,12 @@
 namespace baton::net {
 
 namespace {
-// Nobody looks at it but checkers of leaks.
+// Only leak checkers look at it.
 sched::platform::atomic<descriptor*> left_at_exit{nullptr};
 }  // namespace
 
 void descriptor::leave_at_exit() noexcept {
-  // relaxed: nobody reads it.
+  // relaxed: no thread reads it.
   next_left_ = left_at_exit.exchange(this, mo::relaxed);
 }
 
@@ -92,7 +90,7 @@ void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
   if (!held) return;
   {
     sched::platform::lock_guard hold(context_lock_);
-    // The closer takes the context away after it has set `closed`, so this one is taken away, too.
+    // The closer takes the context away after it has set `closed`, so it takes this one away, too.
     if (!mutex_.is_closed()) {
       context_.swap(c);
       if (c != nullptr) c->unsubscribe(*this);
@@ -105,7 +103,7 @@ void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
 void descriptor::cancelled() noexcept { poll_->set_cancelled(true); }
 
 void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
-  // The timer evicts without a flag: the agent comes back from wait(), and finds the time has come.
+  // The timer evicts without a flag: the agent returns from wait() and finds that the time has come.
   struct alarm {
     static void ring(void* arg, std::uint64_t is_write, sched::fiber_list& readied) noexcept {
       auto* const pd = static_cast<poll_descriptor*>(arg);
@@ -118,7 +116,7 @@ void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   try {
     timer = sched::arm_timer(until_ns, alarm::ring, poll_, side == poll_side::write ? 1 : 0);
   } catch (const std::bad_alloc&) {
-    // No memory for a timer: the thread sleeps, in a declared call, and looks about every now and then.
+    // Without memory for a timer the thread sleeps, in a declared call, and checks now and then for a failure.
     constexpr std::int64_t look_every_ns = 10'000'000;
     while (poll_->failure(side) == poll_failure::none) {
       const std::int64_t left = until_ns - sched::platform::now_ns();
@@ -152,8 +150,8 @@ bool descriptor::close() noexcept {
 void descriptor::close_number() noexcept {
   int error = 0;
   if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);
-  // Most closes are short, and the call's site knows it. One that will not be is asked for: else it keeps its P until
-  // the monitor takes it.
+  // Most closes are short, and the call's site knows it. A close that will be long says so; otherwise it would keep its
+  // P until the monitor takes it.
   if (sys::detail::lingers(fd_)) {
     const baton::detail::call_scope<> scope(will_block);
     (void)sys::close(fd_);

@@ -1,9 +1,9 @@
-// An open file descriptor that parks the agent instead of the thread: the number, the lock that says
-// who may use it, and the poll descriptor; and the loops that try a call and wait where it would
-// block. Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
+// An open file descriptor that parks the agent instead of the thread. It consists of the number, the lock that says who
+// may use the number, and the poll descriptor, and of the loops that try a call and wait where the call would block.
+// Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
 //
-// Thread-safe, but for attach() and destruction. All members marked (S) may switch, and may be called
-// from fibers and from plain threads.
+// Thread-safe, except for attach() and destruction. All members marked "Switches." may switch, and may be called from
+// fibers and from plain threads.
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -34,13 +34,13 @@ struct io_result {
   [[nodiscard]] bool ok() const noexcept { return error == 0 && failure == poll_failure::none; }
 };
 
-// The kernel moves at most 2^31 - 4096 bytes per call; a read cut by that must not look like a short one.
+// The kernel moves at most 2^31 - 4096 bytes per call. A read that is cut by that limit must not look like a short one.
 inline constexpr std::size_t call_max = std::size_t{1} << 30;
 
-// What one try came to.
+// The result of one try.
 enum class io_step : std::uint8_t {
   done,   // finished, with io_result::count or ::error set
-  more,   // got on; try again at once
+  more,   // made progress; try again at once
   again,  // would block
 };
 
@@ -48,39 +48,38 @@ class descriptor final : private cancellation::node {
  public:
   enum class short_reads : std::uint8_t {
     mean_nothing,
-    // A read that returns fewer bytes than asked for has emptied the descriptor, and more data, an
-    // end, or an error makes a new edge. True of TCP; not of Unix sockets (descriptors in flight
-    // split reads) nor of terminals.
+    // A read that returns fewer bytes than asked for has emptied the descriptor. More data, an end, or an error makes a
+    // new edge. True of TCP; not true of Unix sockets (descriptors in flight split reads) or of terminals.
     mean_empty,
   };
 
   descriptor() noexcept = default;
-  // Closed, with true, or never attached: see descriptor_owner.
+  // Requires: close() returned true, or the descriptor was never attached. See close_and_delete().
   ~descriptor();
   descriptor(const descriptor&) = delete;
   descriptor& operator=(const descriptor&) = delete;
 
-  // Takes over fd, which is non-blocking, and registers it; once, before anything else. Returns 0 or
-  // an errno (EPERM: not pollable, ENOMEM, ENOSPC ...); fd is closed then. Never switches.
+  // Takes over fd, which is non-blocking, and registers it. Call it once, before anything else. Returns 0 or an errno
+  // (EPERM: not pollable, ENOMEM, ENOSPC ...). After an error fd is closed. Never switches.
   [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
-  // The same; after an error fd is its owner's still, and the call can be tried again.
+  // The same, but after an error fd still belongs to its owner, and the call can be tried again.
   [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
 
-  // (S) Holds the lock of one side and calls step(fd, result), which returns an io_step, until it is
-  // done; waits for an edge whenever it would block. Fails when the descriptor is closed or cancelled
-  // or the side's deadline has passed, before the first try, too. EINTR is step's own business.
-  // If the result is not ok(), failed(result) is called before the descriptor is let go, so it may still
-  // use the owner, which a close() elsewhere is waiting to destroy. Both may throw.
+  // Switches. Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done.
+  // Waits for an edge whenever the step would block. Fails when the descriptor is closed or cancelled or the side's
+  // deadline has passed, before the first try as well. EINTR is up to the step. If the result is not ok(),
+  // failed(result) is called before the hold ends. So it may still use the owner, although a close() elsewhere waits to
+  // destroy that. Both may throw.
   template <class Step, class Failed>
   io_result transfer(poll_side side, sched::wait_reason why, Step&& step, Failed&& failed) {
-    // `side` is a constant where this is called.
+    // `side` is a constant at every call.
     return side == poll_side::read ? transfer_on<poll_side::read>(why, step, failed)
                                    : transfer_on<poll_side::write>(why, step, failed);
   }
 
-  // (S) Reads a byte stream: call(fd, at, n) reads n bytes to offset `at` of the buffer, and returns the count, or
-  // -errno. After a read that emptied the descriptor the next one waits without a try. failed: as for transfer().
-  // `some`: one read. `full`: reads until `size` bytes have come or the stream ends; all are one hold.
+  // Switches. Reads a byte stream: call(fd, at, n) reads n bytes to offset `at` of the buffer, and returns the count,
+  // or -errno. After a read that emptied the descriptor the next one waits without a try. failed: as for transfer().
+  // `some`: one read. `full`: reads until `size` bytes have come or the stream ends, all in one hold.
   enum class amount : std::uint8_t { some, full };
   template <amount Amount, class Call, class Failed>
   io_result read_stream(std::size_t size, Call&& call, Failed&& failed) {
@@ -101,48 +100,47 @@ class descriptor final : private cancellation::node {
     return r;
   }
 
-  // Calls use(fd) while the descriptor cannot be closed; use() returns a result >= 0 or -errno. The
-  // answer is that, or -EBADF when the descriptor is closed. Switches only if use() does.
+  // Calls use(fd) while the descriptor cannot be closed; use() returns a result >= 0 or -errno. Returns that result, or
+  // -EBADF if the descriptor is closed. Switches only if use() does.
   template <class Use>
   long with_fd(Use&& use) {
     const fd_reference held(mutex_);
     return held ? use(fd_) : -EBADF;
   }
 
-  // At this point of CLOCK_MONOTONIC the side begins to fail, for those who wait already, too.
+  // At this point of CLOCK_MONOTONIC the side begins to fail, also for agents that already wait.
   // sched::platform::forever_ns: no deadline. Never switches. May throw std::bad_alloc.
   void set_deadline(poll_side side, std::int64_t deadline_ns);
-  // The same for both sides: when it throws, neither has changed.
+  // The same for both sides. If it throws, neither has changed.
   void set_deadlines(std::int64_t deadline_ns);
 
-  // From when `c` is done until it is replaced, both sides fail with its error. Null: none. Never
-  // switches.
+  // From when `c` is done until it is replaced, both sides fail with its error. Null: no cancellation. Never switches.
   void set_cancellation(std::shared_ptr<cancellation> c);
 
-  // (S) For the holder of a side's lock, within a step: waits until the point in time, or a failure.
+  // Switches. Requires: the caller holds the side's lock, within a step. Waits until the point in time, or a failure.
   void pause(poll_side side, std::int64_t until_ns) noexcept;
 
-  // (S) Makes all operations, blocked ones and later ones, fail with `closed`; waits until the last
-  // has left, and closes the number. Every call, not only the first, returns after that; so operations that had
-  // begun before touch nothing of the descriptor any more. Idempotent. Closing a socket that lingers (SO_LINGER)
-  // takes as long as it does; it is a declared call.
-  // False: the thread exits, and somebody is inside who may never leave. The descriptor must not be destroyed.
+  // Switches. Makes all operations fail with `closed`, blocked ones and later ones. Waits until the last operation has
+  // left, and closes the number. Every call, not only the first, returns after that. So operations that began before
+  // touch nothing of the descriptor any more. Idempotent. If a socket lingers (SO_LINGER), closing it takes as long as
+  // that; it is a declared call. Returns false if this thread called exit() and an operation is inside that may never
+  // leave. The descriptor must not be destroyed then.
   bool close() noexcept;
-  // After that false: keeps the memory reachable, which nobody will free.
+  // Call this after close() returned false. It keeps the memory reachable, because no thread will free it.
   void leave_at_exit() noexcept;
   [[nodiscard]] bool is_closed() const noexcept { return mutex_.is_closed(); }
 
-  // The number; -1 before attach() and after close(). It stays the descriptor's: do not close it, nor
+  // Returns the number, or -1 before attach() and after close(). The descriptor keeps owning it: do not close it, nor
   // make it blocking.
   [[nodiscard]] int native_handle() const noexcept { return is_closed() ? -1 : fd_; }
 
-  // Whether an agent waits for an edge of that side. A hint, for dumps and tests.
+  // Returns true if an agent waits for an edge of that side. A hint, for dumps and tests.
   [[nodiscard]] bool has_waiter(poll_side side) noexcept { return poll_ != nullptr && poll_->slot(side).has_waiter(); }
 
-  // How many operations are inside, queueing ones included. A hint, too.
+  // Returns how many operations are inside, queueing ones included. Also a hint.
   [[nodiscard]] std::uint64_t users() const noexcept { return mutex_.users(); }
 
-  // A failed result as a status: CANCELLED, DEADLINE_EXCEEDED, the context's error, or that of errno.
+  // Turns a failed result into a status: CANCELLED, DEADLINE_EXCEEDED, the context's error, or that of errno.
   [[nodiscard]] absl::Status status_of(const io_result& r, const char* operation, const std::string& object) const;
 
  private:
@@ -169,7 +167,7 @@ class descriptor final : private cancellation::node {
     return r;
   }
 
-  // For the holder of the side's lock.
+  // Requires: the caller holds the side's lock.
   template <class Step>
   void try_and_wait(poll_side side, sched::wait_reason why, Step& step, io_result& r) {
     poll_slot& slot = poll_->slot(side);
@@ -181,11 +179,11 @@ class descriptor final : private cancellation::node {
       if (got == io_step::more) {
         sched::yield_if_due();
       } else if (!slot.clear()) {
-        // The slot was nil before the try: only an edge since can have changed it, which wait() sees.
+        // The slot was nil before the try. Only an edge that came since can have changed it, and wait() sees that edge.
         poll_->wait(side, why);
       }
     }
-    // Others may rely on the slot (read_stream): they shall try first.
+    // Others may rely on the slot (read_stream): they must try first.
     if (short_reads_ == short_reads::mean_empty && side == poll_side::read) slot.mark();
   }
 
@@ -194,7 +192,7 @@ class descriptor final : private cancellation::node {
     poll_slot& slot = poll_->slot(poll_side::read);
     std::size_t done = 0;
     std::size_t want = std::min(size, call_max);
-    bool just_try = false;  // an edge was used up and not yet followed by a try, or more is there for sure
+    bool just_try = false;  // an edge was used up without a try yet, or there is more for sure
     for (;;) {
       r.failure = poll_->failure(poll_side::read);
       if (r.failure != poll_failure::none) break;
@@ -233,7 +231,7 @@ class descriptor final : private cancellation::node {
       }
     }
     r.count = done;
-    slot.mark();  // the next read shall try first
+    slot.mark();  // the next read must try first
   }
 
   void cancelled() noexcept override;
@@ -250,8 +248,8 @@ class descriptor final : private cancellation::node {
   std::shared_ptr<cancellation> context_ ABSL_GUARDED_BY(context_lock_);
 };
 
-// (S) Closes the descriptor `io` of *s and deletes *s. At exit, when somebody is inside who may never leave, it leaves
-// *s to them. Every owner of a descriptor ends it by this.
+// Switches. Closes the descriptor `io` of *s and deletes *s. At exit, if an operation is inside that may never leave,
+// *s is left to it. Every owner of a descriptor ends it with this function.
 template <class State>
 void close_and_delete(State* s) noexcept {
   if (s->io.close()) {

@@ -1,4 +1,4 @@
-// Dialling: look up, then connect.
+// A dial looks the name up, then connects.
 #include <baton/netpoll/dial.h>
 
 #include <baton/netpoll/connect.h>
@@ -12,7 +12,7 @@ namespace baton::net {
 
 namespace {
 
-// Where to connect from. INVALID_ARGUMENT: no IP address.
+// Returns the address to connect from. INVALID_ARGUMENT: no IP address.
 absl::StatusOr<address> parse_local(const std::string& text) {
   absl::StatusOr<address> local = address::parse(text);
   if (!local.ok() || local->is_ip()) return local;

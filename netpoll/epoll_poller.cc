@@ -1,22 +1,21 @@
 // The epoll backend.
 //
-// Descriptors are registered once, for IN|OUT|RDHUP|PRI, edge-triggered. The kernel reports the whole
-// state of a descriptor with every edge, so a read edge mostly says "writable", too; the slot takes
-// that with one load.
+// Descriptors are registered once, for IN|OUT|RDHUP|PRI, edge-triggered. The kernel reports the whole state of a
+// descriptor with every edge, so a read edge mostly says "writable", too; the slot handles that with one load.
 //
 // Breaking the blocking poll. An eventfd, registered level-triggered:
 //   wake():           CAS wake_pending 0 -> 1; the winner writes the eventfd. It is async-signal-safe.
 //   blocking poll:    sees the eventfd; reads it; then wake_pending := 0.
 //   poll(0):          sees it, and leaves it as it is, for the blocking one.
-// A wake() that loses the CAS came before wake_pending was reset, hence before the poll that resets it
-// has returned: it is served by that return. So at most one write is outstanding, and none is lost.
+// A wake() that loses the CAS came before wake_pending was reset, hence before the poll that resets it has returned:
+// that return serves it. So at most one write is outstanding, and none is lost.
 //
-// Time-outs. epoll_pwait2 takes nanoseconds (Linux 5.11); where it is missing or forbidden epoll_wait
-// gets milliseconds, rounded up, so a timer is never found not yet due over and over.
+// Time-outs. epoll_pwait2 takes nanoseconds (Linux 5.11). Where it is missing or forbidden, epoll_wait gets
+// milliseconds, rounded up, so that no poll returns over and over before a timer is due.
 //
-// fork(). The child shares the parent's epoll instance: a close in the child would, by way of
-// EPOLL_CTL_DEL, unregister the *parent's* descriptor. So the child closes its copies of both
-// descriptors at once and forgets them; every later call finds -1 and fails with EBADF, harmlessly.
+// fork(). The child shares the parent's epoll instance: a close in the child would, by way of EPOLL_CTL_DEL, unregister
+// the *parent's* descriptor. So the child closes its copies of both descriptors at once and forgets them. Every later
+// call finds -1 and fails with EBADF, harmlessly.
 #include <baton/netpoll/epoll_poller.h>
 
 #include <baton/sched/log/fatal.h>
@@ -38,18 +37,18 @@ namespace baton::net {
 
 namespace {
 
-// Events taken from the kernel at once: enough to make the call cheap per event, few enough that the
-// first fiber of a batch need not wait for long (and 1.5 KiB of stack).
+// Events taken from the kernel at once. Enough to make the call cheap per event; few enough that the first fiber of a
+// batch does not wait long (and 1.5 KiB of stack).
 constexpr int events_max = 128;
 
 // Names the eventfd: no descriptor has this index.
 constexpr std::uint64_t break_tag = UINT64_MAX;
 
-// Longest time-out given to the kernel; the scheduler just polls again.
+// Longest time-out given to the kernel; the scheduler then polls again.
 constexpr std::int64_t timeout_max_ns = std::int64_t{3600} * 1'000'000'000;
 
 sched::platform::spin_lock creation;
-// Written once with `creation` held. release/acquire: who sees the pointer sees the object.
+// Written once with `creation` held. release/acquire: a thread that sees the pointer sees the object.
 sched::platform::atomic<epoll_poller*> the_poller{nullptr};
 
 }  // namespace
@@ -57,7 +56,7 @@ sched::platform::atomic<epoll_poller*> the_poller{nullptr};
 epoll_poller* epoll_poller::get(int* error) noexcept {
   if (epoll_poller* const made = the_poller.load(mo::acquire)) return made;
 
-  // Opened outside the lock; whoever comes second closes its own again.
+  // Opened outside the lock. A thread that comes second closes its own descriptors again.
   const int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
   const int event_fd = epoll_fd < 0 ? -1 : ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   epoll_event e{};
@@ -103,7 +102,7 @@ int epoll_poller::attach(int fd, const poll_descriptor& pd) noexcept {
 }
 
 void epoll_poller::detach(int fd) noexcept {
-  epoll_event e{};  // not looked at, but may not be null on old kernels
+  epoll_event e{};  // ignored, but may not be null on old kernels
   ::epoll_ctl(epoll_fd_.load(mo::relaxed), EPOLL_CTL_DEL, fd, &e);
 }
 
@@ -127,7 +126,7 @@ int epoll_poller::poll(std::int64_t timeout_ns, sched::fiber_list& readied) noex
     n = ::epoll_wait(epoll_fd, events, events_max, ms);
   }
   if (n < 0 && errno != EINTR) {
-    // EBADF in a forked child, where nothing may be asked any more. Everything else is a bug here.
+    // EBADF in a forked child, which must not ask for anything any more. Everything else is a bug here.
     if (errno != EBADF || epoll_fd >= 0) sched::fatal("epoll_wait failed with errno %d", errno);
     n = 0;
   }
@@ -138,7 +137,7 @@ int epoll_poller::poll(std::int64_t timeout_ns, sched::fiber_list& readied) noex
     if (e.data.u64 == break_tag) {
       if (timeout_ns == 0) continue;
       std::uint64_t count = 0;
-      // EAGAIN, if it comes, means that it was reset already.
+      // EAGAIN means that it was reset already.
       [[maybe_unused]] const ssize_t got = ::read(event_fd_.load(mo::relaxed), &count, sizeof count);
       // seq_cst: pairs with wake()'s compare-and-swap.
       wake_pending_.store(0, mo::seq_cst);
@@ -158,7 +157,7 @@ int epoll_poller::poll(std::int64_t timeout_ns, sched::fiber_list& readied) noex
 
 void epoll_poller::wake() noexcept {
   std::uint32_t expected = 0;
-  // seq_cst: pairs with the reset in poll(), and puts what the caller published before the wake.
+  // seq_cst: pairs with the reset in poll(), and orders what the caller published before the wake.
   if (!wake_pending_.compare_exchange_strong(expected, 1, mo::seq_cst, mo::seq_cst)) return;
   const int saved_errno = errno;
   const std::uint64_t one = 1;

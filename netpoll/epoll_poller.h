@@ -1,5 +1,4 @@
-// The source of readiness: one epoll instance for the process, behind the scheduler's poller
-// interface.
+// The source of readiness: one epoll instance for the process, behind the scheduler's poller interface.
 #pragma once
 
 #include <baton/netpoll/poll_descriptor.h>
@@ -12,15 +11,14 @@ namespace baton::net {
 
 class epoll_poller final : public sched::poller {
  public:
-  // The one of this process; made, and installed in the scheduler, by the first call. Null when the
-  // kernel gives no descriptors for it: *error is the errno, and the next call tries again. Never
-  // switches.
+  // Returns the poller of this process. The first call makes it and installs it in the scheduler. Returns null if the
+  // kernel gives no descriptors for it; *error is the errno then, and the next call tries again. Never switches.
   [[nodiscard]] static epoll_poller* get(int* error) noexcept;
 
-  // Registers fd for the whole of its life, edge-triggered, with both sides. Returns 0 or an errno:
-  // EPERM for what epoll does not take (regular files).
+  // Registers fd for the whole of its life, edge-triggered, with both sides. Returns 0 or an errno: EPERM for what
+  // epoll does not take (regular files).
   [[nodiscard]] int attach(int fd, const poll_descriptor& pd) noexcept;
-  // Before close(fd), always: a duplicate of the descriptor would keep the registration alive.
+  // Always called before close(fd): a duplicate of the descriptor would keep the registration alive.
   void detach(int fd) noexcept;
 
   int poll(std::int64_t timeout_ns, sched::fiber_list& readied) noexcept override;
@@ -34,7 +32,7 @@ class epoll_poller final : public sched::poller {
 
   static void in_forked_child() noexcept;
 
-  // Changed in a forked child only, to -1.
+  // Changed only in a forked child, to -1.
   sched::platform::atomic<int> epoll_fd_;
   sched::platform::atomic<int> event_fd_;
   sched::platform::atomic<bool> coarse_{false};  // no epoll_pwait2

@@ -1,40 +1,42 @@
 // The protocol of the descriptor's lock.
 //
-//   lock(s)     closed: fail. Free: set the lock bit, count a reference. Held: count a waiter and, the
-//               first time, a reference; take a ticket (wait), and start again from the top: the lock
-//               is not handed over, whoever comes first has it, so an agent that runs never waits for
-//               one that is only runnable.
-//   unlock(s)   in one step: drop the lock bit and a reference and, if somebody waits, count a waiter
-//               less; then give the ticket to that waiter.
-//   close()     in one step: set closed, and set both waiter counts to 0; then give a ticket to each that
-//               was counted. They come back to the top of lock(), and fail.
+//   lock(s)     If the word is closed, fail. If the lock is free, set the lock bit and count a reference. If it is
+//               held, count a waiter and, the first time, a reference; take a ticket (wait), and start again from the
+//               top. unlock() does not hand the lock to a waiter: the first agent that tries takes it. So an agent that
+//               runs never waits
+//               for one that is only runnable.
+//   unlock(s)   In one step: drop the lock bit and a reference and, if an agent waits, take a waiter off the count.
+//               Then give the ticket to that waiter.
+//   close()     In one step: set closed, and set both waiter counts to 0. Then give a ticket to each waiter that was
+//               counted. The waiters come back to the top of lock(), and fail.
 //
-// From closed on references are given back under the lock `closing_`, and the first close(), the closer,
-// does the following:
-//   await_users   under closing_: if references are left besides those of the other closes, wait. Who brings
-//                 it to that wakes the closer.
-//   end()         the number is given up. Nobody is inside but closes, which do not use it.
-//   finish        1. under closing_: take the list of the other closes
-//                 2. in one step, if the references are exactly theirs: set finished, references 0
-//                    otherwise one more close() has come: put the list back, await_users, and from 1
-//                 3. ready those of the list
-// Another close():  finished: return. Otherwise take a reference; under closing_ join the list, and wake the
-// closer if it waits and all references are closes now; wait.
+// Once closed is set, references are given back under the lock `closing_`, and the first close(), the closer, does the
+// following:
+//   await_users   Under closing_: if references are left besides those of the other closes, wait. The agent after whose
+//                 change only the other close() calls hold references wakes the closer.
+//   end()         Gives up the number of the descriptor. Only close() calls are inside by then, and they do not use the
+//   number.
+//   finish        1. Under closing_: take the list of the other closes.
+//                 2. In one step, if the references are exactly theirs: set finished, references 0. Otherwise one more
+//                    close() has come: put the list back, await_users, and start again from 1.
+//                 3. Ready the closes of the list.
+// Another close(): if finished is set, return. Otherwise take a reference; under closing_ join the list, and wake the
+// closer if it waits and all references are now closes; wait.
 //
 // Invariants:
-//   - Each waiter that was counted is given exactly one ticket, by whoever took it off the count. So
-//     tickets never accumulate, and none is missing.
-//   - A waiter is counted only while the lock is held and the word is not closed: hence a holder who
-//     is going to unlock, or a closer who is going to sweep.
-//   - closed stays. Once it is set only closes take references.
-//   - Who queues holds a reference (there are never more waiters than references, so their count does
-//     not overflow first). A ticket is given after the giver's own reference is gone, but its taker's keeps
-//     the queue alive.
-//   - finished is set once, when everybody who has touched the word has left, or is a close() that waits in a
-//     list which the closer has already taken out of the object. So after that step nobody touches the object:
-//     whichever close() returns first, its caller may destroy the owner.
-//   - The closer waits for users only under exits_here()'s rule (sched/lifecycle.h). If that says no, the word
-//     stays closed and not finished for ever.
+//   - The agent that takes a waiter off the count gives that waiter exactly one ticket. So tickets
+//     never accumulate, and none is missing.
+//   - A waiter is counted only while the lock is held and the word is not closed. Hence there is a holder that will
+//     unlock, or a closer that will clear the counts.
+//   - closed stays. Once it is set, only closes take references.
+//   - A queueing agent holds a reference. (There are never more waiters than references, so the waiters' count does not
+//     overflow first.) A ticket is given after the giver's own reference is gone, but the taker's reference keeps the
+//     queue alive.
+//   - finished is set once, when every agent that has touched the word has left, or is a close() that waits in a list
+//     which the closer has already taken out of the object. So after that step no agent touches the object: whichever
+//     close() returns first, its caller may destroy the owner.
+//   - The closer waits for users only if sched::destructor_may_wait() (sched/lifecycle.h) returns true. If that returns
+//     false, the word stays closed and not finished for ever.
 #include <baton/netpoll/fd_mutex.h>
 
 #include <baton/sched/lifecycle.h>
@@ -75,7 +77,7 @@ void ticket_queue::give() noexcept {
 }
 
 fd_mutex::locked fd_mutex::lock_slow(side s) noexcept {
-  bool holds_reference = false;  // since it has queued
+  bool holds_reference = false;  // true once it has queued
   std::uint64_t old = word_.load(mo::relaxed);
   for (;;) {
     if ((old & closed_bit) != 0) return holds_reference ? locked::closed_held : locked::closed;
@@ -141,7 +143,7 @@ void fd_mutex::leave_closed(std::uint64_t lock_bits) noexcept {
   if (closer != nullptr) sched::ready(closer);
 }
 
-// Null: it does not wait, or somebody is still inside.
+// Returns null if the closer does not wait, or a user is still inside.
 sched::agent* fd_mutex::closer_to_wake() noexcept {
   // relaxed, as in leave_closed().
   if (closer_ == nullptr || references(word_.load(mo::relaxed)) != others_count_) return nullptr;
@@ -156,7 +158,7 @@ bool fd_mutex::close_begin() noexcept {
     if ((old & closed_bit) != 0) return false;
     constexpr std::uint64_t both_counts = (count_max << 23) | (count_max << 43);
     const std::uint64_t next = (old | closed_bit) & ~both_counts;
-    // acquire: pairs with the release in unlock() and release() of those who have left already.
+    // acquire: pairs with the release in unlock() and release() of the users that have left already.
     if (word_.compare_exchange_weak(old, next, mo::acq_rel, mo::relaxed)) break;
   }
   for (const side s : {side::read, side::write}) {
@@ -169,7 +171,7 @@ bool fd_mutex::await_users() noexcept {
   sched::waiter self;
   {
     sched::platform::lock_guard hold(closing_);
-    // relaxed: those who leave a closed word do so under this lock.
+    // relaxed: users that leave a closed word do so under this lock.
     if (references(word_.load(mo::relaxed)) == others_count_) return true;
     if (!sched::destructor_may_wait("a descriptor is left to those who use it")) return false;
     self.prepare(sched::wait_reason::descriptor_lock);
@@ -189,7 +191,7 @@ bool fd_mutex::finish() noexcept {
       count = others_count_;
     }
     std::uint64_t expected = closed_bit + count * reference_one;
-    // release: whoever sees `finished` sees that the number is given up; acquire: those who were inside have left.
+    // release: a thread that sees `finished` sees that the number is given up. acquire: the former users have left.
     if (word_.compare_exchange_strong(expected, closed_bit | finished_bit, mo::acq_rel, mo::relaxed)) {
       while (sched::waiter* const w = taken.pop_front()) {
         if (w->claim(sched::waiter::signalled)) sched::ready(w->who());

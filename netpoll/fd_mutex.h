@@ -1,12 +1,12 @@
-// The lock of a file descriptor: who may use it, who may read, who may write, and who closes it.
+// The lock of a file descriptor: which agent may use it, which may read, which may write, and which closes it.
 //
-// Read operations hold the read lock, one at a time; write operations the write lock; what neither
-// reads nor writes the stream (setsockopt, shutdown, getsockname) holds a plain reference. Each lock
-// includes a reference. Locks and references exist only as an fd_hold or fd_reference, one for each public call.
-// close() forbids all three, wakes those who queue for a lock, waits until the last hold is gone, and
-// gives the number up; every close() returns only after that.
+// Read operations hold the read lock, one at a time; write operations hold the write lock. An operation that neither
+// reads nor writes the stream (setsockopt, shutdown, getsockname) holds a plain reference. Each lock includes a
+// reference. Locks and references exist only as an fd_hold or fd_reference, one for each public call. close() forbids
+// all three, wakes the agents that queue for a lock, waits until the last hold is gone, and gives the number up. Every
+// close() returns only after that.
 //
-// One word says it all; from the lowest bit:
+// One word holds the whole state; from the lowest bit:
 //
 //   bit  0       closed
 //   bit  1       read lock
@@ -15,7 +15,7 @@
 //                that waits for the first one)
 //   bits 23..42  agents that queue for the read lock
 //   bits 43..62  agents that queue for the write lock
-//   bit  63      finished: nobody is inside, and the number is given up
+//   bit  63      finished: no agent is inside, and the number is given up
 //
 // See fd_mutex.cc for the protocol. Uncontended, a lock is one compare-and-swap and an unlock is one.
 #pragma once
@@ -30,13 +30,13 @@ namespace baton::net {
 
 namespace mo = sched::platform::mo;
 
-// Tickets, given out in order to waiting agents; what fd_mutex queues with. A ticket that comes
-// before its agent is kept.
+// Tickets, given out in order to waiting agents. fd_mutex queues with them. A ticket that comes before its agent is
+// kept.
 class ticket_queue {
  public:
-  // (S) Takes a ticket, waiting for one if need be.
+  // Switches. Takes a ticket, and waits for one if there is none.
   void take(sched::wait_reason why) noexcept;
-  // Never switches. The queue may be destroyed by the agent that take()s the ticket.
+  // Never switches. The agent that take()s the ticket may destroy the queue.
   void give() noexcept;
 
  private:
@@ -45,7 +45,7 @@ class ticket_queue {
   sched::waiter_list waiting_ ABSL_GUARDED_BY(lock_);
 };
 
-// Callable from any agent at once. More than 2^20 - 1 references or queued agents abort.
+// Several agents may call this at once. More than 2^20 - 1 references or queued agents abort.
 class fd_mutex {
  public:
   enum class side : std::uint8_t { read, write };
@@ -54,12 +54,11 @@ class fd_mutex {
   fd_mutex(const fd_mutex&) = delete;
   fd_mutex& operator=(const fd_mutex&) = delete;
 
-  // (S) Ends all use. The first call forbids new holds and wakes the queues, calls begin(), which makes those
-  // inside leave, waits until nobody is inside, and calls end(), which gives the number up (it may switch).
-  // Every other call waits for the first one. After any of them has returned nobody is inside, not even in a
-  // close(), and the fd_mutex may be destroyed.
-  // False: this is the thread that exits (sched::destructor_may_wait), and somebody is inside who may never
-  // leave; everything stays as it is, and the fd_mutex must stay, too.
+  // Switches. Ends all use. The first call forbids new holds and wakes the queues. It calls begin(), which makes the
+  // users inside leave, waits until no user is inside, and calls end(), which gives the number up (it may switch).
+  // Every other call waits for the first one. After any of them has returned no agent is inside, not even in a close(),
+  // and the fd_mutex may be destroyed. Returns false if this thread called exit() (sched::destructor_may_wait) and a
+  // user is inside that may never leave. Then everything stays as it is, and the fd_mutex must stay, too.
   template <class Begin, class End>
   [[nodiscard]] bool close(Begin&& begin, End&& end) noexcept {
     if (!close_begin()) return await_finished();
@@ -81,7 +80,7 @@ class fd_mutex {
   enum class [[nodiscard]] locked : std::uint8_t{
       yes,          // the lock and its reference are the caller's, until unlock()
       closed,       // nothing was taken
-      closed_held,  // closed while queueing: there is no lock, but a reference, until release()
+      closed_held,  // closed while queueing: no lock, but a reference, until release()
   };
 
   static constexpr std::uint64_t closed_bit = 1;
@@ -97,11 +96,11 @@ class fd_mutex {
     return (w >> waiters_shift(s)) & count_max;
   }
 
-  // (S) Takes the lock of one side and a reference.
+  // Switches. Takes the lock of one side and a reference.
   locked lock(side s) noexcept {
     // relaxed: the compare-and-swap below decides.
     std::uint64_t old = word_.load(mo::relaxed);
-    // acquire: pairs with unlock()'s release, so the side's state moves from holder to holder.
+    // acquire: pairs with unlock()'s release, so the side's state passes from holder to holder.
     if ((old & (closed_bit | lock_bit(s))) == 0 && references(old) < count_max &&
         word_.compare_exchange_strong(old, (old | lock_bit(s)) + reference_one, mo::acquire, mo::relaxed)) {
       return locked::yes;
@@ -120,7 +119,7 @@ class fd_mutex {
     unlock_slow(s);
   }
 
-  // A reference without a lock. False: closed.
+  // Takes a reference without a lock. Returns false if the word is closed.
   [[nodiscard]] bool acquire() noexcept;
   void release() noexcept;
 
@@ -147,12 +146,12 @@ class fd_mutex {
   std::uint64_t others_count_ ABSL_GUARDED_BY(closing_) = 0;
 };
 
-// One call's hold on a descriptor: the lock of a side with its reference. It is given back when the hold ends,
-// however the call ends.
+// One call's hold on a descriptor: the lock of a side with its reference. The hold's destructor gives it back, however
+// the call ends.
 template <fd_mutex::side Side>
 class [[nodiscard]] fd_hold {
  public:
-  // (S)
+  // Switches. Takes the lock of the side and a reference.
   explicit fd_hold(fd_mutex& m) noexcept : mutex_(m), has_(m.lock(Side)) {}
   ~fd_hold() {
     if (__builtin_expect(has_ == fd_mutex::locked::yes, 1)) {
@@ -164,8 +163,8 @@ class [[nodiscard]] fd_hold {
   fd_hold(const fd_hold&) = delete;
   fd_hold& operator=(const fd_hold&) = delete;
 
-  // Whether the descriptor may be used. False: it has been closed. (Who queued for a lock meanwhile keeps its
-  // owner alive nevertheless, until the hold ends.)
+  // Returns true if the descriptor may be used, false if it has been closed. (A call that queued for a lock meanwhile
+  // keeps the owner alive nevertheless, until the hold ends.)
   explicit operator bool() const noexcept { return has_ == fd_mutex::locked::yes; }
 
  private:
@@ -173,7 +172,7 @@ class [[nodiscard]] fd_hold {
   const fd_mutex::locked has_;
 };
 
-// The same of a call that neither reads nor writes the stream: a reference alone.
+// The hold of a call that neither reads nor writes the stream: a reference alone.
 class [[nodiscard]] fd_reference {
  public:
   explicit fd_reference(fd_mutex& m) noexcept : mutex_(m), has_(m.acquire()) {}

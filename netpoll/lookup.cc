@@ -1,18 +1,19 @@
-// getaddrinfo blocks (files, DNS, whatever nsswitch.conf says), for as long as it likes, and cannot be called
-// off. So nobody who waits for it calls it: fibers of our own do, workers_allowed() of them at the most, each in a
+// getaddrinfo blocks (files, DNS, whatever nsswitch.conf says) for as long as it likes, and cannot be cancelled. So no
+// caller that waits for the result calls it. Fibers of this file's own do, workers_allowed() of them at most, each in a
 // declared call. They are started when there is work and end when there is none.
 //
-//   ask      make a look-up, or join the one of the same name that is queued or under way: it is in the table
-//            until it has ended. Prepare, join its waiters, all under the lock; then park
-//   serve    a worker takes the first of the queue, calls getaddrinfo without the lock, then, under it, leaves
-//            the result, takes the look-up out of the table, and claims its waiters; it readies them after
-//   give up  (deadline, context) under the lock leave the waiters. If nobody waits any more and no worker has
-//            begun, the look-up leaves the queue and the table: a dead resolver piles up nothing
+//   ask      Make a look-up, or join the one of the same name that is queued or under way. A look-up is in the table
+//            until it has ended. Prepare and join its waiters, all under the lock; then park.
+//   serve    A worker takes the first look-up of the queue and calls getaddrinfo without the lock. Then, under the
+//            lock, it stores the result, takes the look-up out of the table, and claims its waiters. It readies them
+//            after the lock.
+//   give up  (Deadline, context.) Under the lock leave the waiters. If there are no more waiters and no worker has
+//            begun, the look-up leaves the queue and the table. So a dead resolver leaves no pile of look-ups.
 //
-// Memory: a look-up is owned by those who wait, by its worker, and, through `self`, by the table. So a caller
-// may leave at any time.
+// Memory: a look-up is owned by its waiters, by its worker, and, through `self`, by the table. So a caller may leave at
+// any time.
 //
-// After exit() has stopped the fibers no worker would come: who asks then calls getaddrinfo himself.
+// After exit() has stopped the fibers no worker would come. Then the caller calls getaddrinfo itself.
 #include <baton/netpoll/lookup.h>
 
 #include <baton/netpoll/error_text.h>
@@ -41,9 +42,10 @@ namespace {
 
 using addresses = absl::StatusOr<std::vector<address>>;
 
-// Each is a thread while it looks a name up. Some may wait out a dead server, 10 s or so, while others go on.
+// Each worker occupies a thread while it looks a name up. Some may wait for a dead server, 10 s or so, while others go
+// on.
 constexpr int workers_max = 32;
-// And a quarter of the threads there may be, so that others are left when no server answers.
+// At most a quarter of the allowed threads, so that others are left when no server answers.
 int workers_allowed() noexcept { return std::clamp(sched::max_threads() / 4, 1, workers_max); }
 // getaddrinfo takes tens of KiB; modules of nsswitch.conf may take more.
 constexpr std::size_t worker_stack = 256 * 1024;
@@ -57,7 +59,7 @@ struct lookup {
   const lookup_name name;
   const std::size_t hash;
 
-  // Guarded by the desk's lock; the result is written once, before waiters are readied.
+  // Guarded by the desk's lock. The result is written once, before waiters are readied.
   std::shared_ptr<lookup> self;  // while it is in the table
   lookup* next_in_bucket = nullptr;
   lookup* next = nullptr;  // in the queue
@@ -92,7 +94,7 @@ struct lookup_desk {
     l.next = l.prev = nullptr;
     l.queued = false;
   }
-  // Out of the table; the table's share goes to the caller, who drops it without the lock.
+  // Takes l out of the table. The table's share goes to the caller, which drops it without the lock.
   [[nodiscard]] std::shared_ptr<lookup> take_out(lookup& l) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock) {
     lookup** at = &buckets[l.hash % buckets_count];
     while (*at != &l) at = &(*at)->next_in_bucket;
@@ -102,11 +104,11 @@ struct lookup_desk {
   }
 };
 
-// Never destroyed: look-ups may end when nobody waits any more.
+// Never destroyed: look-ups may end after the last waiter has left.
 constinit lookup_desk desk{};
 
-// NOT_FOUND is what does not exist. What getaddrinfo could not find out is something else: also when it says
-// EAI_NONAME, having been refused a descriptor or memory.
+// NOT_FOUND is only for a name that does not exist. What getaddrinfo could not find out is another error, also if
+// getaddrinfo says EAI_NONAME because it was refused a descriptor or memory.
 absl::Status lookup_error(int code, int error, const lookup_name& name) {
   const std::string object = name.host.empty() ? "service " + name.service : name.host;
   const std::string text = describe("resolve", object, ::gai_strerror(code));
@@ -126,11 +128,11 @@ absl::Status lookup_error(int code, int error, const lookup_name& name) {
     case EAI_MEMORY: return status_from_errno(ENOMEM, "resolve " + object);
     case EAI_OVERFLOW:
     case EAI_IDN_ENCODE: return absl::InvalidArgumentError(text);
-    default: return absl::InternalError(text);  // we asked for something that there is not
+    default: return absl::InternalError(text);  // we asked for something that does not exist
   }
 }
 
-// (S) Blocks for as long as the C library likes.
+// Switches. Blocks for as long as the C library likes.
 addresses ask_c_library(const lookup_name& name) {
   const sys::c_string host(name.host);
   const sys::c_string service(name.service);
@@ -207,7 +209,7 @@ void start_worker() noexcept {
     sched::launch(p.f, start, false);
     return;
   }
-  // No memory for a stack. The workers there are do it; if there is none, nobody will.
+  // There is no memory for a stack. The existing workers do the work. If there is none, no worker will come.
   for (;;) {
     std::shared_ptr<lookup> stranded;
     {
@@ -223,7 +225,7 @@ void start_worker() noexcept {
   }
 }
 
-// In the table and among the waiters of what it returns; prepared.
+// Puts the look-up into the table and w, prepared, among the waiters of the look-up that it returns.
 std::shared_ptr<lookup> ask(std::shared_ptr<lookup> mine, sched::waiter& w, bool& worker_is_due) noexcept {
   const int allowed = workers_allowed();
   const sched::platform::lock_guard hold(desk.lock);
@@ -243,7 +245,7 @@ void give_up(lookup& l, sched::waiter& w) noexcept {
   std::shared_ptr<lookup> share;
   const sched::platform::lock_guard hold(desk.lock);
   l.waiters.remove(w);
-  if (l.queued && l.waiters.empty()) share = desk.take_out(l);  // not the last one: the caller has one, too
+  if (l.queued && l.waiters.empty()) share = desk.take_out(l);  // not the last share: the caller has one, too
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Look-ups of names by the C library, off the caller's thread. Internal to netpoll; resolve.h is for users.
+// Look-ups of names by the C library, off the caller's thread. Internal to netpoll; users include resolve.h.
 #pragma once
 
 #include <baton/netpoll/address.h>
@@ -14,17 +14,17 @@
 
 namespace baton::net {
 
-// What ends the wait of a caller.
+// What ends a caller's wait.
 struct wait_limits {
   std::int64_t deadline_ns = sched::platform::forever_ns;
   std::shared_ptr<cancellation> context;  // may be null
 
-  // OK, or why nothing shall begin any more: the context's error or DEADLINE_EXCEEDED, with "what: " before it.
+  // Returns OK, or why nothing may begin any more: the context's error or DEADLINE_EXCEEDED, prefixed with "what: ".
   [[nodiscard]] absl::Status check(const std::string& what) const;
 };
 
-// What is looked up: the addresses of a host, which has passed check_host_name(); or, if it is empty, the port
-// of a service, which has passed check_service_name().
+// What is looked up: the addresses of a host, which has passed check_host_name(). If the host is empty: the port of a
+// service, which has passed check_service_name().
 struct lookup_name {
   std::string host;
   std::string service;
@@ -35,9 +35,9 @@ struct lookup_name {
   }
 };
 
-// (S) At least one IP address, each once, in the order in which they should be tried. Parks the caller; when a
-// limit ends its wait, the look-up itself goes on without it. Any number of look-ups may be waited for, but the
-// threads that make them are few, and those who ask for the same at the same time share one look-up.
+// Switches. Returns at least one IP address, each once, in the order in which they should be tried. Parks the caller.
+// If a limit ends its wait, the look-up goes on without it. Any number of look-ups may be waited for, but only a few
+// threads make them, and callers that ask for the same at the same time share one look-up.
 absl::StatusOr<std::vector<address>> look_up(lookup_name name, const wait_limits& limits);
 
 }  // namespace baton::net

@@ -1,4 +1,4 @@
-// All of baton::net.
+// Public API: includes all of baton::net.
 #pragma once
 
 #include <baton/netpoll/address.h>

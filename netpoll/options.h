@@ -1,4 +1,4 @@
-// Types that option structs and setters take, so that any duration and any context fit in.
+// Types that option structs and setters take, so that they accept any duration and any context.
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -12,13 +12,13 @@ namespace baton::net {
 
 using baton::time_limit;
 
-// What set_context() takes: baton::context, or anything else that hands out a cancellation.
+// What set_context() takes: baton::context, or another type that hands out a cancellation.
 template <class Context>
 concept cancellation_source = requires(const Context& c) {
   { c.as_cancellation() } -> std::convertible_to<std::shared_ptr<cancellation>>;
 };
 
-// The same as a member of an options struct: converts from a context; none by default.
+// The same as a member of an options struct: it converts from a context; the default is none.
 class context_option {
  public:
   context_option() noexcept = default;

@@ -8,19 +8,19 @@
 // Whatever the order, 5 sees the flag or evict sees the agent. Readiness needs no such pair: the slot
 // itself keeps it, and 2 comes before 3.
 //
-// Deadlines. Each set_deadline draws a sequence number and arms a timer with it, first; then, under
-// the lock, it becomes the deadline in force unless a later number is there already. A timer that
-// fires with another number than the one in force is ignored. So a timer that fires between the two
-// steps would be lost: hence the clock is read once more under the lock. Timers are cancelled outside
-// the lock, for cancel_timer waits for a callback that is running, and the callback takes the lock.
+// Deadlines. Each set_deadline draws a sequence number and first arms a timer with it. Then, under the lock, the
+// deadline comes into force unless a later number is there already. A timer that fires with another number than the one
+// in force is ignored. So a timer that fires between the two steps would be lost; hence the clock is read once more
+// under the lock. Timers are cancelled outside the lock, because cancel_timer waits for a running callback, and the
+// callback takes the lock.
 //
-// Flags are changed with the lock held (but `hangup`, and `cancelled`, whose callers are serialised by
-// the descriptor), read without. Evicting happens after unlock: an evict that comes late finds nil, or
-// an agent of a later wait, which then just looks again.
+// Flags are changed with the lock held and read without it. The exceptions are `hangup`, and `cancelled`, whose callers
+// are serialised by the descriptor. Evicting happens after unlock: an evict that comes late finds nil, or an agent of a
+// later wait, which then just checks again.
 //
-// Reuse. A tag holds index and generation; recycle() bumps the generation before the poll descriptor
-// can be obtained again. An event that passed find() before that and posts after is a spurious edge
-// for the next owner: it costs a vain try. A spurious hangup costs vain tries. Neither is an error.
+// Reuse. A tag holds index and generation; recycle() bumps the generation before the poll descriptor can be obtained
+// again. An event that passed find() before that and posts after it is a spurious edge for the next owner: it costs a
+// useless try. A spurious hangup costs useless tries. Neither is an error.
 #include <baton/netpoll/poll_descriptor.h>
 
 #include <baton/sched/lifecycle.h>
@@ -53,7 +53,7 @@ struct poll_slab {
     return pd;
   }
 
-  // False: no memory.
+  // Returns false if there is no memory.
   bool grow() noexcept {
     auto* const chunk = new (std::nothrow) poll_descriptor[chunk_size];
     if (chunk == nullptr) return false;
@@ -87,8 +87,8 @@ poll_descriptor* poll_descriptor::obtain() noexcept {
     if (!slab.grow()) return nullptr;
     pd = slab.take();
   }
-  // Spurious edges apart nobody looks at it yet. relaxed: registration with epoll, and the handing
-  // over of the descriptor, publish it.
+  // Apart from spurious edges no thread looks at it yet. relaxed: registration with epoll, and passing the descriptor
+  // to its user, publish it.
   pd->flags_.store(0, mo::relaxed);
   pd->read_.mark();
   pd->write_.mark();
@@ -97,7 +97,7 @@ poll_descriptor* poll_descriptor::obtain() noexcept {
 
 void poll_descriptor::recycle() noexcept {
   if (read_.has_waiter() || write_.has_waiter()) sched::fatal("a descriptor is freed while an agent waits for it");
-  // release: pairs with find(); who sees the new generation drops the event.
+  // release: pairs with find(). A thread that sees the new generation drops the event.
   generation_.fetch_add(1, mo::release);
   sched::platform::lock_guard hold(slab.lock);
   next_free_ = slab.free;
@@ -183,7 +183,7 @@ void poll_descriptor::enforce(poll_side side, const deadline& fresh) noexcept {
       if (expired) {
         raise(expired_flag(side));
       } else {
-        // relaxed: who sees the old flag a little longer fails as if it had come a little earlier.
+        // relaxed: an agent that sees the old flag a little longer fails as if it had come a little earlier.
         flags_.fetch_and(~expired_flag(side), mo::relaxed);
       }
     }
@@ -196,7 +196,7 @@ void poll_descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {
   enforce(side, armed(side, deadline_ns, next_seq()));
 }
 
-// One number for both: of two such calls at once one is the later on both sides.
+// One number for both: if two such calls run at once, one is the later on both sides.
 void poll_descriptor::set_deadlines(std::int64_t deadline_ns) {
   const std::uint64_t seq = next_seq();
   const deadline read = armed(poll_side::read, deadline_ns, seq);

@@ -1,9 +1,9 @@
-// The poll descriptor: what the poller, deadlines, cancellation and close() know of one registered
-// file descriptor. One slot for each side, the failure flags, and the deadlines.
+// The poll descriptor: what the poller, deadlines, cancellation and close() know of one registered file descriptor. It
+// has one slot for each side, the failure flags, and the deadlines.
 //
-// Poll descriptors live in a slab that is never freed, so whoever holds a stale pointer or a stale
-// event finds a poll descriptor, if not the one that was meant; the generation tells. See
-// poll_descriptor.cc for the protocol.
+// Poll descriptors live in a slab that is never freed. So a stale pointer or a stale event still leads to a poll
+// descriptor, although perhaps not to the one that was meant; the generation tells. See poll_descriptor.cc for the
+// protocol.
 #pragma once
 
 #include <baton/netpoll/poll_slot.h>
@@ -23,7 +23,7 @@ namespace baton::net {
 
 enum class poll_side : std::uint8_t { read, write };
 
-// Why an operation must not go on; none: it may.
+// Why an operation must not go on. none: it may.
 enum class poll_failure : std::uint8_t { none, closed, cancelled, expired };
 
 class alignas(64) poll_descriptor {
@@ -31,42 +31,42 @@ class alignas(64) poll_descriptor {
   // What epoll carries: the generation in the upper half, the index in the lower.
   using tag = std::uint64_t;
 
-  // Never switch. Null: no memory (or more than descriptors_max in use).
+  // Never switches. Returns null if there is no memory (or 4 million are in use).
   [[nodiscard]] static poll_descriptor* obtain() noexcept;
-  // Back to the slab: the file descriptor is no longer registered, nobody waits, close_begin() was
+  // Gives it back to the slab. Requires: the file descriptor is no longer registered, no agent waits, close_begin() was
   // called. Events on their way are recognised as stale.
   void recycle() noexcept;
 
-  // The poll descriptor that the tag names, or null if it has been recycled since.
+  // Returns the poll descriptor that the tag names, or null if it has been recycled since.
   [[nodiscard]] static poll_descriptor* find(tag t) noexcept;
   [[nodiscard]] tag current_tag() const noexcept;
 
   // For the holder of a side's lock:
 
-  // The first thing to look at, before each try: one load.
+  // Checked first, before each try: one load.
   [[nodiscard]] poll_failure failure(poll_side side) const noexcept {
-    // acquire: pairs with raise(); with the reason comes what was written before it.
+    // acquire: pairs with raise(). With the flag comes what was written before it.
     const std::uint32_t flags = flags_.load(mo::acquire) & failures_of(side);
     return flags == 0 ? poll_failure::none : name(flags);
   }
-  // (S) Waits for an edge, and uses it up, or for a failure. It may return early: the caller looks at
-  // failure() again, and tries again.
+  // Switches. Waits for an edge, and uses it up, or for a failure. It may return early: the caller checks failure()
+  // again, and tries again.
   void wait(poll_side side, sched::wait_reason why) noexcept;
   [[nodiscard]] poll_slot& slot(poll_side side) noexcept { return side == poll_side::read ? read_ : write_; }
-  // The peer hung up, or there is an error to fetch: no further edge may come, so a read must try the
-  // call before it waits, whatever the slot says.
+  // Returns true if the peer hung up, or there is an error to fetch. Then no further edge may come, so a read must try
+  // the call before it waits, whatever the slot says.
   [[nodiscard]] bool hung_up() const noexcept { return (flags_.load(mo::acquire) & hangup) != 0; }
 
-  // For anybody, never switching:
+  // For any thread; these never switch:
 
-  // At deadline_ns (CLOCK_MONOTONIC; forever_ns: never) the side begins to fail, also for who waits
-  // already. Throws std::bad_alloc, with the former deadline in force.
+  // At deadline_ns (CLOCK_MONOTONIC; forever_ns: never) the side begins to fail, also for an agent that already waits.
+  // Throws std::bad_alloc, with the former deadline in force.
   void set_deadline(poll_side side, std::int64_t deadline_ns);
-  // The same for both sides: when it throws, both have their former deadlines.
+  // The same for both sides. If it throws, both have their former deadlines.
   void set_deadlines(std::int64_t deadline_ns);
-  // From now on both sides fail, and no deadline runs any more. Once.
+  // From now on both sides fail, and no deadline runs any more. Called once.
   void close_begin() noexcept;
-  // Both sides fail, until it is taken back.
+  // true: both sides fail, until a call with false.
   void set_cancelled(bool cancelled) noexcept;
 
   // For the poller: an event came. Never switches.
@@ -76,7 +76,7 @@ class alignas(64) poll_descriptor {
   enum flag : std::uint32_t { closing = 1, read_expired = 2, write_expired = 4, cancelled_flag = 8, hangup = 16 };
 
   struct deadline {
-    std::uint64_t seq = 0;  // of the deadline in force
+    std::uint64_t seq = 0;  // the number of the deadline in force
     std::int64_t when_ns = sched::platform::forever_ns;
     sched::timer_handle timer;
   };
@@ -90,9 +90,9 @@ class alignas(64) poll_descriptor {
   static poll_failure name(std::uint32_t flags) noexcept;
 
   [[nodiscard]] std::uint64_t next_seq() noexcept;
-  // Not in force yet. Throws std::bad_alloc.
+  // Arms the timer; the deadline is not in force yet. Throws std::bad_alloc.
   [[nodiscard]] deadline armed(poll_side side, std::int64_t deadline_ns, std::uint64_t seq);
-  // Puts it in force, unless a later one is.
+  // Puts the deadline in force, unless a later one is.
   void enforce(poll_side side, const deadline& fresh) noexcept;
 
   void raise(std::uint32_t bit) noexcept;
@@ -104,7 +104,7 @@ class alignas(64) poll_descriptor {
     return side == poll_side::read ? read_deadline_ : write_deadline_;
   }
 
-  // The line that each operation touches.
+  // The cache line that each operation touches.
   poll_slot read_;
   poll_slot write_;
   sched::platform::atomic<std::uint32_t> flags_{0};

@@ -1,31 +1,31 @@
-// The poll slot: one word for each side (read, write) of a descriptor, through which the poller, a
-// deadline, close() and the one agent that waits for that side meet.
+// The poll slot: one word for each side (read, write) of a descriptor. The poller, a deadline, close() and the one
+// agent that waits for that side meet in it.
 //
 //   value     means                                        who changes it
-//   nil       not ready, as far as anybody knows;          the agent, before it tries the call
-//             nobody waits
-//   ready     an edge came that nobody has used up yet     the poller; the agent that leaves the
+//   nil       not ready, as far as is known; no agent      the agent, before it tries the call
+//             waits
+//   ready     an edge came that is not used up yet         the poller; the agent that leaves the
 //                                                          side without having emptied it
-//   agent*   this agent waits for the side               the agent (arm), whoever wakes it
+//   agent*    this agent waits for the side                the agent (arm); the thread that wakes it
 //
 // Transitions:
 //   arm        nil -> agent      the agent, after prepare_park(); ready -> nil instead if an edge came
 //   withdraw   agent -> nil      the agent, which found a reason not to wait after all
-//   post       any -> ready       the poller; hands back the agent that must be readied, if any
+//   post       any -> ready      the poller; returns the agent that must be readied, if any
 //   evict      agent -> nil      a deadline, a cancellation, close(); nil and ready stay
-//   clear      ready -> nil       the agent, before it tries the call
-//   mark       nil -> ready       the agent, which leaves the side possibly ready
+//   clear      ready -> nil      the agent, before it tries the call
+//   mark       nil -> ready      the agent, which leaves the side possibly ready
 //
-// Invariants: the lock of the side (fd_mutex) admits one agent, so arm, withdraw, clear and mark
-// have one caller at a time. Exactly one of withdraw, post and evict takes an armed agent out of the
-// slot, and only that one may (must) ready it, or cancel its park.
+// Invariants: the lock of the side (fd_mutex) admits one agent, so arm, withdraw, clear and mark have one caller at a
+// time. Exactly one of withdraw, post and evict takes an armed agent out of the slot. Only that one may (and must)
+// ready it, or cancel its park.
 //
-// The Dekker pair. The agent:  arm; load the failure flags.  A deadline or closer:  set a flag; evict.
-// All four are seq_cst: either the agent sees the flag and withdraws, or evict sees the agent.
+// The Dekker pair. The agent:  arm; load the failure flags.  A deadline or closer:  set a flag; evict. All four are
+// seq_cst: either the agent sees the flag and withdraws, or evict sees the agent.
 //
-// Rejected: a fourth value "wait" between nil and agent, as in Go. There an agent may be published
-// only once it has left its stack; here the park word (sched/park_word.h) takes a ready() that comes
-// too early, so the agent is published at once, with one compare-and-swap less.
+// Rejected: a fourth value "wait" between nil and agent, as in Go. There an agent may be published only once it has
+// left its stack. Here the park word (sched/park_word.h) accepts a ready() that comes too early, so the agent is
+// published at once, with one compare-and-swap less.
 #pragma once
 
 #include <baton/sched/agent.h>
@@ -51,20 +51,19 @@ class poll_slot {
     // prepared park word to post() and evict().
     if (word_.compare_exchange_strong(seen, to_word(self), mo::seq_cst, mo::seq_cst)) return armed::waiting;
     if (seen != ready) return armed::busy;
-    // From ready nobody but the owner of the side moves the word, so this is ready -> nil. seq_cst as
-    // in clear().
+    // From ready only the owner of the side moves the word, so this is ready -> nil. seq_cst as in clear().
     word_.exchange(nil, mo::seq_cst);
     return armed::was_ready;
   }
 
-  // True: nobody saw the agent; the caller cancels its park. False: a ready() is on its way, and the
+  // Returns true if no waker saw the agent; the caller cancels its park. Returns false if a ready() is on its way; the
   // caller must park() for it.
   [[nodiscard]] bool withdraw(sched::agent* self) noexcept {
     std::uintptr_t seen = to_word(self);
     return word_.compare_exchange_strong(seen, nil, mo::acq_rel, mo::acquire);
   }
 
-  // Readiness has come. The agent returned, if any, must be readied by the caller.
+  // Readiness has come. The caller must ready the returned agent, if any.
   [[nodiscard]] sched::agent* post() noexcept {
     // acquire, and seq_cst below: a `ready` seen here was stored before a later clear(), and the call
     // that follows that clear() sees what the edge announced.
@@ -76,7 +75,7 @@ class poll_slot {
     return nullptr;
   }
 
-  // A failure flag has been set. The agent returned, if any, must be readied by the caller.
+  // A failure flag has been set. The caller must ready the returned agent, if any.
   [[nodiscard]] sched::agent* evict() noexcept {
     // seq_cst: the second half of the Dekker pair; pairs with arm().
     std::uintptr_t seen = word_.load(mo::seq_cst);
@@ -86,14 +85,13 @@ class poll_slot {
     return nullptr;
   }
 
-  // Uses up an edge; true if there was one. seq_cst, and a read-modify-write rather than a store: an
-  // edge that comes after the system call looked must find nil here, so the word has to be nil before
-  // the kernel looks. Pairs with post().
+  // Uses up an edge; returns true if there was one. seq_cst, and a read-modify-write rather than a store: an edge that
+  // comes after the system call looked must find nil here, so the word has to be nil before the kernel looks. Pairs
+  // with post().
   bool clear() noexcept { return word_.exchange(nil, mo::seq_cst) == ready; }
 
-  // The next use shall try the call first. Nobody waits here, so only post() runs beside this, and it
-  // writes the same value. release: pairs with nothing but the next owner of the side, who comes
-  // through its lock.
+  // The next use must try the call first. No agent waits here, so only post() runs at the same time, and it writes the
+  // same value. release: pairs only with the next owner of the side, which comes through the side's lock.
   void mark() noexcept { word_.store(ready, mo::release); }
 
   // relaxed: a `ready` that is missed here is found by arm().

@@ -1,5 +1,5 @@
-// What is a number is parsed here; what is a name goes to lookup.cc. Nothing is both: a host that somebody
-// could take for a number, though from_ip() does not, is an error, so the C library never reads numbers.
+// Numbers are parsed here; names go to lookup.cc. No text is both: a host that a reader could take for a number, but
+// that from_ip() does not accept, is an error. So the C library never reads numbers.
 #include <baton/netpoll/resolve.h>
 
 #include <baton/netpoll/error_text.h>
@@ -23,10 +23,13 @@ absl::StatusOr<std::vector<address>> resolve_host(const std::string& host, addre
   if (port < 0 || port > 65535) {
     return absl::InvalidArgumentError(describe("resolve", "port " + std::to_string(port), "a port is 0 to 65535"));
   }
-  if (absl::StatusOr<address> number = address::from_ip(host, port); number.ok()) {
+  absl::StatusOr<address> number = address::from_ip(host, port);
+  if (number.ok()) {
     if (fits(*number, family)) return std::vector<address>{*std::move(number)};
     return absl::NotFoundError(describe("resolve", host, "not of the family asked for"));
   }
+  // No name has a zone; an address may have one that is not there.
+  if (host.find('%') != std::string::npos) return status_for_reason(number.status(), "resolve");
   if (absl::Status s = check_host_name(host); !s.ok()) return status_for_reason(s, "resolve");
   absl::StatusOr<std::vector<address>> all = look_up({host, {}, family}, limits);
   if (all.ok()) {

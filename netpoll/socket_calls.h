@@ -1,7 +1,7 @@
-// The system calls of sockets as netpoll uses them: on non-blocking descriptors, so they never block (those that
-// move data also say MSG_DONTWAIT, since O_NONBLOCK belongs to the open file, which a child may share and change);
-// straight into the kernel, so errno, whose address may change whenever a fiber moves, plays no part.
-// Each returns a result >= 0 or the negative of an errno.
+// The system calls of sockets as netpoll uses them. They act on non-blocking descriptors, so they never block. (Those
+// that move data also pass MSG_DONTWAIT, because O_NONBLOCK belongs to the open file, which a child may share and
+// change.) They go straight into the kernel, so errno, whose address may change whenever a fiber moves, plays no part.
+// Each returns a result >= 0 or a negated errno.
 #pragma once
 
 #include <baton/netpoll/address.h>
@@ -18,7 +18,7 @@ inline long answer(sys::result<long> r) noexcept { return r ? *r : -long{r.error
 inline long receive(int fd, void* data, std::size_t size) noexcept {
   return answer(sys::raw_syscall(SYS_recvfrom, fd, data, size, int{MSG_DONTWAIT}, nullptr, nullptr));
 }
-// MSG_NOSIGNAL: a peer that has gone is an error, not a SIGPIPE.
+// MSG_NOSIGNAL: a peer that has gone gives an error, not a SIGPIPE.
 inline long send(int fd, const void* data, std::size_t size) noexcept {
   return answer(sys::raw_syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0));
 }
@@ -47,7 +47,7 @@ inline long shutdown(int fd, int how) noexcept { return answer(sys::raw_syscall(
 inline long set_option(int fd, int level, int option, int value) noexcept {
   return answer(sys::raw_syscall(SYS_setsockopt, fd, level, option, &value, sizeof value));
 }
-// The value, or -errno.
+// Stores the option's value; returns -errno if it fails.
 inline long get_option(int fd, int level, int option, int& value) noexcept {
   socklen_t size = sizeof value;
   return answer(sys::raw_syscall(SYS_getsockopt, fd, level, option, &value, &size));

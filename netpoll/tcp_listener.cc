@@ -1,7 +1,7 @@
 // Binding and accepting.
 //
-// An accepted socket inherits TCP_NODELAY from the listener, and has the listener's local address
-// unless that is a wildcard: two system calls less per connection.
+// An accepted socket inherits TCP_NODELAY from the listener, and has the listener's local address unless that is a
+// wildcard. That saves two system calls per connection.
 #include <baton/netpoll/tcp_listener.h>
 
 #include <baton/netpoll/lookup.h>
@@ -25,25 +25,25 @@ namespace {
 
 constexpr std::string_view kind = "tcp listener";
 
-// Pauses of accept() while descriptors or memory are short: as Go's net/http has them.
+// Pauses of accept() while descriptors or memory are short, as in Go's net/http.
 constexpr std::int64_t pause_first_ns = 5'000'000;
 constexpr std::int64_t pause_max_ns = 1'000'000'000;
 
-// Connections that fail one after the other without a pause. After so many the cause is another one (a filter of
-// system calls, perhaps) and would keep a CPU busy.
+// After this many connections have failed one after the other, accept() pauses. The cause is then another one (a filter
+// of system calls, perhaps), and without a pause it would keep a CPU busy.
 constexpr int failures_at_once = 16;
 
-// Any number of accepts count at once, but only when something fails.
+// Any number of accepts may count at once, but they count only when something fails.
 sched::platform::atomic<std::uint64_t> dropped{0};
 sched::platform::atomic<std::uint64_t> put_off{0};
 
-// What a failed accept4() means. See accept(2).
+// The meaning of a failed accept4(). See accept(2).
 enum class cause : std::uint8_t {
   nobody_there,  // wait for an edge
   signal,        // try again
-  connection,    // it befell one connection, before it could be accepted: the next one may be fine
-  shortage,      // of descriptors or memory; and what is not known: it may pass
-  listener,      // the socket listens no more
+  connection,    // one connection failed before it could be accepted: the next one may be fine
+  shortage,      // of descriptors or memory, or an unknown error: it may pass
+  listener,      // the socket does not listen any more
 };
 
 cause cause_of(int error) noexcept {
@@ -76,24 +76,25 @@ bool is_shortage(int error) noexcept {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == ENOSPC;
 }
 
-// One accept(), for the holder of the listener's read lock: its tries, and what it has in hand between them.
+// One accept(), for the holder of the listener's read lock: its tries, and the connection in hand between them.
 class acceptance {
  public:
-  // made.local: where the listener is bound.
+  // Requires: made.local is the address that the listener is bound to.
   acceptance(listener_state& listener, tcp_state& made) noexcept
       : listener_(listener), made_(made), is_wildcard_(made.local.is_wildcard()) {}
   acceptance(const acceptance&) = delete;
   acceptance& operator=(const acceptance&) = delete;
   ~acceptance() { hang_up(); }
 
-  // The end without success, while the listener is held still: what is in hand is for the next accept().
+  // Ends the accept() without success, while it still holds the listener: the connection in hand is left to the next
+  // accept().
   void leave_connection() noexcept {
     // release: pairs with the exchange in listener_state. The next accept() comes after the read lock.
     if (connection_) listener_.kept.store(connection_.release(), mo::release);
   }
 
   io_step operator()(int fd, io_result& result) {
-    // relaxed: only who holds the read lock changes it, until the listener is closed.
+    // relaxed: only the holder of the read lock changes it, until the listener is closed.
     if (listener_.kept.load(mo::relaxed) >= 0) [[unlikely]] {
       connection_.reset(listener_.kept.exchange(-1, mo::acquire));
       from_size_ = 0;
@@ -112,12 +113,12 @@ class acceptance {
   }
 
  private:
-  // Declared: a connection lingers if its listener does.
+  // A declared call, because a connection lingers if its listener does.
   void hang_up() noexcept {
     if (connection_) (void)sys::close(connection_.release());
   }
 
-  // Makes a stream's state of the accepted connection; 0 or an errno.
+  // Makes a stream's state from the accepted connection. Returns 0 or an errno.
   int take_over() {
     if (from_size_ != 0) {
       made_.remote = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&from_), from_size_);
@@ -157,9 +158,9 @@ class acceptance {
   listener_state& listener_;
   tcp_state& made_;
   const bool is_wildcard_;
-  sys::owned_fd connection_;  // accepted, and not yet made_'s
+  sys::owned_fd connection_;  // accepted, but not yet owned by made_
   sockaddr_storage from_{};
-  socklen_t from_size_ = 0;  // 0: of a connection that was kept
+  socklen_t from_size_ = 0;  // 0: the connection was kept
   int failures_ = 0;
   std::int64_t pause_ns_ = pause_first_ns;
 };
@@ -216,7 +217,7 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
   if (state_ == nullptr) return not_open("accept", kind);
   descriptor& io = state_->io;
   auto made = std::make_unique<tcp_state>();
-  made->local = state_->local;  // now: afterwards the listener may be gone
+  made->local = state_->local;  // now: the listener may be gone afterwards
   absl::Status error;
   acceptance next(*state_, *made);
   const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, next, [&](const io_result& bad) {

@@ -13,7 +13,7 @@ namespace baton::net {
 
 struct tcp_state {
   descriptor io;
-  // Written before the stream is handed to its user.
+  // Written before the user gets the stream.
   address local;
   address remote;
 
@@ -29,12 +29,12 @@ struct listener_state {
   descriptor io;
   address local;
 
-  // (S) Ends the connection that is kept. After io.close(): no accept() keeps one any more.
+  // Switches. Closes the connection that is kept. Requires: io.close() has returned, so no accept() keeps one any more.
   void hang_up_kept() noexcept {
     if (const int number = kept.exchange(-1, mo::acquire); number >= 0) (void)sys::close(number);
   }
   // The number of a connection that an accept() had in hand when a deadline or a context ended it; -1: none. The next
-  // accept() goes on with it. Written with the read lock of io held. Who closes the listener takes it, too.
+  // accept() goes on with it. Written with the read lock of io held. The thread that closes the listener takes it, too.
   sched::platform::atomic<int> kept{-1};
 
   [[nodiscard]] std::string name() const { return local.to_string(); }

@@ -1,4 +1,4 @@
-// Reads, writes and options of a TCP connection. The loops that wait are descriptor.h's.
+// Reads, writes and options of a TCP connection. The loops that wait are in descriptor.h.
 #include <baton/netpoll/tcp_stream.h>
 
 #include <baton/netpoll/socket_calls.h>
@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::string_view kind = "tcp stream";
 
-// Pieces handed to one sendmsg: what a handful of headers and bodies needs, on a small stack.
+// The number of pieces handed to one sendmsg: enough for a handful of headers and bodies, on a small stack.
 constexpr std::size_t pieces_max = 32;
 
 absl::Status failed(const tcp_state& s, const io_result& r, const char* operation) {
@@ -31,7 +31,7 @@ absl::Status write_failed(const tcp_state& s, const io_result& r, const char* op
   return with_written(failed(s, r, operation), r.count);
 }
 
-// What a call that moved n bytes, or failed with -n, makes of a write of `size` bytes.
+// Takes a call that moved n bytes, or failed with -n, into account in a write of `size` bytes.
 io_step progress(io_result& r, long n, std::size_t size) noexcept {
   if (n >= 0) {
     r.count += static_cast<std::size_t>(n);

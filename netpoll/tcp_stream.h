@@ -1,15 +1,14 @@
-// A TCP connection.
+// Public API: a TCP connection.
 //
-// Thread-safe: any number of fibers and plain threads may use one stream at once. Reads queue up among
-// themselves, writes among themselves; a read and a write run side by side. Each call, read_full() and
-// write_v() too, is one: nobody else's bytes come in between. close() may come from anywhere, also several times
-// at once. Destroying a stream ends the calls that are under way, as close() does; moving it is for its
-// owner, when there are none.
+// Thread-safe: any number of fibers and plain threads may use one stream at once. Reads queue behind reads, writes
+// behind writes; a read and a write run at the same time. Each call, also read_full() and write_v(), is one unit: no
+// bytes of other calls come in between. close() may be called from anywhere, also several times at once. Destroying a
+// stream ends the calls that are under way, as close() does. Only the owner may move it, when no calls are under way.
 //
-// Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after
-// close(), FAILED_PRECONDITION for a stream that was moved from or default-constructed; else the
-// kernel's (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer".
-// All calls marked (S) may switch, and yield once a time slice when they never have to wait.
+// Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after close(),
+// FAILED_PRECONDITION for a stream that was moved from or default-constructed; else the kernel's error
+// (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer". All calls marked
+// "Switches." may switch, and yield once a time slice if they never have to wait.
 #pragma once
 
 #include <baton/netpoll/address.h>
@@ -35,25 +34,25 @@ class tcp_stream {
  public:
   tcp_stream() noexcept;  // not open
   tcp_stream(tcp_stream&&) noexcept;
-  tcp_stream& operator=(tcp_stream&&) noexcept;  // (S) closes what was there
-  // (S) As close(). On the thread that exits it does not wait for calls that are under way: the fibers among them
-  // never return. Then it leaves them what they use, the descriptor included.
+  tcp_stream& operator=(tcp_stream&&) noexcept;  // Switches. Closes what was there
+  // Switches. As close(). If this thread called exit(), it does not wait for calls that are under way, because the
+  // fibers among them never return. It then leaves them what they use, including the descriptor.
   ~tcp_stream();
 
-  // (S) At least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
+  // Switches. Returns at least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
   absl::StatusOr<std::size_t> read(bytes buffer);
-  // (S) Until the buffer is full or the stream ends: fewer bytes than asked for mean the end. Other readers wait
-  // until it returns, and close() ends it, as one call. What had
-  // been read before an error is in the buffer; how much, the error does not say.
+  // Switches. Reads until the buffer is full or the stream ends: fewer bytes than asked for mean the end. Other readers
+  // wait until it returns, and close() ends it as one call. The bytes that were read before an error are in the buffer;
+  // the error does not say how many.
   absl::StatusOr<std::size_t> read_full(bytes buffer);
 
-  // (S) All of it, or an error; then written_of(status) bytes had gone to the kernel before.
+  // Switches. Writes all of it, or fails; then written_of(status) bytes had gone to the kernel before.
   absl::StatusOr<std::size_t> write(const_bytes data);
-  // (S) All pieces, in order, as one write.
+  // Switches. Writes all pieces, in order, as one write.
   absl::Status write_v(std::span<const const_bytes> pieces);
-  // (S) `size` bytes of an open file from `offset` on, without copying them through the process. Fewer
-  // when the file ends before. The file may have to be fetched from disk: the call is declared to the
-  // scheduler. The kernel knows no MSG_NOSIGNAL for this call: it relies on options::ignore_sigpipe.
+  // Switches. Sends `size` bytes of an open file from `offset` on, without copying them through the process. Sends
+  // fewer if the file ends before. The file may have to be fetched from disk, so the call is declared to the scheduler.
+  // The kernel has no MSG_NOSIGNAL for this call; it relies on options::ignore_sigpipe.
   absl::StatusOr<std::size_t> send_file(int file, off_t offset, std::size_t size);
   template <class File>
   requires requires(const File& f) {
@@ -63,10 +62,10 @@ class tcp_stream {
     return send_file(static_cast<int>(file.native_handle()), offset, size);
   }
 
-  // Never switch. From that point on reads (writes, both) fail, also when they would not have to wait;
-  // calls that already wait are ended. A deadline in the past acts at once; time_point::max() takes it
-  // away. Any clock; rounded up, saturating; a time of a clock other than steady_clock is converted here, once.
-  // May throw std::bad_alloc; the former deadlines are in force then.
+  // These never switch. From that point in time on reads (writes, both) fail, also if they would not have to wait;
+  // calls that already wait are ended. A deadline in the past acts at once; time_point::max() removes the deadline. Any
+  // clock; rounded up, saturating. A time of a clock other than steady_clock is converted here, once. May throw
+  // std::bad_alloc; the former deadlines are in force then.
   template <class Clock, class Duration>
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
     set_deadlines_ns(detail::deadline_at(when));
@@ -80,19 +79,19 @@ class tcp_stream {
     set_deadline_ns(poll_side::write, detail::deadline_at(when));
   }
 
-  // Never switches. Once the context is done blocked and later calls fail with its error, until another
-  // context replaces it. Costs nothing per call.
+  // Never switches. Once the context is done, blocked and later calls fail with its error, until another context
+  // replaces it. Costs nothing per call.
   template <cancellation_source Context>
   void set_context(const Context& c) {
     set_cancellation(c.as_cancellation());
   }
   void set_cancellation(std::shared_ptr<cancellation> c);
 
-  // Sends what has been written, then the end of the stream; reading goes on. Does not wait.
+  // Sends what has been written, then the end of the stream. Reading goes on. Does not wait.
   absl::Status close_write();
-  // (S) Ends the calls that are under way on the stream, waits until they have left, and closes it. Every
-  // close() returns only after that, also one that comes second: then nobody uses the stream any more. With
-  // SO_LINGER it takes as long as the kernel lingers, in a declared call.
+  // Switches. Ends the calls that are under way on the stream, waits until they have left, and closes it. Every close()
+  // returns only after that, also a second one: then no call uses the stream any more. With SO_LINGER it takes as long
+  // as the kernel lingers, in a declared call.
   void close();
 
   // Nagle's algorithm. Streams begin with no_delay set.
@@ -103,16 +102,16 @@ class tcp_stream {
     return set_keep_alive_ns(detail::saturated_ns(every));
   }
 
-  // As they were when the connection was made; also after close(). Naming nothing when not open.
+  // The addresses when the connection was made; also after close(). They name nothing if the stream is not open.
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 
-  // The descriptor's number, which stays the stream's; -1 when not open or closed.
+  // The descriptor's number, which the stream keeps owning; -1 if not open or closed.
   [[nodiscard]] int native_handle() const noexcept;
-  // Neither moved from nor closed.
+  // Returns true if the stream is neither moved from nor closed.
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
 
-  // For those who make streams (tcp_listener, dial).
+  // For the makers of streams (tcp_listener, dial).
   explicit tcp_stream(std::unique_ptr<tcp_state> state) noexcept;
 
  private:

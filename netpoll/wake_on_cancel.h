@@ -1,5 +1,4 @@
-// What lets a cancellation end the wait of a sched::waiter. Internal; context_option and set_context() are for
-// users.
+// Lets a cancellation end the wait of a sched::waiter. Internal; users have context_option and set_context().
 //
 //   w.prepare(...); publish w;  wake_on_cancel watch(source, w);  w.wait(deadline);  watch.end();
 #pragma once
@@ -11,8 +10,8 @@ namespace baton::net {
 
 class wake_on_cancel final : private cancellation::node {
  public:
-  // Claims w with waiter::cancelled, and readies its agent, once the source is done; at once if it is so
-  // already. Null: never. After w's prepare(), by the agent that waits.
+  // Once the source is done, claims w with waiter::cancelled and readies its agent; does so at once if the source is
+  // already done. Null source: never. Requires: w is prepared, and the caller is the agent that waits.
   wake_on_cancel(cancellation* source, sched::waiter& w) noexcept : waiter_(w) {
     if (source == nullptr) return;
     if (source->subscribe(*this)) {
@@ -25,7 +24,7 @@ class wake_on_cancel final : private cancellation::node {
   wake_on_cancel(const wake_on_cancel&) = delete;
   wake_on_cancel& operator=(const wake_on_cancel&) = delete;
 
-  // Before w is destroyed: afterwards nothing of this touches it.
+  // Requires: w is not destroyed yet. Afterwards the cancellation does not touch w.
   void end() noexcept {
     if (source_ != nullptr) source_->unsubscribe(*this);
     source_ = nullptr;

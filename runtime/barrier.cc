@@ -1,18 +1,17 @@
 // Everything is under one lock.
 //
-//   arrive     takes n off the missing; makes it zero: the caller runs the completion function, without
+//   arrive     takes n off the missing. If that makes zero, the caller runs the completion function, without
 //              the lock, and then
-//   complete   begins the next phase: its number, its missing; takes and claims all who wait, unlocks,
+//   complete   begins the next phase: its number, its missing; takes and claims all waiters, unlocks,
 //              readies them.
 //   wait       the phase is over: return. Otherwise join the list, park.
 //   time-out   under the lock leave the list.
 //
-// While the completion function runs nobody is missing, so an arrival then is one too many and aborts;
-// somebody who arrived before may still come to wait, and finds the old phase.
+// While the completion function runs no arrival is missing, so an arrival at that time is one too many, and aborts. An
+// agent that arrived before may still come to wait, and finds the old phase.
 //
-// Destruction: nobody sees a phase's end but under the lock, which complete() has unlocked by then (one
-// exchange; after it only the lock's address is used). What follows touches waiters, whose agents are
-// still inside wait().
+// Destruction: the end of a phase is seen only under the lock, and complete() has unlocked it by then (one exchange;
+// after it only the lock's address is used). What follows touches waiters, whose agents are still inside wait().
 #include <baton/runtime/barrier.h>
 
 #include <baton/sched/log/fatal.h>
@@ -56,7 +55,7 @@ bool barrier_core::wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept 
   return false;
 }
 
-// False: that phase is over, and the waiter is not prepared and in no list.
+// Returns false if that phase is over; the waiter is not prepared then, and in no list.
 bool barrier_core::enqueue(sched::waiter& w, std::uint64_t phase) noexcept {
   const platform::lock_guard guard(lock_);
   if (phase_ != phase) return false;

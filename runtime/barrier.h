@@ -1,18 +1,17 @@
-// baton::barrier: a meeting point that can be used again and again. As std::barrier.
+// Public API: baton::barrier, a reusable meeting point for a fixed number of agents, like std::barrier.
 //
 //   baton::barrier rounds(workers, [&]() noexcept { swap(old_grid, new_grid); });
-//   ... in each worker:  compute(part); rounds.arrive_and_wait();      // (S)
+//   ... in each worker:  compute(part); rounds.arrive_and_wait();      // switches
 //
-//   who waits in wait(), arrive_and_wait()      what is blocked
+//   waiter in wait(), arrive_and_wait()         what is blocked
 //   a fiber                                     the fiber only
 //   a plain thread                              the thread
 //
-// A phase ends when as many have arrived as are expected. The last of them calls the completion
-// function, then those who wait go on and the next phase begins. What was written before an arrival is
-// visible in the completion function, and what that has written after the wait. An exception from it
-// ends the process.
+// A phase ends when all expected arrivals have come. The last arrival calls the completion function; then the waiters
+// go on and the next phase begins. What was written before an arrival is visible in the completion function. What the
+// completion function writes is visible after the wait. An exception that escapes it ends the process.
 //
-// May be destroyed as soon as the last wait of the last phase has returned.
+// A barrier may be destroyed as soon as the last wait of the last phase has returned.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -33,7 +32,7 @@ struct no_completion {
   void operator()() const noexcept {}
 };
 
-// The barrier without its function. See barrier.cc.
+// The barrier without its completion function. See barrier.cc.
 class barrier_core {
  public:
   constexpr explicit barrier_core(std::ptrdiff_t expected) noexcept : expected_(expected), missing_(expected) {
@@ -42,11 +41,11 @@ class barrier_core {
   barrier_core(const barrier_core&) = delete;
   barrier_core& operator=(const barrier_core&) = delete;
 
-  // n arrivals, which leave the barrier for good if they drop. True: the phase is complete; the caller
-  // has to call complete(). *phase is which one it was.
+  // Counts n arrivals; if `drop` is set, these are not expected in later phases either. Stores the current phase in
+  // *phase. Returns true if the phase is complete; the caller then has to call complete().
   [[nodiscard]] bool arrive(std::ptrdiff_t n, bool drop, std::uint64_t* phase) noexcept;
   void complete() noexcept;
-  // (S) Until that phase has ended. False: the deadline passed first.
+  // Waits until that phase has ended. Returns false if the deadline passed first. Switches.
   bool wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept;
 
  private:
@@ -67,7 +66,7 @@ class barrier {
   static_assert(std::is_invocable_v<Completion&>, "the completion function takes no arguments");
 
  public:
-  // Says which phase somebody has arrived in; good for one wait.
+  // Names the phase of an arrival. Good for one wait.
   class [[nodiscard]] arrival_token {
    public:
     arrival_token(arrival_token&&) noexcept = default;
@@ -79,7 +78,7 @@ class barrier {
     std::uint64_t phase_;
   };
 
-  // Aborts if the number is negative.
+  // Aborts if `expected` is negative.
   constexpr explicit barrier(std::ptrdiff_t expected, Completion f = Completion())
       : core_(expected), f_(std::move(f)) {}
   barrier(const barrier&) = delete;
@@ -87,15 +86,15 @@ class barrier {
 
   [[nodiscard]] static constexpr std::ptrdiff_t max() noexcept { return std::numeric_limits<std::ptrdiff_t>::max(); }
 
-  // n arrivals at once. Does not wait; the last one switches if the completion function does. Aborts if
-  // n is not positive or more than are missing.
+  // Counts n arrivals at once. Does not wait. The last arrival switches if the completion function does. Aborts if n is
+  // not positive, or greater than the number of arrivals that are missing.
   arrival_token arrive(std::ptrdiff_t n = 1) noexcept { return arrival_token(arrive_as(n, false)); }
 
-  // (S) Waits until the phase of that arrival has ended.
+  // Waits until the phase of that arrival has ended. Switches.
   void wait(arrival_token&& token) const noexcept { (void)core_.wait(token.phase_, sched::platform::forever_ns); }
 
-  // (S) The same, for no longer than that. False: it passed first; the arrival counts all the same, and
-  // the token can be waited for again.
+  // As wait(), but wait no longer than the given time. Return false if it passed first; the arrival still counts, and
+  // the token can be waited for again. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const arrival_token& token, const std::chrono::duration<Rep, Period>& timeout) const {
     return core_.wait(token.phase_, detail::deadline_after(timeout));
@@ -106,11 +105,11 @@ class barrier {
     return detail::until(when, [&](std::int64_t ns) { return core_.wait(token.phase_, ns); });
   }
 
-  // (S) wait(arrive()).
+  // Does the same as wait(arrive()). Switches.
   void arrive_and_wait() noexcept { wait(arrive()); }
 
-  // Arrives for this phase, and is not expected in later ones. Switches only if it is the last one and
-  // the completion function does.
+  // Arrives for this phase and is not expected in later ones. Switches only if it is the last arrival and the
+  // completion function switches.
   void arrive_and_drop() noexcept { (void)arrive_as(1, true); }
 
  private:

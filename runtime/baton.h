@@ -1,17 +1,21 @@
-// All of baton.
+// Public API: all of baton. A header whose first line does not begin so is internal.
+//
+// "Switches." ("Switch." for several functions), in the comments of these headers, marks what may switch: the call may
+// return on another thread. A value read from a thread_local before the call (errno, too) must not be used after it,
+// and no std::mutex may be held across it. docs/concurrency.md has what holds for all of them.
 #pragma once
 
 #include <baton/sched/requirements.h>
 
 #include <baton/runtime/barrier.h>
+#include <baton/runtime/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/context.h>
-#include <baton/runtime/detail/blocking_context.h>
-#include <baton/runtime/detail/reports.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/latch.h>
@@ -20,6 +24,7 @@
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
+#include <baton/runtime/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
 #include <baton/runtime/selector.h>
@@ -30,6 +35,7 @@
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
+#include <baton/runtime/version.h>
 #include <baton/runtime/wait_group.h>
 
 #include <baton/netpoll/net.h>

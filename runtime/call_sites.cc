@@ -21,7 +21,7 @@ std::string place_of(const sched::call_site::history& h) {
   }
   std::string place(h.name != nullptr ? sched::closure_in(h.name) : "enter_syscall");
   if (h.address == nullptr) return place;
-  // Compilers call all lambdas of a function alike: the address tells them apart.
+  // Compilers give all lambdas of a function the same name: the address tells them apart.
   place += h.name != nullptr ? ", called in " : " in ";
   return place.append(text, sched::format_frame(h.address, text));
 }

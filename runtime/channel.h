@@ -1,22 +1,21 @@
-// baton::channel<T>: a queue between fibers, and plain threads, with room for a fixed number of
-// elements. Without room (capacity 0) a send waits for its receive.
+// Public API: baton::channel<T>, a queue with room for a fixed number of elements, between fibers and plain threads.
+// Without room (capacity 0) a send waits for its receive.
 //
-//   who waits in send(), receive()     what is blocked
+//   waiter in send(), receive()        what is blocked
 //   a fiber                            the fiber only
 //   a plain thread                     the thread
 //
-// A handle: copies share one channel, which lives as long as any of them; it is never empty. All
-// operations are const, and may be called by any number of fibers and threads at once. Elements come
-// out in the order in which they went in, and who waits is served in the order of coming. What was
-// written before a send is visible after the receive that got the element.
+// A channel is a handle: copies share one channel, which lives as long as any of them. A handle is never empty. All
+// operations are const. Any number of fibers and threads may call them at once. Elements come out in the order in which
+// they went in. Waiters are served in the order in which they came. What was written before a send is visible after the
+// receive that got the element.
 //
-// close() says that nothing more will be sent. Elements that are in the channel can still be
-// received; after them receive() says closed at once, to everybody. Sends fail from then on, those
-// that wait too.
+// close() says that nothing more will be sent. Elements that are in the channel can still be received; after them every
+// receive() returns empty at once. From then on sends fail, also those that are waiting.
 //
-// T must be nothrow move constructible: elements are moved under the channel's lock. While they are they
-// must not use the channel, nor call anything that is marked (S), or may wait otherwise. Copies are made
-// before the lock is taken.
+// T must be nothrow move constructible, because elements are moved under the channel's lock. A move must not use the
+// channel, must not call a function that switches, and must not wait in any other way. Copies are made before the lock
+// is taken.
 #pragma once
 
 #include <baton/sched/requirements.h>
@@ -45,7 +44,7 @@ class channel {
  public:
   using value_type = T;
 
-  // A new channel. Throws std::bad_alloc.
+  // Makes a new channel. Throws std::bad_alloc.
   channel() : channel(0) {}
   explicit channel(std::size_t capacity) : core_(detail::channel_core::make(elements, capacity)) {}
 
@@ -53,28 +52,28 @@ class channel {
   channel& operator=(const channel& other) noexcept {  // NOLINT(bugprone-unhandled-self-assignment): it is
     detail::channel_core* const core = other.core_;
     core->retain();
-    // Last: the former channel may go with this, and with it an element that `other` lies in.
+    // Last: this may destroy the former channel, and with it an element that contains `other`.
     std::exchange(core_, core)->release();
     return *this;
   }
   ~channel() { core_->release(); }
 
-  // (S) Waits until there is room, or a receiver. False: the channel is closed. A value that was not sent is not
-  // moved from.
+  // Waits until there is room, or a receiver. Returns false if the channel is closed. A value that was not sent is not
+  // moved from. Switches.
   bool send(T&& value) const {
     return core_->send(std::addressof(value), sched::platform::forever_ns) == channel_status::ok;
   }
   bool send(const T& value) const { return send(T(value)); }
 
-  // (S) Waits for an element. Empty: the channel is closed and drained.
+  // Waits for an element. Returns empty if the channel is closed and drained. Switches.
   [[nodiscard]] std::optional<T> receive() const {
     std::optional<T> out;
     (void)core_->receive(&out, sched::platform::forever_ns);
     return out;
   }
 
-  // ok, would_block or closed. Never switch. A value that was not sent is not moved from; `out` is
-  // emptied first.
+  // Return ok, would_block or closed. A value that was not sent is not moved from. try_receive() empties `out` first.
+  // Never switch.
   channel_status try_send(T&& value) const { return core_->try_send(std::addressof(value)); }
   channel_status try_send(const T& value) const {
     T copy(value);
@@ -85,9 +84,9 @@ class channel {
     return core_->try_receive(&out);
   }
 
-  // (S) As send() and receive(), for no longer than that: ok, closed or timeout. What can be done at
-  // once is done, also if the time is zero or past. A value that was not sent is not moved from;
-  // `out` is emptied first.
+  // As send() and receive(), but wait no longer than the given time. Return ok, closed or timeout. What can be done at
+  // once is done even if the time is zero or past. A value that was not sent is not moved from. The receives empty
+  // `out` first. Switch.
   template <class Rep, class Period>
   channel_status send_for(T&& value, const std::chrono::duration<Rep, Period>& timeout) const {
     return core_->send(std::addressof(value), detail::deadline_after(timeout));
@@ -115,17 +114,16 @@ class channel {
     return until(when, [&](std::int64_t ns) { return core_->receive(&out, ns); });
   }
 
-  // Closes the channel, and wakes everybody who waits at it. False: it was closed before. Never
-  // switches.
+  // Closes the channel and wakes all its waiters. Returns false if it was closed before. Never switches.
   bool close() const noexcept { return core_->close(); }
 
-  // Snapshots; with others at work they may be old when they arrive.
+  // Return snapshots, which may be out of date by the time they arrive if others use the channel.
   [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
   [[nodiscard]] std::size_t size() const noexcept { return core_->size(); }
   [[nodiscard]] std::size_t capacity() const noexcept { return core_->capacity(); }
 
-  // for (T& x : c): receives until the channel is closed and drained. (S) in begin() and ++. The handle
-  // must stay, and must not be assigned to, while it is iterated over: iterators have none of their own.
+  // `for (T& x : c)` receives until the channel is closed and drained. begin() and ++ switch. The handle must outlive
+  // the iteration and must not be assigned to during it: iterators have no handle of their own.
   class iterator {
    public:
     using iterator_concept = std::input_iterator_tag;
@@ -147,20 +145,20 @@ class channel {
    private:
     friend class channel;
     explicit iterator(detail::channel_core* from) : from_(from) { ++*this; }
-    detail::channel_core* from_;  // kept by the handle
+    detail::channel_core* from_;  // the handle keeps it alive
     mutable std::optional<T> current_;
   };
   [[nodiscard]] iterator begin() const { return iterator(core_); }
   [[nodiscard]] std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
 
-  // Whether both are handles of the same channel.
+  // Returns true if both are handles of the same channel.
   [[nodiscard]] friend bool operator==(const channel& a, const channel& b) noexcept { return a.core_ == b.core_; }
 
   // For select.
   [[nodiscard]] detail::channel_core* core() const noexcept { return core_; }
 
  private:
-  // The last status of an operation that is tried again until the clock has come to `when`.
+  // Returns the last status of an operation that is tried again until the clock has reached `when`.
   template <class Clock, class Duration, class Operation>
   static channel_status until(const std::chrono::time_point<Clock, Duration>& when, Operation operation) {
     channel_status s = channel_status::timeout;

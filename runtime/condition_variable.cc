@@ -1,26 +1,26 @@
-// One word, so that a wait and its notify, if nobody else waits, cost one compare-and-swap each:
+// One word, so that a wait and its notify cost one compare-and-swap each if there is no other waiter:
 //
 //   nobody    waiters_ is empty
-//   waiter*   one waits, without a deadline; waiters_ is empty. It lies on the stack of who waits, and
-//             belongs to whoever swaps it out of the word; before that, it must not be looked at
+//   waiter*   one waiter, without a deadline; waiters_ is empty. It lies on its agent's stack, and
+//             belongs to the agent that swaps it out of the word; before that, it must not be read
 //   listed    waiters_, under list_lock_, is not empty. Set and cleared under list_lock_ only
 //
 //   wait      nobody, and no deadline: CAS the waiter in. Otherwise under list_lock_: CAS nobody -> listed,
 //             or waiter* -> listed and put that one into the list, in front; join the list. Then unlock
-//             the mutex: whoever changes the condition afterwards finds us
+//             the mutex: an agent that changes the condition afterwards finds this waiter
 //   notify    waiter*: CAS it out, ready it. listed: under list_lock_ take waiters off and claim them; after
 //             the lock ready them. A claimed waiter stays where it is until it is readied, so the list of
 //             those to be readied is made of the waiters themselves
-//   time-out  the waiter has claimed itself, and takes itself off under list_lock_; if a notifier has
-//             taken it off, it counts itself out of `leaving`, where that one has counted it
+//   time-out  the waiter has claimed itself, and takes itself off under list_lock_. If a notifier has
+//             taken it off, it counts itself out of `leaving_`, where that notifier has counted it
 //
-// The CAS of a waiter* can succeed although that waiter went, and came again, or another one came to lie
-// there: then it is the one that waits now.
+// The CAS of a waiter* can succeed although that waiter has gone and has come again, or another one lies at the same
+// address now. Then the waiter at that address is the one that waits now.
 //
-// Destruction: the notifier's last access is the CAS, or the unlock, before the first ready(); a notified
-// waiter touches its mutex and its own stack only. One whose time was up when it was notified still has to
-// look for itself in the list. For such ones the destructor waits: they are awake, and about to leave. One that
-// has just found itself there, and left the list empty, still holds the lock: so the destructor takes it once.
+// Destruction: the notifier's last access is the CAS, or the unlock, before the first ready(). A notified waiter
+// touches its mutex and its own stack only. A waiter whose time was up when it was notified still has to search the
+// list for itself. The destructor waits for such waiters: they are awake, and about to leave. A waiter that has just
+// found itself in the list, and left it empty, still holds the lock; so the destructor takes the lock once.
 #include <baton/runtime/condition_variable.h>
 
 #include <baton/sched/lifecycle.h>
@@ -40,7 +40,7 @@ void condition_variable::not_held() noexcept { sched::fatal("wait on a condition
 void condition_variable::add(sched::waiter& w, bool timed) noexcept {
   w.prepare(sched::wait_reason::condition_variable);
   std::uintptr_t expected = nobody;
-  // release: publishes the waiter to whoever swaps it out.
+  // release: publishes the waiter to the agent that swaps it out.
   if (timed ||
       !word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&w), mo::release, mo::relaxed)) {
     enqueue(w);
@@ -50,7 +50,7 @@ void condition_variable::add(sched::waiter& w, bool timed) noexcept {
 void condition_variable::enqueue(sched::waiter& w) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::uintptr_t seen = word_.load(mo::relaxed);
-  // acquire: pairs with the release of the one that is swapped out.
+  // acquire: pairs with the release of the waiter that is swapped out.
   while (seen != listed && !word_.compare_exchange_weak(seen, listed, mo::acquire, mo::relaxed)) {
   }
   if (seen != listed && seen != nobody) waiters_.push_back(*reinterpret_cast<sched::waiter*>(seen));
@@ -82,7 +82,7 @@ void condition_variable::notify_slow(std::uintptr_t seen, bool all) noexcept {
   }
 }
 
-// False: nobody was in the list.
+// Returns false if the list was empty.
 bool condition_variable::notify_listed(bool all) noexcept {
   sched::waiter_list taken;
   {
@@ -90,7 +90,7 @@ bool condition_variable::notify_listed(bool all) noexcept {
     if (waiters_.empty()) return false;
     while (sched::waiter* const w = waiters_.pop_front()) {
       if (!w->claim(sched::waiter::signalled)) {
-        leaving_.fetch_add(1, mo::relaxed);  // it sees this when it has had the lock
+        leaving_.fetch_add(1, mo::relaxed);  // the waiter sees this when it has had the lock
         continue;
       }
       taken.push_back(*w);
@@ -103,8 +103,7 @@ bool condition_variable::notify_listed(bool all) noexcept {
 }
 
 void condition_variable::await_leaving() const noexcept {
-  constexpr int looks =
-      64;  // one that leaves may have been descheduled on its last instructions, perhaps by the caller
+  constexpr int looks = 64;  // a waiter that leaves may be descheduled on its last instructions, perhaps by the caller
   constexpr std::int64_t pause_ns = 100'000;
   // acquire: as in the destructor.
   for (int i = 0; leaving_.load(mo::acquire) != 0; ++i) {
@@ -112,7 +111,7 @@ void condition_variable::await_leaving() const noexcept {
       sched::yield();
       continue;
     }
-    // After exit() those that were stopped never leave, but touch nothing any more either.
+    // After exit(), waiters that were stopped never leave, but touch nothing any more either.
     if (!sched::destructor_may_wait("a condition_variable leaves those whose time was up")) return;
     try {
       sched::sleep_until_ns(detail::deadline_after_ns(pause_ns));

@@ -1,15 +1,14 @@
-// baton::condition_variable, as std's, for baton::mutex and baton::shared_mutex. Blocks the fiber that waits
+// Public API: baton::condition_variable, like std's, for baton::mutex and baton::shared_mutex. A wait blocks the fiber
 // (or the plain thread), never a fiber's thread.
 //
-// The waiter looks at its condition under the mutex, and waits; whoever changes the condition does so
-// under the same mutex, and notifies, inside or after it. With a shared_mutex a waiter may hold it for
-// reading or for writing; whoever changes the condition must hold it for writing. Waiters are woken in the
-// order of their coming, whatever they hold. No wake without a notify (but see wait_until()), but another
-// fiber may have changed the condition again before the woken one has the mutex: wait in a loop, or with a
-// predicate.
+// A waiter checks its condition under the mutex, and waits. The agent that changes the condition does so under the same
+// mutex, and notifies while it holds the mutex or after that. With a shared_mutex a waiter may hold it for reading or
+// for writing; the agent that changes the condition must hold it for writing. Waiters are woken in the order in which
+// they came, however they hold the mutex. There is no wake without a notify (but see wait_until()). Another fiber may
+// have changed the condition again before the woken one has the mutex, so wait in a loop, or with a predicate.
 //
-// May be destroyed when everybody who waits has been notified, even if not all have come back. (S) Its
-// destructor, too, but only for those whose time was up just when they were notified: it lets them leave.
+// A condition_variable may be destroyed when all its waiters have been notified, even if some have not come back. The
+// destructor switches, but only to let waiters leave whose time was up just when they were notified.
 #pragma once
 
 #include <baton/runtime/mutex.h>
@@ -37,10 +36,10 @@ class condition_variable {
  public:
   constexpr condition_variable() noexcept = default;
   ~condition_variable() {
-    // One whose time was up may have made the list empty, so that nobody had to be notified, and still be at the
-    // lock: its unlock is its last access.
+    // A waiter whose time was up may have emptied the list, so that no notify was needed, and may still be at the
+    // lock. Its unlock is its last access.
     { const sched::platform::lock_guard guard(list_lock_); }
-    // acquire: pairs with the release of those who leave; it is their last access.
+    // acquire: pairs with the release of the waiters that leave; it is their last access.
     if (leaving_.load(sched::platform::mo::acquire) != 0) [[unlikely]]
       await_leaving();
   }
@@ -49,7 +48,7 @@ class condition_variable {
 
   // In all of these Lock is std::unique_lock<mutex>, std::unique_lock<shared_mutex> or std::shared_lock<shared_mutex>.
 
-  // (S) Unlocks, waits for a notify, locks again. Aborts if `lock` does not hold its mutex.
+  // Unlocks, waits for a notify, and locks again. Aborts if `lock` does not hold its mutex. Switches.
   template <detail::condition_lock Lock>
   void wait(Lock& lock) {
     (void)wait_deadline(lock, sched::platform::forever_ns);
@@ -59,10 +58,10 @@ class condition_variable {
     while (!done()) wait(lock);
   }
 
-  // (S) As wait(), for no longer than that; the mutex is locked again in any case. With a predicate:
-  // what it says at the end. Without one, if the clock is not steady_clock, and has not come to `when`
-  // when its distance is over, because it is slower or was set back: no_timeout, as if there had been a
-  // notify.
+  // As wait(), but wait no longer than the given time; the mutex is locked again in any case. The forms with a
+  // predicate return its last result. The forms without one return timeout if the time passed. They return no_timeout,
+  // as after a notify, if the time until `when` has passed on steady_clock but the given clock has not reached `when`,
+  // because it is slower or was set back. Switch.
   template <detail::condition_lock Lock, class Rep, class Period>
   std::cv_status wait_for(Lock& lock, const std::chrono::duration<Rep, Period>& timeout) {
     return wait_deadline(lock, detail::deadline_after(timeout));
@@ -88,10 +87,10 @@ class condition_variable {
     return true;
   }
 
-  // Wake the one that has waited longest, or all. Never switch; a load if nobody waits.
+  // Wake the agent that has waited longest, or all. Cost a load if there is no waiter. Never switch.
   void notify_one() noexcept {
-    // relaxed: a waiter writes itself down before it unlocks the mutex, and the notifier has held the
-    // mutex since (to change the condition); if not, it came before the waiter looked.
+    // relaxed: a waiter publishes itself before it unlocks the mutex, and the notifier has held the mutex since then
+    // (to change the condition). If the notifier has not, it came before the waiter checked the condition.
     const std::uintptr_t seen = word_.load(sched::platform::mo::relaxed);
     if (seen != nobody) notify_slow(seen, false);
   }

@@ -10,7 +10,7 @@ namespace baton {
 
 namespace {
 
-// Its address stands for "no context". Nothing is there.
+// Its address stands for "no context". There is no context_state at it.
 constexpr char no_context = 0;
 
 detail::context_state* no_state() noexcept {
@@ -54,7 +54,7 @@ void context::wait_done() const { static_cast<void>(wait_done_until_ns(sched::pl
 
 bool context::wait_done_until_ns(std::int64_t deadline_ns) const {
   if (state("wait_done") != nullptr) {
-    // The handle may be assigned to while this waits.
+    // The handle may be assigned to during the wait.
     const std::shared_ptr<detail::context_state> keep = state_;
     return keep->wait(deadline_ns);
   }
@@ -74,10 +74,10 @@ cancellable_context detail::derive_context(const context& parent, std::int64_t d
 }
 
 void cancellable_context::cancel(absl::Status cause) const noexcept {
-  // Null: it was moved from as a context.
+  // Null: the object was moved from as a context.
   if (state("cancel") == nullptr) [[unlikely]]
     no_context_for("cancel");
-  // The subscribers that this calls may drop the last handle.
+  // The subscribers that cancel() calls may drop the last handle.
   const std::shared_ptr<detail::context_state> keep = state_;
   keep->cancel(std::move(cause));
 }

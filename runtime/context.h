@@ -1,11 +1,11 @@
-// Contexts: they tell work that its result is no longer wanted. A tree: whoever cancels a context
+// Public API: contexts, which tell work that its result is no longer wanted. Contexts form a tree: cancelling a context
 // cancels everything derived from it.
 //
 //   auto ctx = baton::with_timeout(request.ctx(), 500ms);
-//   auto rows = query(ctx);              // passes it on; looks at ctx.error(), or waits on it
+//   auto rows = query(ctx);              // passes it on; checks ctx.error(), or waits on it
 //
-// A context is a cheap handle (one shared pointer); copies name the same context. All members may be
-// called from any fiber or thread at any time. Nothing here switches but the waits, which are marked.
+// A context is a cheap handle (one shared pointer). Copies name the same context. All members may be called from any
+// fiber or thread at any time. Only the waits switch; they are marked.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -36,24 +36,24 @@ class context {
   using clock = std::chrono::steady_clock;
   using time_point = clock::time_point;
 
-  // The root of all contexts: never done, no deadline. A default-constructed one is the same.
+  // The root of all contexts: it is never done and has no deadline. A default-constructed context is the same.
   context() noexcept = default;
   [[nodiscard]] static context background() noexcept { return {}; }
 
-  // Whether it was cancelled or its deadline has passed. Once true, it stays so.
+  // Returns true if the context was cancelled or its deadline has passed. Stays true from then on.
   [[nodiscard]] bool is_done() const noexcept;
 
-  // Ok while it is not done; then why: DEADLINE_EXCEEDED, or the cause that was given to cancel(), of
-  // this context or of the one above it that was done first. Does not change any more.
+  // Returns ok while the context is not done. After that, returns the reason, which no longer changes:
+  // DEADLINE_EXCEEDED, or the cause given to cancel(), of this context or of the one above it that was done first.
   [[nodiscard]] absl::Status error() const;
 
-  // The earliest deadline of this context and those above it.
+  // Returns the earliest deadline of this context and those above it.
   [[nodiscard]] std::optional<time_point> deadline() const noexcept;
 
-  // (S) Waits until it is done. For the background that is for ever.
+  // Waits until the context is done. Waits for ever if it is the background. Switches.
   void wait_done() const;
 
-  // (S) As wait_done(), but no longer than that. Returns whether it is done.
+  // As wait_done(), but wait no longer than the given time. Return true if the context is done. Switch.
   template <class Rep, class Period>
   bool wait_done_for(std::chrono::duration<Rep, Period> timeout) const {
     return wait_done_until_ns(detail::deadline_after(timeout));
@@ -63,10 +63,10 @@ class context {
     return detail::until(until, [this](std::int64_t ns) { return wait_done_until_ns(ns); });
   }
 
-  // What sockets and select subscribe to; empty for the background, which is never cancelled.
+  // Returns what sockets and select subscribe to. Returns null for the background, which is never cancelled.
   [[nodiscard]] std::shared_ptr<net::cancellation> as_cancellation() const;
 
-  // Whether both are the same context.
+  // Returns true if both are the same context.
   friend bool operator==(const context& a, const context& b) noexcept { return a.state_ == b.state_; }
 
  private:
@@ -74,18 +74,18 @@ class context {
   friend cancellable_context detail::derive_context(const context& parent, std::int64_t deadline_ns);
   explicit context(std::shared_ptr<detail::context_state> state) noexcept : state_(std::move(state)) {}
   bool wait_done_until_ns(std::int64_t deadline_ns) const;
-  // Null: the background. Aborts if it is what a default-constructed cancellable_context is.
+  // Returns null for the background. Aborts if *this is what a default-constructed cancellable_context is.
   [[nodiscard]] detail::context_state* state(const char* what) const noexcept;
 
   std::shared_ptr<detail::context_state> state_;
 };
 
-// A context that its holders can cancel. Dropping it cancels nothing: it is only a handle, and those
-// derived from it keep it. The one above holds it weakly, so a dropped one costs nothing any more.
+// A context that can be cancelled. Dropping it cancels nothing: it is only a handle, and the contexts derived from it
+// keep it alive. The context above holds it weakly, so a dropped context costs nothing any more.
 class cancellable_context : public context {
  public:
-  // No context, until it is assigned to; so is one that was moved from. Misuse, which aborts: to use it otherwise,
-  // also as a context.
+  // Makes an object that is no context until it is assigned to. An object that was moved from is the same. Any other
+  // use, also as a context, is misuse and aborts.
   cancellable_context() noexcept : context(none()) {}
   cancellable_context(const cancellable_context&) noexcept = default;
   cancellable_context& operator=(const cancellable_context&) noexcept = default;
@@ -97,10 +97,11 @@ class cancellable_context : public context {
   }
   ~cancellable_context() = default;
 
-  // Makes it and everything derived from it done, at once; then those who wait are readied, and sockets that it
-  // was set on fail. (What a cancel or a deadline that is under way already has come to first is readied by that,
-  // perhaps after this has returned.) The first cause wins, later calls do nothing. An ok status counts as
-  // CancelledError(). Never switches; takes as long as there are contexts derived from it, but holds up nobody.
+  // Makes this context and everything derived from it done at once. Then readies the waiters, and lets the sockets that
+  // it was set on fail. (A waiter that a concurrent cancel, or a deadline, has reached first is readied by that one,
+  // perhaps after this call has returned.) The first cause wins; later calls do nothing. An ok status counts as
+  // CancelledError(). Never switches. Takes time in proportion to the number of contexts derived from it, but holds
+  // no other agent up.
   void cancel(absl::Status cause = absl::CancelledError()) const noexcept;
 
  private:
@@ -109,13 +110,13 @@ class cancellable_context : public context {
   static std::shared_ptr<detail::context_state> none() noexcept;
 };
 
-// A context below `parent`: done when that is, or when it is cancelled itself. Below a parent that is
-// done already it is done from the start. Out of memory: std::bad_alloc.
+// Returns a context below `parent`. It is done when the parent is, or when it is cancelled itself. Below a parent that
+// is done it is done from the start. Throws std::bad_alloc.
 [[nodiscard]] cancellable_context with_cancel(const context& parent);
 
-// As with_cancel(), and done with DEADLINE_EXCEEDED after that time, unless the parent's deadline is
-// earlier anyway. A deadline that has passed makes it done from the start. A time of a clock other than
-// steady_clock is converted here, once: what that clock does afterwards does not move the deadline.
+// As with_cancel(), and done with DEADLINE_EXCEEDED after that time, unless the parent's deadline is earlier anyway. A
+// deadline that has passed makes the context done from the start. A time of a clock other than steady_clock is
+// converted here, once; later changes of that clock do not move the deadline.
 template <class Rep, class Period>
 [[nodiscard]] cancellable_context with_timeout(const context& parent, std::chrono::duration<Rep, Period> timeout) {
   return detail::derive_context(parent, detail::deadline_after(timeout));

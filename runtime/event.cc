@@ -1,47 +1,46 @@
-// One word, so that a round trip costs three locked instructions a side: push, take, reset. Only those who
-// wait with a deadline need more, since they may have to leave from the middle: a list under a lock.
+// The event is one word, so that a round trip costs three locked instructions a side: push, take, reset. Only waiters
+// with a deadline cost more, because they may have to leave from the middle: they are in a list under a lock.
 //
-//   0                 not set, nobody waits
+//   0                 not set, no waiter
 //   1                 set
-//   node*             not set; who waits without a deadline, youngest first, linked by `next`. The nodes
-//                     are on the stacks of those who wait
+//   node*             not set; the waiters without a deadline, youngest first, linked by `next`. Each node is on
+//                     its waiter's stack
 //   node* | timed     the same, or null; and the list `timed_` is not empty
 //
-// The timed bit is set and cleared under lock_ only, together with the first and the last of the list.
+// The timed bit is set and cleared under lock_ only, together with the first and the last waiter of the list.
 //
 //   wait     1: return. Otherwise prepare the agent, fill the node, CAS it in as the new head (keeping
 //            the timed bit), park.
 //   timed    1: return. Otherwise, under lock_, CAS the timed bit in, unless the word is 1 by now; join
 //            the list; park.
 //   set      without the timed bit: CAS anything -> 1. A set that found 1 writes it again: otherwise
-//            wait(); reset(); look at the data could miss what was written before this set. With the
-//            bit: take lock_ and look again. Still there: CAS -> 1, and claim all of the list. Then let
-//            go of lock_. The nodes that hung on the word are ours alone: wake them, oldest first; then
-//            those who were claimed.
+//            wait(); reset(); a check of the data could miss what was written before this set. With the
+//            bit: take lock_ and read the word again. If the bit is still there: CAS -> 1, claim all of the
+//            list, and unlock lock_. The nodes that hung on the word belong to this set() alone now: wake them,
+//            oldest first; then wake the claimed waiters.
 //   reset    CAS 1 -> 0. A plain store would be wrong: of two resets that both saw 1, the second could
 //            wipe out a waiter that came after the first.
-//   time-out under lock_ leave the list. Not there: a set() has taken us off, so report "set".
+//   time-out under lock_ leave the list. If the waiter is not there, a set() has taken it off: report "set".
 //
-// Who may touch a node when:
+// The agent that may touch a node:
 //   before the CAS that publishes it         its owner
-//   while it hangs on the word               nobody
-//   once set() took the list                 that set(), until it calls ready() for the node's agent
-//   So set() reads `next` and `who` before it readies. It turns the list round first, when all nodes
-//   are still there.
+//   while it hangs on the word               none
+//   once a set() has taken the nodes         that set(), until it calls ready() for the node's agent
+//   So set() reads `next` and `who` before it calls ready(). It reverses the list first, while all nodes
+//   still exist.
 //
-// Destruction. Without the timed bit the CAS in set() is its last access to the event, whether waiters
-// were taken or not; afterwards it touches only nodes, whose owners are still inside wait(). With it, the
-// unlock is (one exchange; after it only the lock's address is used): from the CAS on until then the list
-// had somebody, who does not return before the unlock, because he is either claimed, and readied
-// later, or his time is up, and he has to take the lock. That is why set() looks for the bit again under
-// the lock. A wait() that returns at once touches nothing after its load. Who leaves touches the event,
-// but inside a wait that has not returned. A set() that waits for the lock has not set yet, so no wait
-// has ended because of it.
+// Destruction. Without the timed bit the CAS in set() is its last access to the event, whether it took waiters or not;
+// afterwards it touches only nodes, whose owners are still inside wait(). With the timed bit its last access is the
+// unlock (one exchange; after it only the lock's address is used). From the CAS until then the list has had a waiter.
+// That waiter does not return before the unlock: either it is claimed, and readied later; or its time is up, and it has
+// to take the lock. That is why set() reads the bit again under the lock. A wait() that returns at once touches nothing
+// after its load. A waiter that leaves the list touches the event, but inside a wait that has not returned. A set()
+// that waits for the lock has not set yet, so no wait has ended because of it.
 //
-// Orders: the push releases the node, the take acquires it. set() releases what its caller wrote, the
-// load or CAS in wait() that sees 1 acquires it; a parked waiter gets it through ready(), one that left
-// too late through lock_. reset() acquires, so that who resets and then looks sees what was written
-// before the set that it undid.
+// Orders: the push releases the node, the take acquires it. set() releases what its caller wrote. The load or CAS in
+// wait() that sees 1 acquires it; a parked waiter gets it through ready(), one that left too late through lock_.
+// reset() acquires, so that an agent that resets and then checks the data sees what was written before the set that it
+// undid.
 #include <baton/runtime/event.h>
 
 #include <baton/sched/park.h>
@@ -69,7 +68,7 @@ void event::set() noexcept {
   if (seen != 0 && seen != is_set_value) wake(reinterpret_cast<node*>(seen));
 }
 
-// False: the list is empty by now, and nothing was done.
+// Returns false if the list is empty by now; nothing was done then.
 bool event::set_with_timed() noexcept {
   sched::waiter_list claimed;
   std::uintptr_t seen = 0;
@@ -108,19 +107,19 @@ void event::wake(node* youngest) noexcept {
 
 void event::reset() noexcept {
   std::uintptr_t expected = is_set_value;
-  // acquire: see above. The load in front saves the locked instruction when there is nothing to do.
+  // acquire: see above. The load before it saves the locked instruction when there is nothing to do.
   if (word_.load(mo::relaxed) == is_set_value) {
     word_.compare_exchange_strong(expected, 0, mo::acquire, mo::relaxed);
   }
 }
 
-// False: the event is set, and the node hangs nowhere.
+// Returns false if the event is set; the node hangs nowhere then.
 bool event::push(node& n) noexcept {
   std::uintptr_t seen = word_.load(mo::acquire);
   do {
     if (seen == is_set_value) return false;
     n.next = reinterpret_cast<node*>(seen & ~timed_bit);
-    // release: publishes the node. acquire on failure: it may be set by now.
+    // release: publishes the node. acquire on failure: the event may be set by now.
   } while (!word_.compare_exchange_weak(seen, reinterpret_cast<std::uintptr_t>(&n) | (seen & timed_bit), mo::release,
                                         mo::acquire));
   return true;
@@ -135,7 +134,7 @@ void event::wait() noexcept {
   n.who = sched::current_agent();
   sched::prepare_park(n.who, sched::wait_reason::event);
   std::uintptr_t expected = 0;
-  // release: as in push(), which this is for the usual case that nobody else waits.
+  // release: as in push(). This is push() for the usual case that there is no other waiter.
   if (word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&n), mo::release, mo::relaxed) ||
       push(n)) {
     sched::park(n.who);
@@ -159,18 +158,18 @@ bool event::wait_deadline(std::int64_t deadline_ns) noexcept {
   const sched::platform::lock_guard guard(lock_);
   if (!timed_.contains(w)) return true;
   timed_.remove(w);
-  // relaxed: whoever saw the bit takes the lock; the nodes' releases go on through it.
+  // relaxed: an agent that saw the bit takes the lock; the nodes' releases go on through it.
   if (timed_.empty()) word_.fetch_and(~timed_bit, mo::relaxed);
   return false;
 }
 
-// False: the event is set, and the waiter is not prepared and in no list.
+// Returns false if the event is set; the waiter is not prepared then, and in no list.
 bool event::enqueue(sched::waiter& w) noexcept {
   const sched::platform::lock_guard guard(lock_);
   std::uintptr_t seen = word_.load(mo::acquire);
   do {
     if (seen == is_set_value) return false;
-    // relaxed: as above. acquire on failure: it may be set by now.
+    // relaxed: as above. acquire on failure: the event may be set by now.
   } while (!word_.compare_exchange_weak(seen, seen | timed_bit, mo::relaxed, mo::acquire));
   w.prepare(sched::wait_reason::event);
   timed_.push_back(w);

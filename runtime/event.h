@@ -1,13 +1,13 @@
-// baton::event: a flag that one can wait for. Manual reset: once set it lets everybody through, until
-// somebody resets it.
+// Public API: baton::event, a flag that agents can wait for. Manual reset: once it is set every wait passes, until
+// reset() clears it.
 //
-//   who waits in wait()      what is blocked
+//   waiter in wait()         what is blocked
 //   a fiber                  the fiber only
 //   a plain thread           the thread
 //
-// What was written before set() is visible after the wait() that it ended. A set() followed at once by
-// reset() still wakes everybody who waited at the set(). May be destroyed as soon as the last wait()
-// has returned, also while the set() that ended it has not.
+// What was written before set() is visible after the wait() that it ended. A set() that is followed at once by a
+// reset() still wakes every agent that waited at the set(). An event may be destroyed as soon as the last wait() has
+// returned, even if the set() that ended it has not.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -25,11 +25,11 @@ class event {
   event(const event&) = delete;
   event& operator=(const event&) = delete;
 
-  // Sets the flag and wakes everybody who waits: first those without a deadline, then those with one, each
-  // kind in the order of their coming. Never switches.
+  // Sets the flag and wakes all waiters: first those without a deadline, then those with one, each kind in the order in
+  // which they came. Never switches.
   void set() noexcept;
 
-  // Clears the flag. Never switches, wakes nobody.
+  // Clears the flag. Wakes no waiter. Never switches.
   void reset() noexcept;
 
   [[nodiscard]] bool is_set() const noexcept {
@@ -37,10 +37,10 @@ class event {
     return word_.load(sched::platform::mo::acquire) == is_set_value;
   }
 
-  // (S) Waits until the flag is set; returns at once if it is.
+  // Waits until the flag is set. Returns at once if it is set. Switches.
   void wait() noexcept;
 
-  // (S) The same, for no longer than that. False: it passed, and the flag was not set.
+  // As wait(), but wait no longer than the given time. Return false if it passed and the flag was not set. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return wait_deadline(detail::deadline_after(timeout));
@@ -53,8 +53,9 @@ class event {
  private:
   struct node;
 
-  // The word: 0 not set, nobody waits; 1 set; else the youngest node of those who wait without a deadline
-  // (on its stack; null: none), and perhaps the timed bit. See event.cc.
+  // The word is 0 if the flag is not set and there is no waiter, and 1 if it is set. Otherwise it is the youngest node
+  // of the waiters without a deadline (on the waiter's stack; null if there is none), perhaps with the timed bit. See
+  // event.cc.
   static constexpr std::uintptr_t is_set_value = 1;
   static constexpr std::uintptr_t timed_bit = 2;  // timed_ is not empty
 
@@ -66,7 +67,7 @@ class event {
 
   sched::platform::atomic<std::uintptr_t> word_{0};
   sched::platform::spin_lock lock_;
-  sched::waiter_list timed_ ABSL_GUARDED_BY(lock_);  // those who wait with a deadline
+  sched::waiter_list timed_ ABSL_GUARDED_BY(lock_);  // the waiters with a deadline
 };
 
 }  // namespace baton

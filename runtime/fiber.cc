@@ -1,6 +1,6 @@
 #include <baton/runtime/fiber.h>
 
-#include <baton/runtime/errors.h>
+#include <baton/runtime/detail/errors.h>
 #include <baton/sched/fiber.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/log/plain_text.h>

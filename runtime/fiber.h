@@ -1,17 +1,16 @@
-// Starting fibers, and waiting for their results.
+// Public API: go() and spawn(), which start fibers, and baton::fiber<T>, which waits for a result.
 //
-//   baton::go(serve, std::move(stream));                        // runs on its own
-//   baton::fiber<int> sum = baton::spawn([&] { return add(); }); // is waited for
-//   int total = sum.join();                                     // (S) the value, or the exception
+//   baton::go(serve, std::move(stream));                         // runs on its own
+//   baton::fiber<int> sum = baton::spawn([&] { return add(); }); // is joined
+//   int total = sum.join();                                      // the value, or the exception; switches
 //
-// go() and spawn() may be called from fibers and from plain threads, at any time; the first call
-// starts the runtime. They never switch: the new fiber runs when a processor gets to it, perhaps at
-// once on another thread.
+// go() and spawn() may be called from fibers and from plain threads, at any time. The first call starts the runtime.
+// They never switch: the new fiber runs when a processor gets to it, perhaps at once on another thread.
 //
-// Arguments are decay-copied, as by std::thread: the copies are made by the caller, and live in the
-// fiber until its function has returned; the function is called with them as rvalues, by std::invoke.
-// Say std::ref for a reference. What copying throws, go and spawn throw, and no fiber was started.
-// If there is no memory for a stack they throw std::bad_alloc.
+// Arguments are decay-copied, as by std::thread: the caller makes the copies, and they live in the fiber until its
+// function has returned. std::invoke calls the function with them as rvalues. Use std::ref for a reference. If a copy
+// throws, go() and spawn() throw the same exception and start no fiber. If there is no memory for a stack they throw
+// std::bad_alloc.
 #pragma once
 
 #include <baton/sched/requirements.h>
@@ -38,16 +37,16 @@ namespace baton {
 
 struct attributes {
   std::string_view name = {};  // shown in dumps, traces and messages; copied, cut after 23 bytes
-  // Usable bytes, rounded up to one of the sizes there are: 16, 64, 256 KiB, 1 and 8 MiB. 0: what options.stack_size
-  // said. More than stack_size_max: no_stack.
+  // Usable bytes, rounded up to one of these sizes: 16, 64, 256 KiB, 1 and 8 MiB. 0 means options.stack_size. More than
+  // stack_size_max makes go() and spawn() throw no_stack.
   std::size_t stack_size = 0;
 };
 
 template <class T>
 class fiber;
 
-// What go(), spawn(), run() and task_group::spawn() throw when there is no stack to be had: it says whether one that is
-// too large was asked for, or memory is short.
+// go(), spawn(), run() and task_group::spawn() throw it when there is no stack for the fiber. what() says whether the
+// stack that was asked for is too large, or memory is short.
 class no_stack : public std::bad_alloc {
  public:
   explicit no_stack(const char* why) noexcept : why_(why) {}
@@ -63,7 +62,7 @@ namespace detail {
 [[noreturn]] void escaped_exception() noexcept;
 [[noreturn]] void not_joinable(const char* what) noexcept;
 
-// The function and its arguments, as they lie on the fiber's stack.
+// The function and its arguments on the fiber's stack.
 template <class F, class... Args>
 class closure {
  public:
@@ -95,7 +94,7 @@ class closure<F> {
   F f_;
 };
 
-// What the user gave: a callable of the runtime's own says by a member type what it wraps.
+// The type of the user's callable. A callable of the runtime's own names the type that it wraps by a member type.
 template <class F>
 struct user_function {
   using type = F;
@@ -124,7 +123,7 @@ concept startable = std::is_constructible_v<std::decay_t<F>, F> &&
 template <class F>
 concept no_attributes = !std::is_same_v<std::remove_cvref_t<F>, attributes>;
 
-// Takes the fiber back if it is not launched.
+// Discards the fiber unless it is dismissed, that is unless the fiber is launched.
 template <class Abandon>
 class launch_guard {
  public:
@@ -203,8 +202,8 @@ sched::fiber* start_joinable(const attributes& a, F&& f, Args&&... args) {
 
 }  // namespace detail
 
-// Runs f(args...) as a fiber that nobody waits for. What it returns is dropped. An exception that
-// escapes it is reported on stderr, with the fiber's id and name, and std::terminate()s the process.
+// Runs f(args...) as a fiber that is not joined. Its result is dropped. An exception that escapes it is reported on
+// stderr, with the fiber's id and name, and ends the process by std::terminate().
 template <class F, class... Args>
 requires detail::no_attributes<F> && detail::startable<F, Args...>
 void go(F&& f, Args&&... args) { detail::start_detached({}, std::forward<F>(f), std::forward<Args>(args)...); }
@@ -214,13 +213,12 @@ void go(attributes a, F&& f, Args&&... args) {
   detail::start_detached(a, std::forward<F>(f), std::forward<Args>(args)...);
 }
 
-// A handle to a fiber that spawn() started, and to its result of type T: void, an object type that
-// can be moved, or a reference. Up to 32 bytes of T are kept without an allocation.
+// A handle to a fiber that spawn() started, and to its result of type T: void, an object type that can be moved, or a
+// reference. A T of up to 32 bytes is kept without an allocation.
 //
-// Move-only. Like a plain value it is to be used by one agent at a time; which one does not matter.
-// The destructor and move assignment join (S) a fiber that is still joinable: a function cannot leave
-// behind fibers that use its locals. They drop the result; a dropped exception is reported on stderr,
-// once.
+// Move-only. As a plain value, it may be used by one agent at a time, whichever that is. The destructor and move
+// assignment join a fiber that is still joinable, so that a function cannot leave behind fibers that use its locals.
+// They switch then. They drop the result; a dropped exception is reported on stderr, once.
 template <class T>
 class [[nodiscard]] fiber {
   static_assert(std::is_void_v<T> || std::is_reference_v<T> || std::is_move_constructible_v<T>,
@@ -238,8 +236,8 @@ class [[nodiscard]] fiber {
   }
   ~fiber() { finish(); }
 
-  // (S) Waits for the fiber's end; returns its result, or rethrows its exception. Misuse: a second
-  // join, a join after detach() or of an empty handle, a fiber that joins itself.
+  // Waits for the fiber's end. Returns its result, or rethrows its exception. Misuse: a second join, a join after
+  // detach() or of an empty handle, a fiber that joins itself. Switches.
   T join() {
     if (f_ == nullptr) [[unlikely]]
       detail::not_joinable("join");
@@ -247,8 +245,9 @@ class [[nodiscard]] fiber {
     return detail::fiber_result<T>::take(std::exchange(f_, nullptr));
   }
 
-  // (S) Waits for its end, but no longer than that. True: it has ended, and join() returns at once, with the result.
-  // False: it runs on, and can be joined, waited for or detached as before. Misuse: as join().
+  // Wait for the fiber's end, but no longer than the given time. Return true if it has ended; join() then returns at
+  // once with the result. Return false if it runs on; it can be joined, waited for or detached as before. Misuse: as
+  // join(). Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool join_for(const std::chrono::duration<Rep, Period>& timeout) const {
     return ended_by(detail::deadline_after(timeout));
@@ -258,11 +257,11 @@ class [[nodiscard]] fiber {
     return detail::until(when, [this](std::int64_t deadline_ns) { return ended_by(deadline_ns); });
   }
 
-  // Whether there is a fiber that was neither joined nor detached.
+  // Returns true if the handle names a fiber that was neither joined nor detached.
   [[nodiscard]] bool joinable() const noexcept { return f_ != nullptr; }
 
-  // Lets the fiber run on without anybody waiting for it; its result is dropped where it ends, and an
-  // exception reported. Never switches. Misuse: a handle that is not joinable.
+  // Lets the fiber run on without a join. Its result is dropped when it ends, and an exception is reported. Misuse: a
+  // handle that is not joinable. Never switches.
   void detach() noexcept {
     if (f_ == nullptr) [[unlikely]]
       detail::not_joinable("detach");
@@ -273,7 +272,7 @@ class [[nodiscard]] fiber {
     sched::release_fiber(f);
   }
 
-  // Of the fiber; none after join or detach.
+  // Returns the fiber's id, or no id after join or detach.
   [[nodiscard]] fiber_id id() const noexcept { return f_ == nullptr ? fiber_id() : fiber_id(sched::id_of(f_)); }
 
   friend void swap(fiber& a, fiber& b) noexcept { std::swap(a.f_, b.f_); }
@@ -306,7 +305,7 @@ class [[nodiscard]] fiber {
   sched::fiber* f_ = nullptr;
 };
 
-// Runs f(args...) as a fiber and returns the handle through which its result is fetched.
+// Runs f(args...) as a fiber and returns the handle for its result.
 template <class F, class... Args>
 requires detail::no_attributes<F> && detail::startable<F, Args...>
     fiber<typename detail::closure_for<F, Args...>::result> spawn(F&& f, Args&&... args) {

@@ -1,4 +1,4 @@
-// The name of a fiber as a number: unique in the process, never reused.
+// Public API: baton::fiber_id, the number that names a fiber: unique in the process, never reused.
 #pragma once
 
 #include <compare>
@@ -11,14 +11,14 @@
 
 namespace baton {
 
-// A plain value. A default-constructed one names no fiber, and is what this_fiber::id() gives on a
-// thread that runs none. Fibers are numbered in the order of their creation, roughly.
+// A plain value. A default-constructed id names no fiber; this_fiber::id() returns it on a thread that runs none.
+// Fibers are numbered roughly in the order of their creation.
 class fiber_id {
  public:
   constexpr fiber_id() noexcept = default;
   constexpr explicit fiber_id(std::uint64_t value) noexcept : value_(value) {}
 
-  // The number that dumps, traces and error messages show; 0: no fiber.
+  // Returns the number that dumps, traces and error messages show, or 0 for no fiber.
   [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }
   constexpr explicit operator bool() const noexcept { return value_ != 0; }
 
@@ -33,7 +33,7 @@ class fiber_id {
   std::uint64_t value_ = 0;
 };
 
-// "17"; "none" for no fiber.
+// Returns "17", or "none" for no fiber.
 [[nodiscard]] std::string to_string(fiber_id id);
 std::ostream& operator<<(std::ostream& out, fiber_id id);
 

@@ -1,8 +1,8 @@
-// Tables of fiber-local values: see local_table. Each belongs to one agent, so nothing is locked.
+// Tables of fiber-local values: see local_table. Each table belongs to one agent, so nothing is locked.
 //
-// The end of an agent goes in rounds. Each takes the list of all values, and destroys them from the newest
-// to the oldest; one that is being destroyed is no longer found, the older ones still are. What destructors
-// build meanwhile makes up the next round's list.
+// The values of an agent are destroyed in rounds when it ends. Each round takes the list of all values, and destroys
+// them from the newest to the oldest. A value that is being destroyed is no longer found; the older ones still are. The
+// values that destructors build meanwhile form the list of the next round.
 #include <baton/runtime/fiber_local.h>
 
 #include <baton/sched/log/fatal.h>
@@ -40,7 +40,7 @@ local_table::entry* find_in(local_table* t, std::uint64_t id) noexcept {
   }
 }
 
-// There is a free entry.
+// Requires: there is a free entry.
 void insert_into(local_table* t, std::uint64_t id, void* value) noexcept {
   std::uint64_t i = id;
   while (t->entries()[i & t->mask].id != local_table::free_id) ++i;
@@ -48,7 +48,7 @@ void insert_into(local_table* t, std::uint64_t id, void* value) noexcept {
   ++t->used;
 }
 
-// A table with room for one more, in place of the one there, if any.
+// Returns a table with room for one more value: `old`, or one that replaces it.
 local_table* with_room(local_table* old) {
   if (old == nullptr) return new_table(entries_at_first);
   if (2 * (old->used + 1) <= old->mask + 1) return old;
@@ -91,7 +91,8 @@ void end_values(void** where) noexcept {
   }
 }
 
-// Of the calling fiber, or the calling thread; null if that one has none yet.
+// Returns the place of the table of the calling fiber, or of the calling thread. Returns null if that thread has none
+// yet.
 void** values_here() noexcept {
   void** const where = sched::current_fiber_locals();
   return where != nullptr ? where : sched::platform::values_of_thread();

@@ -1,5 +1,6 @@
-// A variable of which each fiber has its own: what thread_local is to threads. A thread_local is of no
-// use in fibers, because many share a thread and each may change threads whenever it waits.
+// Public API: baton::fiber_local<T>, a variable of which each fiber has its own value, as each thread has with
+// thread_local. A thread_local is of no use in fibers: many fibers share a thread, and a fiber may change threads
+// whenever it waits.
 //
 //   baton::fiber_local<std::string> who;              // T()
 //   baton::fiber_local<int> attempts(3);              // a copy of 3
@@ -23,16 +24,16 @@ namespace baton {
 
 namespace detail {
 
-// A value of some fiber_local: what is known of it without its type.
+// The type-independent part of a fiber_local's value.
 struct local_value {
   void (*destroy)(local_value*) noexcept;
   local_value* older = nullptr;  // in the same fiber
   std::uint64_t id = 0;          // of the fiber_local
 };
 
-// The values of a fiber (fiber::locals points to it), or of a plain thread: a hash table by id, with
-// linear probing, 2^n entries, at most half of them in use. Ids are consecutive, so the few fiber_locals
-// of a program are all at home.
+// The values of a fiber (fiber::locals points to it), or of a plain thread. It is a hash table by id with linear
+// probing and 2^n entries, at most half of them in use. Ids are consecutive, so the few fiber_locals of a program all
+// lie in their home entries.
 struct local_table : sched::fiber_locals {
   struct entry {
     std::uint64_t id;
@@ -42,13 +43,13 @@ struct local_table : sched::fiber_locals {
   static constexpr std::uint64_t removed_id = free_id - 1;
 
   std::uint64_t mask;  // entries - 1
-  std::uint64_t used;  // also by removed ones
+  std::uint64_t used;  // removed entries count, too
   local_value* newest;
   // The entries follow.
   [[nodiscard]] entry* entries() noexcept { return std::launder(reinterpret_cast<entry*>(this + 1)); }
 };
 
-// The value where it is not at home, or on a plain thread; null if there is none.
+// Finds a value that is not in its home entry, or belongs to a plain thread. Returns null if there is none.
 [[nodiscard]] void* find_local_slowly(std::uint64_t id) noexcept;
 
 [[nodiscard]] inline void* find_local(std::uint64_t id) noexcept {
@@ -62,39 +63,38 @@ struct local_table : sched::fiber_locals {
   return find_local_slowly(id);
 }
 
-// Keeps the value, which lies in *v, with the caller's others. Throws bad_alloc, and keeps nothing then.
-// Misuse, which aborts: there is one already.
+// Adds the value, which lies in *v, to the values of the caller. Throws bad_alloc, and adds nothing then. Aborts if the
+// caller has a value with this id already (misuse).
 void add_local(local_value* v, void* value);
 
-// The id of a fiber_local, given at its first use: never 0, never given twice.
+// Returns the id of a fiber_local, which it assigns at the first use. An id is never 0 and never assigned twice.
 [[nodiscard]] std::uint64_t id_of_local(sched::platform::atomic<std::uint64_t>& id) noexcept;
 
 }  // namespace detail
 
-// Each fiber's value is built when that fiber first uses it, by T(), as a copy of the initial value, or by
-// the factory, which several fibers may call at the same time. If that throws, the exception leaves the
-// expression that used it, nothing is kept, and the next use tries again. T's constructor may switch; it
-// must not use the same fiber_local. References to the value are good until the fiber ends, also after it
-// has changed threads. A spawned fiber has values of its own, not those of its spawner.
+// Each fiber's value is built when that fiber first uses it: by T(), as a copy of the initial value, or by the factory,
+// which several fibers may call at the same time. If that throws, the exception leaves the expression that used the
+// value, nothing is kept, and the next use tries again. T's constructor may switch. It must not use the same
+// fiber_local. References to the value are good until the fiber ends, also after the fiber has changed threads. A
+// spawned fiber has values of its own, not those of its spawner.
 //
-// A fiber's values are destroyed when it ends: on its own stack, before a join returns, after its function,
-// arguments, and, if it was detached, its result are gone; the newest first. Destructors may use other
-// fiber_locals, and may switch. One that uses a value that has been destroyed gets a new one, which is
-// destroyed in a further round; after 4 rounds those that are left are leaked, which is said once on stderr.
-// Fibers that are still there when the process exits do not end, and their values are not destroyed.
+// A fiber's values are destroyed when it ends, the newest first: on the fiber's own stack, before a join returns, and
+// after its function, its arguments and, if it was detached, its result are gone. Destructors may use other
+// fiber_locals, and may switch. A destructor that uses a value that has been destroyed gets a new one, which is
+// destroyed in a further round. After 4 rounds the values that are left are leaked, with one line on stderr. Fibers
+// that still exist when the process exits do not end, and their values are not destroyed.
 //
-// On a plain thread, which runs no fiber, the value is the thread's, and is destroyed when the thread ends:
-// among its thread_locals (of the main thread: at exit). Inside blocking() it is the fiber's value.
+// On a plain thread, which runs no fiber, the value is the thread's. It is destroyed when the thread ends, among its
+// thread_locals (for the main thread: at exit). Inside blocking() it is the fiber's value.
 //
-// A fiber_local is meant to be a static object. One whose values are T() can be constinit, and so be used
-// before main. It may also be a local or a member: when it goes, the values that it has given out stay, each
-// until its fiber ends, and no other fiber_local will ever take them for its own; but a fiber that has used
-// thousands of short-lived ones holds thousands of values. Using one while or after it is destroyed is
-// undefined, as with any object.
+// A fiber_local is meant to be a static object. One whose values are T() can be constinit, and so be used before main.
+// It may also be a local or a member. When it is destroyed, the values that it has given out stay, each until its fiber
+// ends, and no other fiber_local ever uses them. A fiber that has used thousands of short-lived fiber_locals therefore
+// holds thousands of values. Using a fiber_local during or after its destruction is undefined, as with any object.
 //
-// Thread safety: any number of fibers and threads may use it at once; nobody but the fiber sees its value,
-// unless it hands out a reference. Never switches, apart from what T does. An access costs some 10 ns, on
-// a plain thread, too (bench/fiber_local_bench): look it up once, not in an inner loop.
+// Thread safety: any number of fibers and threads may use a fiber_local at once. Only the fiber itself sees its value,
+// unless it hands out a reference. An access never switches, unless T does. It costs some 10 ns, on a plain thread, too
+// (bench/fiber_local_bench): look the value up once, not in an inner loop.
 template <class T>
 class fiber_local {
   static_assert(std::is_object_v<T> && !std::is_array_v<T> && std::same_as<T, std::remove_cv_t<T>>,
@@ -107,7 +107,7 @@ class fiber_local {
 
  public:
   constexpr fiber_local() noexcept requires std::default_initializable<T> {}
-  // What can be called without arguments, and then gives something that converts to T, is a factory.
+  // A factory is anything that can be called without arguments and then gives something that converts to T.
   template <class F>
   requires is_factory<F>
   explicit fiber_local(F&& factory) : source_(new from_factory<std::decay_t<F>>(std::forward<F>(factory))) {}
@@ -120,9 +120,9 @@ class fiber_local {
   fiber_local(const fiber_local&) = delete;
   fiber_local& operator=(const fiber_local&) = delete;
 
-  // The calling fiber's value, or the calling thread's.
+  // Returns the value of the calling fiber, or of the calling thread.
   [[nodiscard]] T& operator*() {
-    // An id of 0, not given yet, is nowhere found.
+    // An id of 0 has not been assigned yet, and is never found.
     if (void* const v = detail::find_local(id_.load(sched::platform::mo::relaxed))) [[likely]]
       return *static_cast<T*>(v);
     return build();

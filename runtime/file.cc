@@ -1,4 +1,4 @@
-// The handle, and what is done with whole files. How a file is read and written: file_state.cc.
+// The handle, and the functions for whole files. file_state.cc reads and writes.
 #include <baton/runtime/file.h>
 
 #include <baton/runtime/detail/file_open.h>
@@ -18,7 +18,7 @@ using detail::file_state;
 
 namespace {
 
-// A file that says it is larger gets its memory step by step, as its content turns up.
+// The memory for a file that claims to be larger than this grows step by step, as its content arrives.
 constexpr std::size_t believed_size_max = std::size_t{64} << 20;
 constexpr std::size_t first_guess = 4096;  // for files that do not say how large they are
 

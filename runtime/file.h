@@ -1,19 +1,19 @@
-// Files: reading and writing without keeping a processor from other fibers.
+// Public API: baton::file, reading and writing files without keeping a processor from other fibers.
 //
 //   auto f = baton::file::open("/var/log/syslog");
 //   if (!f.ok()) return f.status();
 //   auto n = f->read_at(buffer, 4096);
 //
-// What the page cache has is read at once, on the caller's thread, as by pread(); only what would
-// wait for a device gives up the processor meanwhile. (A file of which thousands of reads in a row were in the page
-// cache is no longer asked: the first that waits keeps its processor until it is taken, half a millisecond or so.)
-// Of the calls that wait for regular files at most 64 for each device keep a thread, and no more than a quarter of
-// max_threads; the others are parked until it is their turn. So it is with opening files. What somebody has made
-// non-blocking (a pipe, a terminal, our standard input) parks the fiber until it is ready. All calls are marked (S):
-// they may switch. From a plain thread they simply block it.
+// What the page cache has is read at once, on the caller's thread, as by pread(). Only a call that would wait for a
+// device gives up the processor meanwhile. (After thousands of reads in a row that the page cache has served, the page
+// cache of that file is no longer asked. The first read that waits then keeps its processor until it is taken, half a
+// millisecond or so.) Of the calls that wait for regular files at most 64 for each device keep a thread, and no more
+// than a quarter of max_threads; the others are parked until it is their turn. The same holds for opening files. A
+// descriptor that is non-blocking (a pipe, a terminal, the process's standard input) parks the fiber until it is ready.
+// The calls that may switch are marked "Switches."; a plain thread that makes one simply blocks.
 //
-// Errors are absl::Status with the operation, the path and the errno's text in the message, and the
-// errno itself for errno_of(status). A path with a NUL inside is EINVAL.
+// Errors are absl::Status. The message has the operation, the path and the errno's text; errno_of(status) returns the
+// errno. A path that contains a NUL gives EINVAL.
 #pragma once
 
 #include <baton/syscall/bytes.h>
@@ -38,46 +38,47 @@ namespace detail {
 class file_state;
 }
 
-// An open file, closed on destruction. Move-only. Its calls may be made by several agents at once; read() and
-// write() share the file's position. close() may come from anywhere: it ends the calls that are parked (CANCELLED)
-// and waits for all that are under way, also for one that waits in the kernel, for as long as that lasts; calls
-// that come after give EBADF. Moving from or destroying a file while a call is made is misuse; destroying one in
-// which a call is still under way waits for that. An empty one gives EBADF.
+// An open file, which the destructor closes. Move-only. Several agents may use it at once; read() and write() share the
+// file's position. close() may be called from anywhere. It ends the calls that are parked (CANCELLED) and waits for all
+// calls that are under way, also for one that waits in the kernel, however long that lasts. Later calls give EBADF.
+// Moving from or destroying a file while a call begins is misuse. The destructor waits for a call that is still under
+// way. An empty file gives EBADF.
 class file {
  public:
   file() noexcept = default;
   file(file&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
-  file& operator=(file&& other) noexcept;  // (S) closes what was there
-  ~file();                                 // (S) as close()
+  file& operator=(file&& other) noexcept;  // closes the former file; switches
+  ~file();                                 // as close(); switches
 
-  // (S) As open(2); O_CLOEXEC is added. `mode` is for O_CREAT.
+  // Opens the file as open(2) does, with O_CLOEXEC added. `mode` is for O_CREAT. Switches.
   [[nodiscard]] static absl::StatusOr<file> open(const std::string& path, int flags = O_RDONLY, mode_t mode = 0644);
-  // Takes over an open descriptor; `name` stands for the path in messages. May throw std::bad_alloc; the
-  // descriptor is the caller's then.
+  // Takes over an open descriptor; `name` stands for the path in messages. May throw std::bad_alloc; the descriptor
+  // then still belongs to the caller.
   [[nodiscard]] static file adopt(int fd, std::string name);
 
-  // (S) Up to the buffer's size, at the file's position; 0: the end.
+  // Reads up to the buffer's size at the file's position. Returns 0 at the end of the file. Switches.
   [[nodiscard]] absl::StatusOr<std::size_t> read(bytes buffer);
-  // (S) As read(), but at that offset; the position does not change.
+  // As read(), but reads at that offset; the position does not change. Switches.
   [[nodiscard]] absl::StatusOr<std::size_t> read_at(bytes buffer, off_t offset);
 
-  // (S) All of it, or an error; then written_of(status) bytes were written before. Returns data.size().
+  // Writes all of the data and returns data.size(). After an error, written_of(status) bytes were written before it.
+  // Switches.
   absl::StatusOr<std::size_t> write(const_bytes data);
-  // (S) The same at that offset; the position does not change. EINVAL if the file is open with O_APPEND: the
-  // kernel would write at its end.
+  // As write(), but writes at that offset; the position does not change. Gives EINVAL if the file is open with
+  // O_APPEND, because the kernel would write at the file's end. Switches.
   absl::StatusOr<std::size_t> write_at(const_bytes data, off_t offset);
 
-  // (S) fsync: returns when the device has it.
+  // Calls fsync: returns when the device has the data. Switches.
   absl::Status sync();
-  // (S)
+  // Switches.
   [[nodiscard]] absl::StatusOr<struct stat> stat() const;
-  // (S) Reports what the destructor would swallow. The file is closed afterwards, in any case. A second close()
-  // waits for the first, and gives EBADF. On the thread that exits it waits for nobody: EBUSY when calls are under
-  // way, which the fibers in them do not end any more.
+  // Closes the file in any case, and reports the error that the destructor would swallow. A second close() waits for
+  // the first, and gives EBADF. On the thread that called exit() it does not wait: it gives EBUSY if calls are under
+  // way, because the fibers in these calls no longer finish them. Switches.
   absl::Status close();
 
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
-  [[nodiscard]] int native_handle() const noexcept;  // -1: empty, or closed
+  [[nodiscard]] int native_handle() const noexcept;  // -1 if the file is empty or closed
   [[nodiscard]] const std::string& path() const noexcept;
 
  private:
@@ -88,12 +89,12 @@ class file {
   detail::file_state* state_ = nullptr;
 };
 
-// (S) The whole content, also of files whose size is not known beforehand (/proc, pipes). A directory
-// gives EISDIR; what does not fit in memory ENOMEM.
+// Reads the whole content, also of a file whose size is not known beforehand (/proc, pipes). A directory gives EISDIR;
+// content that does not fit in memory gives ENOMEM. Switches.
 [[nodiscard]] absl::StatusOr<std::string> read_file(const std::string& path);
 
-// (S) Creates the file, or cuts it to nothing, and writes the text. Not atomic: others may see a part, and an
-// error may leave one (written_of(status) bytes of it).
+// Creates the file, or truncates it, and writes the text. The write is not atomic: others may see a part of it, and an
+// error may leave a part (written_of(status) bytes). Switches.
 absl::Status write_file(const std::string& path, std::string_view text, mode_t mode = 0644);
 
 }  // namespace baton

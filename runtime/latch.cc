@@ -1,16 +1,16 @@
-// The counter and "somebody waits" are one word.
+// The counter and the bit "there are waiters" are one word.
 //
 //   count_down   CAS the new counter in, except from (n, waiting) to zero: first, under list_lock_, take
-//                and claim all who wait and clear waiting; then try again. Those who were claimed are
+//                and claim all waiters and clear waiting; then try again. The claimed waiters are
 //                readied after the CAS that makes zero.
 //   wait         zero: return. Otherwise, under list_lock_, CAS waiting in, join the list, park.
 //   time-out     under list_lock_ leave the list; the last one out clears waiting.
 //
-// Taking the waiters before zero is possible because nobody else may count: the counter is what this
-// call takes off. Somebody who comes to wait meanwhile sets waiting again, which the CAS notices.
+// The waiters may be taken before the counter is zero because no other agent may count: the counter is exactly what
+// this call takes off. An agent that comes to wait meanwhile sets waiting again, which the CAS notices.
 //
-// Destruction: the CAS to zero is the last access to the latch, so whoever sees zero, with or without
-// the lock, may destroy it. What follows touches waiters, whose agents are still inside wait().
+// Destruction: the CAS to zero is the last access to the latch, so an agent that sees zero, with or without the lock,
+// may destroy it. What follows touches waiters, whose agents are still inside wait().
 #include <baton/runtime/latch.h>
 
 #include <baton/sched/log/fatal.h>
@@ -31,7 +31,7 @@ void latch::count_down(std::ptrdiff_t n) noexcept {
       take_waiters(claimed);
       seen = word_.load(mo::relaxed);
       // release: pairs with the acquire in try_wait(), through the chain of these CASes. acquire: the
-      // one that makes zero passes on, by ready(), what all the others wrote.
+      // CAS that makes zero passes on, by ready(), what all the others wrote.
     } else if (word_.compare_exchange_weak(seen, seen - n * one, mo::acq_rel, mo::relaxed)) {
       break;
     }
@@ -62,7 +62,7 @@ bool latch::wait_deadline(std::int64_t deadline_ns) const noexcept {
   return false;
 }
 
-// False: the counter is zero, and the waiter is not prepared and in no list.
+// Returns false if the counter is zero; the waiter is not prepared then, and in no list.
 bool latch::enqueue(sched::waiter& w) const noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::int64_t seen = word_.load(mo::acquire);

@@ -1,11 +1,11 @@
-// baton::latch: a counter that goes down once, and opens at zero. As std::latch.
+// Public API: baton::latch, a counter that goes down once, and opens at zero, like std::latch.
 //
-//   who waits in wait()      what is blocked
+//   waiter in wait()         what is blocked
 //   a fiber                  the fiber only
 //   a plain thread           the thread
 //
-// What was written before count_down() is visible after the wait() that it ended. May be destroyed as
-// soon as wait() has returned, or try_wait() has said true.
+// What was written before count_down() is visible after the wait() that it ended. A latch may be destroyed as soon as
+// wait() has returned, or try_wait() has returned true.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -21,7 +21,7 @@ namespace baton {
 
 class latch {
  public:
-  // Aborts if the number is negative or above max().
+  // Aborts if `expected` is negative or above max().
   constexpr explicit latch(std::ptrdiff_t expected) noexcept : word_(in_range(expected) * one) {}
   latch(const latch&) = delete;
   latch& operator=(const latch&) = delete;
@@ -30,20 +30,20 @@ class latch {
     return std::numeric_limits<std::ptrdiff_t>::max() >> 1;
   }
 
-  // Counts n less, and wakes those who wait when that makes zero. Never switches. Aborts if n is
-  // negative or more than what is left.
+  // Subtracts n from the counter, and wakes all waiters if it is zero then. Never switches. Aborts if n is negative or
+  // greater than the counter.
   void count_down(std::ptrdiff_t n = 1) noexcept;
 
-  // Whether the counter is zero. Never switches.
+  // Returns true if the counter is zero. Never switches.
   [[nodiscard]] bool try_wait() const noexcept {
     // acquire: pairs with the release in count_down().
     return word_.load(sched::platform::mo::acquire) == 0;
   }
 
-  // (S) Waits until the counter is zero.
+  // Waits until the counter is zero. Switches.
   void wait() const noexcept { (void)wait_deadline(sched::platform::forever_ns); }
 
-  // (S) The same, for no longer than that. False: it passed first.
+  // As wait(), but wait no longer than the given time. Return false if it passed first. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) const {
     return wait_deadline(detail::deadline_after(timeout));
@@ -53,7 +53,7 @@ class latch {
     return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
-  // (S) count_down(n), then wait().
+  // Does the same as count_down(n), then wait(). Switches.
   void arrive_and_wait(std::ptrdiff_t n = 1) noexcept {
     count_down(n);
     wait();

@@ -1,37 +1,38 @@
-// The word (mutex.h): holds, and the marks `waiting`, `woken`, and `owned` (lock_head.h). Free and nobody waits: 0.
-// An owner has one hold while there is no mark, else two, so unlock() is a subtraction of one, whatever the word is:
-// what is left is 0, and the mutex is free; or a mark and one hold, and the mutex is still owned, by who is about to
-// free it in unlock_slow(). A mark that comes to an owned mutex without one brings the second hold; the last mark that
-// goes takes it along, if it has not been given up yet.
+// The word (mutex.h) has the number of holds, and the marks `waiting`, `woken`, and `owned` (lock_head.h). It is 0 if
+// the mutex is free and there is no waiter. An owner has one hold while there is no mark, else two. So unlock()
+// subtracts one, whatever the word is. It leaves 0, and the mutex is free; or it leaves a mark and one hold, and the
+// mutex is still owned by the agent that is about to free it in unlock_slow(). A mark that is set in an owned mutex
+// without marks adds the second hold. Clearing the last mark removes that hold, if it has not been given up yet.
 //
-//   lock      1. CAS 0 -> one hold; it fails, too, if somebody's slice is over (slice_notice.h). Then heed that.
-//             2. No holds, but with waiters: barge in, CAS + two holds. (A waiter that was woken, and
+//   lock      1. CAS 0 -> one hold. It also fails if the slice of any fiber is over (slice_notice.h); then handle
+//                that.
+//             2. No holds, but waiters: barge in, CAS + two holds. (A waiter that was woken, and
 //                takes it, clears woken.)
 //             3. Held: under list_lock, CAS + waiting while it is held; join the list; wait.
-//                Woken: go to 2, and join the list at its front if somebody was faster. Handed over:
-//                done, it was never free.
+//                Woken: go to 2, and join the list at its front if another agent was faster. Handed over:
+//                done; the mutex was never free.
 //   unlock    1. - one hold. Nothing is left: done.
-//             2. Nobody waits, or one who was woken competes already: CAS no holds.
+//             2. There is no waiter, or a woken waiter competes already: CAS no holds.
 //             3. Under list_lock, still as the owner: claim the first waiter, and clear waiting if it
 //                was the last. If the waiter is old enough it now owns the mutex: its holds are set there;
 //                unlock the list, ready it. Otherwise unlock the list, swap holds for woken, then ready it.
-//                Nobody could be claimed, because the time of all was up: from 2 again.
+//                If no waiter could be claimed, because the time of all was up: from 2 again.
 //
-// No wake is lost: waiting is set only while there are holds, under list_lock, so the owner that unlocks
-// later sees it; and when it leaves the waiters alone because of woken, the woken one will either own
-// the mutex (and unlock it), or join the list again, which clears woken while the mutex is held.
-// Only an owner sets woken, and only if it is not set, so at most one competes.
+// No wake is lost. waiting is set only while there are holds, under list_lock, so the owner that unlocks later sees it.
+// When that owner leaves the waiters alone because of woken, the woken waiter will either own the mutex (and unlock
+// it), or join the list again, which clears woken while the mutex is held. Only an owner sets woken, and only if it is
+// not set, so at most one waiter competes.
 //
-// Destruction: the step that frees the mutex is the last access to it, in each path of unlock; in the
-// hand-over, unlocking the list is, and the mutex stays held until the heir runs. (spin_lock's
-// unlock is one exchange; after it only the address is used.) What follows touches the waiter, whose
-// agent is still inside lock().
+// Destruction: the step that frees the mutex is the last access to it, in each path of unlock. In the hand-over the
+// last access is unlocking the list, and the mutex stays held until the heir runs. (spin_lock's unlock is one exchange;
+// after it only the address is used.) What follows touches the waiter, whose agent is still inside lock().
 //
-// Fairness: barging saves a switch for each lock in a contended mutex. It is bounded by the age of
-// the first waiter: 1 ms since it came, and the next unlock that looks hands the mutex over. When that
-// happens the waiters behind it are about as old, so the queue is served once in order.
-// Rejected: handing over always (a convoy: a switch for each lock); a separate starvation mode, as in
-// Go (its flag says no more than the age of the first waiter).
+// Fairness: barging saves a switch for each lock of a contended mutex. The age of the first waiter bounds it: 1 ms
+// after the waiter came, the next unlock that checks hands the mutex over. When that happens the waiters behind it are
+// about as old, so the queue is served once in order.
+//
+// Rejected: handing over always (a convoy: a switch for each lock); a separate starvation mode, as in Go (its flag says
+// no more than the age of the first waiter).
 #include <baton/runtime/mutex.h>
 
 #include <baton/sched/log/fatal.h>
@@ -50,7 +51,7 @@ constexpr std::uint32_t handed_over = sched::waiter::first_free;
 
 struct lock_waiter : sched::waiter {
   explicit lock_waiter(std::uint64_t ticks) noexcept : since(ticks) {}
-  const std::uint64_t since;  // when it came first; kept over the times it is woken in vain
+  const std::uint64_t since;  // when it came first; kept when it is woken and finds the mutex taken
 };
 
 bool starving(const sched::waiter& w, std::uint64_t now) noexcept {
@@ -89,7 +90,7 @@ bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
   }
 }
 
-// False: the mutex is free, and the waiter is in no list.
+// Returns false if the mutex is free; the waiter is in no list then.
 bool mutex::enqueue(sched::waiter& w, bool was_woken) noexcept {
   const sched::platform::lock_guard guard(head_.list_lock);
   std::uint32_t seen = head_.word.load(mo::relaxed);
@@ -124,13 +125,13 @@ void mutex::leave(sched::waiter& w) noexcept {
 void mutex::write_owner() noexcept {
   head_.owner.store(sched::current_fiber_id(), mo::relaxed);
   std::uint32_t seen = head_.word.load(mo::relaxed);
-  // relaxed: a report reads it while the owner sleeps, or is wrong by a moment.
+  // relaxed: a report reads the owner while that sleeps, or is wrong for a moment.
   while (!head_.word.compare_exchange_weak(seen, (seen | owned_bit) + ((seen & marks) == 0 ? one_hold : 0), mo::relaxed,
                                            mo::relaxed)) {
   }
 }
 
-// The caller has given up one hold.
+// Requires: the caller has given up one hold.
 void mutex::unlock_slow() noexcept {
   for (;;) {
     std::uint32_t seen = head_.word.load(mo::relaxed);
@@ -143,7 +144,7 @@ void mutex::unlock_slow() noexcept {
   }
 }
 
-// False: nobody could be woken, and the mutex is still the caller's.
+// Returns false if no waiter could be woken; the mutex still belongs to the caller then.
 bool mutex::wake_first() noexcept {
   sched::agent* heir = nullptr;
   bool hand_over = false;
@@ -158,15 +159,15 @@ bool mutex::wake_first() noexcept {
         break;
       }
     }
-    // Nobody else changes the word of a held mutex without list_lock.
+    // No other agent changes the word of a held mutex without list_lock.
     seen = head_.word.load(mo::relaxed) & ~(owned_bit | (waiters_.empty() ? waiting_bit : 0U));
     if (heir != nullptr && hand_over) seen = taken(seen);
     // release: pairs with the acquire of later owners, as in the other paths.
     head_.word.store(seen, mo::release);
     if (heir == nullptr) return false;
   }
-  // release: pairs with the acquire of the next lock(). The last access. In a hand-over it was the
-  // list's unlock; ready() publishes our writes to the heir.
+  // release: pairs with the acquire of the next lock(). The last access. In a hand-over the last access was the list's
+  // unlock; ready() publishes this agent's writes to the heir.
   while (!hand_over && !head_.word.compare_exchange_weak(seen, (seen & ~holds) | woken_bit, mo::release, mo::relaxed)) {
   }
   sched::ready(heir);

@@ -1,20 +1,20 @@
-// baton::mutex: a lock that makes fibers wait, not threads.
+// Public API: baton::mutex, a lock that makes fibers wait, not threads.
 //
-//   who waits in lock()      what is blocked
+//   waiter in lock()         what is blocked
 //   a fiber                  the fiber only; its thread and P run others
 //   a plain thread           the thread
 //
-// Works with std::lock_guard, std::unique_lock and std::scoped_lock, between fibers and plain threads
-// in any mixture. A free mutex may be taken past those who wait for it, which keeps it fast under
-// contention; whoever has waited for 1 ms gets it handed over, in order of arrival.
+// A mutex works with std::lock_guard, std::unique_lock and std::scoped_lock, between fibers and plain threads in any
+// mixture. A free mutex may be taken past its waiters, which keeps it fast under contention. A waiter that has waited
+// for 1 ms gets the mutex handed over; waiters are served in order of arrival.
 //
-// Not recursive: a fiber that locks twice waits for itself. A fiber may unlock what another locked (hand a
-// locked mutex over to it); only the unlock of a mutex that nobody holds is noticed, and aborts. Code that
-// is compiled without NDEBUG writes down who locks, so that dump_fibers() and the report of a deadlock name
-// it ("waits for mutex that fiber 17 "cache" holds"); define BATON_MUTEX_OWNER as 0 or 1 to decide it
-// otherwise. Parts of a program may be compiled either way: the object is the same, and where nobody was
-// written down nobody is named. It may be destroyed as soon as the last unlock() has released
-// it, also by whoever could lock and unlock it meanwhile.
+// A mutex is not recursive: a fiber that locks it twice waits for itself. A fiber may unlock a mutex that another fiber
+// locked (a locked mutex can be handed over). Only the unlock of a mutex that is not locked is noticed, and aborts.
+// Code that is compiled without NDEBUG records the owner, so that dump_fibers() and the report of a deadlock name it
+// ("waits for mutex that fiber 17 "cache" holds"). Define BATON_MUTEX_OWNER as 0 or 1 to override that. Parts of a
+// program may be compiled either way: the object is the same, and an owner that was not recorded is not named. A mutex
+// may be destroyed as soon as the last unlock() has released it, also by an agent that could lock and unlock it
+// meanwhile.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -26,8 +26,8 @@
 
 #include <cstdint>
 
-// Whether who locks a mutex is written down. As with assert(), functions of this header differ by it; each mixture
-// of them is right (lock_head.h).
+// 1 if the owner of a mutex is recorded. As with assert(), functions of this header differ by it. Every mixture of them
+// is correct (lock_head.h).
 #ifndef BATON_MUTEX_OWNER
 #ifdef NDEBUG
 #define BATON_MUTEX_OWNER 0
@@ -44,9 +44,10 @@ class mutex {
   mutex(const mutex&) = delete;
   mutex& operator=(const mutex&) = delete;
 
-  // (S) Waits until the mutex is free, and takes it. Lets others run first if the fiber's time slice is over.
+  // Waits until the mutex is free, and takes it. Lets others run first if the fiber's slice is over. Switches.
   void lock() noexcept {
-    // 0; if somebody's slice is over, a number that the word never is, and lock_slow() sees to it. relaxed: a hint.
+    // 0; or, if the slice of any fiber is over, a number that the word never has, so that lock_slow() handles it.
+    // relaxed: a hint.
     std::uint32_t expected = sched::slices_over.unhandled.load(sched::platform::mo::relaxed);
     // acquire: pairs with the release in unlock().
     if (!head_.word.compare_exchange_strong(expected, one_hold, sched::platform::mo::acquire,
@@ -56,7 +57,7 @@ class mutex {
     note_owner();
   }
 
-  // Takes the mutex if it is free. Never waits, never fails without reason.
+  // Takes the mutex if it is free, and returns true then. Never waits, and never fails without reason.
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t seen = 0;
     // acquire: pairs with the release in unlock().
@@ -68,8 +69,8 @@ class mutex {
     return true;
   }
 
-  // (S) As lock(), but gives up after that time: false. A mutex that is free is taken even if the
-  // time is zero or past.
+  // As lock(), but wait no longer than the given time. Return false if it passed first. A mutex that is free is taken
+  // even if the time is zero or past. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& timeout) {
     return try_at_first() || lock_late(detail::deadline_after(timeout));
@@ -89,14 +90,14 @@ class mutex {
  private:
   // See mutex.cc.
   static constexpr std::uint32_t one_hold = 1;
-  static constexpr std::uint32_t holds = 3;        // how many; not 0: somebody owns it
+  static constexpr std::uint32_t holds = 3;        // the number of holds; not 0: the mutex is owned
   static constexpr std::uint32_t waiting_bit = 4;  // waiters_ is not empty
   static constexpr std::uint32_t woken_bit = 8;    // one waiter was woken, and competes
   static constexpr std::uint32_t owned_bit = sched::lock_head::owned;
   static constexpr std::uint32_t marks = waiting_bit | woken_bit | owned_bit;
   static_assert(sched::slice_notice::one > woken_bit && owned_bit % sched::slice_notice::one == 0);
 
-  // The same word, of a free mutex, or of one that its owner is about to free, when it is owned.
+  // Returns the word that a free mutex, or one that its owner is about to free, has once it is owned.
   static constexpr std::uint32_t taken(std::uint32_t free) noexcept {
     return (free & ~holds) + ((free & marks) != 0 ? 2 * one_hold : one_hold);
   }

@@ -1,14 +1,13 @@
-// A subscription to the context (netpoll/cancellation.h), whose cancelled() must be brief and so starts a
-// fiber.
+// A subscription to the context (netpoll/cancellation.h). Its cancelled() must be brief, and therefore starts a fiber.
 //
-//   watch    subscribe. Done already: start the fiber here.
+//   watch    subscribe. If the context is done already: start the fiber here.
 //   end      unsubscribe, which waits for a cancelled() under way: after it either the fiber has been
-//            started, or it never will be. Started: wait until it has ended. No memory for the fiber: the
-//            timer_worker, which watch() has started, makes it later.
+//            started, or it never will be. If it has been started: wait until it has ended. If there was no memory for
+//            the fiber: the timer_worker, which watch() has started, makes it later.
 //
-// The fiber destroys the function before it says that it has ended: what the function refers to may be
-// gone after the on_cancel is. It shares the rest with the on_cancel, which the function may destroy
-// itself; the fiber's id tells.
+// The fiber destroys the function before it says that it has ended: what the function refers to may no longer exist
+// after the on_cancel is destroyed. The fiber shares the rest with the on_cancel. The function may destroy the
+// on_cancel itself; the fiber's id tells that.
 #include <baton/runtime/on_cancel.h>
 
 #include <baton/runtime/fiber.h>
@@ -36,10 +35,10 @@ void cancel_call::watch(const context& ctx) {
 void cancel_call::end() {
   if (source_ != nullptr) source_->unsubscribe(*this);
   if (!started_) return;
-  // relaxed: only whether it is our own.
+  // relaxed: the only question is whether it is this fiber's own.
   const std::uint64_t self = sched::current_fiber_id();
   if (self != 0 && caller_.load(mo::relaxed) == self) return;
-  // The fiber has a share of what is left.
+  // The fiber shares the ownership of what is left.
   if (!ended_.is_set() && !sched::destructor_may_wait("an on_cancel leaves its function as it is")) return;
   ended_.wait();
 }
@@ -66,7 +65,7 @@ void cancel_call::run() noexcept {
 
 void cancel_call::start() {
   go([self = shared_from_this()] {
-    sched::platform::set_default_fp_mode();  // not that of whoever cancels
+    sched::platform::set_default_fp_mode();  // not that of the agent that cancels
     self->caller_.store(sched::current_fiber_id(), mo::relaxed);
     self->call();
     self->ended_.set();

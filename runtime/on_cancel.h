@@ -1,12 +1,11 @@
-// baton::on_cancel: calls a function when a context is done.
+// Public API: baton::on_cancel, which calls a function when a context is done.
 //
 //   const baton::on_cancel hang_up(ctx, [&] { line.close(); });
-//   …                                  // here hang_up ends: from now on line is ours alone again
+//   …                                  // hang_up ends here: from now on only this function uses line
 //
-// The function runs at most once, in a fiber of its own, as soon as the context is cancelled or its
-// deadline has passed; if that is so already, at once; should there be no memory for the fiber then, as soon as there
-// is. It may wait. An exception that escapes it ends
-// the process, as with go().
+// The function runs at most once, in a fiber of its own, as soon as the context is cancelled or its deadline has
+// passed. If that has happened already, it runs at once. If there is no memory for the fiber then, it runs as soon as
+// there is. The function may wait. An exception that escapes it ends the process, as with go().
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -33,20 +32,20 @@ class cancel_call : public net::cancellation::node,
  public:
   virtual ~cancel_call() = default;
   void watch(const context& ctx);
-  // (S) Afterwards the function does not run, and is gone.
+  // Afterwards the function does not run, and has been destroyed. Switches.
   void end();
 
  private:
   void cancelled() noexcept override;
   void run() noexcept override;
   void start();
-  virtual void call() = 0;  // and destroys the function
+  virtual void call() = 0;  // calls the function, and destroys it
 
   std::shared_ptr<net::cancellation> source_;
   bool started_ = false;  // written before unsubscribe() returns
   sched::platform::atomic<std::uint64_t> caller_{0};
   event ended_;
-  std::shared_ptr<cancel_call> waits_for_memory_;  // itself, while the timer_worker has it
+  std::shared_ptr<cancel_call> waits_for_memory_;  // keeps *this alive while the timer_worker has it
 };
 
 template <class F>
@@ -80,8 +79,8 @@ class [[nodiscard]] on_cancel {
   on_cancel(const on_cancel&) = delete;
   on_cancel& operator=(const on_cancel&) = delete;
 
-  // (S) If the context is not done, the function is never called. If it is being called, or about to be,
-  // waits for its end; but not if it is the function itself that destroys this.
+  // If the context is not done, the function is never called. If it is being called, or about to be, the destructor
+  // waits for its end, unless the function itself destroys this object. Switches.
   ~on_cancel() { call_->end(); }
 
  private:

@@ -1,16 +1,16 @@
 // One word: 0, called, or calling with or without waiting.
 //
 //   begin    0: CAS to calling, and call. Calling: under list_lock_ CAS waiting in, join the list, park.
-//            Woken up, either it has been called, or the call is ours now.
-//   done     CAS calling -> called. If somebody waits: first, under list_lock_, take and claim all of
+//            After the wake either the function has been called, or this agent has to call it now.
+//   done     CAS calling -> called. If there are waiters: first, under list_lock_, take and claim all of
 //            them and clear waiting; then try again. They are readied after the CAS.
-//   failed   CAS calling -> 0. If somebody waits: under list_lock_ claim the first, to whom the calling
+//   failed   CAS calling -> 0. If there are waiters: under list_lock_ claim the first, to which the calling
 //            bit passes, and ready it.
 //
 // Waits here have no deadline, so a waiter in the list can always be claimed.
 //
-// Destruction: the CAS to called is the last access to the flag; what follows touches waiters, whose
-// agents are still inside begin().
+// Destruction: the CAS to called is the last access to the flag. What follows touches waiters, whose agents are still
+// inside begin().
 #include <baton/runtime/once.h>
 
 #include <baton/sched/park.h>
@@ -36,7 +36,7 @@ bool once_flag::begin() noexcept {
   }
 }
 
-// False: nobody calls any more, and the waiter is in no list.
+// Returns false if no agent calls any more; the waiter is in no list then.
 bool once_flag::enqueue(sched::waiter& w) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::uint32_t seen = word_.load(mo::relaxed);
@@ -50,11 +50,11 @@ bool once_flag::enqueue(sched::waiter& w) noexcept {
 void once_flag::end_done() noexcept {
   sched::waiter_list claimed;
   std::uint32_t seen = calling_bit;
-  // release: pairs with the acquire of all who find it called.
+  // release: pairs with the acquire of all agents that find it called.
   while (!word_.compare_exchange_strong(seen, called, mo::release, mo::relaxed)) {
     const sched::platform::lock_guard guard(list_lock_);
     while (sched::waiter* const w = waiters_.claim_front(sched::waiter::signalled)) claimed.push_back(*w);
-    word_.store(calling_bit, mo::relaxed);  // nobody but us writes it while we hold the lock
+    word_.store(calling_bit, mo::relaxed);  // only this agent writes the word while it holds the lock
     seen = calling_bit;
   }
   while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
@@ -62,7 +62,7 @@ void once_flag::end_done() noexcept {
 
 void once_flag::end_failed() noexcept {
   std::uint32_t seen = calling_bit;
-  // release: the next to call sees what this one has left behind.
+  // release: the next agent that calls sees what this one has left behind.
   if (word_.compare_exchange_strong(seen, 0, mo::release, mo::relaxed)) return;
   sched::agent* heir = nullptr;
   {

@@ -1,12 +1,12 @@
-// baton::call_once: a function that is called once, whoever comes first. As std::call_once.
+// Public API: baton::call_once, which calls a function once, in whichever agent comes first, like std::call_once.
 //
-//   who waits for the one that calls     what is blocked
+//   waiter for the agent that calls      what is blocked
 //   a fiber                              the fiber only, also while the function waits for something
 //   a plain thread                       the thread
 //
-// Everybody returns when the function has. If it throws, its caller gets the exception, and another
-// one that waits, or comes later, tries again. What the function wrote is visible to all who return.
-// A function that calls call_once with the same flag waits for itself.
+// Every call_once() returns when the function has returned. If the function throws, its caller gets the exception, and
+// another agent, which waits or comes later, tries again. What the function wrote is visible to all callers that
+// return. A function that calls call_once with the same flag waits for itself.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
@@ -24,7 +24,7 @@ class once_flag;
 template <class F, class... Args>
 void call_once(once_flag& flag, F&& f, Args&&... args);
 
-// May be destroyed as soon as a call_once() with it has returned and nobody else is inside one.
+// May be destroyed as soon as a call_once() with it has returned and no other agent is inside one.
 class once_flag {
  public:
   constexpr once_flag() noexcept = default;
@@ -36,10 +36,11 @@ class once_flag {
   friend void call_once(once_flag& flag, F&& f, Args&&... args);
 
   static constexpr std::uint32_t called = 1;       // nothing else is set then
-  static constexpr std::uint32_t calling_bit = 2;  // somebody calls
-  static constexpr std::uint32_t waiting_bit = 4;  // waiters_ is not empty; only while somebody calls
+  static constexpr std::uint32_t calling_bit = 2;  // an agent calls
+  static constexpr std::uint32_t waiting_bit = 4;  // waiters_ is not empty; only while an agent calls
 
-  // (S) True: the caller is the one to call, and then to end it. False: it has been done.
+  // Returns true if the caller has to call the function, and then to end the call. Returns false if the function has
+  // been called. Switches.
   [[nodiscard]] bool begin() noexcept;
   bool enqueue(sched::waiter& w) noexcept;
   void end_done() noexcept;
@@ -50,7 +51,7 @@ class once_flag {
   sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);
 };
 
-// (S) Calls f(args...) unless a call with this flag has returned before; waits for one that is under way.
+// Calls f(args...) unless a call with this flag has returned before. Waits for a call that is under way. Switches.
 template <class F, class... Args>
 void call_once(once_flag& flag, F&& f, Args&&... args) {
   sched::handle_slice_notice();

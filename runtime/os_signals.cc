@@ -1,28 +1,28 @@
-// 1. The handler, on whatever thread the kernel chose: sets the signal's bit in `arrived` and writes
-//    to an eventfd. Nothing else there is safe. A fault of the program (the kernel's SIGSEGV, say) it
-//    hands on to whoever handled it before: after a mere note the same instruction would fault again.
+// 1. The handler, on whatever thread the kernel chose, sets the signal's bit in `arrived` and writes to an eventfd.
+//    Nothing else is safe there. It passes a fault of the program (the kernel's SIGSEGV, say) on to the handler that
+//    was set before: if it only noted the fault, the same instruction would fault again.
 // 2. The listener, one fiber for all signals, waits for the eventfd in the poller (so a program that
 //    waits for a signal does not count as deadlocked), takes the bits, and adds them to the pending
 //    ones of each subscription that wants them.
-// 3. A subscription with pending signals has a sender: a fiber that takes one bit after the other and
-//    sends. It ends when none is left. While its send waits for a receiver it is told of changes (by a
-//    token in `changed`): if the channel wants the signal no more it drops it; if an equal one has come,
-//    that is one with the one it still holds, for a send that ended by the token has not happened.
+// 3. A subscription with pending signals has a sender: a fiber that takes one bit after the other and sends.
+//    It ends when none is left. While its send waits for a receiver it is told of changes (by a token in
+//    `changed`). If the channel no longer wants the signal, the sender drops it. If an equal signal has come, it
+//    merges with the one that the sender still holds, for a send that ended by the token has not happened.
 //
-// A signal that every thread blocks, because the process was started so, would never get to the handler. No thread
-// opens it: which one could? On one that runs fibers, what the program blocks there would run; and to close it again on
-// another thread takes time, in which its former action might end the process. Instead a second fiber waits for a
-// signalfd, which gives blocked signals to whoever reads it, and does what the handler does. It asks for those that
-// are caught, so what ends that (stop, reset) leaves the signal blocked, and pending, as it was.
+// A signal that every thread blocks, because the process was started so, would never reach the handler. No thread
+// unblocks it: none is fit for that. On a thread that runs fibers, what the program blocks there would run; and it
+// takes time to block the signal again on another thread, in which its former action might end the process. Instead a
+// second fiber waits for a signalfd, which gives blocked signals to its reader, and does what the handler does. The
+// fiber asks for the signals that are caught, so what ends that (stop, reset) leaves the signal blocked, and pending,
+// as it was.
 //
-// A signal that has come for one channel alone, and was not taken when that stops it or closes, is
-// raised again once the former action is back: it may be the SIGTERM that was to end the process.
+// A signal that came for one channel alone, and was not taken when that channel stops it or closes, is raised again
+// once the former action is back: it may be the SIGTERM that was to end the process.
 //
-// The lock is held for short work in user state only, also around sigaction(). Nobody sends under it,
-// senders least of all, nor the tokens: a send may ready a fiber, which holds its thread for good
-// while the process exits, and then a static destructor would wait for the lock for ever. So those who
-// are to be told are marked, and told later. Subscriptions live until both the list and the sender
-// have let go of them.
+// The lock is held for short work in user state only, also around sigaction(). No agent sends under it, neither signals
+// to channels nor tokens to senders: a send may ready a fiber, which holds its thread for good while the process exits,
+// and then a static destructor would wait for the lock for ever. So the senders that are to be told are marked, and
+// told later. A subscription lives until both the list and the sender have let go of it.
 #include <baton/runtime/os_signals.h>
 
 #include <baton/netpoll/descriptor.h>
@@ -64,23 +64,24 @@ constexpr int signals_max = 64;
 
 constexpr signal_set bit_of(int signal) noexcept { return signal_set{1} << (signal - 1); }
 
-// For the handler. Lock-free, never destroyed.
+// Used by the handler. Lock-free, never destroyed.
 platform::atomic<signal_set> arrived{0};
 platform::atomic<int> wake_fd{-1};
 static_assert(platform::atomic<signal_set>::is_always_lock_free);
 
-// The former actions of those caught or ignored; written, under the hub's lock, before ours is set.
+// The former actions of the signals that are caught or ignored. Written, under the hub's lock, before baton's action is
+// set.
 struct sigaction before[signals_max] = {};
 
 BATON_SIGNAL_HANDLER bool is_fault(int signal, const siginfo_t& info) noexcept {
-  if (info.si_code <= 0) return false;  // sent by somebody: kill() and the like
+  if (info.si_code <= 0) return false;  // sent: by kill() and the like
   return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL;
 }
 
 void hand_on(int signal, siginfo_t* info, void* context) {
   const struct sigaction& to = before[signal - 1];
   if (to.sa_handler == SIG_DFL || to.sa_handler == SIG_IGN) {
-    // The instruction faults again, and that ends the process, as the kernel does with ignored faults.
+    // The instruction faults again, and that ends the process. The kernel does the same with ignored faults.
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
     platform::set_signal_action(signal, &standard, nullptr);
@@ -92,11 +93,11 @@ void hand_on(int signal, siginfo_t* info, void* context) {
 }
 
 BATON_SIGNAL_HANDLER void note(int signal) noexcept {
-  // release: pairs with the exchange of whoever takes it. acquire: who comes after the listener's first
+  // release: pairs with the exchange that takes the bits. acquire: a handler that runs after the listener's first
   // exchange sees its eventfd.
   arrived.fetch_or(bit_of(signal), platform::mo::acq_rel);
   const std::uint64_t one = 1;
-  // A full eventfd is as good as a write. A trap: ThreadSanitizer wraps write().
+  // A full eventfd serves as well as a write. A trap: ThreadSanitizer wraps write().
   ::syscall(SYS_write, wake_fd.load(platform::mo::relaxed), &one, sizeof one);
 }
 
@@ -118,7 +119,7 @@ struct subscription {
   bool has_sender = false;
   bool to_tell = false;  // of a change
 
-  // Without the lock. A token that is there already says as much.
+  // Requires: the hub's lock is not held. A token that is there already says the same.
   void tell_sender() const { static_cast<void>(changed.try_send(true)); }
 };
 
@@ -197,7 +198,7 @@ class hub {
     }
   }
 
-  // Under the lock, all of these.
+  // The hub's lock is held in all functions from here to unheard().
   list::iterator find(const channel<int>& to) {
     return std::find_if(all_.begin(), all_.end(), [&](const subscription_ptr& s) { return s->to == to; });
   }
@@ -206,7 +207,7 @@ class hub {
     for (const subscription_ptr& s : all_) all |= s->wanted;
     return all;
   }
-  // Returns what came for this channel alone and is dropped.
+  // Returns the signals that came for this channel alone and are dropped.
   static signal_set forget(subscription& s, signal_set signals) {
     const signal_set dropped = s.pending & s.alone & signals;
     s.wanted &= ~signals;
@@ -239,7 +240,7 @@ class hub {
     ignored_ &= ~bit_of(signal);
     state |= bit_of(signal);
   }
-  // What the program has set itself meanwhile stays.
+  // Restores the former action. An action that the program itself has set meanwhile stays.
   void put_back(int signal) const {
     struct sigaction now = {};
     if (platform::set_signal_action(signal, nullptr, &now) != 0) return;
@@ -248,15 +249,15 @@ class hub {
                                                        : informed && now.sa_sigaction == &handler;
     if (ours) platform::set_signal_action(signal, &before[signal - 1], nullptr);
     if (signal != SIGPIPE) return;
-    // What was there before may be the runtime's own, which it has no use for while it is shut down; or be from a time
-    // when the runtime was not up, and so had not put its own there.
+    // The former action may be the runtime's own, which is not wanted while the runtime is shut down. Or it may be from
+    // a time when the runtime was not up, and so had not set its own.
     if (!sched::outlives_sigpipe()) {
       sched::restore_sigpipe();
     } else if (sigpipe_before_start_) {
       sched::outlive_sigpipe();
     }
   }
-  // Returns those that the handler has taken, and the listener has not.
+  // Returns the signals that the handler has taken, and the listener has not.
   signal_set restore(signal_set signals) {
     for_each(signals, [&](int s) { put_back(s); });
     caught_ &= ~signals;
@@ -265,42 +266,47 @@ class hub {
     // acquire: pairs with the handler's release.
     return arrived.fetch_and(~signals, platform::mo::acquire) & signals;
   }
-  // What is caught, also where it is blocked.
+  // Watches all signals that are caught, also where they are blocked.
   void watch_blocked() const {
     if (blocked_fd_ < 0) return;
-    // A trap, for ThreadSanitizer: it takes signalfd() for one that makes the descriptor. The kernel's set is as ours.
+    // A trap: ThreadSanitizer takes signalfd() for a call that makes the descriptor. The kernel's set has the form of
+    // signal_set.
     ::syscall(SYS_signalfd4, blocked_fd_, &caught_, sizeof caught_, 0);
   }
-  // Of signals that no channel got, those that have their former action back.
+  // Returns those of the signals, which no channel got, that have their former action back.
   [[nodiscard]] signal_set unheard(signal_set signals) const { return signals & ~(caught_ | ignored_); }
 
-  // Without the lock.
+  // Called without the hub's lock, as all that follows.
   static void raise_again(signal_set signals) {
     for_each(signals, [](int s) { ::kill(::getpid(), s); });
   }
+  // Also lets go of those that want no signal any more.
   void tell_senders() {
     for (;;) {
+      list gone;  // freed without the lock
       subscription_ptr s;
       {
         const platform::lock_guard hold(lock_);
-        const auto at = std::find_if(all_.begin(), all_.end(), [](const subscription_ptr& x) { return x->to_tell; });
+        const auto at = std::find_if(all_.begin(), all_.end(),
+                                     [](const subscription_ptr& x) { return x->to_tell || x->wanted == 0; });
         if (at == all_.end()) return;
         s = *at;
         s->to_tell = false;
+        if (s->wanted == 0) gone.splice(gone.begin(), all_, at);
       }
       s->tell_sender();
     }
   }
 
-  // Of several that come here at once each makes two listeners, and the first ones that run are it; so none
-  // relies on a fiber that another one is still to make, and perhaps gets no memory for.
+  // If several agents come here at once, each makes two listeners, and the first ones that run stay the listeners. So
+  // none relies on a fiber that another agent is still to make, and may get no memory for.
   void start() {
-    // acquire, release: who sees it started needs nothing else; to be plain about it.
+    // acquire, release: an agent that sees it started needs nothing else; the orders only make that plain.
     if (started_.load(platform::mo::acquire)) return;
     go({.name = "os signals"}, [this, events = open(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))] {
       sched::mark_daemon();
       int none = -1;
-      // relaxed: the exchange that follows brings it to the handlers after it; earlier ones it hears.
+      // relaxed: the exchange that follows brings it to the handlers that run after it; it hears the earlier ones.
       if (wake_fd.compare_exchange_strong(none, events->fd, platform::mo::relaxed)) listen(*events);
     });
     sigset_t empty;
@@ -339,7 +345,7 @@ class hub {
     return s;
   }
 
-  // (S) One item of what the kernel writes there.
+  // Reads one item that the kernel writes there. Switches.
   template <class Item>
   static void read(source& from, Item& item) {
     static_cast<void>(from.events.transfer(
@@ -358,7 +364,7 @@ class hub {
 
   [[noreturn]] void listen(source& events) {
     for (;;) {
-      // acquire: pairs with the handler's release. release: see there.
+      // acquire: pairs with the handler's release. release: see the handler.
       distribute(arrived.exchange(0, platform::mo::acq_rel));
       std::uint64_t count = 0;
       read(events, count);  // until the handler writes
@@ -413,12 +419,12 @@ class hub {
       try {
         go({.name = "os signal sender"}, [this, s = needs_worker] { carry(s); });
       } catch (const std::bad_alloc&) {
-        carry(needs_worker);  // then others wait for this one's receiver
+        carry(needs_worker);  // the other subscriptions then wait for this one's receiver
       }
     }
   }
 
-  // (S)
+  // Switches.
   void carry(const subscription_ptr& s) {
     sched::mark_daemon();
     for (;;) {
@@ -446,7 +452,7 @@ class hub {
 
   enum class offered : std::uint8_t { taken, closed, unwanted };
 
-  // (S) Until the channel has the signal, or wants it no more.
+  // Offers the signal until the channel has it, or no longer wants it. Switches.
   offered offer(subscription& s, int signal) {
     for (;;) {
       std::optional<bool> was_sent;
@@ -465,7 +471,7 @@ class hub {
   signal_set caught_ = 0;
   signal_set ignored_ = 0;
   int blocked_fd_ = -1;
-  bool sigpipe_before_start_ = false;  // its former action is
+  bool sigpipe_before_start_ = false;  // SIGPIPE's former action is from before the runtime's start
 };
 
 signal_set set_of(std::initializer_list<int> signals) {

@@ -81,7 +81,7 @@ void dump_fibers(int fd) noexcept {
     }
     static_cast<void>(sched::write_all(fd, text));
   } catch (const std::bad_alloc&) {
-    // The fibers have been shown.
+    // The fibers have been written.
   }
 }
 

@@ -1,4 +1,4 @@
-// select: waits for several things at once, and does exactly one of them.
+// Public API: baton::select, which waits for several things at once, and does exactly one of them.
 //
 //   baton::select(
 //       baton::on_receive(requests, [&](std::optional<request> r) { … }),   // empty: closed and drained
@@ -6,11 +6,10 @@
 //       baton::on_done(ctx, [&] { … }),
 //       baton::on_timeout(1s, [&] { … }));
 //
-// Of the cases that are ready it chooses one, each with the same probability. If none is, it waits for
-// the first that becomes so: it blocks a fiber, or a plain thread. With otherwise() it does not wait, but
-// may switch: it lets others run if the fiber's time slice is over.
-// The function of the chosen case is called when everything else is over; it may wait itself, use
-// the same channels, and throw: the exception leaves select().
+// select() chooses one of the ready cases, each with the same probability. If none is ready, it waits until a case
+// becomes ready: a fiber parks, and a plain thread sleeps. With otherwise() it does not wait, but may
+// switch: it lets others run if the fiber's slice is over. select() calls the function of the chosen case when
+// everything else is over. The function may wait, use the same channels, and throw; the exception leaves select().
 //
 //   case          is ready when                                              its function gets
 //   on_receive    there is an element, or a sender waits, or it is closed    std::optional<T>; empty: closed
@@ -19,13 +18,12 @@
 //   on_timeout    the time has passed and nothing else is ready              nothing
 //   otherwise     nothing else is ready                                      nothing
 //
-// A channel may occur in several cases, also in sends and receives: a select never meets itself. Without
-// a case that can become ready, select() waits for ever.
+// A channel may occur in several cases, in sends and in receives: a select never meets itself. Without a case that can
+// become ready, select() waits for ever.
 //
-// What a case is made from (channel, value, context) is referred to, not copied, unless it is a temporary
-// channel or context. So it must live, and stay, until select() has returned; a value given as a
-// temporary lives to the end of the statement. A selector (selector.h) keeps its cases, and owns what
-// they need.
+// A case refers to what it is made from (channel, value, context) and does not copy it, unless it is a temporary
+// channel or context. The original must therefore live, and not be moved, until select() has returned. A value given as
+// a temporary lives to the end of the statement. A selector (selector.h) keeps its cases, and owns what they need.
 #pragma once
 
 #include <baton/runtime/detail/select_cases.h>
@@ -41,7 +39,7 @@
 
 namespace baton {
 
-// The channel, context or value of a case is the caller's, unless it is given as a temporary channel or context.
+// A case refers to the caller's channel, context or value; a temporary channel or context is moved into it.
 template <class T, class F>
 [[nodiscard]] auto on_receive(const channel<T>& c, F f) {
   return detail::make_receive_case<T>(detail::channel_reference(c), std::move(f));
@@ -51,7 +49,7 @@ template <class T, class F>
   return detail::make_receive_case<T>(detail::channel_reference(std::move(c)), std::move(f));
 }
 
-// `v` is moved from only if this case is chosen, and the channel not closed.
+// Moves from `v` only if this case is chosen and the channel is not closed.
 template <class T, class F>
 [[nodiscard]] auto on_send(const channel<T>& c, std::type_identity_t<T>&& v, F f) {
   return detail::make_send_case<detail::send_case, T>(detail::channel_reference(c), v, std::move(f));
@@ -60,8 +58,8 @@ template <class T, class F>
 [[nodiscard]] auto on_send(channel<T>&& c, std::type_identity_t<T>&& v, F f) {
   return detail::make_send_case<detail::send_case, T>(detail::channel_reference(std::move(c)), v, std::move(f));
 }
-// A copy of `v` is sent. It is made, by the caller and without a lock, when the case can be chosen at
-// once, or select() has to wait; not if another case is ready or `otherwise` is chosen.
+// Sends a copy of `v`. The caller makes it, without a lock, when the case can be chosen at once or select() has to
+// wait. No copy is made if another case is ready or `otherwise` is chosen.
 template <class T, class F>
 [[nodiscard]] auto on_send(const channel<T>& c, const std::type_identity_t<T>& v, F f) {
   return detail::make_send_case<detail::send_copy_case, T>(detail::channel_reference(c), v, std::move(f));
@@ -71,7 +69,7 @@ template <class T, class F>
   return detail::make_send_case<detail::send_copy_case, T>(detail::channel_reference(std::move(c)), v, std::move(f));
 }
 
-// The time counts from the start of each select() that the case is used in.
+// The time counts from the start of each select() that uses the case.
 template <class Rep, class Period, class F>
 [[nodiscard]] auto on_timeout(const std::chrono::duration<Rep, Period>& d, F f) {
   return detail::make_timeout_case(detail::saturated_ns(d), std::move(f));
@@ -100,7 +98,7 @@ template <class F>
   }
 }
 
-// `c` if enabled, else a case that is never ready, but keeps its place in the count.
+// Returns `c` if enabled, else a case that is never ready but keeps its place in the count.
 template <class Case>
 [[nodiscard]] auto when(bool enabled, Case c) {
   if constexpr (detail::select_case<Case>) {
@@ -113,7 +111,7 @@ template <class Case>
 
 namespace detail {
 
-// Returns select_frame::none if the time has passed, and nothing was ready. began_ns: as in the select_frame.
+// Returns select_frame::none if the time has passed and nothing was ready. began_ns: as in the select_frame.
 template <class... Cases>
 std::size_t select_until_ns(std::int64_t deadline_ns, std::int64_t& began_ns, Cases&... cases) {
   constexpr std::size_t n = sizeof...(Cases);
@@ -143,16 +141,16 @@ inline std::optional<std::size_t> index_or_nothing(std::size_t index) noexcept {
 
 }  // namespace detail
 
-// (S) Runs exactly one case; returns its index among all arguments. Allocates nothing. A case may be an
-// object that is used again, one select() after the other.
+// Runs exactly one case and returns its index among all arguments. Allocates nothing. A case may be an object that
+// several selects use, one after the other. Switches.
 template <class... Cases>
 std::size_t select(Cases&&... cases) {
   std::int64_t began_ns = 0;
   return detail::select_until_ns(sched::platform::forever_ns, began_ns, cases...);
 }
 
-// (S) As select(), for no longer than that. Empty: the time has passed, nothing was ready, and no function was called.
-// With cases on_timeout() too, whichever time comes first counts.
+// These functions work like select(), but wait at most the given time. They return empty, and have called no function,
+// if that time passed and no case was ready. If there are on_timeout() cases, too, the earliest time counts. Switch.
 template <class Rep, class Period, class... Cases>
 std::optional<std::size_t> select_for(const std::chrono::duration<Rep, Period>& timeout, Cases&&... cases) {
   std::int64_t began_ns = 0;

@@ -1,17 +1,17 @@
-// baton::selector: a select whose cases come and go at run time.
+// Public API: baton::selector, a select whose cases are added and removed at run time.
 //
 //   baton::selector s;
 //   for (const auto& c : clients) s.add(baton::on_receive(c, [&](std::optional<message> m) { … }));
 //   for (;;) s.wait();
 //
-// As select(), but the cases are kept, and used by every wait. By one fiber or thread at a time. The
-// function of a case may add and remove cases, its own too, and wait.
+// It works as select() does, but keeps its cases, and every wait uses them. One fiber or thread may use it at a time.
+// The function of a case may add and remove cases, its own too, and wait.
 //
-// For very many cases, one for each client, say: a wait costs what has happened since the last one, not what there is:
-// each case to which something has happened is looked at once. add() and remove() cost the same however many cases
-// there are (times: the logarithm of their number). A case takes some 300 bytes, beside its function and element.
-// Between the waits cases stay registered with their channels: who sends there, or receives, tells the selector, which
-// costs him about as much as a lock, once for each wait.
+// A selector suits very many cases, one for each client, say. The cost of a wait depends on what has happened since the
+// last one, not on the number of cases: each case to which something has happened is checked once. add() and remove()
+// cost the same however many cases there are (for timeouts: the logarithm of their number). A case takes some 300
+// bytes, beside its function and element. Between the waits cases stay registered with their channels. A sender or
+// receiver there tells the selector, which costs the sender or receiver about as much as a lock, once for each wait.
 #pragma once
 
 #include <baton/runtime/detail/select_cases.h>
@@ -33,13 +33,13 @@ class selector {
   selector(const selector&) = delete;
   selector& operator=(const selector&) = delete;
 
-  // Takes the case, with handles of its channel and context, and its value. Returns its index: the
-  // number of calls before this one, so indices stay what they are when others are removed. Throws
-  // std::bad_alloc.
-  // A value to be moved is sent once; after that the case is never ready again. A value to be copied is
-  // sent as often as the case is chosen, and so is one of a trivially copyable type.
-  // The case of a channel that was closed is ready in every wait from then on: its function should
-  // remove it.
+  // Takes over the case, with handles of its channel and context, and its value. Returns its index, which is the number
+  // of calls before this one, so indices do not change when other cases are removed. Throws std::bad_alloc.
+  //
+  // A value that is moved is sent once; after that the case is never ready again. A value that is copied is sent each
+  // time the case is chosen; so is a value of a trivially copyable type.
+  //
+  // The case of a channel that was closed is ready in every wait from then on: its function should remove it.
   template <class Case>
   std::size_t add(Case c) {
     if constexpr (detail::select_case<Case>) {
@@ -50,13 +50,13 @@ class selector {
     }
   }
 
-  // Does nothing if it is not there any more.
+  // Removes the case. Does nothing if it has been removed before.
   void remove(std::size_t index) noexcept { core_.remove(index); }
 
-  // (S) Runs exactly one case; returns its index. Allocates nothing.
+  // Runs exactly one case and returns its index. Allocates nothing. Switches.
   std::size_t wait() { return *core_.wait(sched::platform::forever_ns); }
 
-  // (S) As wait(), but no longer than that: empty if the time has passed, and nothing was ready.
+  // As wait(), but wait no longer than the given time. Return empty if it has passed and nothing was ready. Switch.
   template <class Rep, class Period>
   std::optional<std::size_t> wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return core_.wait(detail::deadline_after(timeout));

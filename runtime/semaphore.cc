@@ -1,20 +1,20 @@
-// Permits and "somebody waits" are one word.
+// The permits and the bit "there are waiters" are one word.
 //
-//   acquire   nobody waits and enough permits: CAS them away. Otherwise, under list_lock_, CAS waiting
-//             in, join the list, park; the permits are taken by who wakes us.
-//   release   nobody waits: CAS them in, and that is all. Otherwise, under list_lock_, give the permits
-//             of the word and ours to the first waiters, as far as they go. If waiters are left, what
-//             is left over stays in the word, out of reach of newcomers because waiting is set. If
-//             none is left, the word becomes (0, nobody), and the rest is added from the start again,
+//   acquire   no waiter and enough permits: CAS them away. Otherwise, under list_lock_, CAS waiting
+//             in, join the list, park; the agent that wakes this one has taken the permits for it.
+//   release   no waiter: CAS them in, and that is all. Otherwise, under list_lock_, give the permits
+//             of the word and the new ones to the first waiters, as far as they go. If waiters are left, the
+//             permits that are left over stay in the word, out of reach of newcomers because waiting is set. If
+//             no waiter is left, the word becomes (0, no waiter), and the rest is added from the start again,
 //             after the unlock.
-//   time-out  under list_lock_ leave the list; then a release of nothing, since those behind may be
-//             content with what is there.
+//   time-out  under list_lock_ leave the list; then a release of nothing, because the waiters behind may need
+//             no more than what is there.
 //
 // waiting is set and cleared under list_lock_ only.
 //
-// Destruction: an acquire() that gets permits without the lock sees them in a word without waiting, and
-// permits come into such a word only by the last CAS of a release(). Those to whom permits were given
-// are readied after that CAS, and the list's unlock comes before it.
+// Destruction: an acquire() that gets permits without the lock sees them in a word without waiting, and permits come
+// into such a word only by the last CAS of a release(). The waiters that permits were given to are readied after that
+// CAS, and the list's unlock comes before it.
 #include <baton/runtime/semaphore.h>
 
 #include <baton/sched/log/fatal.h>
@@ -63,7 +63,7 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
   }
 }
 
-// False: there are enough permits now, and the request is not prepared and in no list.
+// Returns false if there are enough permits now; the request is not prepared then, and in no list.
 bool semaphore::enqueue(request& r) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::int64_t seen = word_.load(mo::relaxed);
@@ -96,18 +96,18 @@ void semaphore::release(std::ptrdiff_t n) noexcept {
   while (sched::waiter* const w = granted.pop_front()) sched::ready(w->who());
 }
 
-// Gives n more permits to those who wait. Returns how many are left over, for a word without waiters.
+// Gives n more permits to the waiters. Returns how many are left over, for a word without waiters.
 std::int64_t semaphore::grant(std::int64_t n, sched::waiter_list& granted) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
-  // acquire: permits that came in before anybody waited; their givers' writes go on by ready() or by
+  // acquire: permits that came in before there were waiters; what their givers wrote goes on by ready() or by
   // the CAS in release().
   const std::int64_t seen = word_.load(mo::acquire);
   if ((seen & waiting_bit) == 0) return n;
-  // Nobody else writes the word while waiting is set and we hold the lock.
+  // No other agent writes the word while waiting is set and this one holds the lock.
   std::int64_t pool = (seen >> 1) + n;
   while (sched::waiter* const w = waiters_.front()) {
     const request& r = *static_cast<request*>(w);
-    // One that is not open has timed out, and is on its way to take itself off.
+    // A request that is not open has timed out, and is about to take itself off.
     if (r.wanted > pool && r.is_open()) break;
     static_cast<void>(waiters_.pop_front());
     if (w->claim(sched::waiter::signalled)) {

@@ -1,12 +1,12 @@
-// baton::semaphore: a number of permits, of which one can take several at once.
+// Public API: baton::semaphore, a number of permits, of which an agent can take several at once.
 //
-//   who waits in acquire()   what is blocked
+//   waiter in acquire()      what is blocked
 //   a fiber                  the fiber only
 //   a plain thread           the thread
 //
-// Strictly in order: while somebody waits, permits go to the one that came first, also if a later one
-// could be content with fewer. What was written before release() is visible after the acquire() that
-// got its permits. May be destroyed as soon as the last acquire() has returned.
+// Permits are given strictly in order: while agents wait, permits go to the first of them, even if a later one needs
+// fewer. What was written before release() is visible after the acquire() that got its permits. A semaphore may be
+// destroyed as soon as the last acquire() has returned.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -22,7 +22,7 @@ namespace baton {
 
 class semaphore {
  public:
-  // Aborts if the number is negative or above max().
+  // Aborts if `permits` is negative or above max().
   constexpr explicit semaphore(std::ptrdiff_t permits) noexcept : word_(in_range(permits) * one) {}
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
@@ -31,14 +31,14 @@ class semaphore {
     return std::numeric_limits<std::ptrdiff_t>::max() >> 2;
   }
 
-  // (S) Waits until there are n permits, and takes them. Zero returns at once; a number that is
-  // negative or above max() aborts.
+  // Waits until there are n permits, and takes them. Returns at once if n is zero. Aborts if n is negative or above
+  // max(). Switches.
   void acquire(std::ptrdiff_t n = 1) noexcept { (void)acquire_deadline(n, sched::platform::forever_ns); }
 
-  // Takes n permits if there are so many and nobody waits. Never switches.
+  // Takes n permits if there are so many and no agent waits, and returns true then. Never switches.
   [[nodiscard]] bool try_acquire(std::ptrdiff_t n = 1) noexcept;
 
-  // (S) As acquire(), for no longer than that. False: it passed, and nothing was taken.
+  // As acquire(), but wait no longer than the given time. Return false if it passed; nothing was taken then. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool try_acquire_for(const std::chrono::duration<Rep, Period>& timeout, std::ptrdiff_t n = 1) {
     return acquire_deadline(n, detail::deadline_after(timeout));
@@ -48,8 +48,8 @@ class semaphore {
     return detail::until(when, [&](std::int64_t ns) { return acquire_deadline(n, ns); });
   }
 
-  // Gives n permits, wakes those who can go on with them. Never switches. Aborts if n is negative or
-  // the permits would be more than max().
+  // Gives n permits, and wakes the waiters that can go on with them. Never switches. Aborts if n is negative or there
+  // would be more than max() permits.
   void release(std::ptrdiff_t n = 1) noexcept;
 
  private:

@@ -1,44 +1,43 @@
 // One word (shared_mutex.h): a writer's bit, the number of readers, waiting, woken, and "readers wait".
-// Two lists, of the writers and of the readers that wait, under list_lock_; waiting and "readers wait" are
+// Two lists under list_lock_, of the writers and of the readers that wait; waiting and "readers wait" are
 // set and cleared under it only.
 //
-//   lock_shared    neither writer nor waiting, nor too many readers: CAS + 1 reader. Too many: abort. (Those
-//                  that are let in from the list are not looked at: they fit into the other half of the
-//                  number.) Otherwise, under list_lock_, CAS waiting
-//                  in while one of the two is set, join the readers; who wakes us has counted us.
-//   lock           nobody holds it: CAS + writer, past those who wait (a woken writer clears woken).
-//                  Otherwise, under list_lock_, CAS waiting in while somebody holds it; join the
-//                  writers; wait. Woken: again from the start, and join at the front if somebody was
+//   lock_shared    neither writer nor waiting, nor too many readers: CAS + 1 reader. Too many: abort. (The limit
+//                  does not apply to the readers that are let in from the list: they fit into the other half of
+//                  the number.) Otherwise, under list_lock_, CAS waiting in while one of the two is set, join
+//                  the readers; the agent that wakes this one has counted it.
+//   lock           free: CAS + writer, past the waiters (a woken writer clears woken).
+//                  Otherwise, under list_lock_, CAS waiting in while the lock is held; join the
+//                  writers; wait. Woken: again from the start, and join at the front if another agent was
 //                  faster. Handed over: done.
-//   unlock         nobody waits, or a woken writer competes already and no reader waits: CAS - writer.
-//                  Otherwise pass on: all readers that wait are counted and claimed; only if there is
-//                  none, a writer is, unless one was woken already. (A woken writer does not hold up the
-//                  readers: it may be waiting for a CPU, and will find the lock held, and join again.)
-//   unlock_shared  not the last, or nobody waits, or a woken writer competes: CAS - 1 reader. Otherwise
+//   unlock         no waiter, or a woken writer competes already and no reader waits: CAS - writer.
+//                  Otherwise pass on: all readers that wait are counted and claimed. Only if there is
+//                  none, a writer is claimed, unless one was woken already. (A woken writer does not hold up
+//                  the readers: it may be waiting for a CPU, and will find the lock held, and join again.)
+//   unlock_shared  not the last, or no waiter, or a woken writer competes: CAS - 1 reader. Otherwise
 //                  pass on: to a writer; if there is none any more (its time was up), to the readers.
 //   pass on        under list_lock_, still as an owner. To readers: the word gets their number at once.
 //                  To a writer that has waited for 1 ms: the word becomes "writer" at once. To another
 //                  writer: it is claimed, and only after the list's unlock the word is freed and woken
-//                  set in one step, so the writer competes with whoever comes along.
+//                  set in one step, so the writer competes with any agent that comes along.
 //   time-out       under list_lock_ leave the list. If that was the last writer and readers hold the
 //                  lock, nothing holds up the readers behind it any more: they are let in.
 //
-// Nobody is forgotten. Say that somebody waits. If the lock is held and woken is not set, its last owner
-// passes it on; a writer does so for readers in any case. If woken is set, that writer will either own the
-// lock, and pass it on; or find it held, and join the list, which clears woken. If it is free, then woken is
-// set: whoever frees it with waiting set, sets woken. Readers wait only while a writer owns the lock, waits,
-// or was woken; what ends the last of these conditions (unlock, leaving the list) lets them in.
+// No waiter is forgotten. Suppose there is a waiter. If the lock is held and woken is not set, its last owner passes it
+// on; a writer passes it on to readers in any case. If woken is set, that writer will either own the lock, and pass it
+// on; or find it held, and join the list, which clears woken. If the lock is free, then woken is set: an agent that
+// frees it with waiting set, sets woken. Readers wait only while a writer owns the lock, waits, or was woken; what ends
+// the last of these conditions (unlock, leaving the list) lets them in.
 //
-// Starvation: readers do not pass a writer in the list, and a writer's unlock lets all readers in, so each
-// side waits for one turn of the other. A woken writer can be passed by both, as in mutex.cc, until it is
-// 1 ms old.
+// Starvation: readers do not pass a writer in the list, and a writer's unlock lets all readers in, so each side waits
+// for one turn of the other. Both can pass a woken writer, as in mutex.cc, until it is 1 ms old.
 //
-// Destruction: the step that frees the lock is the last access to it in each path. Where the lock is
-// handed over, the list's unlock is, and the heirs, who hold it then, have not been readied yet. What
-// follows touches waiters only, whose agents are still inside their calls.
+// Destruction: the step that frees the lock is the last access to it in each path. Where the lock is handed over, the
+// last access is the list's unlock, and the heirs, which hold the lock then, have not been readied yet. What follows
+// touches waiters only, whose agents are still inside their calls.
 //
-// Rejected: a mutex for the writers and a count for the readers, as in Go: after the word is free, the
-// mutex still has to be unlocked, which the destruction rule forbids.
+// Rejected: a mutex for the writers and a count for the readers, as in Go: after the word is free, the mutex still has
+// to be unlocked, which the destruction rule forbids.
 #include <baton/runtime/shared_mutex.h>
 
 #include <baton/sched/log/fatal.h>
@@ -56,7 +55,7 @@ constexpr std::uint32_t handed_over = sched::waiter::first_free;
 
 struct shared_mutex::lock_waiter : sched::waiter {
   explicit lock_waiter(std::uint64_t ticks) noexcept : since(ticks) {}
-  const std::uint64_t since;  // of a writer: when it came first; kept over the times it is woken in vain
+  const std::uint64_t since;  // of a writer: when it came first; kept when it is woken and finds the lock taken
 };
 
 bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
@@ -104,7 +103,7 @@ bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
   }
 }
 
-// False: nobody holds the lock, and the waiter is in no list.
+// Returns false if the lock is free; the waiter is in no list then.
 bool shared_mutex::enqueue_writer(lock_waiter& w, bool was_woken) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::uint32_t seen = word_.load(mo::relaxed);
@@ -121,7 +120,7 @@ bool shared_mutex::enqueue_writer(lock_waiter& w, bool was_woken) noexcept {
   return true;
 }
 
-// False: the reader need not wait any more, and is in no list.
+// Returns false if the reader need not wait any more; it is in no list then.
 bool shared_mutex::enqueue_reader(lock_waiter& w) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::uint32_t seen = word_.load(mo::relaxed);
@@ -132,7 +131,7 @@ bool shared_mutex::enqueue_reader(lock_waiter& w) noexcept {
   return true;
 }
 
-// A waiter whose time is up: it may be in the list, or have been taken off already.
+// Removes a waiter whose time is up. It may be in the list, or have been taken off already.
 void shared_mutex::leave(lock_waiter& w, bool writer) noexcept {
   sched::waiter_list granted;
   {
@@ -141,7 +140,7 @@ void shared_mutex::leave(lock_waiter& w, bool writer) noexcept {
     // acquire: what the last writer wrote goes on from here, by ready(), to readers that are let in.
     const std::uint32_t seen = word_.load(mo::acquire);
     std::uint32_t more = 0;
-    // Held by readers, the last of whom would have to come here before they go: waiting is set.
+    // The lock is held by readers, and the last of them would have to come here before it is free: waiting is set.
     if (waiting_writers_.empty() && !waiting_readers_.empty() && (seen & (writer_bit | woken_bit)) == 0) {
       more = claim_readers(granted);
     }
@@ -152,7 +151,7 @@ void shared_mutex::leave(lock_waiter& w, bool writer) noexcept {
   while (sched::waiter* const r = granted.pop_front()) sched::ready(r->who());
 }
 
-// Takes off all readers. How many there were whose time is not up, which are in `granted`.
+// Takes off all readers. Returns how many of them are in `granted`: those whose time is not up.
 std::uint32_t shared_mutex::claim_readers(sched::waiter_list& granted) noexcept {
   std::uint32_t n = 0;
   while (sched::waiter* const w = waiting_readers_.claim_front(handed_over)) {
@@ -180,7 +179,8 @@ void shared_mutex::release_slow(bool by_writer) noexcept {
   }
 }
 
-// Releases to those who wait. False: there is nobody any more, or others read as well; nothing is done.
+// Releases the lock to the waiters. Returns false if there are none any more, or other agents read as well; nothing is
+// done then.
 bool shared_mutex::pass_on(bool by_writer) noexcept {
   sched::waiter_list granted;
   sched::agent* competitor = nullptr;
@@ -189,8 +189,8 @@ bool shared_mutex::pass_on(bool by_writer) noexcept {
     // acquire: what the other readers released goes on from here, by ready() or the stores below.
     const std::uint32_t seen = word_.load(mo::acquire);
     if (!must_pass_on(seen, by_writer)) return false;
-    // From here on nobody else changes the word: no reader joins while waiting is set, no writer takes the
-    // lock (and clears woken) while we own it, and everything else is done under list_lock_.
+    // From here on no other agent changes the word: no reader joins while waiting is set, no writer takes the lock (and
+    // clears woken) while this one owns it, and everything else is done under list_lock_.
     const std::uint32_t woken = seen & woken_bit;
     std::uint32_t readers = by_writer ? claim_readers(granted) : 0;
     bool hand_over = false;
@@ -213,7 +213,7 @@ bool shared_mutex::pass_on(bool by_writer) noexcept {
       word_.store(writer_bit | others, mo::release);
       granted.push_back(*w);
     } else {
-      // Still ours.
+      // The caller still owns the lock.
       word_.store((seen & ~(waiting_bit | readers_bit)) | others, mo::relaxed);
       if (w == nullptr) return false;
       competitor = w->who();

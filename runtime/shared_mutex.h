@@ -1,20 +1,20 @@
-// baton::shared_mutex: a lock that many may share for reading, or one hold for writing.
+// Public API: baton::shared_mutex, a lock that many agents may share for reading, or one may hold for writing.
 //
-//   who waits in lock(), lock_shared()   what is blocked
+//   waiter in lock(), lock_shared()      what is blocked
 //   a fiber                              the fiber only; its thread and P run others
 //   a plain thread                       the thread
 //
-// Works with std::shared_lock, std::unique_lock, std::lock_guard and std::scoped_lock, between fibers
-// and plain threads in any mixture. Neither side starves: while a writer waits, new readers queue up
-// behind it; when a writer unlocks, all readers that wait then come in before the next writer. A free
-// lock may be taken past a writer that was woken for it and has not run yet, by writers and readers; one
-// that has waited for 1 ms gets it handed over, in order of arrival.
+// A shared_mutex works with std::shared_lock, std::unique_lock, std::lock_guard and std::scoped_lock, between fibers
+// and plain threads in any mixture. Neither side starves: while a writer waits, new readers queue behind it; when a
+// writer unlocks, all readers that wait then come in before the next writer. Writers and readers may take a free lock
+// past a writer that was woken for it and has not run yet. A writer that has waited for 1 ms gets the lock handed over,
+// in order of arrival.
 //
-// Not recursive: also a fiber that reads twice can wait for itself, if a writer came in between. The
-// owners are not recorded; only the unlock of what nobody holds in that mode is noticed, and aborts; and
-// so does reading more than 2^27 times at once, which is what a forgotten unlock_shared() comes to.
-// It may be destroyed as soon as the last unlock() or unlock_shared() has released it, also by whoever
-// could lock and unlock it meanwhile.
+// A shared_mutex is not recursive: even a fiber that reads twice can wait for itself, if a writer came in between.
+// Owners are not recorded. Only the unlock of a lock that is not held in that mode is noticed, and aborts. Reading more
+// than 2^27 times at once aborts, too; that happens when an unlock_shared() has been forgotten. A shared_mutex may be
+// destroyed as soon as the last unlock() or unlock_shared() has released it, also by an agent that could lock and
+// unlock it meanwhile.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -33,8 +33,8 @@ class shared_mutex {
   shared_mutex(const shared_mutex&) = delete;
   shared_mutex& operator=(const shared_mutex&) = delete;
 
-  // (S) Waits until nobody holds it, and takes it for writing. This and the other calls that wait let others run first
-  // if the fiber's time slice is over.
+  // Waits until the lock is free, and takes it for writing. This and the other calls that wait let others run first if
+  // the fiber's slice is over. Switches.
   void lock() noexcept {
     sched::handle_slice_notice();
     std::uint32_t expected = 0;
@@ -45,7 +45,7 @@ class shared_mutex {
     }
   }
 
-  // Takes it for writing if nobody holds it. Never waits, never fails without reason.
+  // Takes the lock for writing if it is free, and returns true then. Never waits, and never fails without reason.
   [[nodiscard]] bool try_lock() noexcept {
     std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
     while (!held(seen)) {
@@ -58,8 +58,8 @@ class shared_mutex {
     return false;
   }
 
-  // (S) As lock(), but give up after that time: false. What is free is taken even if the time is zero
-  // or past.
+  // As lock(), but wait no longer than the given time. Return false if it passed first. A free lock is taken even if
+  // the time is zero or past. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_for(const std::chrono::duration<Rep, Period>& timeout) {
     return try_at_first() || lock_slow(detail::deadline_after(timeout));
@@ -69,7 +69,7 @@ class shared_mutex {
     return try_at_first() || detail::until(when, [this](std::int64_t ns) { return lock_slow(ns); });
   }
 
-  // Frees it. Never switches. Aborts if it is not held for writing.
+  // Frees the lock. Never switches. Aborts if it is not held for writing.
   void unlock() noexcept {
     std::uint32_t expected = writer_bit;
     // release: pairs with the acquire of the next lock() or lock_shared().
@@ -79,14 +79,14 @@ class shared_mutex {
     }
   }
 
-  // (S) Waits until no writer holds it, or waits for it, and takes it for reading.
+  // Waits until no writer holds the lock or waits for it, and takes it for reading. Switches.
   void lock_shared() noexcept {
     sched::handle_slice_notice();
     if (!try_lock_shared()) [[unlikely]]
       lock_shared_slow(sched::platform::forever_ns);
   }
 
-  // Takes it for reading if no writer holds it or waits for it. Never waits.
+  // Takes the lock for reading if no writer holds it or waits for it, and returns true then. Never waits.
   [[nodiscard]] bool try_lock_shared() noexcept {
     std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
     while ((seen & (writer_bit | waiting_bit | too_many_bit)) == 0) {
@@ -99,7 +99,7 @@ class shared_mutex {
     return false;
   }
 
-  // (S) As lock_shared(), but give up after that time: false.
+  // As lock_shared(), but wait no longer than the given time. Return false if it passed first. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool try_lock_shared_for(const std::chrono::duration<Rep, Period>& timeout) {
     return try_shared_at_first() || lock_shared_slow(detail::deadline_after(timeout));
@@ -109,10 +109,10 @@ class shared_mutex {
     return try_shared_at_first() || detail::until(when, [this](std::int64_t ns) { return lock_shared_slow(ns); });
   }
 
-  // Ends the caller's reading. Never switches. Aborts if nobody reads.
+  // Ends the caller's reading. Never switches. Aborts if there is no reader.
   void unlock_shared() noexcept {
     std::uint32_t seen = word_.load(sched::platform::mo::relaxed);
-    // The last reader has to look after those who wait; so has whoever finds that there is no reader.
+    // The last reader has to handle the waiters. An agent that finds no reader goes the same way.
     while (seen >= 2 * one_reader || (seen & ~woken_bit) == one_reader) {
       // release: pairs with the acquire in lock().
       if (word_.compare_exchange_weak(seen, seen - one_reader, sched::platform::mo::release,
@@ -135,7 +135,7 @@ class shared_mutex {
 
   static constexpr bool held(std::uint32_t word) noexcept { return (word & writer_bit) != 0 || word >= one_reader; }
 
-  // Whether who releases the lock, of which he saw this word, has to look after those who wait.
+  // Returns true if the agent that releases the lock, and saw this word, has to handle the waiters.
   static constexpr bool must_pass_on(std::uint32_t word, bool by_writer) noexcept {
     if (by_writer && (word & readers_bit) != 0) return true;
     return (by_writer || word < 2 * one_reader) && (word & (waiting_bit | woken_bit)) == waiting_bit;
@@ -157,7 +157,7 @@ class shared_mutex {
   bool enqueue_reader(lock_waiter& w) noexcept;
   void leave(lock_waiter& w, bool writer) noexcept;
   std::uint32_t claim_readers(sched::waiter_list& granted) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_);
-  // The two bits that say who waits.
+  // Returns the two bits that say which waiters there are.
   [[nodiscard]] std::uint32_t who_waits() const noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(list_lock_) {
     if (!waiting_readers_.empty()) return waiting_bit | readers_bit;
     return waiting_writers_.empty() ? 0 : waiting_bit;

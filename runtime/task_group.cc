@@ -1,28 +1,28 @@
 // Children are detached fibers, and a number under a lock.
 //
-//   spawn     room below the limit: count, start the fiber. Otherwise join those who wait for room, and
-//             subscribe to the context; who wakes us because there is room has counted us. Woken because the
-//             group was cancelled: leave the list, and count ourselves, limit or not. The time is over: leave the
-//             list. No memory: count back, as if the child had ended.
+//   spawn     room below the limit: count, start the fiber. Otherwise join the waiters for room, and subscribe
+//             to the context; the agent that wakes this one because there is room has counted its child. Woken
+//             because the group was cancelled: leave the list, and count the child, limit or not. The time is over:
+//             leave the list. No memory: count back, as if the child had ended.
 //   child     call; note the first failure and cancel; destroy the function, and the fiber's locals; count
 //             back.
-//   count     under the lock: one less. Room for somebody who waits for it: count and claim him. Nobody
-//   back      runs: claim all who wait for the end. After the lock ready them.
-//   wait      under the lock: nobody runs: return. Otherwise join the list, park.
+//   count     under the lock: one less. If that makes room for a waiter for room: count and claim it. If no
+//   back      child runs: claim all waiters for the end. After the lock ready them.
+//   wait      under the lock: no child runs: return. Otherwise join the list, park.
 //   time-out  under the lock leave the list.
 //
-// Somebody who waits for room does so only while children run, so the number is zero only if nobody
-// waits for room, or those who do have been woken by a cancel.
+// An agent waits for room only while children run, so the number is zero only if there is no waiter for room, or the
+// waiters for room have been woken by a cancel.
 //
-// Destruction: the child's last access to the group is the lock's unlock (one exchange; after it only the
-// lock's address is used), and wait() looks under the lock. A failure is noted, and the context cancelled,
-// by a child that still counts.
+// Destruction: the child's last access to the group is the lock's unlock (one exchange; after it only the lock's
+// address is used), and wait() reads the number under the lock. A child that still counts notes a failure, and cancels
+// the context.
 //
-// No memory: the group still cancels and ends. What is lost is a message (cancelled_because).
+// No memory: the group still cancels and ends. Only a message is lost (cancelled_because).
 #include <baton/runtime/task_group.h>
 
 #include <baton/runtime/detail/done_link.h>
-#include <baton/runtime/errors.h>
+#include <baton/runtime/detail/errors.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
@@ -50,11 +50,11 @@ absl::Status cancelled_because(const char* why) noexcept {
 
 task_group::~task_group() {
   ctx_.cancel(cancelled_because("the task group has ended"));
-  // At exit children that run were stopped where they are. They touch the group no more.
+  // At exit, children that run were stopped where they are. They no longer touch the group.
   const bool ended = wait_deadline(sched::exits_here() ? 0 : platform::forever_ns);
   if (!ended && !sched::destructor_may_wait("a task group leaves its children as they are")) return;
   {
-    // Nobody is here any more, but the last child may not have left the lock yet.
+    // No child runs any more, but the last one may not have left the lock yet.
     const platform::lock_guard hold(lock_);
     if (exception_ == nullptr || thrown_) return;
   }
@@ -90,7 +90,7 @@ bool task_group::wait_deadline(std::int64_t deadline_ns) noexcept {
   return false;
 }
 
-// False: nobody runs, and the waiter is not prepared and in no list.
+// Returns false if no child runs; the waiter is not prepared then, and in no list.
 bool task_group::enqueue(sched::waiter& w) noexcept {
   const platform::lock_guard hold(lock_);
   if (running_ == 0) return false;
@@ -104,7 +104,7 @@ bool task_group::begin_child(std::int64_t deadline_ns) {
   if (deadline_ns == 0) return false;
   sched::waiter w;
   if (!enqueue_for_room(w)) return true;
-  // From here on who cancels may claim the waiter.
+  // From here on an agent that cancels may claim the waiter.
   detail::done_link link(w, sched::waiter::cancelled, ctx_.as_cancellation());
   const bool subscribed = link.subscribe();
   if (!subscribed) w.wake(sched::waiter::cancelled);
@@ -118,7 +118,7 @@ bool task_group::begin_child(std::int64_t deadline_ns) {
   return counted(outcome == sched::waiter::cancelled);
 }
 
-// False: there is no room, and the child is not counted.
+// Returns false if there is no room; the child is not counted then.
 bool task_group::counted(bool anyway) noexcept {
   const platform::lock_guard hold(lock_);
   if (running_ >= limit_ && !anyway) return false;

@@ -1,20 +1,19 @@
-// baton::task_group: fibers that belong together. They are waited for together, and the first that
-// fails cancels the others.
+// Public API: baton::task_group, fibers that belong together: they are waited for together, and the first that fails
+// cancels the others.
 //
 //   baton::task_group tasks(ctx);
 //   for (const auto& part : parts) {
 //     tasks.spawn([&part](const baton::context& ctx) -> absl::Status { return fetch(part, ctx); });
 //   }
-//   absl::Status first_error = tasks.wait();      // (S)
+//   absl::Status first_error = tasks.wait();      // switches
 //
-// A child is a function of (const context&) or of (), that returns void or absl::Status; it may be
-// move-only. The context is the group's own, below the one that it was made with. A child fails with a
-// status that is not ok, or an exception; the first failure cancels that context, with the status as
-// its cause. A child that has ended leaves nothing behind: a group may run for ever, and see any number
-// of them.
+// A child is a function of (const context&) or of () that returns void or absl::Status; it may be move-only. The
+// context is the group's own, below the one that the group was made with. A child fails with a status that is not ok,
+// or an exception. The first failure cancels the group's context, with the status as its cause. A child that has ended
+// leaves nothing behind: a group may run for ever, and have any number of children.
 //
-// All members may be called by several fibers and threads at once; children may spawn more. After
-// wait() the group can be used again, but a failure stays.
+// Several fibers and threads may call all members at once; children may spawn more children. The group can be used
+// again after wait(), but a failure stays.
 #pragma once
 
 #include <baton/runtime/context.h>
@@ -42,20 +41,20 @@ class task_group {
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
 
-  // (S) Cancels what still runs, and waits for it. An exception that no wait() has thrown is reported
-  // on stderr.
+  // Cancels the children that still run, and waits for them. An exception that no wait() has thrown is reported on
+  // stderr. Switches.
   ~task_group();
 
-  // Runs f as a fiber of the group, also when the group has been cancelled: f sees it by the context.
-  // (S) if there is a limit: waits until fewer children run, or the group is cancelled: from then on the limit does
-  // not hold, so that nobody waits for the end of those that are to end. Throws std::bad_alloc.
+  // Runs f as a fiber of the group, also when the group has been cancelled: f sees that by the context. If there is a
+  // limit, waits until fewer children run, or the group is cancelled; it switches then. From the cancel on the limit
+  // does not hold, so that no agent waits for the end of children that are to end. Throws std::bad_alloc.
   template <class F>
   void spawn(F&& f) {
     static_cast<void>(spawn_until_ns(sched::platform::forever_ns, std::forward<F>(f)));
   }
 
-  // The same, but false if there is no room, (S) or none before the time has passed: f does not run, and is not moved
-  // from.
+  // As spawn(), but return false if there is no room, or none before the time has passed: f does not run, and is not
+  // moved from. The timed forms switch.
   template <class F>
   [[nodiscard]] bool try_spawn(F&& f) {
     return spawn_until_ns(0, std::forward<F>(f));
@@ -70,11 +69,11 @@ class task_group {
                          [&](std::int64_t deadline_ns) { return spawn_until_ns(deadline_ns, std::forward<F>(f)); });
   }
 
-  // (S) Waits until no child runs. Throws the exception, or returns the status, of the first that
-  // failed; else ok.
+  // Waits until no child runs. Throws the exception, or returns the status, of the first child that failed. Returns ok
+  // if none failed. Switches.
   absl::Status wait();
 
-  // (S) Waits for no longer than that. Whether no child runs; wait() then says how they ended.
+  // Wait for no longer than the given time. Return true if no child runs; wait() then says how they ended. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return wait_deadline(detail::deadline_after(timeout));
@@ -84,15 +83,16 @@ class task_group {
     return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
-  // Cancels the group's context. Waits for nobody. That alone is no failure: wait() returns what the
-  // children make of it.
+  // Cancels the group's context. Does not wait. A cancel alone is no failure: wait() returns what the children make of
+  // it.
   void cancel(absl::Status cause = absl::CancelledError()) { ctx_.cancel(std::move(cause)); }
 
-  // At most so many children run at once, until the group is cancelled; negative: no limit. Applies to those that are
-  // spawned from now on, or wait to be. Zero aborts: spawn() would wait until the group is cancelled.
+  // Lets at most so many children run at once, until the group is cancelled. A negative number means no limit. Applies
+  // to the children that are spawned from now on, and to spawns that wait for room. Zero aborts: spawn() would wait
+  // until the group is cancelled.
   void set_limit(int children);
 
-  // The context that children get.
+  // Returns the context that the children get.
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
 
  private:
@@ -104,8 +104,8 @@ class task_group {
 
     void operator()() {
       group->run_child(std::move(*held));
-      held.reset();  // what it refers to may be gone after child_ended()
-      end_locals();  // so may what those refer to
+      held.reset();  // the objects that it refers to may be gone after child_ended()
+      end_locals();  // so may the objects that those refer to
       group->child_ended();
     }
   };

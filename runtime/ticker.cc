@@ -1,12 +1,13 @@
-// A channel timer (timer_state.h) that sets itself again when the timer_worker has handed out its tick: under
-// the arming that was due, so that a stop() or reset() meanwhile has the last word. The next time is the
-// first multiple of the period after now, so ticks that were missed are left out. A tick that finds
-// one in the channel is dropped there.
+// A channel timer (timer_state.h) that sets itself again when the timer_worker has handed out its tick. It does so
+// under the arming that was due, so that a stop() or reset() meanwhile has the last word. The next time is the first
+// multiple of the period after now, so ticks that were missed are left out. A tick that finds another in the channel is
+// dropped there.
 //
-// Without memory for the next one it tries again, or, when the next one is due by then, announces that without a timer.
+// Without memory for the next tick the ticker tries again. If the next tick is due by then, it announces that tick
+// without a timer.
 //
-// Period and next time belong to an arming, whose number stands beside them: the timer_worker, with a tick of
-// an arming that is over, leaves them alone. The latest number wins.
+// The period and the next time belong to an arming, whose number stands beside them: the timer_worker leaves them alone
+// if its tick belongs to an arming that is over. The latest number wins.
 #include <baton/runtime/ticker.h>
 
 #include <baton/runtime/detail/timer_state.h>
@@ -50,7 +51,7 @@ class ticker_state final : public channel_timer {
     {
       const platform::lock_guard hold(lock_);
       if (o.arming != arming_) return;
-      // Cannot overflow: what has been due lies in the past, and so is the period short of now.
+      // The sum cannot overflow: a time that has been due lies in the past, so the period is less than now.
       next_ns_ += period_ns_ * (1 + (now - next_ns_) / period_ns_);
       next_ns = next_ns_;
     }
@@ -93,7 +94,7 @@ class ticker_state final : public channel_timer {
   std::uint64_t arming_ ABSL_GUARDED_BY(lock_) = 0;
   std::int64_t period_ns_ ABSL_GUARDED_BY(lock_) = 1;
   std::int64_t next_ns_ ABSL_GUARDED_BY(lock_) = 0;
-  std::uint64_t not_armed_ ABSL_GUARDED_BY(lock_) = 0;  // for want of memory; 0: none
+  std::uint64_t not_armed_ ABSL_GUARDED_BY(lock_) = 0;  // the arming that lacked memory; 0: none
 };
 
 }  // namespace detail

@@ -1,15 +1,13 @@
-// baton::ticker: a channel into which the time comes again and again.
+// Public API: baton::ticker, which sends the time to a channel again and again.
 //
 //   baton::ticker every_second(1s);
-//   for (auto now : every_second.ticks()) { … }       // until the channel is closed, so: for ever
+//   for (auto now : every_second.ticks()) { … }       // until the channel is closed, that is for ever
 //
-// Ticks are one period apart, counted from the start: they do not drift. Who is slow misses ticks: at
-// most one waits in the channel, later ones are dropped, and after a pause the next comes at its
-// regular time; they never bunch. stop(), or the end of the ticker, takes a waiting tick back, but does
-// not close the channel.
+// Ticks are one period apart, counted from the start: they do not drift. A slow receiver misses ticks: at most one
+// waits in the channel, and later ones are dropped. After a pause the next tick comes at its regular time; ticks never
+// bunch. stop(), or the end of the ticker, takes a waiting tick back, but does not close the channel.
 //
-// No member waits or switches. stop(), reset() and ticks() may be called by several fibers and threads
-// at once.
+// No member waits or switches. Several fibers and threads may call stop(), reset() and ticks() at once.
 #pragma once
 
 #include <baton/runtime/channel.h>
@@ -44,14 +42,14 @@ class [[nodiscard]] ticker {
   }
   ~ticker() { drop(); }
 
-  // Always the same channel. Of a ticker that was moved from: one into which nothing comes.
+  // Returns always the same channel. Returns a channel into which nothing comes if the ticker was moved from.
   [[nodiscard]] channel<time_point> ticks() const;
 
-  // No more ticks.
+  // Ends the ticks.
   void stop() noexcept;
 
-  // Goes on, with that period; the first tick one period from now. Throws std::bad_alloc, and is
-  // stopped then. Misuse, which aborts: a ticker that was moved from.
+  // Starts the ticks again with that period; the first comes one period from now. Throws std::bad_alloc; the ticker is
+  // stopped then. Aborts if the ticker was moved from (misuse).
   template <class Rep, class Period>
   void reset(const std::chrono::duration<Rep, Period>& period) {
     reset_ns(detail::saturated_ns(period));

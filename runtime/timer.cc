@@ -1,13 +1,13 @@
-// A timer that nobody listens to is only a deadline. Nobody has received its time, so until it is stopped
-// it is pending, whatever the clock says. The first fired() makes the state (timer_state.h), which from then
-// on is the timer:
+// A timer whose fired() has not been called is only a deadline. Its time cannot have been received, so until it is
+// stopped it is pending, whatever the clock says. The first fired() makes the state (timer_state.h), which from then on
+// is the timer:
 //
 //   fired()   under the lock: there is a state: return its channel. Otherwise read the deadline, make a
-//             state and start it without the lock, and publish it under the lock, if meanwhile nobody
-//             else has done so or changed the deadline; else drop it, and try again.
+//             state and start it without the lock, and publish it under the lock, if meanwhile no other
+//             call has done so or changed the deadline; else drop it, and try again.
 //
-// The state, once there, stays until the timer is moved from, detached or destroyed, which nobody does
-// beside other calls; so it may be read and used without the lock.
+// A state, once there, stays until the timer is moved from, detached or destroyed. None of these may be done beside
+// other calls, so the state may be read and used without the lock.
 #include <baton/runtime/timer.h>
 
 #include <baton/sched/platform/clock.h>

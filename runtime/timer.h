@@ -1,4 +1,4 @@
-// Timers: something that happens once, at a point in time.
+// Public API: baton::timer, after_func() and after(): something that happens once, at a point in time.
 //
 //   baton::timer give_up(5s);
 //   baton::select(baton::on_receive(answers, …), baton::on_receive(give_up.fired(), …));
@@ -7,12 +7,12 @@
 //   …
 //   flush.reset(1s);                                          // not yet
 //
-// A timer is stopped when it goes out of scope; detach() lets it go on. No member waits or switches.
-// stop(), reset() and fired() may be called by several fibers and threads at once; moving and
-// destroying are for one, as with any object.
+// A timer is stopped when it goes out of scope; detach() lets it go on. No member waits or switches. Several fibers and
+// threads may call stop(), reset() and fired() at once. Moving and destroying a timer are for one agent at a time, as
+// with any object.
 //
-// After stop() or reset() nothing stale comes any more: what fired before is taken back if nobody has
-// received it. Both say exactly what has become of it.
+// After stop() or reset() nothing stale comes any more: a time that has fired is taken back if it has not been
+// received. The return value of both says exactly what has become of it.
 #pragma once
 
 #include <baton/runtime/channel.h>
@@ -39,12 +39,12 @@ class [[nodiscard]] timer {
   using clock = std::chrono::steady_clock;
   using time_point = clock::time_point;
 
-  // Fires when that time has passed; hours::max() is never. What nobody listens to costs a look at
-  // the clock: the channel is made, and the clock set, by the first fired().
+  // Fires when that time has passed; hours::max() means never. A timer whose fired() is not called costs only a reading
+  // of the clock: the first fired() makes the channel, and sets the timer.
   template <class Rep, class Period>
   explicit timer(const std::chrono::duration<Rep, Period>& d) : when_ns_(detail::deadline_after(d)) {}
 
-  // What is moved from is as a stopped timer.
+  // A timer that was moved from is as a stopped timer.
   timer(timer&& other) noexcept : when_ns_(std::exchange(other.when_ns_, stopped)), state_(other.give_up_state()) {}
   timer& operator=(timer&& other) noexcept {
     if (this != &other) {
@@ -56,24 +56,24 @@ class [[nodiscard]] timer {
   }
   ~timer() { drop(); }
 
-  // The channel into which the time comes when it fires; it is never closed, also if the timer is stopped
-  // or gone. Always the same one, also after a reset(). Of
-  // a timer of after_func(): one into which nothing comes. Throws std::bad_alloc.
+  // Returns the channel into which the time comes when the timer fires. The channel is never closed, even if the timer
+  // is stopped or destroyed. It is always the same one, also after a reset(). For a timer of after_func() it is a
+  // channel into which nothing comes. Throws std::bad_alloc.
   [[nodiscard]] channel<time_point> fired() const;
 
-  // True: it was pending: nobody has received the time, or will, also if it has passed. False: it was
-  // stopped before, or the time has been received, or (after_func) the fiber has been started; it may be
-  // running still.
+  // Returns true if the timer was pending: the time has not been received, and will not be, even if it has passed.
+  // Returns false if the timer was stopped before, or the time has been received, or (after_func) the fiber has been
+  // started; that fiber may still run.
   bool stop() noexcept;
 
-  // Fires that much later than now, be it stopped, fired or neither. Returns what stop() would. Throws
-  // std::bad_alloc, and is stopped then.
+  // Makes the timer fire that much later than now, whether it is stopped, fired or neither. Returns what stop() would
+  // return. Throws std::bad_alloc; the timer is stopped then.
   template <class Rep, class Period>
   bool reset(const std::chrono::duration<Rep, Period>& d) {
     return reset_ns(detail::saturated_ns(d));
   }
 
-  // Lets it go on without this object, which is as a stopped timer then.
+  // Lets the timer go on without this object, which is as a stopped timer from then on.
   void detach() noexcept;
 
  private:
@@ -93,8 +93,7 @@ class [[nodiscard]] timer {
   }
   bool reset_ns(std::int64_t ns);
 
-  // Until there is a state the deadline is all that there is of a timer. The lock guards the deadline, and
-  // that the state is made of it.
+  // A timer without a state is only its deadline. The lock guards the deadline, and that the state is made from it.
   mutable sched::platform::spin_lock lock_;
   std::int64_t when_ns_ = stopped;
   mutable sched::platform::atomic<detail::timer_state*> state_{nullptr};
@@ -109,7 +108,7 @@ class function_timer final : public timer_state {
   explicit function_timer(Given&& f) : f_(std::forward<Given>(f)) {}
 
  private:
-  // Keeps the function until the fiber has ended.
+  // Keeps the function alive until the fiber has ended.
   class references {
    public:
     references(function_timer* to, std::uint32_t n) noexcept : to_(to), n_(n) {}
@@ -158,10 +157,10 @@ class function_timer final : public timer_state {
 
 }  // namespace detail
 
-// Calls f() in a fiber of its own when that time has passed (should there be no memory for the fiber then, as soon as
-// there is); after a reset() again, also while the
-// former call runs. Stopping does not wait for a call that runs. f may be move-only; it is destroyed
-// with the timer, or after its last call. An exception that escapes it ends the process, as with go().
+// Calls f() in a fiber of its own when that time has passed. (If there is no memory for the fiber then, it does so as
+// soon as there is.) After a reset() it calls f() again, even while the former call runs. Stopping does not wait for a
+// call that runs. f may be move-only. It is destroyed with the timer, or after its last call. An exception that escapes
+// it ends the process, as with go().
 template <class Rep, class Period, class F>
 timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
   if constexpr (std::is_invocable_v<std::decay_t<F>&>) {
@@ -175,8 +174,8 @@ timer after_func(const std::chrono::duration<Rep, Period>& d, F&& f) {
   }
 }
 
-// A channel into which the time comes once, when that time has passed. A timer that nobody can stop:
-// it is kept until then, also if the channel is dropped.
+// Returns a channel into which the time comes once, when that time has passed. The timer behind it cannot be stopped:
+// it is kept until then, even if the channel is dropped.
 template <class Rep, class Period>
 [[nodiscard]] channel<timer::time_point> after(const std::chrono::duration<Rep, Period>& d) {
   timer t(d);

@@ -1,24 +1,23 @@
-// The counter and "somebody waits" are one word, so that the done() that makes zero knows whether it
-// has to wake anybody without a second look at the group.
+// The counter and the bit "there are waiters" are one word, so that the done() that makes zero knows whether it has to
+// wake a waiter without a second access to the group.
 //
 //   add, done   CAS the new counter in, except from (c, waiting) to zero: that one step is made under
-//               list_lock_, together with taking the list: CAS (c, waiting) -> (0, nobody), unlock,
-//               ready them.
+//               list_lock_, together with taking the list: CAS (c, waiting) -> (0, no waiter), unlock,
+//               ready the waiters.
 //   wait        always under list_lock_: zero: return. Otherwise CAS waiting in, join the list, park.
 //   time-out    under list_lock_ leave the list; the last one out clears waiting.
 //
-// waiting is set and cleared under list_lock_ only, and never stands beside a counter of zero, so
-// nobody who waits is overlooked: a done() that makes zero without the lock has seen, in its CAS, that
-// nobody waits.
+// waiting is set and cleared under list_lock_ only, and never stands beside a counter of zero. So no waiter is
+// overlooked: a done() that makes zero without the lock has seen, in its CAS, that there is no waiter.
 //
-// Destruction: a done() that makes zero without waiters ends with that CAS. One with waiters still has
-// to unlock the list when zero can be seen; a wait() that comes at that moment takes the same lock
-// before it looks, so it cannot return (and let the group be destroyed) earlier. That is why wait()
-// has no way past the lock. Unlocking is one exchange, after it only the lock's address is used.
-// The agents that are readied then are still inside wait(), and their waiters with them.
+// Destruction: a done() that makes zero without waiters ends with that CAS. A done() with waiters still has to unlock
+// the list when zero can be seen. A wait() that comes at that moment takes the same lock before it reads the counter,
+// so it cannot return (and let the group be destroyed) earlier. That is why wait() has no way past the lock. Unlocking
+// is one exchange; after it only the lock's address is used. The agents that are readied then are still inside wait(),
+// and their waiters with them.
 //
-// Rejected: counter and list head in one word (20 bits for the counter); a counter and an event (an
-// add() from zero could overtake the set() of the done() before it).
+// Rejected: counter and list head in one word (20 bits for the counter); a counter and an event (an add() from zero
+// could overtake the set() of the done() before it).
 #include <baton/runtime/wait_group.h>
 
 #include <baton/sched/log/fatal.h>
@@ -39,13 +38,13 @@ void wait_group::add(int n) noexcept {
       sched::fatal("wait_group: the counter overflows");
     }
     if (count == 0 && (seen & waiting_bit) != 0) return release_waiters(n);
-    // release: pairs with the acquire in wait(), through the chain of these CASes. acquire: the one
-    // that makes zero passes on, by ready(), what all the others wrote.
+    // release: pairs with the acquire in wait(), through the chain of these CASes. acquire: the CAS that makes zero
+    // passes on, by ready(), what all the others wrote.
     if (word_.compare_exchange_weak(seen, seen + n * one, mo::acq_rel, mo::relaxed)) return;
   }
 }
 
-// Somebody waited, and adding n made zero, a moment ago.
+// Handles the case that, a moment ago, there was a waiter and adding n made zero.
 void wait_group::release_waiters(std::int64_t n) noexcept {
   sched::waiter_list claimed;
   {
@@ -57,7 +56,7 @@ void wait_group::release_waiters(std::int64_t n) noexcept {
       const std::int64_t next = count == 0 ? 0 : seen + n * one;
       // acq_rel: as in add().
       if (word_.compare_exchange_weak(seen, next, mo::acq_rel, mo::relaxed)) {
-        if (count != 0) return;  // somebody has added meanwhile
+        if (count != 0) return;  // another agent has added meanwhile
         break;
       }
     }
@@ -79,7 +78,7 @@ bool wait_group::wait_deadline(std::int64_t deadline_ns) noexcept {
   return false;
 }
 
-// False: the counter is zero, and the waiter is not prepared and in no list.
+// Returns false if the counter is zero; the waiter is not prepared then, and in no list.
 bool wait_group::enqueue(sched::waiter& w) noexcept {
   const sched::platform::lock_guard guard(list_lock_);
   std::int64_t seen = word_.load(mo::acquire);  // acquire: pairs with add()

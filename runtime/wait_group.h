@@ -1,17 +1,16 @@
-// baton::wait_group: waits until a number of things are done.
+// Public API: baton::wait_group, which waits until a number of things are done.
 //
 //   wait_group all;
 //   for (...) { all.add(); go([&] { ...; all.done(); }); }
-//   all.wait();                                  // (S)
+//   all.wait();                                  // switches
 //
-//   who waits in wait()      what is blocked
+//   waiter in wait()         what is blocked
 //   a fiber                  the fiber only
 //   a plain thread           the thread
 //
-// add() belongs before what it counts is started: an add() that raises the counter from zero while
-// another fiber is in wait() may come too late for it. The group can be used again and again. It may
-// be destroyed as soon as wait() has returned: done() touches nothing of it after that. What was
-// written before done() is visible after the wait().
+// Call add() before the work that it counts is started: an add() that raises the counter from zero while another fiber
+// is in wait() may come too late for it. The group can be used again and again. It may be destroyed as soon as wait()
+// has returned: done() touches nothing of it after that. What was written before done() is visible after the wait().
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -29,17 +28,17 @@ class wait_group {
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
 
-  // Counts n more; n may be negative, as so many done(). Never switches. Aborts when the counter would
-  // be negative or above INT32_MAX.
+  // Adds n to the counter; a negative n counts as so many done(). Never switches. Aborts if the counter would be
+  // negative or above INT32_MAX.
   void add(int n = 1) noexcept;
 
-  // Counts one less, and wakes those who wait when that makes zero. Never switches.
+  // Subtracts one from the counter, and wakes all waiters if it is zero then. Never switches.
   void done() noexcept { add(-1); }
 
-  // (S) Waits until the counter is zero.
+  // Waits until the counter is zero. Switches.
   void wait() noexcept { (void)wait_deadline(sched::platform::forever_ns); }
 
-  // (S) The same, for no longer than that. False: it passed first.
+  // As wait(), but wait no longer than the given time. Return false if it passed first. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) {
     return wait_deadline(detail::deadline_after(timeout));

@@ -1,6 +1,6 @@
-// An agent: whatever can wait and be readied. It is a fiber, or a plain thread (a thread that is no M,
-// or the thread of a fiber inside enter_syscall .. exit_syscall, which counts as a plain thread).
-// Everything that waits, above this layer, is written against agents, so it works for both.
+// An agent is what can wait and be readied. It is a fiber, or a plain thread. A plain thread is a thread that is no M,
+// or the thread of a fiber inside enter_syscall .. exit_syscall, which counts as one. Everything that waits, above this
+// layer, is written against agents, so it works for both.
 #pragma once
 
 #include <baton/sched/park_word.h>

@@ -1,7 +1,6 @@
-// The table of return addresses is open addressing with a short probe: a place is claimed by one
-// compare-and-swap and never given up, so readers need no lock. The list of histories only
-// grows, at its head. A history outlives its site, which is in a module of the user's: nothing here keeps a pointer to
-// a site.
+// The table of return addresses is open addressing with a short probe. One compare-and-swap claims a place, and a place
+// is never given up, so readers need no lock. The list of histories only grows, at its head. A history outlives its
+// site, which is in a module of the user's: nothing here keeps a pointer to a site.
 #include <baton/sched/call_site.h>
 
 #include <cstdlib>
@@ -29,13 +28,13 @@ call_site& call_site::find(void* address) noexcept {
   return others;
 }
 
-// Written by whoever learns, read by for_each().
+// Written by the threads that learn, read by for_each().
 struct call_site::record {
   record* next = nullptr;
   const char* name = nullptr;  // behind it, in the same piece of memory
   platform::atomic<void*> address{nullptr};
   long system_call = -1;
-  // relaxed, here and below: hints and statistics; a lost update costs one vain or one missed hand-over.
+  // relaxed, here and below: hints and statistics. A lost update costs one useless or one missed handoff.
   platform::atomic<std::uint32_t> score{never_seen};
   platform::atomic<std::uint32_t> handed_over{0}, retaken{0}, timed_long{0}, timed_short{0};
 };
@@ -46,7 +45,7 @@ void call_site::learn(bool was_long, bool handed_over, const void* from) noexcep
   record* const r = learnt(was_long);
   if (r == nullptr) return;
   if (handed_over) r->handed_over.fetch_add(1, mo::relaxed);
-  // Of a closure: where its code is. relaxed: any of them will do.
+  // For a closure: the place of its code. relaxed: any of them will do.
   if (name_ != nullptr && r->address.load(mo::relaxed) == nullptr) {
     r->address.store(const_cast<void*>(from), mo::relaxed);
   }
@@ -56,7 +55,7 @@ void call_site::was_retaken() noexcept {
   if (record* const r = learnt(true)) r->retaken.fetch_add(1, mo::relaxed);
 }
 
-// Without memory there is no record; what was learnt counts all the same.
+// Without memory there is no record, but what was learnt still counts.
 call_site::record* call_site::learnt(bool was_long) noexcept {
   const std::uint32_t s = score_.load(mo::relaxed);
   const std::uint32_t base = s == never_seen ? threshold : s;
@@ -83,7 +82,7 @@ call_site::record* call_site::make_record() noexcept {
   mine->system_call = system_call_;
   record* there = nullptr;
   if (!record_.compare_exchange_strong(there, mine, mo::acq_rel, mo::acquire)) {
-    std::free(memory);  // others learn at the same time
+    std::free(memory);  // another thread learns at the same time
     return there;
   }
   mine->next = records.load(mo::relaxed);

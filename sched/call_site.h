@@ -1,16 +1,17 @@
-// What is known of one place in the program that makes calls which may block: whether it pays to hand
-// the P over at once. The syscall layer asks and teaches; statistics and dumps read.
+// What is known of one place in the program that makes calls which may block: whether it pays to hand the P over at
+// once. The syscall layer asks and teaches; statistics and dumps read.
 //
-// A saturating score: a call that took long raises it by two, a short one lowers it by one. From
-// `threshold` on the site is expected to block. Each `blocking` closure and each typed call is a static
-// site of its own, and hands over in vain once rather than keep everybody waiting once (unknown). Bare
-// enter_syscall is known by its return address; there an unknown site keeps its P: the pair is for those
-// who count nanoseconds, and the monitor is there for the first time.
+// The score saturates: a long call raises it by two, a short one lowers it by one. From `threshold` on the site is
+// expected to block. Each `blocking` closure and each typed call is a static site of its own. While such a site is
+// unknown it hands its P over: it may do so once for nothing, rather than keep all other fibers waiting once. A bare
+// enter_syscall is known by its return address. There an unknown site keeps its P: that pair is for callers that count
+// nanoseconds, and the monitor is there for the first long call.
 //
-// Which calls are timed (two reads of the cycle counter): all that handed over, and one in 64 of those
-// that did not. A call whose P the monitor had to take counts as a long one, at once. The score is written only
-// when it changes, and the history only when a call was timed or taken: sites are shared. The history, and a
-// copy of the name, belong to the runtime: a site goes with the module that it is in, if that is unloaded.
+// These calls are timed (two reads of the cycle counter): every call of a site that is expected to block, every call of
+// a closure or a typed call whose site is unknown, and one in 64 of the other calls without a hint. A call whose P the
+// monitor had to take counts as a long one, at once. The score is written only when it changes, and the history only
+// when a call was timed or its P was taken, because sites are shared. The history, and a copy of the name, belong to
+// the runtime: a site goes with its module, if the module is unloaded.
 #pragma once
 
 #include <baton/sched/limits.h>
@@ -25,9 +26,9 @@ class alignas(64) call_site {
  public:
   enum class verdict : std::uint8_t { unknown, blocks, is_short };
 
-  // name: a literal; what the site is called in reports, which keep a copy.
+  // name: a literal, which names the site in reports; reports keep a copy.
   constexpr explicit call_site(const char* name) noexcept : name_(name) {}
-  // Of the system call with this number.
+  // The site of the system call with this number.
   constexpr explicit call_site(long system_call) noexcept : system_call_(system_call) {}
   // For the table of return addresses.
   constexpr call_site() noexcept = default;
@@ -39,22 +40,23 @@ class alignas(64) call_site {
     return s >= threshold && s != never_seen;
   }
   [[nodiscard]] verdict expect() const noexcept { return verdict_of(score_.load(platform::mo::relaxed)); }
-  // After a call that was timed. from: an address in the code that made it.
+  // Learns from a call that was timed. from: an address in the code that made the call.
   void learn(bool was_long, bool handed_over, const void* from) noexcept;
-  // By the monitor, which has just taken the P of a call that goes on: the next one should not wait for it, too.
+  // The monitor calls this when it has just taken the P of a call that goes on: the next call should not wait for the
+  // monitor, too.
   void was_retaken() noexcept;
 
   // The site of a bare enter_syscall that returns to `address`.
   [[nodiscard]] static call_site& at(void* address) noexcept;
 
   struct history {
-    const char* name = nullptr;     // null: see the others. Stays valid
-    const void* address = nullptr;  // the place of a bare enter_syscall; of a closure, in the code that called it
+    const char* name = nullptr;     // null: see the other fields; stays valid
+    const void* address = nullptr;  // of a bare enter_syscall: its place; of a closure: in the calling code
     long system_call = -1;
     verdict expected = verdict::unknown;
     std::uint64_t handed_over = 0;  // calls that gave their P away at entry
     std::uint64_t retaken = 0;      // calls whose P the monitor took
-    std::uint64_t timed_long = 0;   // of the calls that were timed, or retaken
+    std::uint64_t timed_long = 0;   // of the calls that were timed or retaken
     std::uint64_t timed_short = 0;
   };
   // Calls visit(history, arg) for each site that has learnt anything, the latest first.
@@ -77,22 +79,22 @@ class alignas(64) call_site {
 
   static platform::atomic<record*> records;  // all of them, the latest first
 
-  platform::atomic<void*> address_{nullptr};  // of a place in the table
+  platform::atomic<void*> address_{nullptr};  // the address of a place in the table
   platform::atomic<std::uint32_t> score_{never_seen};
   platform::atomic<record*> record_{nullptr};  // its history, once it has learnt anything
   const char* name_ = nullptr;
   long system_call_ = -1;
 };
 
-// The table of return addresses: 1,024 places, in each of which a program declares calls by hand. What
-// does not fit shares one site.
+// The table of return addresses: 1,024 places, for the places at which a program declares calls by hand. The places
+// that do not fit share one site.
 inline constexpr std::size_t call_site_places = 1024;
 extern call_site call_site_table[call_site_places];
 
 inline call_site& call_site::at(void* address) noexcept {
   const auto bits = reinterpret_cast<std::uintptr_t>(address);
   call_site& s = call_site_table[(bits ^ bits >> 10) % call_site_places];
-  // relaxed: an address is written once, and says nothing of what else there is.
+  // relaxed: an address is written once, and says nothing of other data.
   if (__builtin_expect(s.address_.load(platform::mo::relaxed) == address, 1)) return s;
   return find(address);
 }

@@ -54,7 +54,7 @@ const char* closure_names::of(const fiber_start* start, const void* closure) noe
   return name_;
 }
 
-// One that has ended has given its stack back, and what lay there.
+// A fiber that has ended has given its stack back, and with it the closure.
 __attribute__((no_sanitize("thread"))) const char* closure_names::of(const fiber& f) noexcept {
   return of(f.start, f.join.load(platform::mo::relaxed) != join_ended ? f.closure : nullptr);
 }

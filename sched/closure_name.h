@@ -1,5 +1,5 @@
-// What reports call a callable that the user gave: its type, which for a lambda is the function that it was written
-// in (g++), or its place in the source (clang).
+// How reports name a callable that the user gave: by its type. For a lambda, the type is named by the function in which
+// it was written (g++), or by its place in the source (clang).
 #pragma once
 
 #include <cstddef>
@@ -11,21 +11,22 @@ namespace baton::sched {
 struct fiber;
 struct fiber_start;
 
-// A text that has the type's name in it, at no cost at run time.
+// Returns a text that contains the type's name, at no cost at run time.
 template <class F>
 constexpr const char* text_of_closure() noexcept {
   return __PRETTY_FUNCTION__;
 }
 
-// The name alone.
+// Returns the name alone.
 [[nodiscard]] std::string_view closure_in(std::string_view text) noexcept;
 
-// The names of what fibers run. A module may be unloaded as soon as its last fiber has ended, so all is peeked at
-// (platform/peek_memory.h) and copied; some 2 us each, or one if it is the same again. Nothing allocates or locks;
-// async-signal-safe.
+// The names of what fibers run. A module may be unloaded as soon as its last fiber has ended, so everything is read
+// with peek_memory() (platform/peek_memory.h) and copied. A name costs about 2 us, or about 1 us if it is the same one
+// again. Nothing allocates or locks; async-signal-safe.
 class closure_names {
  public:
-  // Of a pointer to a function that has a symbol, that. Empty: not known. The fiber may run, or end, meanwhile.
+  // Returns the name of what f runs. For a pointer to a function that has a symbol, this is the symbol. Empty: not
+  // known. The fiber may run, or end, meanwhile.
   [[nodiscard]] const char* of(const fiber& f) noexcept;
   [[nodiscard]] const char* of(const fiber_start* start, const void* closure) noexcept;
 

@@ -1,5 +1,5 @@
-// A statistics counter with one writer at a time (the holder of the P or the M it belongs to): readable
-// from anywhere, and no locked instruction to increment.
+// A statistics counter with one writer at a time: the thread that holds the P, or the M, to which it belongs. Any
+// thread may read it, and an increment needs no locked instruction.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>

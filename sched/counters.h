@@ -1,4 +1,4 @@
-// A reading of the scheduler's counters: each is exact, the set is not one moment's.
+// A reading of the scheduler's counters. Each counter is exact, but the counters are not read at one moment.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,13 @@ struct counters {
   std::uint64_t procs = 0, procs_idle = 0;
   std::uint64_t handoffs_predicted = 0, handoffs_unknown = 0, handoffs_hinted = 0;
   std::uint64_t retakes = 0;        // Ps taken by the monitor from declared calls
-  std::uint64_t rescues = 0;        // Ps taken by the monitor from undeclared ones
+  std::uint64_t rescues = 0;        // Ps taken from undeclared code, or given up when the slice was overdue
   std::uint64_t returned_slow = 0;  // calls whose fiber had to queue for a P afterwards
   std::uint64_t slices_ended = 0;   // fibers or chains that used up their time slice
   std::uint64_t polls = 0, timers = 0;
   std::uint64_t stacks = 0, stack_bytes = 0, stacks_unguarded = 0;
   const char* guard = "";    // how new stacks are guarded: "region", "mprotect", "none"
-  const char* barrier = "";  // "membarrier" or "fence"
+  const char* barrier = "";  // "membarrier", "fence" or "refused"
 };
 
 [[nodiscard]] counters read_counters() noexcept;

@@ -1,26 +1,26 @@
-// A deadlock is declared when nobody can wake any fiber any more. False alarms are out of the question
-// (the process may be told to abort), so whatever might wake one silences it:
+// A deadlock is declared when no thread can wake any fiber any more. A false alarm is unacceptable (the process may be
+// told to abort), so whatever might wake a fiber silences the alarm:
 //
-//   a fiber that is not parked    it runs, is about to, or is in a declared call
-//   one that waits for outside    a descriptor, a signal, a child process (wait_reason.h says which
-//                                 reasons); so a program that uses os_signals never gets a report
-//   a timer                       armed, or its callback under way, whoever armed it
-//   another thread                any thread of the process but the Ms, the monitor, and those that wait
-//                                 inside run(): it may hold a channel, or come to hold one. What such a
-//                                 thread has used so far tells nothing: sends that meet no waiter leave no
-//                                 trace. So threads are counted, by the kernel
-//   nobody in run()               the threads outside run() can do as they like
+//   a fiber that is not parked    it runs, is about to run, or is in a declared call
+//   a fiber that waits for        a descriptor, a signal, a child process (wait_reason.h says which reasons).
+//   outside                       So a program that uses os_signals never gets a report
+//   a timer                       it is armed, or its callback is under way, whichever thread armed it
+//   another thread                any thread of the process except the Ms, the monitor, and the threads that wait
+//                                 inside run(): it may hold a channel, or come to hold one. What such a thread has
+//                                 used so far tells nothing, because a send that meets no waiter leaves no trace. So
+//                                 the kernel counts the threads
+//   no thread in run()            the threads outside run() can do as they like
 //
-// All that is looked at while nobody runs: the monitor has seen all Ps idle, and at the end sees that no
-// P was taken meanwhile (monitor.cc). Without that, two looks at two fibers would not make one picture.
+// All this is looked at while no fiber runs. The monitor has seen all Ps idle, and at the end it sees that no P was
+// taken meanwhile (monitor.cc). Without that, two looks at two fibers would not make one picture.
 //   1. timers. Their callbacks ready fibers before they count as ended
-//   2. fibers. One that was readied is no longer parked, wherever it waits to be queued
-//   3. threads. One that readied a fiber after 2, and has ended, has left work or a taken P behind
-//   4. timers again. One that was armed after 1, by a thread that had ended before 3, is still there, or
-//      its callback has readied somebody: then a P was taken. The first look only saves the others
+//   2. fibers. A fiber that was readied is no longer parked, wherever it waits to be queued
+//   3. threads. A thread that readied a fiber after 2, and has ended, has left work or a taken P behind
+//   4. timers again. A timer that was armed after 1, by a thread that had ended before 3, is still there, or its
+//      callback has readied an agent: then a P was taken. Step 1 only saves the other steps
 //
-// The look costs some nanoseconds a fiber, so it is made once per idle period, after some time, and begins
-// with the fiber that gave the answer last: usually a listener or reader, which still waits.
+// The check costs some nanoseconds per fiber. So it is made once per idle period, after some time, and begins with the
+// fiber that gave the answer last: usually a listener or reader, which still waits.
 #include <baton/sched/deadlock.h>
 
 #include <baton/sched/fiber_slab.h>
@@ -53,7 +53,7 @@ struct run_callers {
     if (c.next_ != nullptr) c.next_->prev_ = c.prev_;
     count.fetch_sub(1, mo::relaxed);
   }
-  // How many there are; -1: one of them does not wait yet, or no longer.
+  // Returns how many there are, or -1 if one of them does not wait yet, or no longer waits.
   int all_waiting() noexcept {
     platform::lock_guard hold(lock);
     int n = 0;
@@ -69,7 +69,7 @@ namespace {
 
 run_callers callers;
 bool declared = false;            // by the monitor, for the monitor
-std::uint32_t last_evidence = 0;  // index of the fiber that was the answer
+std::uint32_t last_evidence = 0;  // index of the fiber that gave the last answer
 
 bool timers_to_come() noexcept {
   const int n = the_scheduler.procs_ever.load(mo::acquire);
@@ -79,11 +79,11 @@ bool timers_to_come() noexcept {
   return false;
 }
 
-// The fields are the fiber's own; they stay as they are if it is parked, and if it is not that alone
-// is the answer.
+// The fields belong to the fiber. They stay as they are if the fiber is parked. If it is not parked, this alone is the
+// answer.
 __attribute__((no_sanitize("thread"))) bool may_go_on(const fiber& f) noexcept {
   if (!f.in_use.load(mo::relaxed)) return false;
-  // acquire: pairs with the release of whoever let it go; what it wrote before it parked is seen.
+  // acquire: pairs with the release of the thread that let the fiber go; what the fiber wrote before it parked is seen.
   const std::uintptr_t join = f.join.load(mo::acquire);
   if (join == join_ended) return false;  // only its result waits
   return f.word.peek() != park_word::parked || waits_for_outside(f.reason);
@@ -100,8 +100,8 @@ bool a_fiber_may_go_on() noexcept {
   return false;
 }
 
-// Ms that begin are counted before they exist, and by this thread; those that end until after they are
-// not counted: so what is more than the known ones is unknown, or gone soon.
+// An M that begins is counted before its thread exists, and by this thread. An M that ends is no longer counted while
+// its thread still exists. So a thread beyond the counted ones is unknown, or gone soon.
 bool only_known_threads(int in_run) noexcept {
   constexpr int monitor = 1;
   constexpr int of_the_sanitizer = BATON_TSAN;
@@ -118,7 +118,7 @@ int run_caller_count() noexcept { return callers.count.load(mo::relaxed); }
 void forget_deadlock() noexcept { declared = false; }
 
 bool deadlock_possible() noexcept {
-  // relaxed: who enters run() wakes the monitor with the main fiber.
+  // relaxed: a thread that enters run() wakes the monitor with the main fiber.
   return !declared && callers.count.load(mo::relaxed) > 0 && !the_scheduler.ending.load(mo::relaxed);
 }
 

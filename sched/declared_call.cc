@@ -1,25 +1,27 @@
 // How a P leaves an M whose fiber is in a declared call, and how the fiber gets going again.
 //
-// The fast path, of a site that is expected to be short: a load of the site's score and the baton's plain
-// stores. begin_ and end_ are out of line and read the thread-local themselves, so a call pays for two
-// function calls and nothing else; they never switch between that and its use.
+// The fast path is that of a site that is expected to be short: a load of the site's score and the baton's plain
+// stores. begin_ and end_ are out of line and read the thread-local themselves, so a call pays for two function calls
+// and nothing else. They never switch between the read and the use of what was read.
 //
-// Leaving, at entry (the call is expected to block):
-//   1. enter a section; 2. release_p: notice gets no_p, so no revoker looks at this M any more;
-//   3. handoff_p: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps
-//      in the poller finds it); 4. leave to place::syscall.
-// Leaving, later: the monitor takes it (sweep.cc), by the baton's protocol. (Not when the kernel refuses the barrier
-// for that: then everything but `wont_block` is handed over at entry.)
+// Leaving at entry (the call is expected to block):
+//   1. enter a section;
+//   2. release_p: notice gets no_p, so no revoker looks at this M any more;
+//   3. handoff_p: the P goes to an idle M if there is work, else to the idle list (where the M that sleeps in the
+//      poller finds it);
+//   4. leave to place::syscall.
+// Leaving later: the monitor takes the P (sweep.cc), by the baton's protocol. It does not when the kernel refuses the
+// barrier that this needs: then every call but those with `wont_block` hands the P over at entry.
 //
-// Coming back, end_syscall found notice != 0:
-//   1. enter a section; heed: a revoker that only asked is refused, and the P is still here: done;
-//   2. no P: any idle one will do; but if others wait for that one, and nobody else is there to serve them, the
-//      fiber leaves as in 3 and queues behind them, and its M goes on with the P (others_wait_for_p()). A fiber
-//      in place cannot leave: it gives way at its next call that may switch;
-//   3. none: the fiber leaves for the native context, and the after-action queues it in `returning`
-//      (not before: another M could run it while it is still on its stack); then the M sleeps. Busy Ps
-//      look at `returning` at every second pick, so the fiber runs again within microseconds.
-//      A pinned call's fiber, or one that is locked to its thread, queues there without leaving.
+// Coming back, after end_syscall found notice != 0:
+//   1. enter a section and handle the notice: if a revoker only asked, it is refused, and the P is still here: done;
+//   2. there is no P: any idle P will do. But if others wait for that P, and there is no other thread to serve them,
+//      the fiber leaves as in 3 and queues behind them, and its M goes on with the P (others_wait_for_p()). A fiber in
+//      place cannot leave: it gives way at its next call that may switch;
+//   3. no P is idle: the fiber leaves for the native context, and the after-action queues it in `returning` (not
+//      before: another M could run it while it is still on its stack); then the M sleeps. Busy Ps look at `returning`
+//      at every second pick, so the fiber runs again within microseconds. The fiber of a pinned call, or one that is
+//      locked to its thread, queues there without leaving;
 //   4. the time slice is used up: the fiber gives way, as at any call that may switch.
 #include <baton/sched/declared_call.h>
 
@@ -36,9 +38,9 @@ namespace baton::sched {
 
 namespace {
 
-// Long is what a hand-over costs everybody together.
+// A call is long if it takes as long as a handoff costs all threads together.
 constexpr std::int64_t long_call_ns = 20'000;
-// Of the short ones, one in 64 is timed: by the number of the visit, spread so that it does not matter which
+// One in 64 of the short calls is timed. The number of the visit selects it, spread so that it does not matter which
 // other visits the program makes in between (every second one, say).
 
 void queue_returning(machine*, void* arg) noexcept {
@@ -46,10 +48,11 @@ void queue_returning(machine*, void* arg) noexcept {
   wake_for_work();
 }
 
-// The P goes on to the others, so nobody need be woken for this one.
+// The P goes on to the others, so no thread need be woken for this fiber.
 void queue_behind(machine*, void* arg) noexcept { the_scheduler.global.push(static_cast<fiber*>(arg)); }
 
-// The end of a call whose P is gone; in a section, with a P at the end. Returns the M that the fiber is on then.
+// The end of a call whose P is gone. Requires: a section. At the end the M has a P. Returns the M that the fiber is on
+// then. Switches.
 machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
   if (acquire_idle_p(m)) {
     if (!others_wait_for_p(m)) return m;
@@ -63,12 +66,13 @@ machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
   return m;
 }
 
-// Hands the P over if that is worth it: `unknown` only if work waits, the others always.
+// Hands the P over if that is worth it: for `unknown` only if work waits, for the others always. Returns true if it
+// did.
 bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
   scheduler& s = the_scheduler;
   enter_runtime(m);
   processor* const p = m->my_p();
-  // Where nothing is taken any more, work that comes later would wait for the end of the call.
+  // Where no P is taken any more, work that comes later would wait for the end of the call.
   const bool gives =
       p != nullptr && (cause != handoff_cause::unknown || work_waits(p) || s.takes_no_more.load(mo::relaxed));
   if (gives) {
@@ -86,12 +90,12 @@ bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
 
 void begin_timed(machine* m, handoff_cause cause) noexcept {
   m->call_handed_over = leave_at_entry(m, cause);
-  m->call_began = platform::ticks();  // not before: the hand-over takes as long as a call that is "long"
+  m->call_began = platform::ticks();  // not before: the handoff takes as long as a call that is "long"
 }
 
-// Of a site that keeps its P, because the monitor takes it when a call turns out to be long. When it takes none any
-// more, one such call would keep everybody waiting, perhaps for ever (a read from a pipe that one of them fills): each
-// call hands over then.
+// Begins a call of a site that keeps its P, because the monitor takes the P when the call turns out to be long. When
+// the monitor takes none any more, one such call would keep all other fibers waiting, perhaps for ever (a read from a
+// pipe that one of them fills). Then each call hands its P over.
 inline void begin_kept(machine* m) noexcept {
   if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
     begin_timed(m, handoff_cause::unknown);
@@ -103,8 +107,8 @@ inline void begin_kept(machine* m) noexcept {
   }
 }
 
-// Whether it is the outermost: depth 0 to 1. As a branch and a constant: an increment here and a
-// decrement in end_call() would make each pair wait twice for the store before it (2 ns of 6).
+// Returns true if the call is the outermost: the depth goes from 0 to 1. This is a branch and a constant: an increment
+// here and a decrement in end_call() would make each pair wait twice for the store before it (2 ns of 6).
 inline bool outermost(machine* m) noexcept {
   fiber* const f = m->my_fiber();
   if (__builtin_expect(f->syscall_depth != 0, 0)) {
@@ -115,7 +119,7 @@ inline bool outermost(machine* m) noexcept {
   return true;
 }
 
-// The P is gone, or was asked for, or the call was timed. Returns whether it is gone.
+// The P is gone, or was asked for, or the call was timed. Returns true if the P is gone.
 __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, const void* from) noexcept {
   call_site* const site = m->call.load(mo::relaxed);
   const bool timed = m->call_began != 0;
@@ -136,7 +140,7 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
     leave_runtime(m);
     if (!in_place) yield_if_due();  // a loop of short calls may have no other place to give way
   }
-  // Of a call whose P was taken, the monitor has told the site at once.
+  // If the P was taken from the call, the monitor has told the site at once.
   if (site != nullptr && timed && (!lost || handed_over)) {
     site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
   }

@@ -1,5 +1,5 @@
-// The scheduler's side of declared calls: handing the P over at entry, and coming back without one.
-// syscall/enter_exit.h and syscall/blocking.h are what users see.
+// The scheduler's side of declared calls: hands the P over at entry, and comes back without one. Users see
+// syscall/enter_exit.h and syscall/blocking.h.
 #pragma once
 
 #include <baton/sched/call_site.h>
@@ -9,26 +9,26 @@ namespace baton::sched {
 
 enum class handoff_cause : std::uint8_t { predicted, unknown, hinted };
 
-// All begin_: in user state; they raise the fiber's depth, and do no more if that was not 0. None of them
-// switches. Off fibers they do nothing.
+// All begin_ functions require user state. They raise the fiber's depth, and do nothing more if the depth was not 0.
+// None of them switches. Off fibers they do nothing.
 //
-// A site known to block hands the P over at entry; an unknown one if work waits; a short one keeps it.
+// A site known to block hands the P over at entry. An unknown site does so if work waits. A short site keeps its P.
 void begin_call(call_site& site) noexcept;
-// Hands the P over, whatever waits.
+// Hands the P over, whether or not work waits.
 void begin_blocking_call() noexcept;
-// Keeps it, whatever the site has learnt. Returns whether there is one to keep.
+// Keeps the P, whatever the site has learnt. Returns true if there is a P to keep.
 bool begin_short_call(call_site& site) noexcept;
-// A bare enter_syscall, whose site is the place that this function returns to: as begin_call(), but an
-// unknown site keeps the P.
+// Begins a bare enter_syscall. Its site is the place to which this function returns. As begin_call(), but an unknown
+// site keeps its P.
 void begin_call_here() noexcept;
 
-// (S) The end of any of them. `here`: on the same thread. Returns whether the P was gone meanwhile: handed over at
-// entry, or taken by the monitor. Aborts if nothing began.
+// Ends any of these calls. `here`: the fiber stays on the same thread. Returns true if the P was gone meanwhile: handed
+// over at entry, or taken by the monitor. Aborts if no call began. Switches.
 enum class stay : std::uint8_t { anywhere, here };
 bool end_call(stay where) noexcept;
 
-// Within a declared call, when the thread is about to sleep on something of the runtime's own: that the
-// call blocks is certain now.
+// Within a declared call, when the thread is about to sleep on something of the runtime's own: now it is certain that
+// the call blocks.
 void hand_over_within_call(machine* m) noexcept;
 
 }  // namespace baton::sched

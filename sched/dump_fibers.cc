@@ -1,9 +1,9 @@
-// What every fiber does. Nobody is stopped for it: a fiber may run, end, and be another one while we
-// look, so each line is only likely. A trace is printed if the fiber was found at the same place before
-// and after its stack was read.
+// Reports what every fiber does. No fiber is stopped for it: a fiber may run, end, and be another one while this code
+// looks, so each line is only likely to be true. A trace is printed if the fiber was found at the same place before and
+// after its stack was read.
 //
-// A parked fiber's stack begins at its saved context. One that waits in place (thread_lock.cc), or is
-// in a declared call, has its thread blocked; /proc tells where.
+// A parked fiber's stack begins at its saved context. If a fiber waits in place (thread_lock.cc), or is in a declared
+// call, its thread is blocked, and /proc tells where.
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/closure_name.h>
@@ -23,11 +23,11 @@ namespace baton::sched {
 
 namespace {
 
-// So many frames fit the buffer, which lies on the caller's stack: maybe a fiber's smallest.
+// This many frames fit the buffer, which lies on the caller's stack: perhaps the smallest stack of a fiber.
 constexpr std::size_t frames_max = 16;
 constexpr std::size_t text_max = 2048;
 
-// A trace costs up to a millisecond, and a million fibers wait in a few places. The owner of a mutex is looked for
+// A trace costs up to a millisecond, and a million fibers wait in a few places. The owner of a mutex is searched for
 // among all fibers.
 constexpr int traces_max = 1000;
 constexpr int owners_max = 1000;
@@ -65,7 +65,7 @@ __attribute__((no_sanitize("thread"))) sight look_at(const fiber& f) noexcept {
   return s;
 }
 
-// Its frames, if it stays where it was.
+// Returns the number of the fiber's frames if the fiber stays where it was, else 0.
 std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) noexcept {
   std::size_t n = 0;
   if (before.parked && !before.in_place) {
@@ -82,8 +82,8 @@ std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) 
   return look_at(f) == before ? n : 0;
 }
 
-// The name and the reason may change under our eyes. (Copied here: the sanitizer looks into calls to the C library.)
-// owners: how many have been looked for.
+// The name and the reason may change while this code reads them. (The name is copied here: the sanitizer looks into
+// calls to the C library.) owners: the number of owners that have been searched for.
 __attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, const sight& s, int* owners,
                                                             closure_names& closures, char* text,
                                                             std::size_t size) noexcept {
@@ -106,7 +106,7 @@ __attribute__((no_sanitize("thread"))) std::size_t describe(const fiber& f, cons
   return n > 0 ? std::min(static_cast<std::size_t>(n), size - 1) : 0;
 }
 
-// write: false when there is no use in going on.
+// write: returns false when there is no use in going on.
 template <class Write>
 void dump(const Write& write) noexcept {
   char text[text_max];
@@ -141,7 +141,7 @@ void log_fibers() noexcept {
   const std::int64_t patience_ends = log_patience_ends_ns();
   dump([patience_ends](std::string_view text) noexcept {
     log_text(text, patience_ends);
-    return true;  // who reads slowly gets what comes later
+    return true;  // a slow reader gets what comes later
   });
 }
 

@@ -12,7 +12,7 @@ namespace baton::sched {
 
 namespace {
 
-// As much of a value as a line needs to show.
+// The part of a value that a line on stderr shows.
 class shown {
  public:
   explicit shown(std::string_view value) noexcept {

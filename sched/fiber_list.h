@@ -1,4 +1,4 @@
-// Intrusive FIFO of fibers, linked through fiber::next; no synchronisation of its own.
+// An intrusive FIFO of fibers, linked through fiber::next. It has no synchronisation of its own.
 #pragma once
 
 #include <baton/sched/fiber.h>
@@ -8,7 +8,7 @@ namespace baton::sched {
 class fiber_list {
  public:
   fiber_list() noexcept = default;
-  // Of fibers that are linked already.
+  // A list of fibers that are linked already.
   fiber_list(fiber* first, fiber* last, std::size_t size) noexcept : head_(first), tail_(last), size_(size) {}
   [[nodiscard]] fiber* front() const noexcept { return head_; }
   [[nodiscard]] fiber* back() const noexcept { return tail_; }
@@ -27,7 +27,7 @@ class fiber_list {
     size_ += other.size_;
     other = fiber_list{};
   }
-  // Null when empty.
+  // Returns null if the list is empty.
   fiber* pop_front() noexcept {
     fiber* const f = head_;
     if (f == nullptr) return nullptr;

@@ -1,5 +1,5 @@
-// Chunks of 1,024 entries from mmap; a table of chunks that only grows; one free list under a lock.
-// Ps take and give back many at a time, so the lock is cold.
+// Chunks of 1,024 entries from mmap; a table of chunks that only grows; one free list under a lock. Ps take and give
+// back many entries at a time, so the lock is cold.
 #include <baton/sched/fiber_slab.h>
 
 #include <baton/sched/platform/lock.h>

@@ -1,13 +1,13 @@
-// Handing a P to an M that waits for one: a binary semaphore with a cargo, machine::wake_word.
+// Hands a P to an M that waits for one, by a binary semaphore with a cargo: machine::wake_word.
 //
-//   none      nobody has come yet
+//   none      no P has come yet
 //   handed    a P lies in machine::handed, or null
-//   asleep    as none, and the M is on the futex, or about to be: only then a waker needs a system call
+//   asleep    as none, and the M is on the futex, or about to be: only then does a waker need a system call
 //
-// In shutdown.cc's course it is handed nothing, which says that it is to end.
+// In the course of shutdown.cc the M is handed null, which tells it to end.
 //
-// One who waits is handed at most one P per wait: whoever hands it over has taken the M off the idle list,
-// or its fiber off the queue in which it waited in place.
+// An M that waits is handed at most one P for each wait: the thread that hands it over has taken the M off the idle
+// list, or has taken its fiber off the queue in which the fiber waited in place.
 #include <baton/sched/handoff.h>
 
 #include <baton/sched/platform/futex.h>
@@ -21,8 +21,8 @@ namespace {
 
 enum wake_state : std::uint32_t { none = 0, handed = 1, asleep = 2 };
 
-// Whether it pays to spin for a P: above 0 it has, of late. One for all: only if both sides spin do they
-// find each other awake. relaxed, and updates may be lost: a hint.
+// Positive if it has lately paid to spin for a P. There is one value for all Ms: only if both sides spin do they find
+// each other awake. relaxed, and updates may be lost: it is a hint.
 platform::atomic<int> spin_luck{limits::spins_tried};
 
 }  // namespace
@@ -34,7 +34,7 @@ void acquire_p(machine* m, processor* p) noexcept {
   monitor_note_busy();
 }
 
-// False: nobody came before the deadline; the word still says asleep.
+// Returns false if no P came before the deadline. The word still says asleep.
 bool await_handoff(machine* m, std::int64_t deadline_ns) noexcept {
   std::uint32_t expected = none;
   // acquire, everywhere here: pairs with the release in hand_p().
@@ -45,15 +45,15 @@ bool await_handoff(machine* m, std::int64_t deadline_ns) noexcept {
   return true;
 }
 
-// Spins for a P that is likely to come soon. Not where that has been in vain (there is no CPU to spare
-// for the one who would hand it over), but for some tries now and then.
+// Spins for a P that is likely to come soon. If spinning has failed (there is no CPU to spare for the thread that would
+// hand the P over), it spins only for some tries now and then.
 void spin_for_handoff(const machine* m) noexcept {
   const int luck = spin_luck.load(mo::relaxed);
   if (luck <= 0) {
     spin_luck.store(luck < 0 ? luck + 1 : limits::spins_tried, mo::relaxed);
     return;
   }
-  // A try begins with a partner who sleeps: it must outlast his waking.
+  // A try begins with a partner that sleeps, so it must last longer than the partner takes to wake.
   const std::int64_t patience = luck > limits::spins_tried ? limits::spin_for_hand_ns : 4 * limits::spin_for_hand_ns;
   const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(patience);
   do {
@@ -66,7 +66,7 @@ void spin_for_handoff(const machine* m) noexcept {
   spin_luck.store(luck > 1 ? luck - 1 : -limits::spins_left_out, mo::relaxed);
 }
 
-// What was handed is the M's; begins a section.
+// The P that was handed now belongs to the M. Begins a section.
 void accept_handoff(machine* m) noexcept {
   m->wake_word.store(none, mo::relaxed);
   enter_runtime(m);  // the process may be ending

@@ -7,23 +7,23 @@
 
 namespace baton::sched {
 
-// Hands p, which nobody owns, to an M that waits for one and is on no list. spinning: it begins as a
-// spinner, already counted.
+// Hands p, which no thread owns, to an M that waits for one and is on no list. spinning: the M begins as a spinner, and
+// is counted already.
 void hand_p(machine* to, processor* p, bool spinning) noexcept;
-// Waits, without a P and outside a section, until one is handed to m; returns in a section.
+// Waits until a P is handed to m. Requires: no P, and no section. Returns in a section.
 void await_p(machine* m) noexcept;
 
-// The parts of await_p(), for an M that waits no longer than until a deadline.
+// The parts of await_p(), for an M that waits only until a deadline.
 //
-// p is m's from here on; in a section of m.
+// From here on p is m's. Requires: a section of m.
 void acquire_p(machine* m, processor* p) noexcept;
-// Outside a section. False: nobody came before the deadline; then somebody still may, until leave_handoff().
+// Requires: no section. Returns false if no P came before the deadline. A P may still come then, until leave_handoff().
 [[nodiscard]] bool await_handoff(machine* m, std::int64_t deadline_ns) noexcept;
-// Looks for it awhile without sleeping, if that pays.
+// Looks for the P for some time without sleeping, if that pays.
 void spin_for_handoff(const machine* m) noexcept;
-// After it came: begins a section, with the P.
+// Requires: a P has come. Begins a section, with this P.
 void accept_handoff(machine* m) noexcept;
-// Nobody will come any more.
+// No P can come any more.
 void leave_handoff(machine* m) noexcept;
 
 }  // namespace baton::sched

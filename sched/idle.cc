@@ -1,26 +1,26 @@
 // How Ms find work, go idle, and are woken.
 //
-// Work is anything runnable: in a P's queue, in the shared queues, a due timer, a ready descriptor.
-// The promise: while work waits and a P is idle, somebody is looking for it (is "spinning") or about to.
+// Work is anything runnable: in a P's queue, in the shared queues, a due timer, a ready descriptor. The promise: while
+// work waits and a P is idle, some thread is looking for work (is "spinning") or is about to look.
 //
 //   submitter:                          the M that goes idle:
 //     1. publish the work                 1. publish the idle P; spinning--
 //     2. full fence                       2. full fence
-//     3. look: an idle P, nobody          3. look: any work anywhere?
-//        spinning? wake somebody             wake somebody (it may be this M itself)
+//     3. look: an idle P, no thread       3. look: any work anywhere?
+//        spinning? wake a thread             wake a thread (it may be this M itself)
 //
-// With a full fence between 1 and 2 on both sides, at least one of them sees the other: work published
-// before the fence of the idler is seen by the idler; otherwise the submitter's look comes later and
-// sees the idle P with nobody spinning. The idler looks at *all* queues, not only at the ones it had:
-// a P may have been filled meanwhile by a fiber that came back from a syscall.
+// With a full fence between 1 and 3 on both sides, at least one of them sees the other. If the work was published
+// before the fence of the M that goes idle, that M sees the work. Otherwise the submitter's look comes later: it sees
+// the idle P, and no thread that spins. The M that goes idle looks at *all* queues, not only at those of the P it had:
+// a fiber that came back from a syscall may have filled a P meanwhile.
 //
-// Whoever makes a P idle is such an idler, an M or the monitor: steps 2 and 3 are look_beside_idle(), and no P
-// becomes idle without it.
+// Every thread that makes a P idle, an M or the monitor, does the same. Steps 2 and 3 are look_beside_idle(). Only
+// change_procs(), which rebuilds the idle list, executes them itself.
 //
-// At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps (idle_sleep.cc);
-// the others sleep on their own futex. Sleepers hold no P. Which sleep an M goes to is decided under
-// the scheduler's lock, in the same critical section in which its P becomes idle, so a waker that sees
-// the idle P also sees where the M is: on the idle list, or `polling`.
+// At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps (idle_sleep.cc).
+// The others sleep on their own futex. Sleepers hold no P. An M decides where it sleeps (in the poller or on its futex)
+// under the scheduler's lock, in the critical section that makes its P idle. So a waker that sees the idle P also sees
+// where the M is: on the idle list, or `polling`.
 //
 //   arming a timer:                     the M that goes to the poller:
 //     1. put it in the heap               1. polling := true, poll_until := 0 (not known)
@@ -28,20 +28,21 @@
 //     3. polling and poll_until later     3. read all heaps; poll_until := the earliest
 //        (or not known)? wake the poller
 //
-// The owner of a heap arms without step 2: it is there to run the timer, or makes its P idle, and then looks at
-// its heap after the fence. That a busy owner may be late is a matter of milliseconds, not of correctness:
-// cover_busy_timer() tells the sleeper, if there is one, and what slips through is the monitor's.
+// The owner of a heap arms without step 2. It is there to run the timer, or it makes its P idle, and then it looks at
+// its heap after the fence. A busy owner may be late, but that is a matter of milliseconds, not of correctness.
+// cover_busy_timer() tells the M that sleeps in the poller, if there is one, and the monitor runs the timers that are
+// late nevertheless.
 //
-// A spinning M holds a P. When it finds work it stops spinning and, if it was the last, wakes another
-// one, so that spinners multiply as long as there is work, one at a time.
+// A spinning M holds a P. When it finds work it stops spinning. If it was the last one that spun, it wakes another M.
+// So, while there is work, the Ms wake each other one after the other.
 //
-// When there is no M to wake (all are in calls, and no thread can be had: the limit, or the system refuses) the P stays
-// idle beside the work, and must go to whoever can use it:
-//   a fiber that waits in place    is given it at once (serve_in_place): it needs no M
-//   a fiber that comes back        takes it, but not for itself: if other work waits, it queues behind it
-//                                  (others_wait_for_p), for it may be the only thread to come back
-// Timers and the network are the monitor's meanwhile, and what lies in queues of idle Ps (share_out_idle_ps):
-// it puts all that is ready in the global queue, where any M looks.
+// When there is no M to wake (all are in calls, and no thread can be had: because of the limit, or because the system
+// refuses one) the P stays idle beside the work, and must go to a fiber that can use it:
+//   a fiber that waits in place    is given the P at once (serve_in_place): it needs no M
+//   a fiber that comes back        takes the P; if other work waits, the fiber leaves the P to its M and queues behind
+//                                  that work (others_wait_for_p), because its thread may be the only one that comes
+// back Meanwhile the monitor looks after timers, the network, and the queues of idle Ps (share_out_idle_ps). It puts
+// all that is ready in the global queue, where every M looks.
 #include <baton/sched/handoff.h>
 #include <baton/sched/idle.h>
 
@@ -51,19 +52,19 @@ namespace baton::sched {
 
 namespace {
 
-// m, off the idle list, gets p. others: whether it was not the last on that list.
+// m, which is off the idle list, gets p. others: true if m was not the last on that list.
 void give(machine* m, processor* p, bool spinning, bool others) noexcept {
   scheduler& s = the_scheduler;
   hand_p(m, p, spinning);
-  // The next hand-off should find a thread: starting one takes far longer than waking one. That need not
-  // wake the monitor; it looks soon enough.
+  // The next handoff should find a thread: starting one takes far longer than waking one. This need not wake the
+  // monitor, because its next sweep comes soon enough.
   if (!others && !s.polling.load(mo::relaxed) && !s.spare_wanted.load(mo::relaxed)) {
     s.spare_wanted.store(true, mo::relaxed);
   }
 }
 
-// An M of the idle list gets an idle P. False: there are not both. spinning: it is counted as a spinner already, and
-// no longer if there are not both.
+// An M of the idle list gets an idle P. Returns false if there is no such pair. spinning: the M is counted as a spinner
+// already, and is counted no longer if there is no such pair.
 bool pair_idle(bool spinning) noexcept {
   scheduler& s = the_scheduler;
   machine* m = nullptr;
@@ -76,8 +77,8 @@ bool pair_idle(bool spinning) noexcept {
       m = pop_idle_m(s);
       others = s.idle_m_list != nullptr;
     } else if (spinning) {
-      // Under the lock: who publishes an idle P after this, and looks, must not rely on a spinner that
-      // never will be.
+      // The lock is needed here: a thread that publishes an idle P later, and then looks, would otherwise rely on a
+      // spinner that never comes.
       s.spinning.fetch_sub(1, mo::seq_cst);
     }
   }
@@ -85,7 +86,7 @@ bool pair_idle(bool spinning) noexcept {
   return p != nullptr;
 }
 
-// Idle Ps go to the fibers that wait in place: no M is there that would pass its own on to them.
+// Idle Ps go to the fibers that wait in place: no M is there that would pass on its own P to them.
 void serve_in_place() noexcept {
   scheduler& s = the_scheduler;
   while (s.returning.has_in_place() || s.global.has_in_place()) {
@@ -107,14 +108,14 @@ void serve_in_place() noexcept {
 void call_somebody() noexcept {
   scheduler& s = the_scheduler;
   if (s.polling.load(mo::seq_cst)) {
-    wake_poller();  // it takes the P, sooner than a new thread would
+    wake_poller();  // the poller takes the P, sooner than a new thread would
     return;
   }
   serve_in_place();
   if (s.idle_ps.load(mo::relaxed) > 0) want_thread();
 }
 
-// Nobody sleeps in the poller, but somebody should: sends one there, by way of an idle P.
+// No M sleeps in the poller, but one should. Sends one there, by way of an idle P.
 void want_poller() noexcept {
   scheduler& s = the_scheduler;
   bool nobody;
@@ -130,7 +131,7 @@ void want_poller() noexcept {
   }
 }
 
-// After a fence, which came after `when` could be read in the heap of a P that is idle.
+// Requires: a fence, which came after `when` could be read in the heap of an idle P.
 void see_to_timer(std::int64_t when) noexcept {
   scheduler& s = the_scheduler;
   if (when == platform::forever_ns) return;
@@ -142,15 +143,16 @@ void see_to_timer(std::int64_t when) noexcept {
   wake_poller();
 }
 
-// p has just become idle: steps 2 and 3 of the one who made it so, in this one place for all. polls: that is the M
-// that sleeps in the poller next, and reads all heaps before it does.
+// p has just become idle. This is the one place with steps 2 and 3 of the thread that made it idle. polls: that thread
+// is the M that sleeps in the poller next, and it reads all heaps before it sleeps.
 void look_beside_idle(const processor* p, bool polls) noexcept {
   scheduler& s = the_scheduler;
   // Publish the idle P, then look: pairs with the fences of wake_for_work(), of break_poll_before() and arm_timer().
   platform::full_fence();
   if (!polls) {
-    // The last one, and nobody polls: somebody has to. handoff_p() looks without the lock, and two that
-    // hand off at once do not see each other.
+    // This was the last busy P, and no M polls, so an M must go to the poller. handoff_p() looks without the lock, and
+    // two threads that hand
+    // off at once do not see each other.
     if (!s.polling.load(mo::relaxed) && s.idle_ps.load(mo::relaxed) >= s.procs.load(mo::relaxed)) {
       want_poller();
     } else {
@@ -160,7 +162,7 @@ void look_beside_idle(const processor* p, bool polls) noexcept {
   if (any_queue_has_work()) wake_for_work();
 }
 
-// Gives p to an idle M; if there is none, p becomes idle, and whoever can take it is called.
+// Gives p to an idle M. If there is none, p becomes idle, and a thread that can take it is called.
 void start_m(processor* p) noexcept {
   scheduler& s = the_scheduler;
   machine* m;
@@ -224,8 +226,7 @@ processor* pop_idle_p() noexcept {
 
 void pass_p_on(machine* m, processor* p, machine* to) noexcept {
   stop_spinning(m, true);
-  m->baton.release_p();
-  m->p.store(nullptr, mo::relaxed);
+  forget_p(m);
   m->expects_p = true;
   hand_p(to, p, false);
 }
@@ -235,24 +236,24 @@ void wake_for_work() noexcept {
   platform::full_fence();  // publish, then look; pairs with the fence in look_beside_idle()
   if (s.idle_ps.load(mo::relaxed) == 0) return;
   if (s.spinning.load(mo::relaxed) != 0) return;
-  // With a single P the sleeper in the poller is the one to wake: any other M would run while that one
-  // sleeps on, and every descriptor that gets ready would then wake a thread that has no P.
+  // With a single P the sleeper in the poller is the one to wake. Any other M would run while the sleeper sleeps on,
+  // and every descriptor that gets ready would then wake a thread that has no P.
   const bool by_poller = s.procs.load(mo::relaxed) == 1 && s.polling.load(mo::seq_cst);
-  // An M that goes on the idle list after this looks at all queues, as the M that goes idle.
+  // An M that goes on the idle list after this looks at all queues, as does every M that goes idle.
   if (by_poller || s.threads_idle.load(mo::relaxed) == 0) {
     call_somebody();
     return;
   }
   int none = 0;
   if (!s.spinning.compare_exchange_strong(none, 1, mo::seq_cst, mo::relaxed)) return;
-  // The M on the list may have gone; if it was the P that has, whoever has it looks at the queues.
+  // The M on the list may have gone. If it was the P that has gone, its new holder looks at the queues.
   if (!pair_idle(true) && s.idle_ps.load(mo::relaxed) > 0) call_somebody();
 }
 
 bool acquire_idle_p(machine* m) noexcept {
   scheduler& s = the_scheduler;
   if (s.idle_ps.load(mo::relaxed) == 0) {
-    // Only a hint; who depends on the answer queues its work first and then wakes somebody.
+    // This is only a hint. A caller that depends on the answer queues its work first and then wakes a thread.
     platform::full_fence();
     if (s.idle_ps.load(mo::relaxed) == 0) return false;
   }
@@ -267,7 +268,7 @@ bool acquire_idle_p(machine* m) noexcept {
 }
 
 bool others_wait_for_p(machine* m) noexcept {
-  if (somebody_could_serve()) return false;  // and whoever queued the work has called them
+  if (somebody_could_serve()) return false;  // and the thread that queued the work has called them
   processor* const p = m->my_p();
   look_around(m, p);
   return work_waits(p);
@@ -295,8 +296,8 @@ void change_procs(int n) noexcept {
   scheduler& s = the_scheduler;
   {
     platform::lock_guard guard(s.lock);
-    // P by P: off the list, and on again if it counts under the new number. Retired Ps that are idle
-    // come back so when the number grows.
+    // Each P is taken off the list, and put on it again if it counts under the new number. Idle Ps that were retired
+    // come back this way when the number grows.
     s.idle_p_list = nullptr;
     s.idle_ps.store(0, mo::relaxed);
     const int ever = s.procs_ever.load(mo::relaxed);
@@ -311,15 +312,14 @@ void change_procs(int n) noexcept {
 }
 
 void release_p(machine* m, processor* p) noexcept {
-  m->baton.release_p();
-  m->p.store(nullptr, mo::relaxed);
+  forget_p(m);
   handoff_p(p);
 }
 
 void handoff_p(processor* p) noexcept {
   scheduler& s = the_scheduler;
   const bool retired = p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed));
-  // The last busy P, and nobody waits in the poller: somebody has to.
+  // The last busy P, and no M waits in the poller: one must.
   const bool nobody_polls =
       !s.polling.load(mo::seq_cst) && s.idle_ps.load(mo::relaxed) == s.procs.load(mo::relaxed) - 1;
   if (!retired && (work_waits(p) || nobody_polls)) {
@@ -331,7 +331,7 @@ void handoff_p(processor* p) noexcept {
 
 void break_poll_before(std::int64_t when) noexcept {
   if (when == platform::forever_ns) return;
-  platform::full_fence();  // timer, then look; pairs with the one before sleep_in() reads the heaps
+  platform::full_fence();  // timer, then look; pairs with the fence before sleep_in() reads the heaps
   see_to_timer(when);
 }
 
@@ -349,8 +349,7 @@ fiber* find_work(machine* m) noexcept {
   scheduler& s = the_scheduler;
   processor* p = m->my_p();
   if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
-    m->baton.release_p();
-    m->p.store(nullptr, mo::relaxed);
+    forget_p(m);
     stop_spinning(m, false);
     put_idle(p);  // which drains it
     return nullptr;
@@ -365,12 +364,12 @@ fiber* find_work(machine* m) noexcept {
     cover_busy_timer(p->timers.earliest());
     return f;
   }
-  // It went to a fiber in place; or there is more to do, and the next round does it.
+  // Either the P went to a fiber in place, or there is more to do, and the next round does it.
   if (m->my_p() == nullptr || more_timers) return nullptr;
 
   poller* const source = s.source.load(mo::acquire);
   const bool alone = s.procs.load(mo::relaxed) == 1;
-  // With one P the blocking poll below finds the same, in one system call instead of two.
+  // With one P the blocking poll below finds the same descriptors, in one system call instead of two.
   if (!alone) {
     if (!s.polling.load(mo::relaxed) && !s.someone_polls_now.exchange(true, mo::acquire)) {
       source->poll(0, readied);
@@ -386,7 +385,7 @@ fiber* find_work(machine* m) noexcept {
         return f;
       }
     }
-    // Look around for a while, if not half of the busy Ps do so already.
+    // Look around for some time, unless half of the busy Ps do so already.
     const int busy = s.procs.load(mo::relaxed) - s.idle_ps.load(mo::relaxed);
     if (m->spinning || 2 * s.spinning.load(mo::relaxed) < busy) {
       if (!m->spinning) {
@@ -404,23 +403,22 @@ fiber* find_work(machine* m) noexcept {
           cover_busy_timer(p->timers.earliest());
           return f;
         }
-        // Ever longer pauses: each look takes cache lines away from those who work.
+        // The pauses get longer: each look takes cache lines away from the threads that work.
         for (int i = 0; i < pauses; ++i) platform::cpu_relax();
         pauses = std::min(2 * pauses, limits::spin_pauses_max);
       } while (platform::ticks() < until && s.procs.load(mo::relaxed) > s.idle_ps.load(mo::relaxed) + 1);
     }
   }
 
-  // Nothing: give up the P, and decide, in one critical section, where to sleep.
+  // There is nothing: give up the P, and decide in one critical section where to sleep.
   bool polls = false;
   {
     platform::lock_guard guard(s.lock);
     if (shared_work_waits()) return nullptr;  // pick() takes it at the next round
-    m->baton.release_p();
-    m->p.store(nullptr, mo::relaxed);
+    forget_p(m);
     push_idle_p(s, p);
     if (s.closing) {
-      // Not to sleep: wait_for_p() ends it.
+      // The M does not sleep: wait_for_p() ends it.
     } else if (!s.polling.load(mo::relaxed)) {
       polls = true;
       s.poll_until.store(0, mo::relaxed);

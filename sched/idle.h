@@ -1,12 +1,12 @@
-// The idle Ps and the idle Ms: lists under the scheduler's lock, and what the files of the idle protocol use of
-// each other. Internal to idle.cc, which has the protocol, and idle_sleep.cc.
+// The idle Ps and the idle Ms: lists under the scheduler's lock, and what the two files of the idle protocol use of
+// each other. Internal to idle.cc, which describes the protocol, and idle_sleep.cc.
 #pragma once
 
 #include <baton/sched/scheduler.h>
 
 namespace baton::sched {
 
-// Its fibers go to the global queue.
+// Moves the fibers of p to the global queue.
 void drain(processor* p) noexcept;
 
 // ---- lists, under the lock ----
@@ -14,8 +14,8 @@ void drain(processor* p) noexcept;
 inline void push_idle_p(scheduler& s, processor* p) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
   p->m.store(nullptr, mo::relaxed);
   p->idle.store(true, mo::relaxed);
-  // A P beyond the present number of procs is retired: its timers are still looked after (idle is
-  // true), but nobody takes it, so it must not keep any fiber.
+  // A P beyond the present number of procs is retired. Its timers are still looked after (idle is true), but no M takes
+  // the P, so it must not keep any fiber.
   if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {
     drain(p);
     return;
@@ -60,7 +60,8 @@ inline machine* pop_idle_m(scheduler& s) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(
   return m;
 }
 
-// Wakes whoever sleeps in the poller; in the one that is installed now, should another have just replaced it.
+// Wakes the M that sleeps in the poller. If another poller has just replaced that one, wakes the M in the one that is
+// installed now.
 void wake_poller() noexcept;
 
 }  // namespace baton::sched

@@ -1,13 +1,13 @@
 // How Ms that found nothing sleep, without a P, and how they end. idle.cc says where each of them goes.
 //
-// At most one M sleeps in the poller; the others sleep on their own futex. The sleeper in the poller is there for the
-// timers, too: for those of the idle Ps, which nobody else runs, to the moment; and for those of the busy Ps, because a
-// fiber that computes runs none. A busy P mostly runs its timers itself, at one of its picks, so the sleeper comes a
-// little after they were due. When that was for nothing, it comes later the next time: a P that runs many timers in
-// time must not wake a thread for each.
+// At most one M sleeps in the poller; the others sleep on their own futex. The sleeper in the poller also looks after
+// the timers. It wakes at the moment when those of the idle Ps are due, which no other thread runs. It also covers
+// those of the busy Ps, because a fiber that computes runs none. A busy P mostly runs its timers itself, at one of its
+// picks, so the sleeper comes a little after they were due. If it came for nothing, it comes later the next time: a P
+// that runs many timers in time must not wake a thread for each of them.
 //
-// Such a vain wake ends in the poller again, without a P and without a word to anybody: poll_until := 0 (not known),
-// fence, read all heaps, as at first (see the head comment of idle.cc).
+// Such a wake for nothing ends in the poller again, without a P, and it tells no other thread: poll_until := 0 (not
+// known), fence, read all heaps, as at first (see the head comment of idle.cc).
 #include <baton/sched/durations.h>
 #include <baton/sched/handoff.h>
 #include <baton/sched/idle.h>
@@ -18,7 +18,7 @@ namespace baton::sched {
 
 namespace {
 
-// The earliest timer that the sleeper in the poller is there for; those of busy Ps count as so much later.
+// The earliest timer that the sleeper in the poller is there for. Those of busy Ps count as slack_ns later.
 std::int64_t earliest_timer(std::int64_t slack_ns) noexcept {
   std::int64_t when = platform::forever_ns;
   for (int i = 0; i < the_scheduler.procs_ever.load(mo::acquire); ++i) {
@@ -31,12 +31,12 @@ std::int64_t earliest_timer(std::int64_t slack_ns) noexcept {
   return when;
 }
 
-// No descriptor can become ready, and no timer is armed: nobody need sleep in the poller.
+// Returns true if no descriptor can become ready and no timer is armed: no M need sleep in the poller.
 bool nothing_to_sleep_for() noexcept {
   return installed_poller() == nullptr && earliest_timer(0) == platform::forever_ns;
 }
 
-// On its futex. False: it slept for its whole allowance and is off the list: it should end.
+// Sleeps on the M's futex. Returns false if the M slept for its whole allowance and is off the list: it should end.
 bool sleep_idle(machine* m) noexcept {
   scheduler& s = the_scheduler;
   if (m->expects_p) spin_for_handoff(m);
@@ -45,13 +45,13 @@ bool sleep_idle(machine* m) noexcept {
   bool surplus = true;
   while (!await_handoff(m, surplus ? give_up : platform::forever_ns)) {
     platform::lock_guard guard(s.lock);
-    if (!m->on_idle_list) continue;  // a P is being handed over right now
+    if (!m->on_idle_list) continue;  // a P is being handed over now
     surplus = s.threads.load(mo::relaxed) - threads_locked() > s.procs.load(mo::relaxed) + limits::idle_threads_spare;
     if (!surplus) continue;
     unlink_idle_m(s, m);
     m->queued_idle = false;
     leave_handoff(m);
-    s.threads.fetch_sub(1, mo::relaxed);  // here: the next one to give up has to count without us
+    s.threads.fetch_sub(1, mo::relaxed);  // here: the next M to give up must not count this one
     return false;
   }
   m->queued_idle = false;
@@ -65,7 +65,7 @@ bool sleep_idle(machine* m) noexcept {
   return true;
 }
 
-// In the poller, until there is something to do; what it brought is appended to `readied`.
+// Sleeps in the poller until there is something to do. Appends what the poller brought to `readied`.
 void sleep_in(poller* source, fiber_list& readied) noexcept {
   scheduler& s = the_scheduler;
   std::int64_t slack = limits::busy_timer_slack_ns;
@@ -82,13 +82,13 @@ void sleep_in(poller* source, fiber_list& readied) noexcept {
     if (events != 0 || !readied.empty() || s.ending.load(mo::relaxed)) return;
     const std::int64_t now = platform::now_ns();
     if (now < until || earliest_timer(limits::busy_timer_slack_ns) <= now) return;
-    // The time is up, and the timer of a busy P that it was for has been run, or stopped.
+    // The time is up, and the timer of a busy P for which the M slept has been run or stopped.
     slack = limits::busy_timer_slack_max_ns;
     platform::full_fence();
   }
 }
 
-// Sleeps in the poller, and makes runnable what it brought; afterwards the M has a P if one was idle.
+// Sleeps in the poller, and makes runnable what the poller brought. Afterwards the M has a P if one was idle.
 void sleep_polling(machine* m) noexcept {
   scheduler& s = the_scheduler;
   fiber_list readied;
@@ -97,12 +97,12 @@ void sleep_polling(machine* m) noexcept {
   m->polling = false;
   enter_runtime(m);  // the process may be ending
   static_cast<void>(acquire_idle_p(m));
-  static_cast<void>(run_all_due_timers(m->my_p(), readied));  // a retired P's are nobody else's
+  static_cast<void>(run_all_due_timers(m->my_p(), readied));  // no other thread runs those of a retired P
   if (readied.empty()) return;
   if (processor* const p = m->my_p(); p != nullptr && nothing_to_sleep_for()) {
     push_local_all(p, static_cast<fiber_list&&>(readied));  // find_work() comes next; if there is more, it wakes
   } else {
-    make_runnable_all(m, static_cast<fiber_list&&>(readied));  // wakes somebody, who also sleeps here next
+    make_runnable_all(m, static_cast<fiber_list&&>(readied));  // wakes an M, which also sleeps here next
   }
 }
 
@@ -116,7 +116,7 @@ void close_machines(bool closing) noexcept {
     if (!closing) return;
     while (machine* const m = pop_idle_m(s)) hand_p(m, nullptr, false);
   }
-  wake_poller();  // who is to sleep there was chosen before; a wake that comes first is kept
+  wake_poller();  // the M that is to sleep there was chosen before; a wake that comes first is kept
 }
 
 bool wait_for_p(machine* m) noexcept {
@@ -126,7 +126,7 @@ bool wait_for_p(machine* m) noexcept {
     return true;
   }
   if (!m->queued_idle) {
-    // A new thread, or one whose fiber went to `returning`: it may take an idle P itself.
+    // This is a new thread, or one whose fiber went to `returning`. It may take an idle P itself.
     if (acquire_idle_p(m)) return true;
     platform::lock_guard guard(s.lock);
     if (s.closing) {

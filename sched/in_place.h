@@ -5,7 +5,7 @@ namespace baton::sched {
 
 struct fiber;
 
-// f has been readied, and nobody else has a hold on it.
+// Makes f go on: hands it an idle P, or queues it. Requires: f has been readied, and no other thread has a hold on it.
 void ready_in_place(fiber* f) noexcept;
 
 }  // namespace baton::sched

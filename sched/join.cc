@@ -1,10 +1,10 @@
-// Waiting for a fiber's end. spawn.cc has the join word's states, and the fiber's side.
+// Waits for a fiber's end. spawn.cc describes the states of the join word, and the fiber's side.
 //
-// The joiner puts its agent into the word and parks; retire() takes it out, by an exchange, and readies it. A joiner
-// with a deadline may take it out itself, or its timer does, by a compare-and-swap: the word is the claim, so exactly
-// one of them readies it. What the word says then is what it would say without the joiner: `closing` if the fiber
-// has passed the point after which nobody asks whether it was detached, else `running`. The mark at_end keeps
-// that while the agent is there.
+// The joiner puts its agent into the word and parks. retire() takes the agent out, by an exchange, and readies it. A
+// joiner with a deadline may take its agent out itself, or its timer may, by a compare-and-swap. The word is the claim,
+// so exactly one of them readies the agent. After the agent is taken out, the word says what it would say without the
+// joiner: `closing` if the fiber has passed the point after which no thread asks whether it was detached, else
+// `running`. The mark at_end keeps this while the agent is in the word.
 #include <baton/sched/fiber_list.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
@@ -20,7 +20,7 @@ namespace baton::sched {
 namespace {
 
 // The fiber is on its very last instructions. Its thread may have been descheduled on them, perhaps because of the
-// caller: so looking for it has an end.
+// caller. So the looks for its end are limited.
 constexpr int looks_at_end = 64;
 void look_again(const agent* self) noexcept {
   if (self->what == agent::kind::plain_thread) {
@@ -30,7 +30,7 @@ void look_again(const agent* self) noexcept {
   }
 }
 
-// Of an agent that takes the place of that state in the join word.
+// Returns the mark of an agent that takes the place of that state in the join word.
 std::uintptr_t mark_of(std::uintptr_t state) noexcept {
   return state == join_closing ? std::uintptr_t{join_at_end} : 0;
 }
@@ -39,10 +39,11 @@ std::uintptr_t mark_of(std::uintptr_t state) noexcept {
   fatal("two agents join fiber %llu", static_cast<unsigned long long>(f->id));
 }
 
-// False: it never ends, and nothing was done. In line: a frame between a wait and the switch costs (waiter.h).
+// Returns false if the fiber never ends; nothing was done then. Inline: a frame between a wait and the switch costs
+// (waiter.h).
 inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
   for (int looks = 0;;) {
-    // acquire: pairs with retire(): the result, and that the stack has been left.
+    // acquire: pairs with retire(): the result is visible, and the stack has been left.
     std::uintptr_t state = f->join.load(mo::acquire);
     if (state == join_ended) return true;
     agent* const self = current_agent();
@@ -63,7 +64,7 @@ inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
   }
 }
 
-// A wait for an end that may be taken back. The join word says who readies the agent: whoever takes it out.
+// A wait for an end that may be taken back. The join word says who readies the agent: the thread that takes it out.
 struct timed_join {
   fiber* of;
   agent* who;
@@ -71,7 +72,7 @@ struct timed_join {
 
   [[nodiscard]] std::uintptr_t word() const noexcept { return reinterpret_cast<std::uintptr_t>(who) | join_timed; }
 
-  // False: the fiber has ended, and readies the agent.
+  // Returns false if the fiber has ended; then the fiber readies the agent.
   [[nodiscard]] bool take_back() noexcept {
     std::uintptr_t seen = of->join.load(mo::relaxed);
     while ((seen & ~join_at_end) == word()) {
@@ -89,7 +90,7 @@ struct timed_join {
     ready_into(j->who, readied);
   }
 
-  // (S) The agent is in the word. Whether the fiber has ended.
+  // Requires: the agent is in the word. Returns true if the fiber has ended. Switches.
   [[nodiscard]] bool wait(std::int64_t deadline_ns) noexcept {
     if (who->what == agent::kind::plain_thread) {
       if (park_thread_until(who, deadline_ns)) return true;
@@ -99,7 +100,7 @@ struct timed_join {
     try {
       timer = arm_timer(deadline_ns, &time_is_over, this);
     } catch (const std::bad_alloc&) {
-      // No memory for a timer: then the fiber watches the clock itself, in turn with the others.
+      // There is no memory for a timer. The fiber watches the clock itself, and takes turns with the others.
       while (platform::now_ns() < deadline_ns && (of->join.load(mo::relaxed) & ~join_at_end) == word()) yield();
       return !gives_up();
     }
@@ -109,7 +110,7 @@ struct timed_join {
   }
 
  private:
-  // (S) False: too late, it has ended.
+  // Returns false if it is too late: the fiber has ended. Switches.
   [[nodiscard]] bool gives_up() noexcept {
     if (take_back()) {
       cancel_park(who);

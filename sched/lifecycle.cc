@@ -1,21 +1,23 @@
 // Start, exit, fork.
 //
-// Start: under the mutex `life`; what Ms and the monitor read of the settings is written before the first
-// thread exists. P 0 .. procs-1 begin idle; the first work wakes. Again after a shutdown (shutdown.cc): with
-// other settings, on what was left.
+// Start. It runs under the mutex `life`. The settings that Ms and the monitor read are written before the first thread
+// exists. P 0 .. procs-1 begin idle, and the first work wakes a thread. After a shutdown (shutdown.cc) the runtime can
+// start again, with other settings, on what was left.
 //
-// Exit: the runtime is leaked. Static destructors run while Ms might still run fibers that use the
-// statics; so an atexit handler, registered again at run()'s returns and therefore run before the
-// destructors of everything constructed until then, tells all Ms to stop: each does at its next call
-// into the scheduler (notice bit `frozen`). The handler waits for all of them together, but not long: a
-// fiber that computes, or sits in an undeclared call, cannot be stopped. The thread that calls exit()
-// goes on, as a plain thread. If it waits for a fiber, that is for ever: destructors do not
-// (destructor_may_wait), what cannot do without (run(), join()) aborts, and any other wait that lasts says so.
+// Exit. The runtime is leaked. Static destructors run while Ms might still run fibers that use the statics. So an
+// atexit handler tells all Ms to stop. Each M stops at its next call into the scheduler (notice bit `frozen`). The
+// handler is registered again when run() returns, so it runs before the destructors of everything constructed until
+// then. It waits for all Ms together, but not for long: a fiber that computes, or that sits in an undeclared call,
+// cannot be stopped. The thread that calls exit() goes on as a plain thread. If it waits for a fiber, it waits for
+// ever. So destructors do not wait (destructor_may_wait), calls that cannot do without the fiber (run(), join()) abort,
+// and any other wait that lasts says so on stderr.
 //
-// Fork: the child has only the calling thread, and the locks of the others are in any state. Its M, if
-// it is one, gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So is
-// exit(), as far as it depends on us: the handler knows that there is nobody to stop, or to wait for, and takes
-// no lock; destructors that would wait for a fiber leave it, as they do in the parent after exit().
+// Fork. The child has only the calling thread, and the locks of the other threads are in any state. If the calling
+// thread is an M, its M gets the notice bit `dead`, and every use of the runtime says so. exec and _exit are fine. So
+// is exit(), as far as it depends on the runtime: the handler knows that there is no thread to stop or to wait for, and
+// it takes no lock. Destructors that would wait for a fiber leave it, as they do in the parent after exit().
+// Destructors of timers wait for no callback and enter no section. A lock that another thread held is not waited for
+// for long (platform/lock.h).
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/closure_name.h>
@@ -29,6 +31,7 @@
 #include <baton/sched/platform/asymmetric_fence.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/cpus.h>
+#include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/module.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/platform/thread_state.h>
@@ -42,27 +45,31 @@
 #include <unistd.h>
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <mutex>
+#include <new>
 
 namespace baton::sched {
 
 namespace {
 
-// How long each M may sleep, or compute, and how long all of them together are waited for.
+// How long the handler waits while one M sleeps or computes, and how long it waits for all of them together.
 constexpr std::int64_t freeze_patience_ns = 20'000'000;
 constexpr std::int64_t freeze_at_most_ns = 5'000'000'000;
 
-// Returns of run() that register the exit handler again; after so many only the 2^n-th do.
+// The first returns of run(), up to this number, register the exit handler again. After that only the 2^n-th returns
+// do.
 constexpr std::uint64_t registrations_without_gap = 1'000;
 
 platform::atomic<const agent*> exiting{nullptr};  // the thread that called exit()
 
 std::mutex procs_mutex;
 
-// The number of Ps follows the number of CPUs as long as nobody has said another. The watch belongs to
-// the thread that starts the runtime, and then to the monitor.
+// The number of Ps follows the number of CPUs until a caller sets another number. The watch belongs to the thread that
+// starts the runtime, and then to the monitor.
 constinit platform::cpu_watch cpus;
 platform::atomic<bool> procs_follow_cpus{false};
 
@@ -103,7 +110,7 @@ bool name_caller(char* buffer, unsigned size) noexcept {
   return true;
 }
 
-// Of the thread that faulted.
+// For the thread that faulted.
 stack name_running(char* buffer, std::size_t size) noexcept {
   describe_caller(buffer, static_cast<unsigned>(size));
   const machine* const m = this_machine();
@@ -111,7 +118,7 @@ stack name_running(char* buffer, std::size_t size) noexcept {
   return f != nullptr ? f->stack : stack{};
 }
 
-// An M that was told to stop and has not yet, and whether it is worth waiting until it does.
+// An M that was told to stop and has not stopped yet. The class decides whether it is worth waiting for the M.
 class latecomer {
  public:
   void watch(machine* m, bool fenced) noexcept {
@@ -124,9 +131,9 @@ class latecomer {
 
   [[nodiscard]] bool worth_waiting_for() noexcept {
     if (has_stopped(*m_, fenced_)) return false;
-    if (m_->baton.is_at() == place::runtime) return true;  // a section ends soon, and then there is user code
-    // In user code. One that has the CPU, or waits for it, gets to its next call, if it does not compute
-    // for ever; one that sleeps in an undeclared call does not. Between two looks it may have run.
+    if (m_->baton.is_at() == place::runtime) return true;  // a section ends soon; user code follows
+    // The M is in user code. If it has the CPU, or waits for one, it gets to its next call, unless it computes for
+    // ever. If it sleeps in an undeclared call, it does not. It may have run between two looks.
     const std::int64_t cpu = platform::thread_cpu_ns(tid_);
     const bool ran = cpu != cpu_;
     cpu_ = cpu;
@@ -139,9 +146,10 @@ class latecomer {
     return now - asleep_since_ < freeze_patience_ns;
   }
 
-  // Once it was told, and after a heavy fence: it has stopped, or stops when its call returns. Without one: the
-  // kernel has looked at its thread since, under the lock of its CPU's queue, and it was off the CPU. What it had
-  // stored before is seen then, and when it comes back to the CPU it sees what it was told.
+  // Returns true if the M has stopped, or will stop when its call returns. Requires: the M was told; if `fenced`, a
+  // heavy fence followed. Without a fence, the kernel must have looked at its thread since, under the lock of its CPU's
+  // queue, and must have found it off the CPU. Then what the thread had stored before is seen here, and when the thread
+  // comes back to the CPU it sees what it was told.
   [[nodiscard]] static bool has_stopped(const machine& m, bool fenced) noexcept {
     if (!fenced) {
       const auto now = platform::thread_call(m.tid.load(mo::relaxed)).what;
@@ -161,27 +169,29 @@ class latecomer {
   std::int64_t asleep_since_ = 0;
 };
 
-// Not on the stack, which may be a fiber's, and not from the heap: who knows in what state that is.
+// This array is not on the stack, which may be a fiber's. It is not from the heap either, because the state of the heap
+// is unknown.
 constinit latecomer latecomers[machines_max];
 
 void freeze() {
-  if (the_scheduler.ending.load(mo::relaxed)) return;  // registered several times, needed once
+  if (the_scheduler.ending.load(mo::relaxed)) return;  // the handler is registered several times, and is needed once
   the_scheduler.ending.store(true, mo::seq_cst);
   machine* const mine = this_machine();
   if (mine != nullptr) {
-    // exit() was called by a fiber. From here on its thread is a plain one: no other fiber runs on it, and
-    // whatever waits in a destructor waits as a thread.
+    // A fiber called exit(). From here on its thread is a plain one: no other fiber runs on it, and a destructor that
+    // waits waits as a thread.
     mine->baton.leave(place::syscall);
     set_this_machine(nullptr);
   }
-  exiting.store(this_thread_agent(), mo::relaxed);  // for itself: others only see that they are not it
+  exiting.store(this_thread_agent(), mo::relaxed);  // for this thread; the others only see that they are not it
   if (the_scheduler.forked.load(mo::relaxed)) return;
-  leave_ended_machines();  // else a checker of threads would call it a leak
+  leave_ended_machines();  // otherwise a checker of threads would call it a leak
   const std::uint32_t n = machine_count();
   for (std::uint32_t i = 0; i < n; ++i) {
     if (machine* const m = machine_at(i); m != nullptr && m != mine) m->baton.tell(baton_word::frozen);
   }
-  // Whoever enters a section from here on sees it; if the kernel refuses that, each has to be seen asleep once.
+  // A thread that enters a section from here on sees the notice. If the kernel refuses the fence, each M has to be seen
+  // asleep once.
   const bool fenced = platform::heavy_fence();
   std::uint32_t late = 0;
   for (std::uint32_t i = 0; i < n; ++i) {
@@ -204,11 +214,12 @@ void freeze() {
 void in_fork_child() {
   scheduler& s = the_scheduler;
   s.forked.store(true, mo::relaxed);
-  s.up.store(false, mo::relaxed);  // a plain thread's next use goes through start(), which says no
+  platform::spin_locks_in_fork_child();
+  s.up.store(false, mo::relaxed);  // the next use by a plain thread goes through start(), which refuses
   if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
 }
 
-// What every start does.
+// Part of every start.
 void take_settings(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   open_standard_descriptors();
@@ -231,11 +242,19 @@ int procs_wanted(const settings& s) noexcept {
   return std::clamp(s.procs > 0 ? s.procs : default_procs(), 1, limits::procs_max);
 }
 
+// Not from the heap: a start does not fail for want of memory. Never destroyed.
+processor* make_processors() noexcept {
+  alignas(processor) static std::byte room[sizeof(processor) * limits::procs_max];
+  auto* const first = reinterpret_cast<processor*>(room);
+  std::uninitialized_default_construct_n(first, limits::procs_max);
+  return std::launder(first);
+}
+
 void start_first(const settings& s) noexcept {
   scheduler& sched = the_scheduler;
   take_settings(s);
   platform::init_clock();
-  // Refused by the kernel or, to see what that costs, by the environment.
+  // The barrier may be refused by the kernel. The environment can refuse it too, which shows what that costs.
   platform::init_barriers(environment_flag("BATON_NO_MEMBARRIER"));
   set_caller_namer(name_caller);
   set_overflow_namer(name_overflowed, name_running, name_closure);
@@ -243,7 +262,7 @@ void start_first(const settings& s) noexcept {
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
   platform::keep_module_loaded();
-  sched.ps = new processor[limits::procs_max];
+  sched.ps = make_processors();
   for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
   const int n = procs_wanted(s);
   sched.procs.store(n, mo::relaxed);
@@ -263,8 +282,8 @@ void start_again(const settings& s) noexcept {
     change_procs(procs_wanted(s));
   }
   install_overflow_handler();
-  main_returned();  // what has been made since the first start is destroyed after exit() has stopped the fibers
-  // seq_cst: what a thread needs that sees it is served from here on.
+  main_returned();  // exit() stops the fibers before it destroys what has been made since the first start
+  // seq_cst: a thread that sees it is served from here on.
   the_scheduler.up.store(true, mo::seq_cst);
   start_monitor();
 }
@@ -277,10 +296,10 @@ void start(const settings& s) noexcept {
   if (the_scheduler.forked.load(mo::relaxed)) {
     fatal("the runtime does not work in the child of a fork; call only exec or _exit there");
   }
-  // A fiber has been started by somebody, and keeps it from being shut down.
+  // A fiber does not start the runtime here: an agent has started the fiber, and the fiber keeps the runtime up.
   if (!is_running() && this_machine() == nullptr) {
     scheduler& sched = the_scheduler;
-    if (is_ending()) return;  // before the lock: exit() may have stopped a shutdown() that has it
+    if (is_ending()) return;  // before the lock: exit() may have stopped a shutdown() that holds it
     const std::lock_guard hold(sched.life);
     if (is_ending()) return;
     if (!is_running()) return sched.has_ps.load(mo::relaxed) ? start_again(s) : start_first(s);
@@ -289,7 +308,7 @@ void start(const settings& s) noexcept {
 }
 
 void start_for_run(const settings& s) noexcept {
-  platform::light_fence();  // pairs with shutdown's heavy one, as in runtime_needed()
+  platform::light_fence();  // pairs with the heavy fence of the shutdown, as in runtime_needed()
   start(s);
 }
 
@@ -304,7 +323,7 @@ bool destructor_may_wait(const char* left) noexcept {
   return false;
 }
 
-// The child of a fork has none of the fibers, and has lost nothing by leaving them.
+// The child of a fork has none of the fibers, and it loses nothing if it leaves them.
 void say_left(const char* what) noexcept {
   if (!the_scheduler.forked.load(mo::relaxed)) say_frozen(what);
 }
@@ -336,7 +355,7 @@ void follow_cpu_count(std::int64_t now) noexcept {
   if (!procs_follow_cpus.load(mo::relaxed)) return;
   const int n = std::min(cpus.at(now), limits::procs_max);
   if (n == the_scheduler.procs.load(mo::relaxed)) return;
-  // Whoever holds the mutex is setting the number; the monitor does not wait to be told so.
+  // The thread that holds the mutex is setting the number. The monitor does not wait for it.
   const std::unique_lock lock(procs_mutex, std::try_to_lock);
   if (lock.owns_lock() && procs_follow_cpus.load(mo::relaxed)) change_procs(n);
 }
@@ -345,14 +364,15 @@ int max_threads() noexcept { return the_scheduler.max_threads.load(mo::relaxed);
 
 int set_max_threads(int n) noexcept {
   const int before = the_scheduler.max_threads.exchange(std::clamp(n, 1, limits::threads_max), mo::relaxed);
-  if (is_running()) thread_added();  // or may be now: for those who wait to be locked to one
+  if (is_running()) thread_added();  // or a thread may be added now: for fibers that wait to be locked to one
   return before;
 }
 
 void main_returned() noexcept {
   static platform::atomic<std::uint64_t> times{0};
   const std::uint64_t n = times.fetch_add(1, mo::relaxed) + 1;
-  // An entry is kept until the process ends: who calls run() for ever must not fill the memory with them.
+  // The C library keeps each entry until the process ends. A program that calls run() for ever must not fill the memory
+  // with entries.
   if (n <= registrations_without_gap || std::has_single_bit(n)) std::atexit(freeze);
 }
 

@@ -1,4 +1,4 @@
-// The lock is read as foreign memory (peek_memory.h): a fiber that is not at its wait any more may have destroyed it.
+// The lock is read as foreign memory (peek_memory.h): a fiber that is no longer at its wait may have destroyed it.
 #include <baton/sched/lock_head.h>
 
 #include <baton/sched/fiber.h>

@@ -1,8 +1,9 @@
-// What a lock begins with that reports can say the owner of: its word, the lock of its list, and who owns it.
+// The head of a lock whose owner reports can name: its word, the lock of its list, and its owner.
 //
-// The owner is written down by code that was compiled for debugging (the lock's header says when), after it has got
-// the lock, and only then the bit `owned` is set. Whatever frees the lock or hands it over clears the bit, however
-// it was compiled. So while the bit is set, `owner` is who took the lock this time; without it nobody is known.
+// Code that was compiled for debugging writes the owner down (the lock's header says when), after it has got the lock.
+// Only then it sets the bit `owned`. Code that frees the lock or hands it over clears the bit, however that code was
+// compiled. So while the bit is set, `owner` is the agent that took the lock this time. Without the bit the owner is
+// not known.
 #pragma once
 
 #include <baton/sched/log/plain_text.h>
@@ -14,7 +15,7 @@
 namespace baton::sched {
 
 struct lock_head {
-  static constexpr std::uint32_t owned = 1U << 31;  // of the word; the others are the lock's
+  static constexpr std::uint32_t owned = 1U << 31;  // a bit of the word; the other bits belong to the lock
 
   platform::atomic<std::uint32_t> word{0};
   platform::spin_lock list_lock;
@@ -23,14 +24,14 @@ struct lock_head {
 
 struct agent;
 
-// The agent is about to wait for that lock: for reports. It need not be taken back.
+// Notes for reports that the agent is about to wait for that lock. The note need not be taken back.
 void waits_for_lock(agent* who, const lock_head& lock) noexcept;
 
 struct fiber;
 
-// Who owns the lock that f waits for, if that is known: what the report says of it, else "". f may go on meanwhile,
-// and its lock may be gone: what is not true any more is not used by who sees that f was at the same place before
-// and after.
+// Returns what a report says of the owner of the lock that f waits for, or "" if the owner is not known. f may go on
+// meanwhile, and its lock may be gone, so the words may no longer be true. The caller must use them only if it sees
+// that f was at the same place before and after.
 struct owner_words {
   char text[64 + fiber_label_max] = "";
 };

@@ -1,13 +1,12 @@
 // The life of an M, and the only thread_locals of the scheduler.
 //
-// A thread's main loop runs on its native context: get a P, find a fiber, switch to it. Fibers switch
-// among themselves directly; the native context is entered only when nothing local is runnable, or
-// when a fiber must wait while its M has no P. Threads are started by the monitor alone, never in a
-// runtime section and never from a thread of the user's (whose signal mask, affinity and scheduling
-// class they would inherit).
+// A thread's main loop runs on its native context: get a P, find a fiber, switch to it. Fibers switch among themselves
+// directly. The native context is entered only when nothing local is runnable, or when a fiber must wait while its M
+// has no P. Only the monitor starts threads. It never does so in a runtime section, and never from a thread of the
+// user's (the new thread would inherit the signal mask, affinity and scheduling class of that thread).
 //
-// A thread that has retired is no more than that: what thread_locals' destructors do on it, which may take long and use
-// the runtime, is done by a plain thread. What becomes of it and its M: machine_table.cc.
+// A thread that has retired is a plain thread. The destructors of thread_locals run on it as on a plain thread; they
+// may take long and may use the runtime. machine_table.cc says what becomes of the thread and its M.
 #include <baton/sched/machine.h>
 
 #include <baton/sched/log/fatal.h>
@@ -55,11 +54,11 @@ void run_machine(machine* m) noexcept {
 void machine_main(void* arg) {
   auto* const m = static_cast<machine*>(arg);
   the_machine = m;
-  if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // too late to be told
+  if (the_scheduler.ending.load(mo::seq_cst)) m->baton.tell(baton_word::frozen);  // it came too late to be told
   m->doomed = false;
   m->expects_p = false;
   m->tid.store(platform::thread_id(), mo::relaxed);
-  // The two words behind this pointer are the ABI's; see exception_state.
+  // The two words behind this pointer belong to the ABI; see exception_state.
   m->exceptions = reinterpret_cast<exception_state*>(abi::__cxa_get_globals());
   m->tsan_fiber = sanitizer::current_tsan_fiber();
   if (sanitizer::wants_stack_bounds) platform::thread_stack(&m->stack_bottom, &m->stack_size);
@@ -77,9 +76,9 @@ void machine_main(void* arg) {
 
 }  // namespace
 
-// noinline keeps a caller from computing the thread_local's address itself and keeping it across a
-// switch. The memory clobber keeps the compiler from concluding that two calls give the same value
-// (noinline alone: g++ 12 merged them).
+// noinline keeps a caller from computing the thread_local's address itself and keeping it across a switch. The memory
+// clobber keeps the compiler from concluding that two calls give the same value (with noinline alone, g++ 12 merged
+// them).
 __attribute__((noinline)) machine* this_machine() noexcept {
   machine* const m = the_machine;
   asm volatile("" ::: "memory");
@@ -98,9 +97,9 @@ __attribute__((noinline)) agent* this_thread_agent() noexcept {
 
 namespace {
 
-// The fiber makes calls, so it is not at one visit for long, but none of them may switch. From here on, the rest of
-// the call that has begun included, it is as one whose P was taken in user code.
-// still: the slice is that of which the monitor spoke. It may have ended just before.
+// The fiber makes calls, so it does not stay at one visit for long, but none of the calls may switch. From here on,
+// including the rest of the call that has begun, it is like a fiber whose P was taken in user code. still: true if the
+// slice is the one that the monitor meant; that slice may have ended just before.
 void release_overdue_p(machine* m, bool still) noexcept {
   m->baton.clear_slice();
   processor* const p = m->my_p();
@@ -132,9 +131,9 @@ void detail::handle_notice(machine* m) noexcept {
 
 namespace {
 
-// Ms whose fibers sit in calls without a P. Not those that are in the runtime without one: they come from
-// their start or go to sleep, and when the CPUs are busy each may be there for long; were they counted,
-// every thread that is slow to start would ask for another.
+// Returns the number of Ms whose fibers sit in calls without a P. It does not count the Ms that are in the runtime
+// without a P: they have just started or are going to sleep, and when the CPUs are busy each of them may be there for
+// long. If they were counted, every thread that is slow to start would ask for another one.
 int blocked_machines() noexcept {
   int blocked = 0;
   const std::uint32_t n = machine_count();
@@ -147,10 +146,11 @@ int blocked_machines() noexcept {
   return blocked;
 }
 
-// Up to how many threads a wish for one may start. Of use are: one to each P, one that sleeps in the
-// poller, a spare one that takes over when a call blocks, and the blocked ones. Where many block, more
-// will: then more are started at a time, and kept to spare, because a P whose call finds no idle thread
-// waits for one to be started, ten times as long as for one to be woken. A few too many end again.
+// Returns how many threads there may be after a wish for one has been served. These threads are of use: one for each P,
+// one that sleeps in the poller, a spare one that takes over when a call blocks, and the blocked ones. Where many
+// block, more will block. Then more threads are started at a time and kept to spare, because a P whose call finds no
+// idle thread waits until one is started, which takes ten times as long as waking one. If they are a few too many, some
+// end again.
 int threads_to_have() noexcept {
   const scheduler& s = the_scheduler;
   const int blocked = blocked_machines();
@@ -161,14 +161,14 @@ int threads_to_have() noexcept {
 }  // namespace
 
 void want_thread() noexcept {
-  // release: what the wanter did before is counted by threads_to_have(). Who finds it set need not wake:
-  // the monitor looks at it before it sleeps.
+  // release: threads_to_have() counts what the caller did before. A caller that finds the flag set need not wake the
+  // monitor: the monitor looks at the flag before it sleeps.
   if (!the_scheduler.threads_wanted.exchange(true, mo::acq_rel)) wake_monitor();
 }
 
 namespace {
 
-// 0, or an errno.
+// Returns 0, or an errno.
 int start_machine() noexcept {
   scheduler& s = the_scheduler;
   reap_ended_machines();
@@ -194,13 +194,13 @@ void start_first_threads() noexcept {
   const scheduler& s = the_scheduler;
   const int n = std::min({s.procs.load(mo::relaxed) + 1, limits::threads_first, s.max_threads.load(mo::relaxed)});
   for (int i = 0; i < n; ++i) {
-    if (start_machine() != 0) want_thread();  // which says so, if it goes on
+    if (start_machine() != 0) want_thread();  // which reports it, if it goes on
   }
 }
 
 namespace {
 
-// Once each: a thread is refused while fibers that are ready wait for one.
+// Says each line once: a thread is refused while fibers that are ready wait for one.
 bool is_told(bool& said) noexcept {
   return the_scheduler.idle_ps.load(mo::relaxed) > 0 && any_queue_has_work() && !std::exchange(said, true);
 }
@@ -228,7 +228,7 @@ void say_refused(int error) noexcept {
 bool start_wanted_threads() noexcept {
   scheduler& s = the_scheduler;
   if (has_machines_to_reap()) reap_ended_machines();
-  // A wish that comes from here on is seen at the next look: the flag is cleared before we count.
+  // A wish that comes from here on is seen at the next sweep: the flag is cleared before this function counts.
   const bool spare = s.spare_wanted.load(mo::relaxed) && s.spare_wanted.exchange(false, mo::acq_rel);
   const bool now = s.threads_wanted.load(mo::relaxed) && s.threads_wanted.exchange(false, mo::acq_rel);
   const bool to_lock = thread_to_lock_is_wanted();
@@ -238,10 +238,10 @@ bool start_wanted_threads() noexcept {
   for (; s.threads.load(mo::relaxed) < enough; ++started) {
     if (s.ending.load(mo::relaxed)) return true;
     if (started == limits::threads_started_at_once) {
-      s.threads_wanted.store(true, mo::relaxed);  // the rest after a look around
+      s.threads_wanted.store(true, mo::relaxed);  // the rest after a sweep
       return true;
     }
-    // When there cannot be more, the monitor asks again while work waits.
+    // When there cannot be more threads, the monitor asks again while work waits.
     if (s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed)) {
       if (now) say_limit();
       return !now;
@@ -252,7 +252,8 @@ bool start_wanted_threads() noexcept {
       return !now && !to_lock;
     }
   }
-  // None is of use at this moment, to one who waits to be locked: Ms on their way to sleep did not count as blocked.
+  // A fiber waits to be locked to a thread, but no thread counts as being of use at this moment: Ms on their way to
+  // sleep did not count as blocked. So the monitor tries again.
   return !to_lock || started > 0 || s.threads.load(mo::relaxed) >= s.max_threads.load(mo::relaxed);
 }
 

@@ -1,9 +1,9 @@
-// M: an OS thread that runs fibers while it holds a P. Type-stable: the object of a thread that ended
-// is reused by the next one.
+// M: an OS thread that runs fibers while it holds a P. It is type-stable: the next thread reuses the object of a thread
+// that ended.
 //
-// A runtime section lies between enter_runtime() and leave_runtime(). P-local state is touched only
-// there, and no user code runs there: no constructor, move or destructor of the user's types, no
-// callback, no allocation, no logging, no thread creation. Sections do not nest.
+// A runtime section lies between enter_runtime() and leave_runtime(). P-local state is touched only there. No user code
+// runs there: no constructor, move or destructor of the user's types, no callback, no allocation, no logging, no thread
+// creation. Sections do not nest.
 #pragma once
 
 #include <baton/sched/baton_word.h>
@@ -25,29 +25,30 @@ using after_action = void (*)(machine* m, void* arg) noexcept;
 struct alignas(64) machine {
   // ---- this M's own lines ----
   baton_word baton;
-  // The P it holds, null if none. Written by this M alone, in a section; a revoker reads it while it
-  // judges a visit, during which it cannot change.
+  // The P it holds, or null. Only this M writes it, in a section. A revoker reads it while it judges a visit, and it
+  // cannot change during the visit.
   alignas(64) platform::atomic<processor*> p{nullptr};
-  platform::atomic<fiber*> current{nullptr};  // null on the native context; others read it for reports
+  platform::atomic<fiber*> current{nullptr};  // null on the native context; other threads read it for reports
   exception_state* exceptions = nullptr;      // this thread's __cxa_get_globals()
   void* native = nullptr;                     // the native context while a fiber runs
-  // Of the switch that is under way: for the side that arrives.
+  // Belongs to the switch that is under way, for the side that arrives.
   void** save_to = nullptr;  // where to store the context that was left
   after_action action = nullptr;
   void* action_arg = nullptr;
   bool spinning = false;  // counted in scheduler::spinning
   // The declared call that its fiber is inside of (declared_call.cc).
-  // Who learns from it; null: nobody. The monitor reads it, and knows by the visit whether it is this call's.
+  // The site that learns from the call; null: no site does. The monitor reads it, and knows by the visit whether it
+  // belongs to this call.
   platform::atomic<call_site*> call{nullptr};
   std::uint64_t call_began = 0;           // ticks; 0: not timed, or no call
   bool call_handed_over = false;          // at entry; meaningful if timed
-  bool polling = false;                   // is the one that sleeps in the poller
+  bool polling = false;                   // is the M that sleeps in the poller
   bool queued_idle = false;               // went to the idle list, and has not been woken yet
-  bool expects_p = false;                 // gave its P to a fiber in place: another comes soon, perhaps
-  bool doomed = false;                    // its thread ends: a fiber ended while it was locked to it
-  platform::atomic<std::int32_t> tid{0};  // of the thread, once it runs
+  bool expects_p = false;                 // gave its P to a fiber in place; another may come soon
+  bool doomed = false;                    // its thread ends: a fiber ended while it was locked to the thread
+  platform::atomic<std::int32_t> tid{0};  // the thread's, once it runs
   std::uint32_t index = 0;
-  platform::thread_handle thread{};  // the monitor's, then whoever joins it
+  platform::thread_handle thread{};  // belongs to the monitor, then to the thread that joins it
 
   // ---- how an M that waits is given a P: a binary semaphore, and what came with it ----
   alignas(64) platform::atomic<std::uint32_t> wake_word{0};
@@ -63,7 +64,7 @@ struct alignas(64) machine {
   machine* next_watched = nullptr;
   bool watched = false;
   std::int64_t watched_at = 0;
-  std::int64_t watched_cpu_ns = 0;  // that the thread had used then
+  std::int64_t watched_cpu_ns = 0;  // the CPU time that the thread had used then
 
   // ---- sanitizers: the native context ----
   void* asan_fake_stack = nullptr;
@@ -75,26 +76,26 @@ struct alignas(64) machine {
   [[nodiscard]] fiber* my_fiber() const noexcept { return current.load(mo::relaxed); }
 };
 
-// The calling thread's M; null on a thread that is none. Never inlined, and a barrier for the compiler:
-// a fiber may be on another thread after each switch, and the address of a thread_local, once computed,
-// would otherwise be kept across it.
+// Returns the calling thread's M, or null on a thread that is no M. It is never inlined, and it is a barrier for the
+// compiler: a fiber may be on another thread after each switch, and the address of a thread_local, once computed, would
+// otherwise be kept across the switch.
 [[nodiscard]] machine* this_machine() noexcept;
 void set_this_machine(machine* m) noexcept;
-// The stand-in for the calling thread where it waits as a plain thread.
+// Returns the agent that stands in for the calling thread where it waits as a plain thread.
 [[nodiscard]] agent* this_thread_agent() noexcept;
 
 namespace detail {
-// Slow path of enter: finds out whether the P is still there. In a section.
+// The slow path of enter: finds out whether the P is still there. Requires: a section.
 void handle_notice(machine* m) noexcept;
 }  // namespace detail
 
-// Begins a section on the calling thread, whose M the caller knows.
+// Begins a section on the calling thread. The caller knows its M.
 inline void enter_runtime(machine* m) noexcept {
   if (!m->baton.enter()) detail::handle_notice(m);
 }
 
-// Begins a section on the calling thread; null on a thread that is no M. After it m->my_p() is the
-// P, or null if the M has lost it.
+// Begins a section on the calling thread. Returns null on a thread that is no M. Otherwise m->my_p() is the P from here
+// on, or null if the M has lost it.
 [[nodiscard]] inline machine* enter_runtime() noexcept {
   machine* const m = this_machine();
   if (m == nullptr) return nullptr;
@@ -108,6 +109,12 @@ inline void leave_runtime(machine* m) noexcept {
   m->baton.leave(__builtin_expect(f->syscall_depth != 0, 0) ? place::syscall : place::user);
 }
 
+// In a section of m: m has no P any more. The P that it had belongs to the caller.
+inline void forget_p(machine* m) noexcept {
+  m->baton.release_p();
+  m->p.store(nullptr, mo::relaxed);
+}
+
 // A section as an object, for calls that never switch. m is null on a plain thread.
 class runtime_section {
  public:
@@ -118,7 +125,7 @@ class runtime_section {
   runtime_section(const runtime_section&) = delete;
   runtime_section& operator=(const runtime_section&) = delete;
   [[nodiscard]] machine* m() const noexcept { return m_; }
-  // The P that may be touched until the end of the section; null: none.
+  // Returns the P that may be touched until the end of the section, or null.
   [[nodiscard]] processor* p() const noexcept { return m_ != nullptr ? m_->my_p() : nullptr; }
 
  private:

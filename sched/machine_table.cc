@@ -1,11 +1,12 @@
 // Ms are numbered and type-stable. The object of a thread that has ended goes on a free list, and the next thread gets
-// it; a thread that has retired keeps its own until it has been joined.
+// it. A thread that has retired keeps its M until it has been joined.
 //
 // A thread that has retired still runs the destructors of the user's thread_locals, which may take long, or never
-// return. So nobody waits for it, no thread that ends after it least of all: those that have retired are on a list, and
-// the one reaper joins those of them that have really ended (reap_ended_machines()): the monitor, when there are new
-// ones, and before it starts a thread. Only shutdown waits (join_ended_machines()), because it has to leave no thread.
-// What never ends keeps its place in the table; when no place is left, no thread can be started.
+// return. So no thread waits for it, least of all a thread that ends after it. The threads that have retired are on a
+// list, and the one reaper joins those that have really ended (reap_ended_machines()). The monitor is the reaper: it
+// reaps when there are new ones, and before it starts a thread. Only shutdown waits (join_ended_machines()), because it
+// has to leave no thread. A thread that never ends keeps its place in the table. When no place is left, no thread can
+// be started.
 #include <baton/sched/machine_table.h>
 
 #include <baton/sched/machine.h>
@@ -24,14 +25,14 @@ namespace baton::sched {
 namespace {
 
 platform::spin_lock table_lock;
-machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle, as all lists here
+machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle, as are all lists here
 machine* retired ABSL_GUARDED_BY(table_lock) = nullptr;        // to be joined
 platform::atomic<bool> newly_retired{false};                   // a hint
 platform::atomic<std::uint32_t> live{0};                       // allocated and not retired; end_machines() waits for 0
 platform::atomic<machine*> table[machines_max];
 platform::atomic<std::uint32_t> table_size{0};
 
-std::mutex one_reaps;  // whoever waits for those that have retired waits for those in the reaper's hands, too
+std::mutex one_reaps;  // a thread that waits for retired ones also waits for those the reaper holds
 
 void free_machine(machine* m) noexcept {
   platform::lock_guard guard(table_lock);
@@ -82,7 +83,7 @@ machine* allocate_machine(int* error) noexcept {
       return m;
     }
   }
-  delete m;  // nobody has seen it
+  delete m;  // no other thread has seen it
   *error = EAGAIN;
   return nullptr;
 }
@@ -107,7 +108,7 @@ bool has_machines_to_reap() noexcept { return newly_retired.load(mo::relaxed); }
 void reap_ended_machines() noexcept {
   const std::unique_lock hold(one_reaps, std::try_to_lock);
   if (!hold.owns_lock()) return;
-  // relaxed: who is missed because of it is found before the next thread is started.
+  // relaxed: a thread that is missed because of it is found before the next thread is started.
   newly_retired.store(false, mo::relaxed);
   machine* still_there = nullptr;
   machine* last_there = nullptr;
@@ -139,7 +140,7 @@ void end_machines() noexcept {
 }
 
 void join_ended_machines() noexcept {
-  const std::lock_guard hold(one_reaps);  // who comes second waits for the first one's, too
+  const std::lock_guard hold(one_reaps);  // the second caller also waits for the threads of the first one
   for (machine* m = take_retired(); m != nullptr;) {
     machine* const next = m->next_idle;
     platform::join_thread(m->thread);
@@ -149,7 +150,7 @@ void join_ended_machines() noexcept {
 }
 
 void leave_ended_machines() noexcept {
-  // Not with the reaper's lock: exit() may have stopped a shutdown() that has it.
+  // Without the reaper's lock: exit() may have stopped a shutdown() that holds it.
   for (machine* m = take_retired(); m != nullptr; m = m->next_idle) platform::detach_thread(m->thread);
 }
 

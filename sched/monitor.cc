@@ -1,18 +1,17 @@
-// The monitor: the thread without a P that watches the others. It is the backstop for what was not
-// predicted: a P whose M stays in a declared call, a fiber that does not let go, a timer or a network
-// that nobody looks at; and it starts threads, because nobody else may.
-// What it does at each sweep over the Ps is in sweep.cc.
+// The monitor: the thread without a P that watches the other threads. It is the backstop for what was not predicted: a
+// P whose M stays in a declared call, a fiber that does not let go, a timer or a network that no thread looks at. It
+// also starts threads, because no other thread may do so. What it does at each sweep over the Ps is in sweep.cc.
 //
 // Its pace follows need, because each of its wakes costs some microseconds of CPU:
-//   20 us     once, when a declared call is seen for the first time and work waits: the second look at it
-//             decides. From a budget: 100 a second, and 300 more for those that ended in a retake
+//   20 us     once, when a declared call is seen for the first time and work waits: the second sweep decides about
+//             the call. There is a budget: 100 a second, and 300 more for those that ended in a retake
 //   1 ms      while work waits
-//   5 ms      while some P is busy, or the system refuses the thread that a fiber waits to be locked to
-//   for ever  while all Ps are idle, but for half a second while stacks wait to be trimmed (stack_pool.cc): the M that
-//             takes the first P wakes it. Going to sleep is again "publish, fence, look": asleep := true; heavy
-//             barrier; look; sleep. If that barrier fails, an M may have missed `asleep`, so the sleep has an end: it
-//             looks again after 10 ms, 20 ms, ... 1 s. While run() waits, it looks once more after a while: perhaps
-//             all fibers are asleep for good (deadlock.cc)
+//   5 ms      while some P is busy, or the system refuses the thread to which a fiber waits to be locked
+//   for ever  while all Ps are idle, except that the sleep is half a second while stacks wait to be trimmed
+//             (stack_pool.cc). The M that takes the first P wakes the monitor. Going to sleep is again "publish, fence,
+//             look": asleep := true; heavy fence; look; sleep. If that fence fails, an M may have missed `asleep`,
+//             so the sleep has an end: the monitor looks again after 10 ms, 20 ms, ... 1 s. While run() waits, the
+//             monitor looks once more after some time: perhaps all fibers are asleep for good (deadlock.cc)
 #include <baton/sched/deadlock.h>
 #include <baton/sched/durations.h>
 #include <baton/sched/log/fatal.h>
@@ -25,7 +24,9 @@
 #include <baton/sched/sweep.h>
 #include <baton/sched/thread_lock.h>
 
+#include <time.h>
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <new>
@@ -37,12 +38,12 @@ namespace {
 
 platform::atomic<std::uint32_t> bell{0};     // rung to end the monitor's sleep
 platform::atomic<bool> asleep{false};        // in the sleep without end, or about to be
-platform::atomic<bool> over{false};          // the monitor is to end
-platform::thread_handle thread;              // whoever holds scheduler::life
+platform::atomic<bool> over{false};          // the monitor must end
+platform::thread_handle thread;              // belongs to the holder of scheduler::life
 platform::atomic<bool> call_watched{false};  // a call of unknown length has begun
 
-// Fast looks: a number per second. One that brought something is given back, so that a program whose short
-// calls are seen at every look does not use up what it needs when one of them blocks.
+// A number of fast sweeps per second. A fast sweep that brought something is given back. Otherwise a program whose
+// short calls are seen at every sweep would use up what it needs when one of the calls blocks.
 class fast_budget {
  public:
   bool take(std::int64_t now) noexcept {
@@ -91,13 +92,13 @@ class monitor {
       const int n = the_scheduler.procs_ever.load(mo::acquire);
       for (int i = 0; i < n; ++i) sweep_.at(the_scheduler.ps[i]);
       const int taken = sweep_.revoke();
-      // Work beside idle Ps: a thread could not be started, or its start was thought to be of no use.
+      // Work waits beside idle Ps: a thread could not be started, or its start was thought to be of no use.
       if (!sweep_.work_waiting) sweep_.work_waiting = any_queue_has_work();
       if (sweep_.busy > 0 || refused_) sweep_.look_at_the_network();
       if (refused_) share_out_idle_ps();
       sweep_.finish();
       sweep_.report();
-      if (!sweep_.new_call) static_cast<void>(stack_pool::instance().trim(now));  // else the next look is soon
+      if (!sweep_.new_call) static_cast<void>(stack_pool::instance().trim(now));  // otherwise the next sweep is soon
       if (sweep_.busy > 0) follow_cpu_count(now);
       sleep(taken);
     }
@@ -106,12 +107,13 @@ class monitor {
  private:
   void sleep(int taken) noexcept {
     if (was_fast_ && taken > 0) budget_.refund();
-    // Seen, or said to have begun since the last look.
+    // The next sweep is fast if a call has been seen for the first time while work waits, or if a call is reported to
+    // have begun since the last sweep.
     const bool call = call_watched.exchange(false, mo::relaxed) && sweep_.busy > 0;
     was_fast_ = ((sweep_.new_call && sweep_.work_waiting) || (call && !was_fast_)) && budget_.take(platform::now_ns());
     const scheduler& s = the_scheduler;
     if (refused_ && s.idle_ps.load(mo::relaxed) > 0 && (sweep_.work_waiting || !s.polling.load(mo::relaxed))) {
-      the_scheduler.threads_wanted.store(true, mo::release);  // again, but not at once
+      the_scheduler.threads_wanted.store(true, mo::release);  // try again, but not at once
       sleep_for(sweep_.next_refused_in());
     } else if (was_fast_) {
       sleep_for(limits::monitor_fast_ns);
@@ -144,11 +146,11 @@ class monitor {
     }
     asleep.store(false, mo::seq_cst);
     meant_ = 0;
-    last_look_ = platform::now_ns();  // what there is to see began just now
+    last_look_ = platform::now_ns();  // what the sweep can see began just now
   }
 
-  // Whoever takes a P rings. If nobody does for some time: can anybody still wake a fiber? And the memory of stacks
-  // that have not been needed for some time is given back.
+  // A thread that takes a P rings. If no thread rings for some time, the monitor asks: can any thread still wake a
+  // fiber? It also gives back the memory of stacks that have not been needed for some time.
   static void sleep_until_rung(std::uint32_t before) noexcept {
     std::int64_t pause = limits::deadlock_look_after_ns;
     std::int64_t look_at = deadlock_possible() ? platform::now_ns() + pause : platform::forever_ns;
@@ -164,7 +166,7 @@ class monitor {
     }
   }
 
-  // Who took a P when this began may not have seen that it has to ring.
+  // A thread that took a P when this began may not have seen that it has to ring.
   static void sleep_unfenced(std::uint32_t before) noexcept {
     constexpr std::int64_t first_ns = 10'000'000;
     constexpr std::int64_t longest_ns = 1'000'000'000;
@@ -175,13 +177,13 @@ class monitor {
       if (all_idle() && taken == ps_taken()) declare_deadlock();
     }
   }
-  // A number that changes whenever somebody gets a P.
+  // Returns a number that changes whenever a thread gets a P.
   static std::uint64_t ps_taken() noexcept {
     platform::lock_guard guard(the_scheduler.lock);
     return the_scheduler.ps_taken;
   }
 
-  // Whether nobody has had a P since the bell's number was read.
+  // Returns true if no thread has had a P since the bell's number was read.
   static bool still_all_idle(std::uint32_t before) noexcept {
     // The lock: if a P was taken and is idle again, its M has rung before it published that.
     platform::lock_guard guard(the_scheduler.lock);
@@ -193,7 +195,7 @@ class monitor {
   bool was_fast_ = false;
   bool refused_ = false;  // a thread is needed, and could not be started
   std::int64_t last_look_ = platform::now_ns();
-  std::int64_t meant_ = 0;  // to sleep, before this look
+  std::int64_t meant_ = 0;  // how long it meant to sleep before this sweep
 };
 
 // Too large for a stack.
@@ -207,14 +209,23 @@ void monitor_main(void*) { (new (storage) monitor)->run(); }
 void start_monitor() noexcept {
   over.store(false, mo::relaxed);
   forget_deadlock();
-  const int error =
-      platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked, &thread);
+  int error = 0;
+  // A thread that has just ended still counts for the system for a moment, and memory may be short for one: a refusal
+  // is the answer only when it lasts, for some 200 ms in all.
+  constexpr int tries = 20;
+  for (int i = 1; i <= tries; ++i) {
+    error =
+        platform::start_thread(monitor_main, nullptr, "baton-monitor", platform::signals_of_thread::blocked, &thread);
+    if (error != EAGAIN && error != ENOMEM) break;
+    const timespec pause{0, i * 1'000'000L};
+    ::nanosleep(&pause, nullptr);
+  }
   if (error != 0) fatal("cannot start the monitor's thread (%s)", std::strerror(error));
 }
 
 void end_monitor() noexcept {
   over.store(true, mo::release);
-  wake_monitor();  // who has read the bell before sees it rung, who reads it after this sees `over`
+  wake_monitor();  // a reader of the bell before this sees it rung; a reader after this sees `over`
   platform::join_thread(thread);
 }
 

@@ -1,14 +1,14 @@
 // Parking, readying, yielding: see park.h for the contract and park_word.h for the word.
 //
 // The numbered life of one park of a fiber:
-//   1. prepare_park: the word says parking; the fiber publishes itself to a waker;
-//   2. park: if the word says woken already, there is no switch at all;
-//   3. otherwise the fiber leaves its stack for the next runnable one (or the native context), and the
-//      side that arrives commits: parking -> parked. If that fails the fiber was woken in between and is
-//      queued at once: nobody else will;
-//   4. ready: parked -> running, and queue. The waker cannot have queued it before 3, so no M runs a
-//      fiber that is still on its stack.
-// Nothing is locked across the switch.
+//   1. prepare_park: the word says parking. The fiber publishes itself to a waker.
+//   2. park: if the word says woken already, there is no switch at all.
+//   3. Otherwise the fiber leaves its stack for the next runnable one (or for the native context), and the arriving
+//      side commits: parking -> parked. If that fails, the fiber was woken in between, and the arriving side queues it
+//      at once: nothing else will.
+//   4. ready: parked -> running, and queue. The waker cannot have queued it before 3, so no M runs a fiber that is
+//      still on its stack.
+// No lock is held across the switch.
 #include <baton/sched/park.h>
 
 #include <baton/sched/declared_call.h>
@@ -57,7 +57,7 @@ void requeue_global(machine*, void* arg) noexcept {
   wake_for_work();
 }
 
-// Leaves the fiber's stack for whatever comes next; returns the M that it is on when it runs again.
+// Leaves the fiber's stack for whatever runs next. Returns the M that the fiber is on when it runs again.
 inline machine* switch_away(machine* m, fiber* from, after_action action, void* arg) noexcept {
   processor* const p = m->my_p();
   if (__builtin_expect(p != nullptr, 1)) {
@@ -66,7 +66,7 @@ inline machine* switch_away(machine* m, fiber* from, after_action action, void* 
   return switch_to_native(m, from, action, arg);
 }
 
-// A plain thread is about to sleep. If it is an M inside a declared call, it still may have a P.
+// For a plain thread that is about to sleep. If it is an M inside a declared call, it may still have a P.
 void before_sleep() noexcept {
   if (machine* const m = this_machine()) hand_over_within_call(m);
 }
@@ -84,7 +84,7 @@ void park_thread(agent* self) noexcept {
   }
 }
 
-// The thread may be gone as soon as the word has changed: after that only its address is used.
+// The thread may be gone as soon as the word has changed: after that only the address of the word is used.
 void wake_thread(agent* who) noexcept {
   platform::atomic<std::uint32_t>& word = who->word.futex();
   std::uint32_t seen = word.load(mo::relaxed);
@@ -101,7 +101,7 @@ void wake_thread(agent* who) noexcept {
   }
 }
 
-// True: the fiber has to be queued by the caller.
+// Returns true if the caller has to queue the fiber.
 bool wake_fiber(fiber* f) noexcept {
   const park_word::woke w = f->word.ready();
   if (__builtin_expect(w == park_word::woke::from_parked, 1)) return true;
@@ -121,7 +121,7 @@ __attribute__((noinline)) agent* current_agent() noexcept {
   machine* const m = the_machine;
   if (m == nullptr) return this_thread_agent();
   fiber* const f = m->my_fiber();
-  // Inside a declared syscall the fiber's thread counts as a plain thread: it cannot be left there.
+  // Inside a declared syscall the fiber's thread counts as a plain thread: the fiber cannot leave it there.
   return f == nullptr || f->syscall_depth != 0 ? this_thread_agent() : f;
 }
 
@@ -137,7 +137,7 @@ void park(agent* self) noexcept {
   }
   auto* const f = static_cast<fiber*>(self);
   if (f->word.woken_already()) return;
-  machine* m = f->on;  // the agent is the caller's: no need to ask the thread
+  machine* m = f->on;  // the agent is the caller's own: no need to ask the thread
   if (__builtin_expect(f->in_place, 0)) {
     park_in_place(m, f);
     return;
@@ -153,7 +153,7 @@ bool park_thread_until(agent* self, std::int64_t deadline_ns) noexcept {
   before_sleep();
   while (self->word.futex().load(mo::acquire) == park_word::parked) {  // as in park_thread()
     if (platform::futex_wait(self->word.futex(), park_word::parked, deadline_ns)) continue;
-    // Back to parking: then a ready() that comes from here on is seen as one before the switch.
+    // Back to parking: a ready() that comes from here on counts as one before the switch.
     std::uint32_t parked = park_word::parked;
     if (self->word.futex().compare_exchange_strong(parked, park_word::parking, mo::acq_rel, mo::acquire)) {
       return false;
@@ -214,7 +214,7 @@ void yield() noexcept {
     if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
     if (fiber* const next = pick(m, p)) {
       m = switch_to(m, self, next, requeue_local, self);
-    } else if (__builtin_expect(m->my_p() == nullptr, 0)) {  // it went to a fiber in place
+    } else if (__builtin_expect(m->my_p() == nullptr, 0)) {  // the P went to a fiber in place
       m = switch_to_native(m, self, requeue_global, self);
     }
   }
@@ -223,8 +223,8 @@ void yield() noexcept {
 
 void yield_if_due() noexcept {
   machine* m = this_machine();
-  // no_p alone does not matter here: the next call that waits will see to it. But a fiber whose P was
-  // taken must not run beside the one who has it now for longer than a call.
+  // no_p alone does not matter here: the next call that waits handles it. But a fiber whose P was taken must not run
+  // beside the fiber that has the P now for longer than one call.
   if (m == nullptr || __builtin_expect(m->baton.notice() == 0, 1)) return;
   fiber* const self = m->my_fiber();
   if (self->syscall_depth != 0) return;
@@ -272,7 +272,7 @@ std::uint32_t waiter::wait_until(std::int64_t deadline_ns) noexcept {
     try {
       timer = arm_timer(deadline_ns, wait_is_over, this, 0, true);
     } catch (const std::bad_alloc&) {
-      // No memory for a timer: then the fiber watches the clock itself, in turn with the others.
+      // No memory for a timer: the fiber watches the clock itself, taking turns with the others.
       while (is_open() && platform::now_ns() < deadline_ns) yield();
       // `timer` is not used after the call has thrown: g++ 12 leaves it unset then.
       if (claim(timed_out)) {
@@ -283,7 +283,7 @@ std::uint32_t waiter::wait_until(std::int64_t deadline_ns) noexcept {
       return outcome_.load(mo::acquire);
     }
     park(who_);
-    cancel_timer(timer);  // also when it fired: it may still be looking at *this
+    cancel_timer(timer);  // even if it fired: the timer may still be looking at *this
   }
   return outcome_.load(mo::acquire);
 }

@@ -1,5 +1,5 @@
-// Before anything has installed a poller there are no descriptors to wait for, only timers: then the M
-// that would sleep in the poller sleeps here. With the real poller installed, nobody does any more.
+// Until a poller is installed, there are no descriptors to wait for, only timers. The M that would sleep in the poller
+// sleeps here then. With the real poller installed, no M does any more.
 #include <baton/sched/poller.h>
 
 #include <baton/sched/durations.h>
@@ -7,6 +7,9 @@
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/scheduler.h>
+
+#include <cstddef>
+#include <new>
 
 namespace baton::sched {
 
@@ -34,19 +37,21 @@ class timers_only_poller final : public poller {
 };
 
 timers_only_poller& first_poller() noexcept {
-  static auto& instance = *new timers_only_poller;
-  return instance;
+  // Never destroyed, and not allocated: a start does not fail.
+  alignas(timers_only_poller) static std::byte room[sizeof(timers_only_poller)];
+  static timers_only_poller* const instance = ::new (room) timers_only_poller;
+  return *instance;
 }
 
 }  // namespace
 
 void install_poller(poller* p) noexcept {
-  if (!is_running()) start(settings{});  // somebody has to sleep in it
+  if (!is_running()) start(settings{});  // an M has to sleep in it
   poller* const before = the_scheduler.source.exchange(p, mo::seq_cst);
   if (before != nullptr) before->wake();  // its sleeper comes back and sleeps in the new one
-  // Who looked for work, found none and has not chosen a poller yet sleeps in the new one. A wake that was
-  // meant for it, and ended before the exchange, went to the old one: so the new one is woken, too. (A wake
-  // that ends after the exchange sees it and goes to the new one itself: see wake_poller().)
+  // An M that looked for work, found none and has not chosen a poller yet sleeps in the new one. A wake that was meant
+  // for it, and ended before the exchange, went to the old one: so the new one is woken, too. (A wake that ends after
+  // the exchange sees it and goes to the new one itself: see wake_poller().)
   p->wake();
 }
 

@@ -1,27 +1,28 @@
 // Where runnable fibers wait, and in which order a P takes them.
 //
-//   runnext      readied last by this P; goes first, and inherits the time slice
+//   runnext      the fiber that this P readied last; it goes first, and inherits the time slice
 //   ring         this P's queue, FIFO; thieves take half of it
-//   global       overflow, fibers readied by threads without a P, fibers whose slice was used up
-//                While it holds any, yielding fibers and polled ones queue behind them: otherwise
-//                those that fit the ring would go round and round before the others
+//   global       overflow, fibers readied by threads without a P, fibers whose slice was used up.
+//                While it holds any, yielding and polled fibers queue behind them: otherwise those that fit the ring
+//                would go round and round before the others
 //   spilled      fibers that have not run yet, off the heads of rings: batches, the newest first (spilled_batches.h)
-//   returning    fibers that came back from a syscall and found no P, and fibers that wait for one in
-//                place, on their own thread (thread_lock.cc): whose turn it is gets the picker's P
+//   returning    fibers that came back from a syscall and found no P, and fibers that wait for one in place, on their
+//                own thread (thread_lock.cc): such a fiber gets the picker's P when its turn comes
 //
 // The order of a pick:
-//   1. every 64th pick: the global queue or a spilled batch first, in turns, so that local work cannot starve
-//      them; every 128th such batch is the oldest;
-//   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within
-//      microseconds, and a flood of them cannot starve the others;
-//   3. runnext, then the ring;  4. a spilled batch or one from the global queue, in turns;
-//   5. `returning` again, only now: a flood of them leaves every second pick to the shared queues, too.
-// Every 16th pick takes from the ring before runnext, so that two fibers that ready each other for ever
-// do not keep the ring waiting for a whole time slice, as they do in Go. It also looks at the cycle
-// counter, and every so often then at timers and the network, so a P that is never idle serves them too.
+//   1. every 64th pick: the global queue or a spilled batch first, in turns, so that local work cannot starve them;
+//      every 128th such batch is the oldest;
+//   2. `returning`, at most every second pick: on a busy machine such a fiber runs again within microseconds, and a
+//      flood of them cannot starve the others;
+//   3. runnext, then the ring;
+//   4. a spilled batch or one from the global queue, in turns;
+//   5. `returning` again, only now: a flood of such fibers leaves every second pick to the shared queues, too.
+// Every 16th pick takes from the ring before runnext, so that two fibers that ready each other forever do not keep the
+// ring waiting for a whole time slice, as they do in Go. It also reads the cycle counter, and at intervals looks at
+// timers and the network, so a P that is never idle serves them too.
 //
-// Stealing takes half of a ring, in an order that is random but visits all; runnext only on the last of
-// four passes, and only if its owner does not run it within some microseconds.
+// Stealing takes half of a ring. The order of the victims is random but visits all of them. It takes runnext only on
+// the last of four passes, and only if its owner does not run it within some microseconds.
 #include <baton/sched/scheduler.h>
 
 #include <algorithm>
@@ -72,7 +73,7 @@ std::uint64_t next_random(processor* p) noexcept {
   return p->random = x;
 }
 
-// f's turn has come. If it waits in place it gets our P, and we go without.
+// f's turn has come. If f waits in place, it gets this M's P, and this M continues without one.
 fiber* turn_of(machine* m, processor* p, fiber* f) noexcept {
   if (__builtin_expect(f->in_place, 0)) {
     pass_p_on(m, p, f->on);
@@ -100,7 +101,7 @@ __attribute__((noinline)) fiber* take_spilled(processor* p, bool oldest) noexcep
   return f;
 }
 
-// Whether it is their turn: neither they nor the global queue keep the other waiting.
+// Returns true if it is the spilled batches' turn: neither they nor the global queue keep the other waiting.
 bool spilled_are_next(processor* p) noexcept {
   const scheduler& s = the_scheduler;
   if (__builtin_expect(s.spilled.empty(), 1)) return false;
@@ -115,7 +116,7 @@ void look_around(machine* m, processor* p) noexcept {
   const std::uint64_t t = platform::ticks();
   p->next_look_ticks = t + platform::ticks_of_ns(limits::poll_gap_busy_ns / 4);
   fiber_list readied;
-  static_cast<void>(run_all_due_timers(p, readied));  // of idle Ps as well: nobody may poll until the earliest
+  static_cast<void>(run_all_due_timers(p, readied));  // those of idle Ps as well: no M may poll until the earliest
   poller* const source = s.source.load(mo::acquire);
   if (!s.polling.load(mo::relaxed) &&
       t - s.last_poll_ticks.load(mo::relaxed) > platform::ticks_of_ns(limits::poll_gap_busy_ns) &&
@@ -140,7 +141,7 @@ fiber* pick_slow(machine* m, processor* p) noexcept {
       }
       if (fiber* const f = s.global.pop()) return turn_of(m, p, f);
     }
-    // A chain of fibers that ready each other would keep the ring waiting for its whole time slice.
+    // Otherwise a chain of fibers that ready each other would keep the ring waiting for its whole time slice.
     if (fiber* const f = p->queue.pop()) return f;
   }
   if (!p->served_returning) {
@@ -183,8 +184,8 @@ fiber* steal(processor* p) noexcept {
     for (std::uint32_t k = 0; k < n; ++k) {
       processor& victim = s.ps[(start + k) % n];
       if (&victim == p) continue;
-      // An idle one may have work: it was put on the list because there was no M for it. Who wakes then
-      // takes the P on top of the list, which need not be that one.
+      // An idle P may have work: it was put on the list because there was no M for it. An M that wakes then takes the P
+      // on top of the list, which need not be that one.
       const bool idle = victim.idle.load(mo::relaxed);
       if (victim.queue.ring_size() > 0) {
         if (fiber* const f = victim.queue.steal_into(p->queue)) {
@@ -194,8 +195,8 @@ fiber* steal(processor* p) noexcept {
       }
       if (!victim.queue.has_next() || (pass < 3 && !idle)) continue;
       if (!idle) {
-        // Its owner is most likely about to run it. Only if it picked nothing during some microseconds is the
-        // fiber worth dragging to another cache; looking more often would drag the line of runnext, too.
+        // The owner is most likely about to run it. The fiber is worth dragging to another cache only if the owner
+        // picked nothing for some microseconds. Checking more often would drag the cache line of runnext along, too.
         const std::uint64_t picks = victim.picks();
         const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::next_steal_after_ns);
         while (platform::ticks() < until) platform::cpu_relax();

@@ -1,39 +1,45 @@
 // When a visit in user code is worth a rescue.
 //
-// A fiber that blocks its thread, or computes, without a word to the scheduler keeps its P from the
-// others. The monitor may take the P from user code by the same protocol as from a declared call
-// (baton_word.h: user code touches no P); the fiber finds out at its next call. What must not happen is
-// that Ps are taken for nothing, because each rescue puts one more thread on the CPUs:
+// A fiber that blocks its thread, or computes, without telling the scheduler keeps its P from the other fibers. The
+// monitor may take the P from user code by the same protocol as from a declared call (baton_word.h: user code touches
+// no P). The fiber finds out at its next call. Ps must not be taken needlessly, because each rescue puts one more
+// thread on the CPUs:
 //
-//   age        only looks that came on time count (sweep.cc), so after SIGSTOP, in a debugger, or in a
-//              cgroup that is throttled nobody looks old
-//   blocked    over the last part of the visit the thread has neither used CPU nor waited for one, and it
-//              does not wait for one now (the run delay counts a wait only when it is over): its P is of
-//              no use to it. Always relieved
-//   starved    it has waited for a CPU nearly all the time: another thread would wait there too. Left alone,
-//              up to ten times as long
-//   computing  relieved, so that others get their share of the CPU. As many at a time as there are Ps at once;
-//              each further one when it has computed for one allowance more than the one before; from the ninth
-//              further one on (hogs_beside) for longer still, or a program that computes all the time would get ever
-//              more threads. It is not left alone for ever: it may spin for what another fiber does, and that one
-//              may need the last P. A line says who they are (say_if_crowded())
-//   calling    it computes, and makes calls between, none of which may switch, so it neither heeds the end of its
-//              slice nor stays at one visit (a loop of go() or event::set()), and has used CPU since for half an
-//              allowance (by the clock alone a throttled group would look like it). It has made three calls since it
-//              was told: a host that takes the CPU away counts that time as the thread's own, and a thread stopped
-//              so within a call that switches has ended one visit, too, when it is looked at again. The P cannot be
-//              taken: it gives it up itself at its next call, and is then one that computes (machine.cc)
-//   rate       of all together: some at once, then one a millisecond
+//   age        Only sweeps that came on time count (sweep.cc). So after SIGSTOP, in a debugger, or in a throttled
+//              cgroup, no visit looks old.
+//   blocked    Over the last part of the visit the thread has neither used a CPU nor waited for one, and it does not
+//              wait for one now (the kernel adds a wait for a CPU to the thread's run delay only when the wait ends).
+//              The P is of no use to it. The P is
+//              always taken.
+//   starved    The thread has waited for a CPU nearly all the time. Another thread would wait there too. The P is left
+//              to it, up to ten times as long.
+//   computing  The P is taken, so that the others get their share of the CPU. The first fibers that compute, as many as
+//              there are Ps, lose their P after one allowance (rescue_after). Each further one loses its P when it has
+//              computed for one allowance more
+//              than the one before. From the ninth further one on (hogs_beside) it takes longer still: otherwise a
+//              program that computes all the time would get ever more threads. The fiber does not keep the P for ever,
+//              because it may spin until another fiber does something, and that other fiber may need this P. A log line
+//              names these fibers
+//              (say_if_crowded()).
+//   calling    The fiber computes and makes calls in between, none of which may switch (a loop of go() or
+//              event::set()). So it neither handles the end of its slice nor stays at one visit. It has used CPU for
+//              half an allowance since it was told (by the clock alone, a fiber in a throttled group would look the
+//              same). It has made three calls since it was told: a host that takes the CPU away counts that time as the
+//              thread's own, and a thread stopped that way within a call that switches has ended one visit, too, by the
+//              time of the next sweep. The P cannot be taken. The M gives it up itself at its next call, and the fiber
+//              is then one that computes (machine.cc).
+//   rate       For all rescues together: some at once, then one per millisecond.
 //
-// What a fiber does after its P was taken is looked at again, until it comes to a call that waits for a P. It is one
-// that computes as long as its thread uses the CPU, or waits for one; whatever it was taken for: who computed once
-// and now sleeps in a call does not count, and who slept and now computes does. One that computes is told that its
-// slice is over, so that it waits for a P at the next call that may switch, also where that finds nothing to wait
-// for (slice_notice.h); one that sleeps is not, because the others would heed in vain.
+// After the P of a fiber was taken, the monitor keeps checking what the fiber does until the fiber makes a call that
+// waits for a P. The fiber counts as computing as long as its thread uses the CPU or waits for one, whatever it was
+// rescued for: a fiber that computed once and now sleeps in a call does not count; a fiber that slept and now computes
+// does. A computing fiber is told that its slice is over, so that it waits for a P at its next call that may switch,
+// even if that call finds nothing to wait for (slice_notice.h). A sleeping fiber is not told, because all other fibers
+// would have to check their notices as long as its notice is not handled.
 //
-// The thread's CPU clock and its run delay are read for the suspect alone, twice: in the middle of the
-// allowance and at its end; its state once. None of this takes the lock of the process's memory map, on
-// which a thread that faults might sleep.
+// The thread's CPU clock and its run delay are read only for a suspect, twice: in the middle of the allowance and at
+// its end. Its state is read once. None of this takes the lock of the process's memory map, on which a thread that
+// faults might sleep.
 #include <baton/sched/rescue.h>
 
 #include <baton/sched/durations.h>
@@ -67,7 +73,7 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
   if (idle && age_ns < baton::detail::saturated_product(10, after_ns_)) return verdict::none;
-  // It may yet heed the end of its slice: yield_if_due() is no visit.
+  // The fiber may yet handle the end of its slice: yield_if_due() begins no visit while there is no notice.
   if (!told) return verdict::none;
   return room_for_a_hog(m, age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
@@ -85,7 +91,7 @@ void rescue_policy::forget() noexcept {
   for (sample& s : samples_) s.m = nullptr;
 }
 
-// ---- those that go on without a P ----
+// ---- fibers that run on without a P ----
 
 void forget_watched_machines() noexcept {
   const std::uint32_t n = machine_count();
@@ -117,7 +123,7 @@ void rescue_policy::taken(machine& m, verdict why, std::int64_t now_ns) noexcept
 }
 
 void rescue_policy::watch(machine& m, bool computes, std::int64_t now_ns) noexcept {
-  if (m.watched) return;  // it got a P, and lost it, since the last look
+  if (m.watched) return;  // it got a P, and lost it, since the last sweep
   m.watched = true;
   m.watched_at = now_ns;
   m.watched_cpu_ns = platform::thread_cpu_ns(m.tid.load(mo::relaxed));
@@ -132,13 +138,14 @@ void rescue_policy::look_after(std::int64_t now_ns) noexcept {
   for (int n = sleepers; n > 0; --n) look_after(*sleepers_.pop(), false, now_ns);
 }
 
-// m was taken out of its queue.
+// Requires: m was taken out of its queue.
 void rescue_policy::look_after(machine& m, bool computed, std::int64_t now_ns) noexcept {
   const place where = m.baton.is_at();
-  const bool without = (m.baton.notice() & (baton_word::no_p | baton_word::slice_overdue)) != 0;  // or soon
+  const bool without =
+      (m.baton.notice() & (baton_word::no_p | baton_word::slice_overdue)) != 0;  // or it will have none soon
   if (!without || (where != place::user && where != place::runtime)) {
     m.watched = false;
-    if (m.baton.has_no_p()) m.baton.clear_slice();  // it waits for one
+    if (m.baton.has_no_p()) m.baton.clear_slice();  // it waits for a P
     return;
   }
   const std::int64_t window = now_ns - m.watched_at;
@@ -148,7 +155,7 @@ void rescue_policy::look_after(machine& m, bool computed, std::int64_t now_ns) n
     const std::int64_t cpu = platform::thread_cpu_ns(tid);
     const std::int64_t used = cpu - std::exchange(m.watched_cpu_ns, cpu);
     m.watched_at = now_ns;
-    // One that slept is asked for the rest only if it has run at all, which is cheaper to see.
+    // For an M that slept, the state is read only if the thread has run at all, which is cheaper to check.
     computes = 10 * used >= window || ((computed || used > 0) && platform::thread_is_runnable(tid));
     if (computes) {
       m.baton.tell_without_p();

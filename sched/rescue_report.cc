@@ -1,9 +1,8 @@
-// The thread is not stopped while we look. That it was at the same place before and after its stack was
-// read is what makes a trace worth printing; the same fiber may have come back to it meanwhile, which
-// does no harm.
+// The thread is not stopped while its stack is read. A trace is worth printing because the thread was at the same place
+// before and after that. The fiber may have left that place and come back meanwhile, which does no harm.
 //
-// A look that does not end in a report costs too (some 300 us), and there may be a thousand rescues a
-// second. So there are at most ten looks a second; the other rescues are only counted.
+// A look that does not end in a report also has a cost (some 300 us), and there may be a thousand rescues a second. So
+// there are at most ten looks a second. The other rescues are only counted.
 #include <baton/sched/rescue_report.h>
 
 #include <baton/sched/closure_name.h>
@@ -116,7 +115,7 @@ constexpr syscall_name names[] = {
 #endif
 };
 
-// What it does now, and where: no frames if it has moved on.
+// What the thread does now, and where. No frames if it has moved on.
 struct look {
   thread_call_state call;
   void* frames[frames_max];
@@ -127,7 +126,7 @@ void look_at(const rescued& r, look& l) noexcept {
   l.call = platform::thread_call(r.tid);
   const auto from = context_of(l.call);
   if (!from) return;
-  // Otherwise it is another fiber's by now, or a signal handler's.
+  // Otherwise the thread is on another fiber's stack by now, or on a signal handler's.
   if (from->sp < r.stack.low || from->sp >= r.stack.high) return;
   const std::size_t n = unwind(*from, r.stack, l.frames);
   const auto now = platform::thread_call(r.tid);
@@ -149,7 +148,7 @@ std::uint64_t hash_of(const rescued& r, const look& l) noexcept {
   return hash;
 }
 
-// Text that is put together without allocating; what does not fit is cut off.
+// Text put together without allocating. What does not fit is cut off.
 class text {
  public:
   __attribute__((format(printf, 2, 3))) void add(const char* format, ...) noexcept {
@@ -210,7 +209,8 @@ void add_sentence(text& t, const rescued& r, const look& l) noexcept {
         l.call.number == SYS_futex ? "Use baton's locks instead of the threads', or wrap" : "Wrap");
 }
 
-// Waits for a lock of the runtime's own, whose holder does not get a CPU: nothing that the user could change.
+// Returns true if the thread waits for a lock of the runtime's own, whose holder does not get a CPU: the user could
+// change nothing about that.
 bool waits_for_own_lock(const look& l) noexcept {
   return std::any_of(l.frames, l.frames + std::min<std::size_t>(l.count, 4), platform::is_in_spin_lock);
 }
@@ -228,7 +228,7 @@ const char* name_of_syscall(long number) noexcept {
   return nullptr;
 }
 
-// The fiber runs: what it changes meanwhile (its name) is read in a race on purpose.
+// The fiber runs: its fields that change meanwhile (its name) are read in a race on purpose.
 __attribute__((no_sanitize("thread"))) rescued describe_rescued(const machine& m, bool computing,
                                                                 std::int64_t age_ns) noexcept {
   rescued r;
@@ -281,7 +281,7 @@ bool rescue_reports::seen_lately(std::uint64_t hash, std::int64_t now_ns) const 
   });
 }
 
-// In place of itself, or of the oldest. There are more of them than reports in a minute.
+// Replaces the entry with the same hash, or else the oldest. There are more entries than reports in a minute.
 void rescue_reports::remember(std::uint64_t hash, std::int64_t now_ns) noexcept {
   place* oldest = &places_[0];
   for (place& p : places_) {

@@ -5,9 +5,9 @@
 //       #0 clock_nanosleep+0x63 (libc.so.6+0xcdff3)
 //       #1 vendor_sleep()+0x2d (program+0x11d2)
 //
-// For the monitor, after a rescue, never before: it reads /proc and symbol tables, which takes up to
-// some milliseconds the first time. It sends no signals, allocates nothing, takes no lock that the fiber
-// could hold, and never waits for who reads stderr (log.h).
+// For the monitor, after a rescue, never before: it reads /proc and symbol tables, which takes up to some milliseconds
+// the first time. It sends no signals, allocates nothing, takes no lock that the fiber could hold, and never waits for
+// the reader of stderr (log.h).
 #pragma once
 
 #include <baton/sched/limits.h>
@@ -22,23 +22,24 @@ namespace baton::sched {
 struct rescued {
   std::uint64_t fiber = 0;  // its id
   char name[limits::fiber_name_max] = {};
-  const fiber_start* start = nullptr;  // what it runs: tells kinds of fibers apart
+  const fiber_start* start = nullptr;  // what the fiber runs: tells kinds of fibers apart
   const void* closure = nullptr;
-  std::int32_t tid = 0;     // of the thread that it is on
-  std::int64_t age_ns = 0;  // how long it had been in user code
+  std::int32_t tid = 0;     // of the thread that the fiber is on
+  std::int64_t age_ns = 0;  // how long the fiber had been in user code
   bool computing = false;   // rather than blocked
   stack_bounds stack;
 };
 
-// Of the fiber that runs on m now; its fields may change while they are read. fiber is 0 if none runs.
+// Describes the fiber that runs on m now. Its fields may change while they are read. `fiber` is 0 if none runs.
 [[nodiscard]] rescued describe_rescued(const machine& m, bool computing, std::int64_t age_ns) noexcept;
 
-// One report a second at most, and one a minute of the same place (call and innermost frames; for one
-// that computes, whose place nobody knows: the kind of closure). The next one says how many were left out.
-// For one thread.
+// At most one report a second, and one a minute about the same place (call and innermost frames; for a fiber that
+// computes, whose place is unknown: the kind of closure). The next report says how many were left out. For use by one
+// thread.
 class rescue_reports {
  public:
-  // To the log, or to fd (the tests). True: written; false: left out, and counted.
+  // Writes to the log, or to fd (the tests). Returns true if the report was written, false if it was left out and
+  // counted.
   bool report(const rescued& r, std::int64_t now_ns, int fd = -1) noexcept;
 
  private:
@@ -54,7 +55,7 @@ class rescue_reports {
   place places_[64] = {};
 };
 
-// "nanosleep"; null for a call that is not among the common ones that block.
+// Returns "nanosleep", for example. Returns null for a call that is not among the common ones that block.
 [[nodiscard]] const char* name_of_syscall(long number) noexcept;
 
 }  // namespace baton::sched

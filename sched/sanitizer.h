@@ -1,9 +1,10 @@
 // What the sanitizers must be told at each switch. All of it compiles to nothing without them.
 //
-// AddressSanitizer: before a switch, start_switch with the *target's* stack, and where to keep our fake
-// stack (null on a fiber's last switch, which frees it); after it, finish_switch with ours.
-// ThreadSanitizer: a context of its own per fiber; the switch is told inline, right before the jump,
-// so that its shadow call stack stays balanced. Switching synchronises, as it does on one thread.
+// AddressSanitizer: before a switch, start_switch gets the *target's* stack, and the place where to keep the fake stack
+// of the leaving side (null on a fiber's last switch, which frees it). After the switch, finish_switch gets the fake
+// stack of the side that runs again.
+// ThreadSanitizer: each fiber has a context of its own. The switch is told inline, right before the jump, so that the
+// shadow call stack stays balanced. Switching synchronises, as it does on one thread.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
@@ -26,7 +27,7 @@ void __tsan_switch_to_fiber(void* fiber, unsigned flags);
 
 namespace baton::sched::sanitizer {
 
-// Whether start_switch() has to be told the bounds of native stacks.
+// Whether start_switch() must be told the bounds of native stacks.
 inline constexpr bool wants_stack_bounds = BATON_ASAN != 0;
 
 inline void start_switch([[maybe_unused]] void** keep_fake_stack, [[maybe_unused]] const void* target_bottom,
@@ -47,7 +48,7 @@ inline void finish_switch([[maybe_unused]] void* fake_stack) noexcept {
 #endif
 }
 
-// A stack that nobody runs on any more: frames that never returned have left poison behind.
+// For a stack that no fiber runs on any more: frames that never returned have left poison behind.
 inline void forget_stack([[maybe_unused]] void* bottom, [[maybe_unused]] std::size_t size) noexcept {
 #if BATON_ASAN
   __asan_unpoison_memory_region(bottom, size);

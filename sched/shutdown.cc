@@ -1,35 +1,36 @@
-// Shutdown: ends every thread of the runtime, and leaves what a later start() goes on with: Ps, timers'
-// heaps, pools, the poller. What is parked is only memory, so fibers that serve the runtime itself
-// (mark_daemon()) stay where they are, and are looked after again once it runs again.
+// Shutdown ends every thread of the runtime. It keeps what a later start() continues with: Ps, timer heaps, pools, the
+// poller. A parked fiber is only memory, so the daemon fibers (mark_daemon()) stay where they are. They are served
+// again as soon as the runtime runs again.
 //
-// Nothing may be lost that only the runtime can bring. So it must be shown that nobody needs it, while
-// other threads may be about to:
+// Shutdown must not lose anything that only the runtime can bring. So it must show that nothing needs the runtime,
+// although other threads may be about to need it:
 //
 //   a thread that comes to need it:       shutdown():
 //     1. publish the need: a fiber that      1. up := false
-//        exists, a timer that is armed,      2. heavy fence
-//        a thread that waits                 3. look for fibers, timers, waiting threads;
-//     2. light fence                          is there one, or was there no barrier (the kernel refuses
-//                                                it), up := true, and nothing has happened
-//     3. up false? start(), which waits
-//        until shutdown() is done with it
+//        exists, an armed timer,             2. heavy fence
+//        a waiting thread                    3. look for fibers, timers, waiting threads;
+//     2. light fence                            if there is one, or if the fence failed (the kernel refuses
+//     3. up is false? call start(),             membarrier), up := true, and nothing has happened
+//        which waits until shutdown() is
+//        done
 //
-// At least one of them sees the other. Only threads outside the runtime need steps 2 and 3: a fiber is
-// itself a need, and while there is one nobody gets further than 3 here. After that only those that serve
-// can still run: a plain thread may ready one at any time.
+// At least one of the two sees the other. Only threads outside the runtime need steps 2 and 3: a fiber is itself a
+// need, and while one exists, shutdown does not get beyond its step 3. After that only daemon fibers can still run: a
+// plain thread may ready one at any time.
 //
-// Then the threads, in this order:
-//   4. the monitor, which alone starts others
-//   5. the Ms: each ends instead of going to sleep, which is decided, as sleeping is, under the scheduler's
-//      lock (idle.cc); those that sleep are woken with nothing in their hand. A fiber that was readied
-//      meanwhile runs on one that has not ended yet, or waits in its queue.
-//   6. now that nothing moves, look once more: needs are looked for one after the other, and what went on
-//      from one that had not been looked at to one that had (a fiber started another and ended, a timer
-//      called for a fiber) was missed. Is there one, all goes on with new threads. Such a move mostly
-//      takes a P, which 3 would have seen: so this is rare, and 5 does not wait for fibers that run for ever.
-//   7. what the runtime has set for the whole process is put back: the action of SIGPIPE
-//   8. the threads are joined: none is left in the process. Without `life`: a destructor of a thread_local
-//      on one of them may start the runtime.
+// Then the threads end, in this order:
+//   4. the monitor, which alone starts other threads
+//   5. the Ms: each ends instead of going to sleep. That decision, like the one to sleep, is made under the scheduler's
+//      lock (idle.cc). Sleeping Ms are woken with no P. A fiber that was readied meanwhile runs on an M that has not
+//      ended yet, or waits in its queue.
+//   6. now that nothing moves, another look: step 3 looks at one need after the other. It misses what moves from a
+//      place it has not looked at yet to one it has (a fiber starts another and ends, a timer readies a fiber). If
+//      there is a need, the runtime continues with new threads. Such a move mostly takes a P, which step 3 would have
+//      seen. So this is rare, and step 5 does not wait for fibers that run forever.
+//   7. what the runtime has set for the whole process is restored: the action of SIGPIPE, and the handlers that
+//      report stack overflows
+//   8. the threads are joined, so that none is left in the process. This happens without `life`: a destructor of a
+//      thread_local on one of them may start the runtime.
 #include <baton/sched/lifecycle.h>
 
 #include <baton/sched/deadlock.h>
@@ -53,14 +54,14 @@ namespace baton::sched {
 
 namespace {
 
-// Fibers that run, or are about to, are given so long to end: one that has told a waiter that it is
-// done has a few instructions left. Those that wait are not.
+// How long shutdown waits for fibers that run or are about to run. A fiber that has just told a waiter that it is done
+// has a few instructions left. Shutdown does not wait for parked fibers.
 constexpr std::int64_t patience_ns = 100'000'000;
 constexpr std::int64_t pause_ns = 20'000;
 
 constexpr int named_max = 5;
 
-// Appends to a buffer as far as it has room.
+// Appends to a buffer while it has room.
 class text {
  public:
   explicit text(std::span<char> out) noexcept : out_(out) {
@@ -80,32 +81,32 @@ class text {
   std::size_t used_ = 0;
 };
 
-// Who needs the runtime.
+// What needs the runtime.
 struct census {
   std::uint64_t fibers = 0;
-  std::uint64_t awake = 0;  // of these, or of those that serve, not parked: they may end soon
+  std::uint64_t awake = 0;  // fibers, daemons included, that are not parked: they may end soon
   std::uint64_t timers = 0;
-  int runs = 0;          // threads in run(): its fiber is about to come, or has just gone
-  int threads = 0;       // that wait for what it brings
-  bool settled = false;  // no P was used meanwhile, so nothing went from one to the other (but see step 6)
+  int runs = 0;          // threads in run(): the fiber of each is about to come, or has just gone
+  int threads = 0;       // that wait for what the runtime brings
+  bool settled = false;  // no P was used meanwhile, so no need moved from one place to another (but see step 6)
 
   [[nodiscard]] bool nobody() const noexcept {
     return settled && fibers == 0 && awake == 0 && runs == 0 && timers == 0 && threads == 0;
   }
-  // Whether to wait for somebody who may end soon.
+  // Returns true if waiting may help, because something may end soon.
   [[nodiscard]] bool may_change() const noexcept {
     return !settled || awake > 0 || (runs > 0 && fibers == 0) || nobody();
   }
 };
 
-// What belongs to the fiber stays as it is while it is parked; of one that is awake only the name may be
-// torn, which is the price of a message. (Copied here: the sanitizer looks into calls to the C library.)
+// The fields of a parked fiber do not change. Of an awake fiber only the name may be torn, which is acceptable in a
+// message. (The name is copied here because the sanitizer looks into calls to the C library.)
 __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named) noexcept {
   const std::uint32_t n = fiber_entries();
   for (std::uint32_t i = 0; i < n; ++i) {
     const fiber& f = *fiber_entry_at(i);
     if (!f.in_use.load(mo::relaxed)) continue;
-    // acquire: pairs with retire(): only the result waits, for whoever has the handle.
+    // acquire: pairs with retire(). Only the result is left; it waits for the owner of the handle.
     if (f.join.load(mo::acquire) == join_ended) continue;
     const bool parked = f.word.peek() == park_word::parked;
     if (!parked) ++c.awake;
@@ -119,7 +120,7 @@ __attribute__((no_sanitize("thread"))) void count_fibers(census& c, text* named)
   }
 }
 
-// Whether nobody has a P. *taken is a number that changes whenever somebody gets one.
+// Returns true if no M has a P. *taken is a number that changes whenever an idle P is taken.
 bool all_ps_idle(std::uint64_t* taken) noexcept {
   scheduler& s = the_scheduler;
   platform::lock_guard guard(s.lock);
@@ -136,7 +137,8 @@ census take_census(text* named = nullptr) noexcept {
   std::uint64_t before = 0;
   std::uint64_t after = 0;
   const bool idle = all_ps_idle(&before);
-  // Timers first: one that calls for a fiber has readied it before it counts no more, also without a P.
+  // Timers first: a timer that readies a fiber has done so before it stops counting, even on a thread
+  // without a P.
   const int n = s.procs_ever.load(mo::acquire);
   for (int i = 0; i < n; ++i) c.timers += s.ps[i].timers.to_come();
   count_fibers(c, named);
@@ -202,7 +204,7 @@ bool shut_down(std::span<char> why) noexcept {
   }
   const std::int64_t give_up = platform::now_ns() + patience_ns;
   bool ended = false;
-  while (!is_ending()) {  // before the lock: exit() may have stopped a shutdown() that has it
+  while (!is_ending()) {  // before the lock: exit() may have stopped a shutdown() that holds it
     {
       const std::lock_guard hold(s.life);
       if (!is_running()) {
@@ -222,7 +224,7 @@ bool shut_down(std::span<char> why) noexcept {
         end_machines();
         ended = take_census().nobody();
         if (ended) {
-          // Under `life`: a start would want all of it.
+          // Under `life`: a start would need all of this.
           restore_sigpipe();
           remove_overflow_handler();
           release_stack_caches();
@@ -235,7 +237,7 @@ bool shut_down(std::span<char> why) noexcept {
         return false;
       }
     }
-    // Without the lock: who waits for it may be the one we wait for.
+    // Without the lock: a thread that waits for it may be the one this thread waits for.
     const timespec pause{0, pause_ns};
     ::nanosleep(&pause, nullptr);
   }
@@ -248,7 +250,7 @@ bool shut_down(std::span<char> why) noexcept {
 }
 
 void runtime_needed() noexcept {
-  platform::light_fence();  // the need is published, then look; pairs with close_if_nobody_needs_it()
+  platform::light_fence();  // publish the need, then look; pairs with close_if_nobody_needs_it()
   if (__builtin_expect(!the_scheduler.up.load(mo::relaxed), 0)) start(settings{});
 }
 

@@ -1,5 +1,5 @@
-// An empty handler, not SIG_IGN: that would survive exec, and `yes | head` in a child would not end. exec puts the
-// default action in the place of a handler.
+// An empty handler, not SIG_IGN: SIG_IGN would survive exec, and `yes | head` in a child would not end. exec replaces a
+// handler with the default action.
 #include <baton/sched/sigpipe.h>
 
 #include <baton/sched/platform/atomic.h>

@@ -3,12 +3,12 @@
 
 namespace baton::sched {
 
-// Where SIGPIPE would end the process, it does nothing from now on. What the program has set stays. Programs that this
-// process executes have the default action again.
+// From now on SIGPIPE does nothing where it would end the process. An action that the program has set stays. Programs
+// that this process executes have the default action again.
 void outlive_sigpipe() noexcept;
-// Puts the default action back where there is still ours.
+// Restores the default action if the action is still the runtime's own.
 void restore_sigpipe() noexcept;
-// Between the two.
+// Returns true between the two.
 [[nodiscard]] bool outlives_sigpipe() noexcept;
 
 }  // namespace baton::sched

@@ -1,30 +1,30 @@
 // Birth and end of fibers.
 //
-// Birth: an entry and a stack from the P's caches (nothing allocated), in one short section; the
-// closure is built by the caller in user state, at the top of the new stack; launch() queues the fiber
-// in a second section. Without caches (empty, or a plain thread) they come from the slab and the stack
-// depot, outside any section, because those may map memory.
+// Birth: an entry and a stack come from the P's caches (nothing is allocated), in one short section. The caller builds
+// the closure in user state, at the top of the new stack. launch() queues the fiber in a second section. Without caches
+// (empty, or a plain thread) the entry and the stack come from the slab and the stack depot, outside any section,
+// because those may map memory.
 //
-// End (join.cc has the joiner's side): entry has returned, in user state, on the fiber's own stack; all that is the
-// user's (closure, result of a detached fiber, fiber-locals) is gone by then or in the slab entry. The stack can only
-// be given back by whoever runs next, so that is an after-action (retire), and only then does the join word say ended:
+// End (join.cc has the joiner's side): entry has returned, in user state, on the fiber's own stack. All that is the
+// user's (closure, result of a detached fiber, fiber-locals) is gone by then or is in the slab entry. Only the context
+// that runs next can give the stack back, so that is an after-action (retire). Only then does the join word say ended:
 // the joiner may free the entry at once.
 //
 //   join word             who moves it there
-//   running -> closing    the fiber, its result being complete, still on its stack
-//   running -> agent     the joiner, parked
-//   closing -> agent     the same, who has looked awhile; the agent is marked at_end
-//   agent  -> agent     the fiber, instead of running -> closing, if the agent is timed: marks it at_end
-//   agent  -> running    a timed joiner's timer, or the joiner itself if it is a plain thread: takes the agent
-//                         back, and readies it. (-> closing, if it is marked at_end)
+//   running -> closing    the fiber, when its result is complete, still on its stack
+//   running -> agent      the joiner, which parks
+//   closing -> agent      the joiner, after it has looked for a while; the agent is marked at_end
+//   agent   -> agent      the fiber, instead of running -> closing, if the agent is timed: marks it at_end
+//   agent   -> running    a timed joiner's timer, which takes the agent back and readies it; or the joiner itself,
+//                         if it is a plain thread or got no memory for a timer. (-> closing, if it is marked at_end)
 //   running -> detached   the owner of the handle: the fiber drops its result itself
 //   closing -> detached   the owner of the handle (release_fiber), which has dropped the result
-//   *       -> ended      retire, by exchange: what was there tells whether to ready a joiner or to free
-//   agent  -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it. Not if
-//                         it is timed: then whoever takes the agent out of the word readies it, and nobody else
+//   *       -> ended      retire, by exchange: the former value tells whether to ready a joiner or to free the entry
+//   agent   -> ended      retire_to_joiner: the fiber has readied the parked joiner and switches to it. Not if the
+//                         joiner is timed: then the one that takes the agent out of the word readies it, and no other
 //
-// Initial stack pointers are coloured: the closure and the first frames of different fibers start at
-// different cache lines of their top page.
+// Initial stack pointers are coloured: the closures and the first frames of different fibers start at different cache
+// lines of their top page.
 #include <baton/sched/spawn.h>
 
 #include <baton/sched/fiber_slab.h>
@@ -89,11 +89,11 @@ void give_stack_back(processor* p, fiber* f) noexcept {
 
 // After-actions of a fiber's last switch.
 
-// To its joiner, which was readied before: by the time it runs, this is done.
+// For a switch to the joiner, which was readied before: by the time the joiner runs, this is done.
 void retire_to_joiner(machine* m, void* arg) noexcept {
   auto* const f = static_cast<fiber*>(arg);
   give_stack_back(m->my_p(), f);
-  f->join.store(join_ended, mo::release);  // nobody else writes it any more
+  f->join.store(join_ended, mo::release);  // no other thread writes it any more
 }
 
 void retire(machine* m, void* arg) noexcept {
@@ -111,15 +111,15 @@ void retire(machine* m, void* arg) noexcept {
   }
 }
 
-// What the join word is to say once all that is the user's is gone.
+// Returns what the join word is to say once all that is the user's is gone.
 std::uintptr_t at_end(std::uintptr_t state) noexcept {
   if (state == join_running) return join_closing;
   return state >= join_states && (state & join_timed) != 0 ? state | join_at_end : state;
 }
 
 [[noreturn]] void end_fiber(fiber* f) noexcept {
-  // What is the user's goes first: whoever finds `closing` may count on an end within microseconds. If
-  // the owner detaches the fiber meanwhile, its result is the user's as well, and may make new locals.
+  // What is the user's goes first: a joiner that finds `closing` may count on an end within microseconds. If the owner
+  // detaches the fiber meanwhile, its result is the user's as well, and may make new locals.
   std::uintptr_t state = f->join.load(mo::acquire);
   std::uintptr_t next_state = state;
   do {
@@ -134,8 +134,8 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   if (__builtin_expect(chain_ends, 0)) end_chain(m);
   processor* const p = m->my_p();
   if (p != nullptr && !chain_ends && state >= join_states && (state & join_timed) == 0) {
-    // If the joiner is parked it goes next, as it would through runnext, without the detour of being
-    // queued by the after-action when the next fiber has been picked. Only we can ready it.
+    // If the joiner is parked, it goes next, as it would through runnext, but without the detour through the queue,
+    // where the after-action would put it when the next fiber has been picked. Only this fiber can ready it.
     auto* const joiner = reinterpret_cast<agent*>(state);
     if (joiner->what == agent::kind::fiber && joiner->word.peek() == park_word::parked &&
         !static_cast<fiber*>(joiner)->in_place && f->thread_locks == 0 && chain_goes_on(p)) {
@@ -167,7 +167,7 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   end_fiber(f);
 }
 
-// From the caches of the caller's P. What is not there stays null.
+// Takes from the caches of the caller's P. What is not there stays null.
 void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id) noexcept {
   const runtime_section section;
   processor* const p = section.p();
@@ -189,7 +189,7 @@ void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id)
   if (cache.count > 0) *s = cache.free[--cache.count];
 }
 
-// From the depot, many at a time if the caller has a P to keep the rest.
+// Takes from the depot, many at a time if the caller has a P to keep the rest.
 stack take_from_depot(std::size_t klass) noexcept {
   stack batch[limits::stack_batch];
   const bool many = this_machine() != nullptr && stack_class_size(klass) <= limits::stack_cache_bytes_each;
@@ -235,7 +235,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
     free_fibers(f);
     return {};
   }
-  if (id == 0) {  // not on a P: so it can be the thread that exits
+  if (id == 0) {  // not on a P: so this may be the exiting thread
     id = sched.next_id.fetch_add(1, mo::relaxed);
     if (exits_here()) say_frozen("one that is started now never runs");
   }
@@ -299,7 +299,7 @@ void launch(fiber* f, const fiber_start& start, bool joinable) noexcept {
 
 void release_fiber(fiber* f) noexcept {
   std::uintptr_t state = join_closing;
-  // Not off its stack yet: its last after-action frees the entry.
+  // The fiber is not off its stack yet: its last after-action frees the entry.
   if (f->join.compare_exchange_strong(state, join_detached, mo::acq_rel, mo::acquire)) return;
   const runtime_section section;
   free_entry(section.p(), f);

@@ -1,15 +1,15 @@
-// Fibers that have not run yet, off the heads of well filled rings: batches, of which one takes the newest, and
-// now and then the oldest.
+// Fibers that have not run yet, off the heads of well-filled rings: batches, of which a P takes the newest, and now and
+// then the oldest.
 //
-// Why not the global queue, a FIFO like the ring? Fibers that spawn fibers make a tree, and a FIFO walks it
-// level by level: with a million leaves, tens of thousands of fibers have begun and wait for their children,
-// each with a stack that has left the caches and the TLB until its turn comes. Taking the newest first walks
-// it by depth, as work-stealing deques do (Cilk, TBB): what has begun is soon finished, and what waits has
-// not begun. Skynet, a tree of a million leaves: a fifth of the time, and 31 MB instead of 341.
+// Why not the global queue, a FIFO like the ring? Fibers that spawn fibers make a tree, and a FIFO walks it level by
+// level. With a million leaves, tens of thousands of fibers have begun and wait for their children, each with a stack
+// that has left the caches and the TLB until its turn comes. Taking the newest first walks the tree by depth, as
+// work-stealing deques do (Cilk, TBB): what has begun is soon finished, and what waits has not begun. Skynet, a tree of
+// a million leaves: a fifth of the time, and 31 MB instead of 341.
 //
-// Fibers that have run are owed the order in which they were readied: they stay in the ring, and keep what has
-// not run behind them there, too. What is here waits while its ring has others; so that these do not keep it
-// waiting for ever, batches come back to the ring now and then all the same (queues.cc).
+// Fibers that have run are owed the order in which they were readied: they stay in the ring, and so do the fibers
+// behind them that have not run. What is here waits while its ring has other fibers. So that these do not keep it
+// waiting forever, batches come back to the ring now and then anyway (queues.cc).
 #pragma once
 
 #include <baton/sched/fiber.h>
@@ -22,12 +22,12 @@
 
 namespace baton::sched {
 
-// Any thread. A batch is a list whose first fiber holds the links to its neighbours.
+// Callable from any thread. A batch is a list whose first fiber holds the links to its neighbours.
 class spilled_batches {
  public:
   [[nodiscard]] bool empty() const noexcept { return batches_.load(platform::mo::relaxed) == 0; }
 
-  // Not an empty list.
+  // Requires: the list is not empty.
   void push(fiber_list&& l) noexcept {
     fiber* const first = l.front();
     first->batch_last = l.back();
@@ -40,7 +40,7 @@ class spilled_batches {
     newest_ = first;
     count(1);
   }
-  // Empty lists when there is none.
+  // Both return an empty list if there is none.
   [[nodiscard]] fiber_list pop_newest() noexcept {
     if (empty()) return {};
     platform::lock_guard guard(lock_);
@@ -61,8 +61,8 @@ class spilled_batches {
     return {first, first->batch_last, first->batch_size};
   }
   void count(int change) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(lock_) {
-    // relaxed: a hint, but for those who publish an idle P and look at all queues afterwards: they and the
-    // one who pushes have fences of their own (idle.cc).
+    // relaxed: a hint, except for the threads that publish an idle P and look at all queues afterwards: they and the
+    // thread that pushes have fences of their own (idle.cc).
     batches_.store(batches_.load(platform::mo::relaxed) + change, platform::mo::relaxed);
   }
 

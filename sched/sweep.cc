@@ -1,34 +1,35 @@
 // What the monitor does at each sweep.
 //
-// P by P (only busy ones):
-//   visit in syscall    the same visit on two looks, at least 20 us old, its thread blocked or at work, and work
-//                       waits that nobody idle or spinning serves; or 10 ms old and work waits: retake.
-//                       A thread that only waits for a CPU is left its P until then: a call that is short ends as
-//                       soon as it gets one, and another thread would wait there, too.
-//   visit in user code  10 ms old (option rescue_after), and work waits that nobody idle or spinning
-//                       serves: rescue, with a report (rescue.cc says when not)
-//   same slice          one fiber or runnext chain for 10 ms, or by the next look, while others wait: tell
-//                       `slice_over`, heeded at the M's next call that may switch; so before a rescue falls due, too.
-//                       Not heeded for another 10 ms (rescue_after) although it makes calls: tell `slice_overdue`,
-//                       heeded at any call (rescue.cc, "calling")
-//   timers              more than 1 ms overdue: run them, their fibers go to the global queue. Those of idle Ps at
-//                       once, while no thread can be had to do it
-//   retired P           (procs was lowered) taken from user code and calls alike
-// and once: poll the network if nobody has for 1 ms; wake somebody if work waits and a P is idle (the
-// backstop for a thread that could not be started); start the threads that are wanted; while they are refused, put what
-// lies with idle Ps where every M finds it (idle.cc); once a second, see how many CPUs there are (lifecycle.cc).
+// For each P that is not idle:
+//   visit in syscall    The same visit in two sweeps, at least 20 us old, its thread blocked or at work, and work
+//                       waits that no idle or spinning M serves; or 10 ms old and work waits: retake. A thread that
+//                       only waits for a CPU keeps its P until then: a short call ends as soon as the thread gets a
+//                       CPU, and another thread would wait there, too.
+//   visit in user code  10 ms old (option rescue_after), and work waits that no idle or spinning M serves:
+//                       rescue, with a report (rescue.cc says when not).
+//   same slice          One fiber or runnext chain for 10 ms, or by the next sweep, while others wait: tell
+//                       `slice_over`, which the M handles at its next call that may switch. An M whose visit is
+//                       nearly due for a rescue is told so, too. Not handled for another 10 ms (rescue_after)
+//                       although the fiber makes calls: tell `slice_overdue`, which the M handles at any call
+//                       (rescue.cc, "calling").
+//   timers              More than 1 ms overdue: run them; their fibers go to the global queue. While no thread can be
+//                       had, the timers of idle Ps are run as soon as they are due.
+//   retired P           (procs was lowered) Taken from user code and from calls alike.
+// Once per sweep: poll the network if no thread has for 1 ms. Wake an M if work waits and a P is idle (the backstop for
+// a thread that could not be started). Start the threads that are wanted. While threads are refused, put what lies with
+// idle Ps where every M finds it (idle.cc). Once a second, see how many CPUs there are (lifecycle.cc).
 //
-// Revoking follows baton_word.h: judge all, ask all candidates, one heavy fence, take each. The
-// monitor is the only revoker: set_procs leaves the Ps that must go to it.
+// Revoking follows baton_word.h: judge all, ask all candidates, one heavy fence, take each. The monitor is the only
+// revoker: set_procs leaves the Ps that must go to it.
 //
-// The barrier may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so
-// none that was asked loses its P. If it is refused for good, that is said, and nothing is taken any more:
-//   declared calls      hand their P over at entry, whatever their site has learnt (declared_call.cc)
-//   a retired P         its M is told `slice_overdue`, and gives it up at its next call
-//   undeclared code     that blocks keeps its P; one that makes calls is told `slice_overdue`, as always
+// The fence may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so no M
+// that was asked loses its P. If the fence is refused for good, a log line says so, and nothing is taken any more:
+//   declared calls      They hand their P over at entry, whatever their site has learnt (declared_call.cc).
+//   a retired P         Its M is told `slice_overdue` and gives the P up at its next call.
+//   undeclared code     Code that blocks keeps its P. Code that makes calls is told `slice_overdue`, as always.
 //
-// The age of a visit in user code is counted in looks: each adds the time since the last one, but not
-// much more than that was meant to be. What began between two looks is taken to have begun half way.
+// The age of a visit in user code is counted in sweeps: each adds the time since the last one, but not much more than
+// the time that was planned. A visit that began between two sweeps is taken to have begun half way.
 #include <baton/sched/sweep.h>
 
 #include <baton/sched/durations.h>
@@ -86,7 +87,7 @@ void sweep::at(processor& p) noexcept {
   machine* const m = p.m.load(mo::acquire);
   if (m == nullptr) return;
   const baton_word::visit v = m->baton.judge();
-  if (m->my_p() != &p) return;  // a hint: revoke() asks again
+  if (m->my_p() != &p) return;  // a hint: revoke() checks it again
   const bool first_sight = o.m != m;
   const bool new_visit = first_sight || !(o.visit == v);
   observe(o, m, p, v);
@@ -113,7 +114,7 @@ void sweep::observe(observation& o, machine* m, const processor& p, const baton_
   o.m = m;
 }
 
-// Whether the P is to be taken.
+// Decides whether the P is to be taken.
 void sweep::judge_visit(observation& o, processor& p, bool waits, bool first_sight) noexcept {
   machine& m = *o.m;
   const baton_word::visit& v = o.visit;
@@ -122,8 +123,8 @@ void sweep::judge_visit(observation& o, processor& p, bool waits, bool first_sig
     if (!first_sight || v.where == place::user) revoke_retired(p, m, v, age);
   } else if (v.where == place::syscall) {
     if (!takes_no_more_ && !first_sight && waits && is_to_be_retaken(m, o, age, now_)) {
-      // Written before the visit began, and not again before it ends: if the P can be taken, it is this call's
-      // (or, hardly ever, the next one's).
+      // `call` is written before the visit begins, and not again before it ends: if the P can be taken, the site is
+      // that of this call (or, very rarely, of the next one).
       candidates_[count_++] = {&p, &m, v, rescue_policy::verdict::none, m.call.load(mo::relaxed), age};
     }
   } else if (v.where == place::user && waits && rescue_ && !somebody_serves()) {
@@ -135,14 +136,14 @@ void sweep::judge_visit(observation& o, processor& p, bool waits, bool first_sig
   }
 }
 
-// Whether the fiber is to give way.
+// Decides whether the fiber is to give way.
 void sweep::judge_slice(observation& o, bool waits, bool new_visit) noexcept {
   machine& m = *o.m;
   const std::int64_t since_end = now_ - o.slice_since - limits::time_slice_ns;
   if (!waits || since_end < -limits::monitor_work_waits_ns) return;
   if (!o.slice_told) {
     tell_slice_over(o);
-  } else if (!m.baton.slice_is_over()) {  // heeded, but there was nobody to give way to
+  } else if (!m.baton.slice_is_over()) {  // handled, but no other fiber was there to give way to
     o.slice_told = false;
     o.slice_since = now_;
   } else if (new_visit && o.visit.count - o.told_visits >= limits::overdue_calls && o.visit.where == place::user &&
@@ -167,7 +168,7 @@ int sweep::revoke() noexcept {
   int taken = 0;
   for (int i = 0; i < asked; ++i) {
     const candidate& c = candidates_[i];
-    // Its P cannot change during a visit, so if it is p after the barrier it is for all of the visit.
+    // The M's P cannot change during a visit. If it is p after the fence, it is p for all of the visit.
     if (!c.m->baton.take(c.visit, c.m->my_p() == c.p)) continue;
     c.m->baton.clear_slice();
     ++taken;
@@ -202,7 +203,7 @@ void sweep::look_at_the_network() noexcept {
 void sweep::finish() noexcept {
   if (!readied_.empty()) {
     make_runnable_all(nullptr, static_cast<fiber_list&&>(readied_));
-    work_waiting = true;  // for the next look, perhaps behind a call that was expected to be short
+    work_waiting = true;  // for the next sweep: it may wait behind a call that was expected to be short
   } else if (work_waiting) {
     wake_for_work();
   }
@@ -222,13 +223,13 @@ bool sweep::is_to_be_retaken(const machine& m, observation& o, std::int64_t age,
 
 void sweep::tell_slice_over(observation& o) noexcept {
   if (o.slice_told) return;
-  if (!o.m->baton.tell_slice_over()) return;  // it has just given its P away
+  if (!o.m->baton.tell_slice_over()) return;  // the M has just given its P away
   o.slice_told = true;
   o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
   o.told_visits = o.visit.count;
 }
 
-// There can be no heavy fence now, and if it is refused there never will be one again.
+// There can be no heavy fence now. If it is refused, there never will be one again.
 void sweep::note_refusal() noexcept {
   if (takes_no_more_ || platform::barriers() != platform::barrier_kind::refused) return;
   takes_no_more_ = true;
@@ -238,7 +239,7 @@ void sweep::note_refusal() noexcept {
       "computes undeclared, and declared calls always hand theirs over");
 }
 
-// The P must go. If it cannot be taken, its M gives it up at its next call, whatever that is.
+// The P must go. If it cannot be taken, its M gives it up at its next call of any kind.
 void sweep::revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept {
   if (v.where != place::user && v.where != place::syscall) return;
   if (!takes_no_more_) {

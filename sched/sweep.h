@@ -1,5 +1,5 @@
-// One sweep of the monitor over all Ps: what it sees, whose P it takes, and what it says. Internal to sched/; the
-// monitor's thread alone uses it. See sweep.cc.
+// One sweep of the monitor over all Ps: what it sees, which Ps it takes, and what it reports. Internal to sched/. Only
+// the monitor's thread uses it. See sweep.cc.
 #pragma once
 
 #include <baton/sched/baton_word.h>
@@ -18,47 +18,47 @@ namespace baton::sched {
 
 class sweep {
  public:
-  // Visits in user code that last so long are rescued. Without this call none is.
+  // Visits in user code that last this long are rescued. Without this call none is.
   void rescue_after(std::int64_t ns) noexcept;
 
-  // In this order, once a sweep:
+  // To be called in this order, once per sweep:
 
-  // passed: since the last sweep, as far as it counts. lost: nothing before counts. refused: a thread is wanted, and
-  // cannot be had.
+  // passed: the time since the last sweep, as far as it counts. lost: nothing before this sweep counts. refused: a
+  // thread is wanted and cannot be had.
   void begin(std::int64_t now, std::int64_t passed, bool lost, bool refused) noexcept;
   void at(processor& p) noexcept;
-  // Takes the Ps that at() has found; returns how many.
+  // Takes the Ps that at() has chosen. Returns how many.
   int revoke() noexcept;
-  // Polls if nobody has for 1 ms.
+  // Polls the network if no thread has polled for 1 ms.
   void look_at_the_network() noexcept;
-  // Makes runnable what the sweep has readied, or wakes somebody for work that waits.
+  // Makes runnable what the sweep has readied, or wakes an M for work that waits.
   void finish() noexcept;
-  // After all else: it reads /proc, and looks up symbols.
+  // Last: it reads /proc and looks up symbols.
   void report() noexcept;
 
-  // How long until the oldest visit in user code comes of age, and a little.
+  // Returns the time until the oldest visit in user code comes of age, and a little.
   [[nodiscard]] std::int64_t next_rescue_in() const noexcept;
-  // While threads are refused: until the next timer of an idle P, or a regular look.
+  // While threads are refused: returns the time until the next timer of an idle P, or a regular sweep.
   [[nodiscard]] std::int64_t next_refused_in() const noexcept;
 
   int busy = 0;
   bool work_waiting = false;
-  bool new_call = false;  // a declared call was seen for the first time, while work waits for its P
+  bool new_call = false;  // a declared call was seen for the first time while work waits for its P
 
  private:
-  // How long one visit, or one slice, has been seen to last.
+  // How long the sweeps have seen one visit, or one slice, last.
   struct observation {
     machine* m = nullptr;
     baton_word::visit visit;
     std::int64_t visit_since = 0;
-    std::int64_t visit_age = 0;  // in looks that came on time
-    std::int64_t cpu_ns = -1;    // that the thread had used at cpu_at, of a visit that might be at work; -1: not asked
+    std::int64_t visit_age = 0;  // counted in sweeps that came on time
+    std::int64_t cpu_ns = -1;  // CPU time of the thread at cpu_at, in a declared call that may be at work; -1: not read
     std::int64_t cpu_at = 0;
     std::uint64_t slice = 0;
     std::int64_t slice_since = 0;
     bool slice_told = false;
-    std::int64_t told_cpu_ns = 0;   // that the thread had used then
-    std::uint64_t told_visits = 0;  // that the M had begun then
+    std::int64_t told_cpu_ns = 0;   // CPU time of the thread when it was told
+    std::uint64_t told_visits = 0;  // visits that the M had begun when it was told
   };
   struct candidate {
     processor* p;
@@ -83,13 +83,13 @@ class sweep {
   std::int64_t now_ = 0;
   std::int64_t passed_ = 0;
   int procs_ = 0;
-  bool refused_ = false;                            // a thread is wanted, and cannot be had
-  std::int64_t next_timer_ = platform::forever_ns;  // of the idle Ps
+  bool refused_ = false;                            // a thread is wanted and cannot be had
+  std::int64_t next_timer_ = platform::forever_ns;  // the earliest timer of the idle Ps
   bool rescue_ = false;
   bool takes_no_more_ = false;
-  std::int64_t oldest_ = 0;  // of the visits in user code while work waits
+  std::int64_t oldest_ = 0;  // age of the oldest visit in user code while work waits
   rescue_policy rescues_;
-  static constexpr int reports_a_look = 4;  // one a second is written
+  static constexpr int reports_a_look = 4;  // one per second is written
   int described_ = 0;
   rescued described_rescues_[reports_a_look];
   rescue_reports reports_;

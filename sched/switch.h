@@ -1,15 +1,14 @@
 // Leaving one stack for another. Internal to sched/.
 //
-// A switch carries its after-action as data: a function and an argument, left in the machine, whose
-// address travels in fcontext's transfer pointer. Whoever arrives (a fiber that was parked, a new one's
-// trampoline, the M's native context) first stores the context that was left, and then runs the
-// after-action: only then may others see the fiber that left (queue it, commit its park, free it). The
-// after-action runs in the section of the arriving side, on the same thread; it never blocks, runs no
-// user code, and must not assume that the M has a P. A fiber learns from the transfer pointer which M
-// it is on now: maybe another one than before.
+// A switch carries its after-action as data: a function and an argument, left in the machine, whose address travels in
+// fcontext's transfer pointer. The arriving side (a fiber that was parked, a new fiber's trampoline, the M's native
+// context) first stores the context that was left, and then runs the after-action: only then may other threads see the
+// fiber that left (queue it, commit its park, free it). The after-action runs in the section of the arriving side, on
+// the same thread. It never blocks, runs no user code, and must not assume that the M has a P. A fiber learns from the
+// transfer pointer which M it is on now: it may be another one than before.
 //
-// The exception state of the C++ runtime is kept here, in every version of Boost: its fcontext switches registers
-// only (boost::context::fiber, which is not used, keeps the state itself since 1.88).
+// The exception state of the C++ runtime is saved here, with every version of Boost: its fcontext switches registers
+// only (boost::context::fiber, which is not used, saves that state itself since 1.88).
 #pragma once
 
 #include <baton/sched/machine.h>
@@ -35,8 +34,8 @@ inline void leave_word(machine* m, void** save_to, after_action action, void* ar
 }
 }  // namespace detail
 
-// All three: in a section; the calling context goes on, later, when somebody switches to it, and the
-// return value is the M that it is on then.
+// All three require: in a section. The calling context continues later, when a fiber or a native context switches to
+// it. The return value of the first two is the M that it is on then.
 
 // Fiber to fiber.
 inline machine* switch_to(machine* m, fiber* from, fiber* to, after_action action, void* arg,
@@ -65,7 +64,7 @@ inline machine* switch_to_native(machine* m, fiber* from, after_action action, v
   return arrive(t);
 }
 
-// The native context to a fiber. Returns when some fiber switches back to native.
+// The native context to a fiber. Returns when some fiber switches back to the native context.
 inline void switch_from_native(machine* m, fiber* to) noexcept {
   *m->exceptions = to->exceptions;
   to->on = m;

@@ -1,31 +1,32 @@
-// Fibers in place: those that keep their thread while they wait, because they are locked to it
-// (lock_os_thread) or return from a pinned call. Such a fiber never leaves its stack: what waits is the
-// thread, on its machine's wake word, and what moves is the P.
+// Fibers in place: fibers that keep their thread while they wait, because they are locked to it (lock_os_thread) or
+// return from a pinned call. Such a fiber never leaves its stack: what waits is the thread, on its machine's wake word,
+// and what moves is the P.
 //
-//   waiting      the M gives its P away like one whose call blocks, and sleeps in await_p()
-//   readied      ready_in_place(): an idle P is handed to the fiber's M at once. There is none: the fiber
-//                queues in `returning`, where the P is meant that its turn brings, not the thread:
-//   its turn     whoever picks it passes its own P on to the fiber's M (pass_p_on), and goes idle; or a P becomes
-//                idle while no M is there that could pick: it is handed to the fiber's M (idle.cc, serve_in_place)
+//   waiting      The M gives its P away like an M whose call blocks, and sleeps in await_p().
+//   readied      ready_in_place(): an idle P is handed to the fiber's M at once. If there is none, the fiber queues in
+//                `returning`. What it queues for is the P that its turn brings, not a thread.
+//   its turn     The M that picks the fiber passes its own P on to the fiber's M (pass_p_on), and goes idle. Or a P
+//                becomes idle while no M is there that could pick: it is handed to the fiber's M (idle.cc,
+//                serve_in_place).
 //
-// So run queues never hold a fiber in place, thieves never see one, and the paths of ordinary fibers
-// pay for them with one predictable branch in ready() and park().
+// So run queues never hold a fiber in place, thieves never see one, and the paths of ordinary fibers pay for them with
+// one predictable branch in ready() and park().
 //
-// Exactly once: a fiber in place is in at most one queue, or with the one who readied it, so its M is
-// handed at most one P for each wait. It may be handed one while it still is about to give its own away
-// (the word of a park says parked before): it then finds the other at once.
+// Exactly once: a fiber in place is in at most one queue, or with the thread that readied it, so its M is handed at
+// most one P per wait. The M may be handed a P while it is still about to give its own away (the word of a park says
+// parked before that): it then finds the other P at once.
 //
-// Both sides spin a little before they sleep, the fiber's M and the one that passed its P on: they are
-// likely to change places again at once, and a futex wake costs more than all the rest.
+// Both sides spin a little before they sleep, the fiber's M and the M that passed its P on: they are likely to change
+// places again at once, and a futex wake costs more than all the rest.
 //
-// A fiber that ends while locked takes its thread with it, as in Go: who locked it had reasons
-// (namespaces, credentials) not to let others run there.
+// A fiber that ends while locked takes its thread with it, as in Go: the user who locked it had reasons (namespaces,
+// credentials) not to let other fibers run there.
 //
-// A locked fiber that waits keeps its thread from the others for as long, and may wait for one of them. So there is
-// always a thread that is not locked, unless max_threads is 1: a fiber that would lock the last one asks for a
-// thread more, and waits until it has come or another fiber has unlocked its own. Else some locked fibers would use up
-// the threads, and nothing could go on. If the system refuses the thread, the monitor tries again as long as somebody
-// waits; at max_threads it need not, as whoever raises the limit asks once more.
+// A locked fiber that waits keeps its thread from the others for that long, and may wait for one of them. So one thread
+// is always not locked, unless max_threads is 1: a fiber that would lock the last one asks for one more thread, and
+// waits until it has come or another fiber has unlocked its own. Otherwise locked fibers could use up the threads, and
+// nothing could continue. If the system refuses the thread, the monitor tries again as long as a fiber waits. At
+// max_threads it need not, because raising the limit asks once more.
 #include <baton/sched/thread_lock.h>
 
 #include <baton/sched/fiber.h>
@@ -39,10 +40,10 @@ namespace baton::sched {
 
 namespace {
 
-// Who is locked to a thread, and who waits until it may be.
+// The fibers that are locked to a thread, and those that wait until they may be.
 class locked_threads {
  public:
-  // (S)
+  // Switches.
   void add() noexcept {
     waiter self;
     {
@@ -65,7 +66,7 @@ class locked_threads {
     }
     admit();
   }
-  // Those that may be now.
+  // Admits the fibers that may be locked now.
   void admit() noexcept {
     for (;;) {
       waiter* w = nullptr;
@@ -73,7 +74,7 @@ class locked_threads {
         platform::lock_guard guard(lock_);
         if (waiting_.empty()) return;
         if (has_room()) {
-          w = waiting_.claim_front(waiter::signalled);  // nobody else claims it
+          w = waiting_.claim_front(waiter::signalled);  // no other thread claims it
           count_.store(count() + 1, mo::relaxed);
           some_wait_.store(!waiting_.empty(), mo::relaxed);
         }
@@ -86,7 +87,7 @@ class locked_threads {
     }
   }
   [[nodiscard]] int count() const noexcept { return count_.load(mo::relaxed); }
-  // relaxed: who comes to wait wants a thread after it has said so, which orders the two (want_thread()).
+  // relaxed: a fiber that comes to wait calls want_thread() after it has set this, which orders the two.
   [[nodiscard]] bool some_wait() const noexcept { return some_wait_.load(mo::relaxed); }
 
  private:
@@ -103,14 +104,14 @@ class locked_threads {
 
 constinit locked_threads locked;
 
-// In a section; ends it. The P, if there is one, goes to others, and the thread waits for another.
+// Requires: in a section; ends it. The P, if there is one, goes to others, and the thread waits for another P.
 void give_p_and_wait(machine* m) noexcept {
   if (processor* const p = m->my_p()) release_p(m, p);
-  m->baton.leave(place::syscall);  // for the others it is a thread that sleeps without a P
+  m->baton.leave(place::syscall);  // to the others it is a thread that sleeps without a P
   await_p(m);
 }
 
-// The same, for f's turn in that queue; in place for so long, whether it is locked or not.
+// The same, for f's turn in that queue. f is in place for that long, whether it is locked or not.
 void wait_in(shared_queue& queue, machine* m, fiber* f) noexcept {
   f->in_place = true;
   queue.push(f);

@@ -10,9 +10,9 @@
 
 namespace baton {
 
-// Nanoseconds that convert from any std::chrono::duration: rounded up, saturating. What does not fit, as
-// hours::max(), is max(), which means without limit; so does a default one. It is a std::chrono::nanoseconds
-// wherever one is wanted; comparisons with durations of other units saturate, too.
+// Nanoseconds that convert from any std::chrono::duration: rounded up, saturating. A duration that does not fit, such
+// as hours::max(), becomes max(), which means no limit; so does a default time_limit. It is a std::chrono::nanoseconds
+// wherever one is wanted. Comparisons with durations of other units saturate, too.
 //
 // Thread safety: a plain value.
 class time_limit : public std::chrono::nanoseconds {
@@ -25,7 +25,7 @@ class time_limit : public std::chrono::nanoseconds {
   [[nodiscard]] constexpr std::int64_t ns() const noexcept { return count(); }
   // The same, but not below zero.
   [[nodiscard]] constexpr std::int64_t ns_at_least_zero() const noexcept { return count() < 0 ? 0 : count(); }
-  // The point in time that lies this far ahead of now.
+  // Returns the point in time that lies this far ahead of now.
   [[nodiscard]] std::int64_t deadline_ns() const noexcept { return detail::deadline_after_ns(count()); }
 
   friend constexpr bool operator==(const time_limit& a, const time_limit& b) noexcept { return a.ns() == b.ns(); }

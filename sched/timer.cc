@@ -1,18 +1,17 @@
-// The life of a timer: free -> armed -> (firing | cancelled) -> free, in the low bits of the node's
-// word; the rest is a generation that changes whenever the node is freed, so that a handle of an
-// earlier life is recognised.
+// The life of a timer: free -> armed -> (firing | cancelled) -> free, in the low bits of the node's word. The rest of
+// the word is a generation that changes whenever the node is freed, so that a handle of an earlier life is recognised.
 //
 //   arm      on the heap of the caller's P (of P 0 for a plain thread), under that heap's lock
-//   fire     by whoever looks: armed -> firing, then the callback without any lock, then free
-//   cancel   armed -> cancelled. On the caller's own P the node is removed at once; elsewhere it stays
-//            and is dropped when it is popped or swept: nobody's heap is touched from afar
-// Exactly one of fire and cancel wins the compare-and-swap. A cancel that finds firing waits for the
-// callback's end, which is near: callbacks run in runtime sections and never block. It looks for it awhile; then,
-// because the thread that runs the callback may wait for this CPU, it sleeps, outside its section.
+//   fire     by the thread that looks: armed -> firing, then the callback without any lock, then free
+//   cancel   armed -> cancelled. On the caller's own P the node is removed at once. Elsewhere it stays and is dropped
+//            when it is popped or swept: cancel takes no node off another P's heap
+// Exactly one of fire and cancel wins the compare-and-swap. A cancel that finds firing waits for the callback's end,
+// which is near: callbacks run in runtime sections and never block. It polls for a while. Then it sleeps, outside its
+// section, because the thread that runs the callback may be waiting for this CPU.
 //
-// One look runs no more than so many timers: a section that ran 300,000 of them would keep its P for as long from
-// those that are ready already, and these would wait again behind the 300,000 in the queue. So the looks feed the
-// queue as fast as it is worked off: up to due_timers_at_once less what waits in it, but some at each look, or a
+// One look runs a limited number of timers. A section that ran 300,000 of them would keep its P for that long from the
+// fibers that are ready already, and these would wait again behind the 300,000 in the queue. So the looks feed the
+// queue as fast as it is worked off: up to due_timers_at_once less what waits in it. But each look runs some, or a
 // queue that is never short would stop the clock.
 #include <baton/sched/timer.h>
 
@@ -25,14 +24,15 @@ namespace baton::sched {
 
 namespace {
 
-// How many a look may still run, on behalf of somebody whose ready fibers go to p's queue (null: to the global one).
+// Returns how many timers a look may still run, on behalf of a thread whose ready fibers go to p's queue (null: to the
+// global queue).
 int allowance(const processor* p) noexcept {
   const std::size_t queued = the_scheduler.global.size() + (p != nullptr ? p->queue.ring_size() : 0);
   const auto most = static_cast<std::size_t>(limits::due_timers_at_once);
   return std::max(limits::due_timers_at_least, static_cast<int>(most - std::min(queued, most)));
 }
 
-// Returns whether that left some.
+// Returns true if that left some.
 bool run_due_timers(processor* p, std::int64_t now, int& left, fiber_list& out) noexcept {
   while (timer_node* const n = p->timers.pop_due(now, left)) {
     n->fn(n->arg, n->seq, out);
@@ -55,7 +55,8 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
       bool first = false;
       handle.node = heap->arm(when_ns, fn, arg, seq, &handle.generation, &first);
       if (handle.node != nullptr) {
-        // Our own P looks at its heap before it sleeps, but may be busy when it is time. Anybody else's may sleep.
+        // This M's own P looks at its heap before it sleeps, but may be busy when the timer is due. The P of
+        // another M may be idle.
         if (first && p == nullptr) {
           platform::full_fence();  // timer, then look; pairs with the one in look_beside_idle()
           if (the_scheduler.ps[0].idle.load(mo::relaxed)) {
@@ -76,7 +77,7 @@ timer_handle arm_timer(std::int64_t when_ns, timer_function fn, void* arg, std::
 
 namespace {
 
-// Outside a section, so that the P is not kept from others meanwhile.
+// Requires: outside a section, so that the P is not kept from others meanwhile.
 void wait_for_callback(const timer_node* n, std::uint64_t generation) noexcept {
   constexpr int looks = 1000;
   // acquire: pairs with the release of recycle().
@@ -89,11 +90,20 @@ void wait_for_callback(const timer_node* n, std::uint64_t generation) noexcept {
   }
 }
 
+// None is fired in the child of a fork, and a callback that was under way is not: there is nothing to wait for. No heap
+// is touched, whose lock may be anybody's.
+bool cancel_in_fork_child(timer_node* n, std::uint64_t generation) noexcept {
+  std::uint64_t word = generation << 2 | timer_node::armed;
+  return n->word.compare_exchange_strong(word, generation << 2 | timer_node::cancelled, mo::relaxed, mo::relaxed);
+}
+
 }  // namespace
 
 bool cancel_timer(timer_handle timer) noexcept {
   if (!timer) return false;
   timer_node* const n = timer.node;
+  if (the_scheduler.forked.load(mo::relaxed)) [[unlikely]]
+    return cancel_in_fork_child(n, timer.generation);
   {
     const runtime_section section;
     processor* const p = section.p();
@@ -119,7 +129,7 @@ bool run_all_due_timers(processor* mine, fiber_list& out) noexcept {
     processor& p = s.ps[i];
     if (p.timers.size() == 0) continue;
     if (now == 0) now = platform::now_ns();
-    // A busy P's owner mostly runs them itself.
+    // The owner of a busy P mostly runs them itself.
     const bool ours = &p == mine || p.idle.load(mo::relaxed);
     const std::int64_t due = ours ? now : now - limits::busy_timer_slack_ns;
     if (p.timers.earliest() > due) continue;

@@ -1,11 +1,11 @@
-// A 4-ary heap in an array: half as deep as a binary one, and the four children share a cache line or
-// two. Nodes know their position, so the owner removes a cancelled one at once; a foreign P only marks
-// it, and as long as more than a quarter of the heap is marked, each who arms looks at the next few entries and
-// drops the marked ones: some eight for the one that it adds. (All at once would keep a million timers' lock for
-// tens of milliseconds, in a section.)
+// A 4-ary heap in an array: half as deep as a binary one, and the four children share a cache line or two. Nodes know
+// their position, so the owner removes a cancelled one at once. A foreign P only marks it. As long as more than a
+// quarter of the heap is marked, each call that arms a timer looks at the next few entries and drops the marked ones:
+// some eight for the one that it adds. (Dropping all at once would hold the lock of a million timers for tens of
+// milliseconds, in a section.)
 //
-// Invariants, under the lock: heap_[i].node->position == i; every node in heap_ is armed or cancelled;
-// earliest_ and size_ mirror the heap; capacity_ >= nodes_.
+// Invariants, under the lock: heap_[i].node->position == i; every node in heap_ is armed or cancelled; earliest_ and
+// size_ mirror the heap; capacity_ >= nodes_.
 #include <baton/sched/timer_heap.h>
 
 #include <baton/sched/platform/futex.h>
@@ -37,7 +37,7 @@ timer_node* timer_heap::arm(std::int64_t when, timer_function fn, void* arg, std
   n->arg = arg;
   n->seq = seq;
   *generation = generation_of(n->word.load(mo::relaxed));
-  // release: pairs with the compare-and-swap of whoever fires or cancels it.
+  // release: pairs with the compare-and-swap of the thread that fires or cancels it.
   n->word.store(make_word(*generation, timer_node::armed), mo::release);
   place(used_, {when, n});
   sift_up(used_++);
@@ -57,7 +57,7 @@ void timer_heap::grow() {
   std::unique_ptr<entry[]> former;  // freed after the lock
   platform::lock_guard guard(lock_);
   if (capacity_ < nodes_ + nodes_per_block) {
-    if (capacity < nodes_ + nodes_per_block) return;  // others grew meanwhile: the caller tries again
+    if (capacity < nodes_ + nodes_per_block) return;  // others grew the heap meanwhile: the caller tries again
     std::copy(heap_, heap_ + used_, larger.get());
     former.reset(std::exchange(heap_, larger.release()));
     capacity_ = capacity;
@@ -76,7 +76,7 @@ bool timer_heap::cancel(timer_node* n, std::uint64_t generation) noexcept {
   if (!n->word.compare_exchange_strong(word, make_word(generation, timer_node::cancelled), mo::acq_rel, mo::relaxed)) {
     return false;
   }
-  remove_at(n->position);  // armed nodes are in the heap, and we hold its lock
+  remove_at(n->position);  // armed nodes are in the heap, and this thread holds its lock
   recycle(n);
   publish();
   return true;
@@ -120,7 +120,7 @@ void timer_heap::await_fired(const timer_node* n, std::uint64_t generation) noex
   std::uint32_t seen = 0;
   {
     platform::lock_guard guard(lock_);
-    // relaxed: recycled under this lock.
+    // relaxed: nodes are recycled under this lock.
     if (n->word.load(mo::relaxed) != make_word(generation, timer_node::firing)) return;
     somebody_sleeps_ = true;
     seen = wakes_.load(mo::relaxed);
@@ -130,7 +130,7 @@ void timer_heap::await_fired(const timer_node* n, std::uint64_t generation) noex
 
 std::size_t timer_heap::to_come() noexcept {
   platform::lock_guard guard(lock_);
-  // One that was cancelled but not yet counted so is taken for armed; a sweep may count it before, so that
+  // A node that was cancelled but is not yet counted as such is taken for armed. A sweep may count it before that, so
   // the number is below zero for a moment.
   return firing_ + used_ - static_cast<std::size_t>(static_cast<std::int32_t>(cancelled_.load(mo::relaxed)));
 }
@@ -148,7 +148,7 @@ void timer_heap::sweep_some() noexcept {
     timer_node* const n = heap_[swept_].node;
     if ((n->word.load(mo::acquire) & 3U) == timer_node::cancelled) {
       cancelled_.fetch_sub(1, mo::relaxed);
-      remove_at(swept_);  // another one comes to its place, and is looked at next
+      remove_at(swept_);  // another entry moves to its place, and is looked at next
       recycle(n);
     } else {
       ++swept_;

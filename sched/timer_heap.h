@@ -12,8 +12,8 @@ namespace baton::sched {
 
 class timer_heap;
 
-// Type-stable: nodes are recycled through their heap's free list and never freed, so a stale handle
-// still names a node, whose generation tells that it is stale.
+// Type-stable: nodes are recycled through their heap's free list and never freed, so a stale handle still names a node,
+// whose generation tells that the handle is stale.
 struct timer_node {
   // (generation << 2) | state
   enum state : std::uint64_t { free = 0, armed = 1, firing = 2, cancelled = 3 };
@@ -24,35 +24,36 @@ struct timer_node {
   std::uint64_t seq = 0;
   timer_heap* home = nullptr;
   timer_node* next_free = nullptr;
-  std::uint32_t position = 0;  // in the heap; valid while it is in there
+  std::uint32_t position = 0;  // in the heap; valid while the node is in it
 };
 
 class timer_heap {
  public:
-  // Deadline of the earliest timer (it may be a cancelled one), platform::forever_ns if there is none.
-  // Readable by anybody; written under the lock.
+  // Returns the deadline of the earliest timer (it may be a cancelled one), or platform::forever_ns if there is none.
+  // Any thread may read it; it is written under the lock.
   [[nodiscard]] std::int64_t earliest() const noexcept { return earliest_.load(platform::mo::acquire); }
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(platform::mo::relaxed); }
-  // How many timers are armed, or have their callback under way; cancelled ones do not count.
+  // Returns how many timers are armed or have their callback under way; cancelled ones do not count.
   [[nodiscard]] std::size_t to_come() noexcept;
 
-  // Null: the free list is empty (see grow). Otherwise armed; *first tells whether it is the earliest now.
+  // Returns an armed node, and sets *first to whether it is the earliest now. Returns null if the free list is empty
+  // (see grow).
   [[nodiscard]] timer_node* arm(std::int64_t when, timer_function fn, void* arg, std::uint64_t seq,
                                 std::uint64_t* generation, bool* first) noexcept;
-  // Adds nodes to the free list. Allocates: not in a runtime section. std::bad_alloc.
+  // Adds nodes to the free list. It allocates: throws std::bad_alloc. Requires: not in a runtime section.
   void grow();
 
-  // Cancels a timer and takes its node off the heap; for the owner. False: it fires, or is gone.
+  // Cancels a timer and takes its node off the heap; for the owner. Returns false if the timer fires or is gone.
   [[nodiscard]] bool cancel(timer_node* n, std::uint64_t generation) noexcept;
-  // After cancelling a timer of another P's heap: the node stays until it is popped or swept.
+  // After a timer of another P's heap was cancelled: the node stays until it is popped or swept.
   void note_cancelled() noexcept { cancelled_.fetch_add(1, platform::mo::relaxed); }
 
-  // Pops the next timer due at `now` and moves it to firing; null: none is due, or `left`, from which each one that is
-  // popped is subtracted, cancelled ones too, is used up. The caller runs its callback (without any lock) and then
-  // calls fired().
+  // Pops the next timer due at `now` and moves it to firing. Each timer that is popped, cancelled ones too, is
+  // subtracted from `left`. Returns null if none is due or `left` is used up. The caller runs the callback (without any
+  // lock) and then calls fired().
   [[nodiscard]] timer_node* pop_due(std::int64_t now, int& left) noexcept;
   void fired(timer_node* n) noexcept;
-  // Sleeps while that timer's callback is under way. Not in a runtime section.
+  // Sleeps while that timer's callback is under way. Requires: not in a runtime section.
   void await_fired(const timer_node* n, std::uint64_t generation) noexcept;
 
  private:
@@ -79,7 +80,7 @@ class timer_heap {
   std::uint32_t firing_ ABSL_GUARDED_BY(lock_) = 0;
   bool somebody_sleeps_ ABSL_GUARDED_BY(lock_) = false;  // in await_fired()
   platform::atomic<std::uint32_t> wakes_{0};             // written under the lock
-  std::size_t swept_ ABSL_GUARDED_BY(lock_) = 0;         // where the sweep goes on
+  std::size_t swept_ ABSL_GUARDED_BY(lock_) = 0;         // where the sweep continues
   platform::atomic<std::int64_t> earliest_{platform::forever_ns};
   platform::atomic<std::size_t> size_{0};
   platform::atomic<std::uint32_t> cancelled_{0};

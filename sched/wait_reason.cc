@@ -51,7 +51,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::process:
     case wait_reason::retry: return true;
     case wait_reason::none:
-    case wait_reason::sleep:  // a timer's
+    case wait_reason::sleep:  // a timer ends it
     case wait_reason::join:
     case wait_reason::mutex:
     case wait_reason::shared_mutex:
@@ -59,7 +59,7 @@ bool waits_for_outside(wait_reason reason) noexcept {
     case wait_reason::wait_group:
     case wait_reason::event:
     case wait_reason::semaphore:
-    case wait_reason::blocking_gate:  // somebody inside it ends the wait
+    case wait_reason::blocking_gate:  // a fiber inside the gate ends the wait
     case wait_reason::latch:
     case wait_reason::barrier:
     case wait_reason::task_group:

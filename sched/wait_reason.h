@@ -1,4 +1,4 @@
-// Why a fiber waits: unique per kind of wait, shown in dumps and traces.
+// Why a fiber waits: unique for each kind of wait; shown in dumps and traces.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,8 @@ enum class wait_reason : std::uint8_t {
 
 const char* name_of(wait_reason reason) noexcept;
 
-// Whether what ends that wait may come from outside the process, so that nobody inside need be awake.
+// Returns true if the event that ends the wait may come from outside the process, so that nothing inside it need be
+// awake.
 [[nodiscard]] bool waits_for_outside(wait_reason reason) noexcept;
 
 }  // namespace baton::sched

@@ -1,15 +1,15 @@
 // One lock guards the count and the list.
 //
-//   enter    room, and so nobody waits: count up. Otherwise join the list, park
-//   leave    count down; while there is room, and somebody waits, count up for the first of them: mostly for one
-//   give up  (the deadline, or the context) leave the list; no place has become free by that
+//   enter    if there is room (so no call waits), count up; otherwise join the list and park
+//   leave    count down; while there is room and a waiter, count up for the first waiter: usually for one
+//   give up  (the deadline or the context ended the wait) leave the list; this frees no place
 //
-// Invariant: while the list has a waiter that is not claimed, there was no room at the last leave; the width of the
-// runtime's own gates follows max_threads. A waiter that a deadline or a context has claimed is on its way to take
-// itself off; leave() passes it over.
+// Invariant: while the list has an unclaimed waiter, there was no room at the last leave. The width of the runtime's
+// own gates follows max_threads. A waiter that a deadline or a context has claimed is about to remove itself from the
+// list; leave() passes it over.
 //
-// Destruction: who is given a place is readied after the unlock, and leave() touches the gate no more after
-// that. Who gives up touches it within a call that has not returned.
+// Destruction: leave() readies the waiter that it gives a place to after the unlock, and does not touch the gate after
+// that. A waiter that gives up touches the gate within a call that has not returned.
 #include <baton/syscall/blocking_gate.h>
 
 #include <baton/sched/lifecycle.h>
@@ -40,7 +40,7 @@ blocking_gate::~blocking_gate() {
     waiting = waiting_;
     inside = inside_;
   }
-  if (inside == 0 || sched::is_ending()) return;  // after exit() nobody gets on, nor touches it
+  if (inside == 0 || sched::is_ending()) return;  // after exit() no call gets on or touches the gate
   if (waiting != 0) {
     sched::fatal("a blocking_gate is destroyed while %llu calls wait for room in it",
                  static_cast<unsigned long long>(waiting));
@@ -65,7 +65,7 @@ gate_stats blocking_gate::stats() const noexcept {
   return s;
 }
 
-// True: inside. False: in the list, and prepared.
+// Returns true if the caller is inside. Returns false if its request is in the list, and prepared.
 bool blocking_gate::enter_or_enqueue(request& r) noexcept {
   {
     const sched::platform::lock_guard guard(lock_);
@@ -74,7 +74,7 @@ bool blocking_gate::enter_or_enqueue(request& r) noexcept {
       return true;
     }
   }
-  r.since_ns = sched::platform::now_ns();  // 25 ns, which those who find room save
+  r.since_ns = sched::platform::now_ns();  // 25 ns, which callers that find room save
   const sched::platform::lock_guard guard(lock_);
   if (inside_ < width()) {
     ++inside_;
@@ -96,7 +96,7 @@ void blocking_gate::account(const request& r) noexcept {
 
 void blocking_gate::give_up(request& r) noexcept {
   const sched::platform::lock_guard guard(lock_);
-  // Not there: a leave() has come across it and passed it over.
+  // If the request is not there, leave() has come across it and passed it over.
   if (waiters_.contains(r)) {
     waiters_.remove(r);
     account(r);

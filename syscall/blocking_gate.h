@@ -1,19 +1,19 @@
-// A limit on how many calls of one kind block a thread at once.
+// Public API: a limit on how many calls of one kind block a thread at once.
 //
 //   baton::blocking_gate queries(16);                      // what the vendor's server bears
 //   int n = baton::blocking(queries, [&] { return ::vendor_query(handle); });
 //
-// Each blocking call keeps a thread while it lasts. Behind a gate at most `at_once` calls do; the fibers of
-// the others are parked until there is room, first come, first served. The gate of a call that waits for
-// nobody else in the gate may be as narrow as 1; a call that waits for another one in the same gate (also a
-// nested one) can wait for ever.
+// Each blocking call keeps a thread while it lasts. Behind a gate at most `at_once` calls do. The fibers of the other
+// calls are parked until there is room, first come, first served. A gate may be as narrow as 1 if no call in it waits
+// for another one in the same gate. A call that waits for another one in the same gate (also a nested one) can wait for
+// ever.
 //
-//   who waits for room   what is blocked
-//   a fiber              the fiber only
-//   a plain thread       the thread
+//   what waits for room   what is blocked
+//   a fiber               only the fiber
+//   a plain thread        the thread
 //
-// Thread-safe. The gate may be destroyed as soon as the last call has returned; while somebody is inside or
-// waits, destroying it aborts. With a context: runtime/detail/blocking_context.h.
+// Thread-safe. The gate may be destroyed as soon as the last call has returned. Destroying it aborts while a call is
+// inside or waits. runtime/blocking_context.h has the functions that take a context.
 #pragma once
 
 #include <baton/sched/durations.h>
@@ -40,13 +40,13 @@ struct share_of_threads {};
 }  // namespace detail
 
 struct gate_stats {
-  int at_once = 0;            // as the constructor was told; of the runtime's own gates, as it is now
+  int at_once = 0;            // what the constructor was given; of the runtime's own gates, the present width
   std::uint64_t inside = 0;   // calls under way
   std::uint64_t waiting = 0;  // fibers and threads that wait for room
   // How long the first of them has waited.
   std::chrono::nanoseconds waiting_longest{0};
-  // Since the gate was made, the waits that are over, those that ended without room included: how many, how
-  // long together, and the longest.
+  // The waits that have ended since the gate was made, including those that ended without room: their number, their
+  // total length, and the longest.
   std::uint64_t waits = 0;
   std::chrono::nanoseconds waited{0};
   std::chrono::nanoseconds waited_longest{0};
@@ -59,8 +59,8 @@ class blocking_gate {
     if (at_once < 1) [[unlikely]]
       too_narrow(at_once);
   }
-  // The runtime's own: no wider than a quarter of max_threads either, as it is at the time, but at least 1. So
-  // threads are left for others when what is behind it answers nobody.
+  // One of the runtime's own gates. It is never wider than a quarter of the present max_threads, but at least 1. So
+  // threads are left for other calls when what is behind the gate does not answer.
   constexpr blocking_gate(int at_once, detail::share_of_threads) noexcept : at_once_(at_once), shares_(true) {}
   blocking_gate(const blocking_gate&) = delete;
   blocking_gate& operator=(const blocking_gate&) = delete;
@@ -94,15 +94,15 @@ class blocking_gate {
 
 namespace detail {
 
-// A place in a gate: enter() once, leave() at the latest in the destructor.
+// A place in a gate: enter() once; leave() no later than in the destructor.
 class [[nodiscard]] gate_entry {
  public:
-  // What else may end the wait for room. Both members are called by the fiber or thread that waits.
+  // Another cause that may end the wait for room. The waiting fiber or thread calls both members.
   class canceller {
    public:
-    // From here on w.wake(waiter::cancelled) may come, on any thread; also within this call.
+    // From here on w.wake(waiter::cancelled) may be called, on any thread, also within this call.
     virtual void subscribe(sched::waiter& w) noexcept = 0;
-    // Afterwards it comes no more.
+    // Afterwards it is not called any more.
     virtual void unsubscribe() noexcept = 0;
 
    protected:
@@ -114,16 +114,16 @@ class [[nodiscard]] gate_entry {
   gate_entry(const gate_entry&) = delete;
   gate_entry& operator=(const gate_entry&) = delete;
 
-  // (S) Waits for room, no longer than that: `signalled` is inside, `timed_out` and `cancelled` are not. A
-  // deadline that has passed counts also when there is room.
+  // Switches. Waits for room until the deadline at the latest. The caller is inside after `signalled`, and not inside
+  // after `timed_out` and `cancelled`. A deadline that has passed counts even if there is room.
   std::uint32_t enter(std::int64_t deadline_ns = sched::platform::forever_ns, canceller* cancel = nullptr) noexcept;
   // Never switches.
   void leave() noexcept {
     if (std::exchange(entered_, false)) gate_.leave();
   }
-  // DEADLINE_EXCEEDED, with a message that names the gate.
+  // Returns DEADLINE_EXCEEDED, with a message that names the gate.
   [[nodiscard]] absl::Status expired() const;
-  // Why a context ended the wait, with a message that names the gate.
+  // Returns why a context ended the wait, with a message that names the gate.
   [[nodiscard]] absl::Status cancelled(const absl::Status& reason) const;
 
  private:
@@ -133,8 +133,8 @@ class [[nodiscard]] gate_entry {
   bool entered_ = false;
 };
 
-// (S) at its end. The declared call of who is inside. The place is given up within the call: nobody shall
-// wait for it while its owner waits for a P.
+// Switches at its end. The declared call of a caller that is inside. It gives up the place within the call: no other
+// call shall wait for the place while its owner waits for a P.
 template <sched::stay Where, class F>
 decltype(auto) call_inside(gate_entry& entry, F&& f) {
   const call_scope<Where> scope(site_of<std::remove_cvref_t<F>>);
@@ -145,8 +145,8 @@ decltype(auto) call_inside(gate_entry& entry, F&& f) {
   return std::forward<F>(f)();
 }
 
-// What a call gives that may end without having been made: of void a Status, of a T a StatusOr<T>; what is a
-// Status or a StatusOr stays so.
+// What a call returns that may end without having been made: a Status for void, a StatusOr<T> for a T. A Status or a
+// StatusOr stays what it is.
 template <class R>
 struct or_status {
   using type = absl::StatusOr<R>;
@@ -201,15 +201,16 @@ decltype(auto) call_behind(blocking_gate& gate, F&& f) {
 
 }  // namespace detail
 
-// (S) Waits for room, then calls f() as blocking(f) does, and returns what it returns.
+// Switches. Waits for room, then calls f() as blocking(f) does, and returns what f returns.
 template <class F>
 decltype(auto) blocking(blocking_gate& gate, F&& f) {
   return detail::call_behind<sched::stay::anywhere>(gate, std::forward<F>(f));
 }
 
-// (S) As above, but waits no longer than that. DEADLINE_EXCEEDED: f was not called; also if there was room,
-// but the time had passed before. Otherwise what f returned: OK for void, a StatusOr<T> of a T; a Status or
-// StatusOr of f's own is passed on as it is. Once f runs nothing ends it early.
+// Switches. Does the same, but waits no longer than until the deadline, or for the timeout. Returns DEADLINE_EXCEEDED
+// if f was not called; the time may have passed before the call, even if there was room. Otherwise returns what f
+// returned: OK for void, a StatusOr<T> for a T, and f's own Status or StatusOr as it is. Nothing ends f early once it
+// runs.
 template <class Clock, class Duration, class F>
 [[nodiscard]] auto blocking(blocking_gate& gate, const std::chrono::time_point<Clock, Duration>& deadline, F&& f) {
   return detail::call_by<sched::stay::anywhere>(gate, deadline, std::forward<F>(f));
@@ -219,8 +220,8 @@ template <class Rep, class Period, class F>
   return detail::call_by<sched::stay::anywhere>(gate, detail::deadline_after(timeout), std::forward<F>(f));
 }
 
-// (S), but from f's beginning on the same thread: the same around pinned_blocking(f). The wait for room may
-// end on another thread than it began on.
+// Switches, but on the same thread from f's beginning on: pinned_blocking(f) behind a gate. The wait for room may end
+// on another thread than it began on.
 template <class F>
 decltype(auto) pinned_blocking(blocking_gate& gate, F&& f) {
   return detail::call_behind<sched::stay::here>(gate, std::forward<F>(f));

@@ -1,15 +1,15 @@
-// Memory as the calls of this library take it: where it begins and how many bytes it has.
+// Public API: memory as the calls of this library take it: where it begins and how many bytes it has.
 //
 //   bytes         memory to be filled: from std::byte, char, unsigned char (arrays, containers, spans)
 //   const_bytes   memory to be read: from the same, from bytes, and from text
 //
-// Both are views, two words, passed by value: they own nothing, and what they show must outlive the
-// call that they are passed to. Two threads may use one at a time as they may use any plain value.
+// Both are views of two words, passed by value. They own nothing. The memory that they show must outlive the call that
+// they are passed to. Several threads may use one as they may use any plain value.
 //
-// Text is counted without its NUL: a literal "abc" is three bytes (one with NULs inside keeps them), a
-// const char* goes up to its NUL. A *mutable* array of char converts to bytes (all of it) but not to
-// const_bytes, since nobody could say whether the text in it is meant or all of it: write
-// std::string_view(buffer), or const_bytes(buffer, n).
+// Text is counted without its NUL: a literal "abc" is three bytes (a literal with NULs inside keeps them), and a const
+// char* extends to its NUL. A *mutable* array of char converts to bytes (the whole array) but not to const_bytes,
+// because it is unclear whether the text in it is meant or the whole array. Write std::string_view(buffer) or
+// const_bytes(buffer, n).
 //
 // Misuse: an offset or a count beyond the end aborts.
 #pragma once
@@ -32,7 +32,7 @@ class const_bytes;
 
 namespace detail {
 
-// Types of which an object is one byte, and that any memory may be read and written as.
+// The types whose objects are one byte, and as which any memory may be read and written.
 template <class T>
 concept byte_like = std::same_as < std::remove_const_t<T>,
 char > || std::same_as<std::remove_const_t<T>, unsigned char> || std::same_as<std::remove_const_t<T>, std::byte>;
@@ -40,7 +40,7 @@ char > || std::same_as<std::remove_const_t<T>, unsigned char> || std::same_as<st
 template <class T>
 concept char_pointer = std::same_as<T, const char*> || std::same_as<T, char*>;
 
-// What has data() and size(), the elements being byte_like. Not arrays: those are overloads of their own.
+// A type with data() and size() whose elements are byte_like. Arrays have overloads of their own.
 template <class C>
 concept byte_container = !std::is_array_v<std::remove_reference_t<C>> && !std::same_as<std::remove_cvref_t<C>, bytes> &&
                          !std::same_as<std::remove_cvref_t<C>, const_bytes> && requires(C & c) {
@@ -49,8 +49,8 @@ concept byte_container = !std::is_array_v<std::remove_reference_t<C>> && !std::s
   requires byte_like<std::remove_pointer_t<decltype(std::data(c))>>;
 };
 
-// As byte_container, and what data() points to may be written. A temporary must be a view: memory that
-// a temporary owns would be filled and thrown away.
+// A byte_container whose data() points to writable memory. A temporary must be a view: memory that a temporary owns
+// would be filled and thrown away.
 template <class C>
 concept mutable_byte_container = byte_container<C> &&
     (std::is_lvalue_reference_v<C> || std::ranges::enable_borrowed_range<std::remove_cvref_t<C>>)&&requires(C& c) {
@@ -78,7 +78,7 @@ class bytes {
   requires(!std::is_const_v<T>) bytes(T (&array)[N])
   noexcept : bytes(static_cast<void*>(array), N) {}
 
-  // A container's or view's elements: vector, string, array, span … of byte_like elements.
+  // The elements of a container or view: vector, string, array, span … of byte_like elements.
   template <detail::mutable_byte_container C>
   bytes(C&& c) noexcept : bytes(static_cast<void*>(std::data(c)), static_cast<std::size_t>(std::size(c))) {}
 
@@ -93,7 +93,7 @@ class bytes {
   [[nodiscard]] constexpr auto begin() const noexcept { return span_.begin(); }
   [[nodiscard]] constexpr auto end() const noexcept { return span_.end(); }
 
-  // `count` bytes from `offset` on; npos: as many as there are.
+  // `count` bytes from `offset` on; npos: all that follow.
   [[nodiscard]] constexpr bytes subspan(std::size_t offset, std::size_t count = npos) const noexcept {
     detail::check_within(offset, size());
     if (count != npos) detail::check_within(count, size() - offset);
@@ -125,7 +125,7 @@ class const_bytes {
   const_bytes(std::string_view text) noexcept                                 // NOLINT(google-explicit-constructor)
       : const_bytes(static_cast<const void*>(text.data()), text.size()) {}
 
-  // A literal, or another constant array of characters: without the NUL, if it ends with one.
+  // A literal, or another constant array of characters, without the NUL if it ends with one.
   template <std::size_t N>
   const_bytes(const char (&text)[N]) noexcept  // NOLINT(google-explicit-constructor)
       : const_bytes(static_cast<const void*>(text), text[N - 1] == '\0' ? N - 1 : N) {}
@@ -142,7 +142,7 @@ class const_bytes {
   requires(!std::same_as<std::remove_const_t<T>, char>) const_bytes(T (&array)[N])
   noexcept : const_bytes(static_cast<const void*>(array), N) {}
 
-  // A container's or view's elements: vector, string, array, span … of byte_like elements.
+  // The elements of a container or view: vector, string, array, span … of byte_like elements.
   template <detail::byte_container C>
   const_bytes(const C& c) noexcept  // NOLINT(google-explicit-constructor)
       : const_bytes(static_cast<const void*>(std::data(c)), static_cast<std::size_t>(std::size(c))) {}
@@ -158,7 +158,7 @@ class const_bytes {
   [[nodiscard]] constexpr auto begin() const noexcept { return span_.begin(); }
   [[nodiscard]] constexpr auto end() const noexcept { return span_.end(); }
 
-  // `count` bytes from `offset` on; npos: as many as there are.
+  // `count` bytes from `offset` on; npos: all that follow.
   [[nodiscard]] constexpr const_bytes subspan(std::size_t offset, std::size_t count = npos) const noexcept {
     detail::check_within(offset, size());
     if (count != npos) detail::check_within(count, size() - offset);
@@ -166,7 +166,7 @@ class const_bytes {
   }
   // The first n bytes.
   [[nodiscard]] constexpr const_bytes first(std::size_t n) const noexcept { return subspan(0, n); }
-  // All but the first n bytes: what is left after a partial write.
+  // All but the first n bytes: the rest after a partial write.
   [[nodiscard]] constexpr const_bytes drop(std::size_t n) const noexcept { return subspan(n); }
 
   // The bytes as characters.
@@ -178,8 +178,8 @@ class const_bytes {
   std::span<const std::byte> span_;
 };
 
-// The same view as readv, writev, sendmsg and recvmsg take it. The kernel does not write through the
-// iovec of a writing call, though its type would let it.
+// The same view for readv, writev, sendmsg and recvmsg. In a writing call the kernel does not write through the iovec,
+// although its type would allow it.
 [[nodiscard]] inline ::iovec as_iovec(bytes b) noexcept { return {b.data(), b.size()}; }
 [[nodiscard]] inline ::iovec as_iovec(const_bytes b) noexcept { return {const_cast<std::byte*>(b.data()), b.size()}; }
 

@@ -21,9 +21,9 @@ namespace baton::sys::detail {
 enum class on_eintr { retry, report };
 
 #if BATON_TSAN
-// ThreadSanitizer sees what the C library's functions do, but not a trap: it would not know that what
-// happened before a write happens before the read that sees it. One object for all descriptors, as
-// ThreadSanitizer itself has one for all sockets.
+// ThreadSanitizer sees what the C library's functions do, but not a trap. It would not know that everything before a
+// write happens before the read that sees the write. There is one object for all descriptors, as ThreadSanitizer itself
+// has one for all sockets.
 inline char kernel_order;
 
 constexpr bool publishes(long nr) {

@@ -1,5 +1,5 @@
-// The *at forms are used throughout, since aarch64 has no others. On both machines the kernel's struct
-// stat, iovec and pollfd are the C library's.
+// All calls use the *at forms, because aarch64 has no others. On both machines the kernel's struct stat, iovec and
+// pollfd are the C library's.
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/lingers.h>
@@ -25,12 +25,12 @@ result<int> openat2(int directory, const c_string& path, const ::open_how& how) 
   result<int> fd = failure(EAGAIN);
   for (int tries = 0; tries < tries_max && fd.error() == EAGAIN; ++tries) {
     fd = named_call<SYS_openat2, int>(directory, path, &how, sizeof how);
-    if ((how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == 0) break;  // then EAGAIN means something else
+    if ((how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == 0) break;  // EAGAIN means something else then
   }
   return fd;
 }
-// Linux frees the descriptor before anything in close can be interrupted, so a second close would hit
-// a stranger's.
+// Linux frees the descriptor before anything in close can be interrupted, so a second close would hit a descriptor that
+// belongs to other code.
 result<void> close(int fd) noexcept { return blocking_call<SYS_close, void, on_eintr::report>(fd); }
 
 result<std::size_t> read(int fd, bytes into) noexcept {
@@ -42,7 +42,7 @@ result<std::size_t> pread(int fd, bytes into, ::off_t offset) noexcept {
 result<std::size_t> readv(int fd, std::span<const ::iovec> into) noexcept {
   return blocking_call<SYS_readv, std::size_t>(fd, into.data(), into.size());
 }
-// The kernel takes the offset in two words; on 64-bit machines it reads the first alone.
+// The kernel takes the offset in two words. On 64-bit machines it reads only the first.
 result<std::size_t> preadv(int fd, std::span<const ::iovec> into, ::off_t offset) noexcept {
   return blocking_call<SYS_preadv, std::size_t>(fd, into.data(), into.size(), offset, 0L);
 }
@@ -66,7 +66,7 @@ result<::off_t> lseek(int fd, ::off_t offset, int whence) noexcept {
 }
 
 result<int> dup(int fd) noexcept { return call<SYS_dup, int>(fd); }
-// It closes what `to` was, which can block as close() does. Mostly it does not, so the site expects it to be short.
+// dup3 closes what `to` was, which can block as close() does. Usually it does not, so the site expects a short call.
 result<int> dup3(int from, int to, int flags) noexcept {
   if (!detail::lingers(to)) return blocking_call<SYS_dup3, int>(from, to, flags);
   const baton::detail::call_scope<> scope(will_block);
@@ -164,8 +164,8 @@ result<std::array<int, 2>> pipe2(int flags) noexcept {
   return std::array<int, 2>{fds[0], fds[1]};
 }
 
-// ppoll, since aarch64 has no poll. The deadline is kept here: what the kernel writes back as the rest
-// would make the wait a little longer with each signal.
+// ppoll, because aarch64 has no poll. This function keeps the deadline itself: with the remaining time that the kernel
+// writes back, the wait would become a little longer with each signal.
 result<int> poll(std::span<::pollfd> fds, int timeout_ms) noexcept {
   using sched::platform::now_ns;
   constexpr std::int64_t ns_per_s = 1'000'000'000;

@@ -1,4 +1,4 @@
-// Whether closing a descriptor may wait for the peer. Internal to syscall/ and netpoll/.
+// Tells whether closing a descriptor may wait for the peer. Internal to syscall/ and netpoll/.
 #pragma once
 
 #include <baton/syscall/raw_syscall.h>
@@ -8,7 +8,8 @@
 
 namespace baton::sys::detail {
 
-// A socket with SO_LINGER: its close waits until what was sent has arrived. False for what is no socket.
+// Returns true for a socket with SO_LINGER, whose close waits until the sent data has arrived. Returns false if fd is
+// not a socket.
 inline bool lingers(int fd) noexcept {
   ::linger l{};
   ::socklen_t size = sizeof l;

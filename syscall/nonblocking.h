@@ -1,8 +1,10 @@
-// The calls of those who have made sure that they do not block: on descriptors with O_NONBLOCK, or with
-// MSG_DONTWAIT or RWF_NOWAIT among the flags. EAGAIN says that they would have. Or who declare them by other means.
+// System calls that do not block, as their caller has made sure: on descriptors with O_NONBLOCK, or with MSG_DONTWAIT
+// or RWF_NOWAIT among the flags. EAGAIN says that the call would have blocked. They are also for callers that declare
+// the call by other means.
 //
-// None tells the scheduler, parks or migrates its caller; on a descriptor that does block, the fiber's P
-// is blocked too. EINTR is retried, except by connect. Otherwise as their namesakes in files.h and sockets.h.
+// None of them tells the scheduler, parks or migrates its caller. On a descriptor that does block, the fiber's P is
+// blocked, too. EINTR is retried, except by connect. Otherwise the calls do what their namesakes in files.h and
+// sockets.h do.
 #pragma once
 
 #include <baton/syscall/bytes.h>
@@ -38,8 +40,8 @@ inline result<std::size_t> pwrite(int fd, const_bytes from, ::off_t offset) noex
   return detail::call<SYS_pwrite64, std::size_t>(fd, from.data(), from.size(), offset);
 }
 
-// At an offset (-1: the file's own), with flags. RWF_NOWAIT: only what is in the page cache; a short
-// count means that the rest would block, EOPNOTSUPP that this file system cannot tell.
+// Reads at an offset (-1: the file's own), with flags. RWF_NOWAIT: reads only what is in the page cache. A short count
+// then means that the rest would block; EOPNOTSUPP means that this file system cannot tell.
 inline result<std::size_t> preadv2(int fd, std::span<const ::iovec> into, ::off_t offset, int flags) noexcept {
   return detail::call<SYS_preadv2, std::size_t>(fd, into.data(), into.size(), offset, offset < 0 ? -1L : 0L, flags);
 }
@@ -47,8 +49,7 @@ inline result<std::size_t> preadv2(int fd, std::span<const ::iovec> into, ::off_
 inline result<int> accept4(int fd, ::sockaddr* peer, ::socklen_t* size, int flags) noexcept {
   return detail::call<SYS_accept4, int>(fd, peer, size, flags);
 }
-// EINPROGRESS, and EINTR, mean that the connection is being made: wait until fd can be written to,
-// then ask for SO_ERROR.
+// EINPROGRESS and EINTR mean that the connection is being made: wait until fd is writable, then ask for SO_ERROR.
 inline result<void> connect(int fd, const ::sockaddr* peer, ::socklen_t size) noexcept {
   return detail::call<SYS_connect, void, detail::on_eintr::report>(fd, peer, size);
 }
@@ -67,7 +68,7 @@ inline result<std::size_t> sendmsg(int fd, const ::msghdr* message, int flags) n
   return detail::call<SYS_sendmsg, std::size_t>(fd, message, flags);
 }
 
-// Does not wait for the socket out_fd; what in_fd is a page of on a disk it does wait for.
+// Does not wait for the socket out_fd. If pages of in_fd are on a disk, it does wait for them.
 inline result<std::size_t> sendfile(int out_fd, int in_fd, ::off_t* offset, std::size_t count) noexcept {
   return detail::call<SYS_sendfile, std::size_t>(out_fd, in_fd, offset, count);
 }

@@ -1,4 +1,4 @@
-// A descriptor that somebody owns, and that is closed when the owner goes.
+// Public API: a descriptor with an owner. It is closed when the owner is destroyed.
 #pragma once
 
 #include <baton/syscall/direct_call.h>
@@ -8,11 +8,10 @@
 
 namespace baton::sys {
 
-// Move-only; holds a descriptor or none (-1). Destruction, reset() and assignment close what it holds
-// with a bare close(2): the scheduler is not told, nothing switches, errno is left alone, and an error
-// is dropped. Where close can block (SO_LINGER, the last reference on a network file system) and
-// its error matters, say sys::close(fd.release()).
-// One object is used by one thread at a time.
+// Move-only. Holds a descriptor or none (-1). Destruction, reset() and assignment close the descriptor with a bare
+// close(2): the scheduler is not told, nothing switches, errno is left alone, and an error is dropped. Where close can
+// block (SO_LINGER, the last reference on a network file system) and its error matters, call sys::close(fd.release()).
+// Only one thread at a time may use an object.
 class owned_fd {
  public:
   constexpr owned_fd() noexcept = default;
@@ -26,14 +25,14 @@ class owned_fd {
   owned_fd& operator=(const owned_fd&) = delete;
   ~owned_fd() { reset(); }
 
-  // The descriptor, still owned; -1: none.
+  // Returns the descriptor, which stays owned; -1: none.
   [[nodiscard]] constexpr int get() const noexcept { return fd_; }
   constexpr explicit operator bool() const noexcept { return fd_ >= 0; }
 
-  // The descriptor, from now on the caller's.
+  // Returns the descriptor, which then belongs to the caller.
   [[nodiscard]] constexpr int release() noexcept { return std::exchange(fd_, -1); }
 
-  // Closes what is held, and holds fd.
+  // Closes the descriptor, and holds fd from then on.
   void reset(int fd = -1) noexcept {
     const int old = std::exchange(fd_, fd);
     if (old >= 0) (void)detail::call<SYS_close, void, detail::on_eintr::report>(old);

@@ -1,5 +1,5 @@
-// Typed calls on processes, threads and their limits. The rules that files.h states for all typed calls
-// hold here too.
+// Public API: typed calls on processes, threads and their limits. The rules that files.h states for all typed calls
+// apply here, too.
 #pragma once
 
 #include <baton/syscall/result.h>
@@ -10,13 +10,13 @@
 
 namespace baton::sys {
 
-// These never fail. gettid names the thread that the fiber is on just now.
+// These never fail. gettid returns the id of the thread that the fiber is on at that moment.
 result<::pid_t> getpid() noexcept;
 result<::pid_t> getppid() noexcept;
 result<::pid_t> gettid() noexcept;
 
-// Sends a signal to a process (pid > 0) or a group (0: one's own, -n: group n); signal 0 only asks
-// whether one could.
+// Sends a signal to a process (pid > 0) or a group (0: the caller's own, -n: group n). Signal 0 only asks whether the
+// caller may send one.
 result<void> kill(::pid_t pid, int signal) noexcept;
 
 // RLIMIT_…, of this process.
@@ -24,8 +24,8 @@ result<void> getrlimit(int resource, ::rlimit* into) noexcept;
 result<::rlimit> getrlimit(int resource) noexcept;
 result<void> setrlimit(int resource, const ::rlimit& limit) noexcept;
 
-// (S), not with WNOHANG. The child that changed state, as waitpid has it (pid -1: any); 0: none did, with
-// WNOHANG. `status` and `usage` may be null. A thread waits.
+// Switches, except with WNOHANG. Returns the child that changed state, chosen as by waitpid (pid -1: any). With
+// WNOHANG, returns 0 if there is none. `status` and `usage` may be null. A thread waits.
 result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage = nullptr) noexcept;
 
 }  // namespace baton::sys

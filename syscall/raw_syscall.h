@@ -1,4 +1,4 @@
-// The trap into the kernel, without the C library: errno is neither read nor written, there is no
+// Public API: the trap into the kernel without the C library: it neither reads nor writes errno, it is not a
 // cancellation point, and the scheduler is not told.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace baton::sys {
 
-// What a system call takes: an integer, an enumeration, a pointer or nullptr.
+// The types that a system call takes: an integer, an enumeration, a pointer or nullptr.
 template <class T>
 concept syscall_argument = std::is_pointer_v<T> || std::is_null_pointer_v<T> ||
     ((std::is_integral_v<T> || std::is_enum_v<T>)&&sizeof(T) <= sizeof(long));
@@ -24,11 +24,11 @@ long word_of(T argument) noexcept {
   } else if constexpr (std::is_pointer_v<T>) {
     return reinterpret_cast<long>(argument);
   } else {
-    return static_cast<long>(argument);  // signed types are extended by their sign, as C would
+    return static_cast<long>(argument);  // signed types are sign-extended, as in C
   }
 }
 
-// Three arguments or six; what the system call does not take the kernel does not read.
+// Three arguments or six. The kernel does not read those that the system call does not take.
 #if defined(__x86_64__)
 inline long trap3(long nr, long a, long b, long c) noexcept {
   long r;
@@ -70,7 +70,7 @@ inline long trap6(long nr, long a, long b, long c, long d, long e, long f) noexc
 #error "baton knows the system call instruction of x86-64 and aarch64 only"
 #endif
 
-// The kernel's own answer: a value, or the negative of an errno value.
+// Returns the kernel's own answer: a value, or the negative of an errno value.
 template <syscall_argument... Args>
 requires(sizeof...(Args) <= 6) long trap(long nr, Args... args) noexcept {
   const long words[6] = {word_of(args)...};
@@ -95,10 +95,9 @@ result<T> result_of(long answer) noexcept {
 
 }  // namespace detail
 
-// System call `nr` (SYS_…) with up to six arguments. Never parks or migrates the caller, but what the
-// call itself blocks, it blocks with its P: never for what can block (that is sys::syscall). EINTR is
-// returned as any other error. Thread-safe, async-signal-safe. The numbers and structures are the
-// kernel's, not the C library's.
+// Makes system call `nr` (SYS_…) with up to six arguments. Never parks or migrates the caller. But if the call blocks,
+// the fiber's P is blocked with it: never use it for a call that can block (use sys::syscall). Returns EINTR like any
+// other error. Thread-safe, async-signal-safe. The numbers and structures are the kernel's, not the C library's.
 template <syscall_argument... Args>
 requires(sizeof...(Args) <= 6) result<long> raw_syscall(long nr, Args... args)
 noexcept { return detail::result_of<long>(detail::trap(nr, args...)); }

@@ -1,9 +1,9 @@
-// What a system call gave: its value, or an errno value.
+// Public API: what a system call gave: its value, or an errno value.
 //
 //   if (auto n = sys::read(fd, buffer)) use(*n); else return n.status("read config");
 //
-// A plain value: trivially copyable when T is, and returned in registers for integers. Nothing here
-// touches errno, blocks or (but for status()) allocates.
+// A plain value: trivially copyable when T is, and returned in registers for integers. Nothing here touches errno,
+// blocks or (except for status()) allocates.
 //
 // Misuse: value(), * and -> of a result that holds an error abort with a sentence that names the error.
 #pragma once
@@ -18,7 +18,7 @@
 
 namespace baton::sys {
 
-// An errno value on its way into a result<T>: `return sys::failure(EINVAL);`. err must be > 0.
+// An errno value on its way into a result<T>: `return sys::failure(EINVAL);`. Requires: err > 0.
 class failure {
  public:
   explicit constexpr failure(int err) noexcept : err_(err) {
@@ -47,7 +47,7 @@ class [[nodiscard]] result {
   [[nodiscard]] constexpr bool has_value() const noexcept { return error_ == 0; }
   constexpr explicit operator bool() const noexcept { return error_ == 0; }
 
-  // The value. Aborts when there is none.
+  // Returns the value. Aborts if there is none.
   constexpr T& value() & noexcept { return check(), value_; }
   constexpr const T& value() const& noexcept { return check(), value_; }
   constexpr T&& value() && noexcept { return check(), std::move(value_); }
@@ -57,19 +57,19 @@ class [[nodiscard]] result {
   constexpr T* operator->() noexcept { return &value(); }
   constexpr const T* operator->() const noexcept { return &value(); }
 
-  // The value, or `other` when there is none.
+  // Returns the value, or `other` if there is none.
   template <class U>
   [[nodiscard]] constexpr T value_or(U&& other) const& {
     return has_value() ? value_ : static_cast<T>(std::forward<U>(other));
   }
 
-  // The errno value; 0 when there is none.
+  // Returns the errno value, or 0 if the call succeeded.
   [[nodiscard]] constexpr int error() const noexcept { return error_; }
 
-  // OK, or the error as status_from_errno(error(), what) makes it.
+  // Returns OK, or the error as status_from_errno(error(), what) makes it.
   [[nodiscard]] absl::Status status(std::string_view what) const { return status_from_errno(error_, what); }
 
-  // Holds a value, and this one.
+  // Returns true if the result holds a value that equals this one.
   friend constexpr bool operator==(const result& r, const T& value) { return r.has_value() && r.value_ == value; }
 
  private:
@@ -82,7 +82,7 @@ class [[nodiscard]] result {
   int error_ = 0;
 };
 
-// Of calls that only succeed or fail.
+// The result of calls that only succeed or fail.
 template <>
 class [[nodiscard]] result<void> {
  public:
@@ -94,7 +94,7 @@ class [[nodiscard]] result<void> {
   [[nodiscard]] constexpr bool has_value() const noexcept { return error_ == 0; }
   constexpr explicit operator bool() const noexcept { return error_ == 0; }
 
-  // Aborts when the call failed.
+  // Aborts if the call failed.
   constexpr void value() const noexcept {
     if (error_ != 0) [[unlikely]]
       detail::no_value(error_);

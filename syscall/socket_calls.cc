@@ -1,5 +1,6 @@
-// Making, naming, asking and setting end within the kernel; connect, accept and moving data wait for
-// somebody else, so these tell the scheduler. (close, which can wait for SO_LINGER, is in file_calls.cc.)
+// Creating, naming and querying sockets and setting their options completes within the kernel. connect, accept and
+// moving data wait for a peer, so these tell the scheduler. (close, which can wait because of SO_LINGER, is in
+// file_calls.cc.)
 #include <baton/syscall/sockets.h>
 #include <baton/syscall/typed_call.h>
 

@@ -1,6 +1,6 @@
-// Typed calls on sockets, as they are: a blocking socket blocks a thread. What parks the fiber alone is
-// netpoll's. The rules that files.h states for all typed calls hold here too.
-// Flags worth knowing: SOCK_CLOEXEC and SOCK_NONBLOCK for what makes descriptors, MSG_NOSIGNAL for what sends.
+// Public API: typed calls on sockets as they are: a blocking socket blocks a thread. Calls that park only the fiber are
+// netpoll's. The rules that files.h states for all typed calls apply here, too. Useful flags: SOCK_CLOEXEC and
+// SOCK_NONBLOCK for calls that make descriptors, MSG_NOSIGNAL for calls that send.
 #pragma once
 
 #include <baton/syscall/bytes.h>
@@ -12,44 +12,45 @@
 
 namespace baton::sys {
 
-// A new socket's descriptor.
+// Returns a new socket's descriptor.
 result<int> socket(int domain, int type, int protocol = 0) noexcept;
-// Two that are connected with each other.
+// Makes two sockets that are connected with each other.
 result<std::array<int, 2>> socketpair(int domain, int type, int protocol = 0) noexcept;
 result<void> socketpair(int domain, int type, int protocol, int (&fds)[2]) noexcept;
 
-// (S) A unix-domain path is made in the file system, which can block.
+// Switches. A unix-domain path is made in the file system, which can block.
 result<void> bind(int fd, const ::sockaddr* local, ::socklen_t size) noexcept;
 result<void> listen(int fd, int backlog) noexcept;
 
-// (S) The descriptor of the next connection. The peer's address goes to *peer unless that is null; *size
-// is the room there, and then the address's own size.
+// Switches. Returns the descriptor of the next connection. Writes the peer's address to *peer unless `peer` is null.
+// *size is the room there, and afterwards the address's own size.
 result<int> accept4(int fd, ::sockaddr* peer, ::socklen_t* size, int flags) noexcept;
 result<int> accept4(int fd, int flags) noexcept;
 
-// (S) Not tried again after EINTR, which is returned: the connection goes on being made. Wait until fd
-// can be written to, then ask for SO_ERROR.
+// Switches. Not retried after EINTR, which is returned while the connection is still being made. Wait until fd is
+// writable, then ask for SO_ERROR.
 result<void> connect(int fd, const ::sockaddr* peer, ::socklen_t size) noexcept;
 
-// No further sending (SHUT_WR), receiving (SHUT_RD) or both (SHUT_RDWR).
+// Ends sending (SHUT_WR), receiving (SHUT_RD) or both (SHUT_RDWR).
 result<void> shutdown(int fd, int how) noexcept;
 
 result<void> getsockopt(int fd, int level, int name, void* value, ::socklen_t* size) noexcept;
 result<void> setsockopt(int fd, int level, int name, const void* value, ::socklen_t size) noexcept;
-// Options that are an int.
+// Options whose value is an int.
 result<int> getsockopt(int fd, int level, int name) noexcept;
 result<void> setsockopt(int fd, int level, int name, int value) noexcept;
 
 result<void> getsockname(int fd, ::sockaddr* local, ::socklen_t* size) noexcept;
 result<void> getpeername(int fd, ::sockaddr* peer, ::socklen_t* size) noexcept;
 
-// (S) Bytes sent, on a stream perhaps fewer than given; to `peer`, or null: to whom fd is connected.
+// Switches. Returns the number of bytes sent, on a stream perhaps fewer than given. Sends to `peer`, or, if that is
+// null, to the peer that fd is connected to.
 result<std::size_t> sendto(int fd, const_bytes from, int flags, const ::sockaddr* peer, ::socklen_t size) noexcept;
 result<std::size_t> send(int fd, const_bytes from, int flags = 0) noexcept;
 result<std::size_t> sendmsg(int fd, const ::msghdr* message, int flags) noexcept;
 
-// (S) Bytes received; on a stream 0 is its end. A datagram that is larger is cut off, with MSG_TRUNC among
-// the flags its whole size is returned.
+// Switches. Returns the number of bytes received; on a stream 0 is its end. A larger datagram is cut off; with
+// MSG_TRUNC among the flags, its whole size is returned.
 result<std::size_t> recvfrom(int fd, bytes into, int flags, ::sockaddr* peer, ::socklen_t* size) noexcept;
 result<std::size_t> recv(int fd, bytes into, int flags = 0) noexcept;
 result<std::size_t> recvmsg(int fd, ::msghdr* message, int flags) noexcept;

@@ -1,5 +1,5 @@
-// The errno value travels as a payload, in decimal, under a type URL of our own, and how much was written under
-// another; so they survive copying, annotating and being passed through code that knows only absl::Status.
+// The errno value travels as a payload, in decimal, under baton's own type URL. How much was written travels under
+// another. So both survive copying, annotating and code that knows only absl::Status.
 #include <baton/sched/log/fatal.h>
 #include <baton/syscall/status.h>
 
@@ -18,7 +18,7 @@ namespace {
 constexpr absl::string_view errno_url = "baton.dev/errno";
 constexpr absl::string_view written_url = "baton.dev/written";
 
-// 0: there is none, or it is no such number.
+// Returns 0 if there is none, or if it is not such a number.
 std::uint64_t number_in(const absl::Status& status, absl::string_view url, std::uint64_t max) {
   if (status.ok()) return 0;
   const auto payload = status.GetPayload(url);
@@ -29,11 +29,11 @@ std::uint64_t number_in(const absl::Status& status, absl::string_view url, std::
   return parsed.ec == std::errc() && value <= max ? value : 0;
 }
 
-// absl's table, but where it says of something that it exists, or does not, of which the kernel said no such thing.
+// absl's table, except where it says that something exists, or does not exist, although the kernel said no such thing.
 absl::StatusCode code_of(int err) {
   switch (err) {
-    case EADDRNOTAVAIL: return absl::StatusCode::kUnavailable;    // nobody's address here, or no free port now
-    case EALREADY: return absl::StatusCode::kFailedPrecondition;  // is being done; nothing exists twice
+    case EADDRNOTAVAIL: return absl::StatusCode::kUnavailable;    // no local address, or no free port now
+    case EALREADY: return absl::StatusCode::kFailedPrecondition;  // it is being done already; nothing exists twice
     case ENXIO: return absl::StatusCode::kFailedPrecondition;     // a FIFO without a reader, a socket opened as a file
     case ELOOP:
       return absl::StatusCode::kFailedPrecondition;    // too many symbolic links, or one where O_NOFOLLOW is set

@@ -1,4 +1,4 @@
-// Any system call, with the scheduler told: while it blocks, the other fibers run on.
+// Public API: makes any system call and tells the scheduler: while the call blocks, the other fibers run on.
 #pragma once
 
 #include <baton/syscall/blocking.h>
@@ -6,18 +6,19 @@
 
 namespace baton::sys {
 
-// (S) System call `nr` (SYS_…) with up to six integers, enumerations or pointers. As raw_syscall, but
-// the fiber gives its P away while the kernel keeps it, and may come back on another thread. EINTR is
-// returned as any other error; errno is not touched. Thread-safe; from a plain thread it just blocks.
+// Switches. Makes system call `nr` (SYS_…) with up to six integers, enumerations or pointers. Does what raw_syscall
+// does, but the fiber gives its P away while the call blocks, and may come back on another thread. Returns EINTR like
+// any other error; does not touch errno. Thread-safe; on a plain thread it only blocks.
 //
-// Whether to give the P away at once is learnt per call site; here a site is a list of argument types.
+// Each call site learns whether to give the P away at once. Here a site is a list of argument types.
 template <syscall_argument... Args>
 requires(sizeof...(Args) <= 6) result<long> syscall(long nr, Args... args)
 noexcept {
   return blocking([=]() noexcept { return raw_syscall(nr, args...); });
 }
 
-// (S) The same with the number known to the compiler, sys::syscall<SYS_fsync>(fd): a site of its own.
+// Switches. Does the same with a number known at compile time, sys::syscall<SYS_fsync>(fd), which has a site of its
+// own.
 template <long Nr, syscall_argument... Args>
 requires(sizeof...(Args) <= 6) result<long> syscall(Args... args)
 noexcept {

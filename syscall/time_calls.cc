@@ -1,5 +1,5 @@
-// Sleeping until a point in time, not for a span: then going on after a signal adds nothing to it,
-// however many signals come.
+// Sleeps until a point in time, not for a span. So continuing after a signal does not lengthen the sleep, however many
+// signals come.
 #include <baton/sched/durations.h>
 #include <baton/syscall/time.h>
 #include <baton/syscall/typed_call.h>

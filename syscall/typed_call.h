@@ -1,7 +1,7 @@
 // A typed trap that may block. Internal to syscall/.
 //
-//   blocking_call<Nr, T>(args...)   (S) direct_call.h's call<Nr, T> inside blocking()
-//   named_call<Nr, T>(args...)      (S) the same with names, each a c_string, among the arguments
+//   blocking_call<Nr, T>(args...)   switches: direct_call.h's call<Nr, T> inside blocking()
+//   named_call<Nr, T>(args...)      switches: the same with names among the arguments, each a c_string
 //
 // Each system call is a call site of its own, which learns. EINTR is retried inside the declared call.
 #pragma once
@@ -32,7 +32,7 @@ int error_of_name(T) noexcept {
   return 0;
 }
 
-// A name that is no C string is an error before anything is called.
+// A name that is not a C string is an error before any call is made.
 template <long Nr, class T, class... Args>
 result<T> named_call(const Args&... args) noexcept {
   int error = 0;

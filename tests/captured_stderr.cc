@@ -1,6 +1,6 @@
 // gtest captures standard error by putting a file in the place of descriptor 2. The runtime must be told (reports.h);
 // tests/CMakeLists.txt has the linker send gtest's two functions here.
-#include <baton/runtime/detail/reports.h>
+#include <baton/runtime/reports.h>
 
 #include <string>
 

@@ -158,7 +158,7 @@ void floor(const arguments& a, report& out) {
       while (mine.load() == 0) futex(mine, FUTEX_WAIT, 0);
       mine.store(0);
       if (woken_by_ns != 0) out.add("wake_us", in_us(now_ns() - woken_by_ns));
-      // Computes for longer than the other one blocks: he sleeps when he is to be woken, as an idle M does.
+      // Computes for longer than the other one blocks: it sleeps when it is to be woken, as an idle M does.
       const std::int64_t until = now_ns() + length + 4 * ms;
       while (now_ns() < until) {
       }

@@ -33,7 +33,7 @@ int body_reader::take(std::string_view& bytes, std::string_view& content) {
   return accepted;
 }
 
-// One byte of what is around the chunks.
+// Takes one byte of what surrounds the chunks.
 int body_reader::take_framing(char c) {
   switch (state_) {
     case state::size_begin:
@@ -71,7 +71,7 @@ int body_reader::after_size(char c) {
   return (c == ';' || c == ' ' || c == '\t') && ++extras_ <= extras_max ? accepted : 400;
 }
 
-// The fields of a trailer are looked at and forgotten: they may not change what the head said.
+// Checks the fields of a trailer and drops them: they may not change what the head said.
 int body_reader::trailer_char(char c) {
   if (++extras_ > extras_max) return 431;
   if (c != '\n') {

@@ -12,13 +12,13 @@ namespace http {
 
 class body_reader {
  public:
-  // More than `max` bytes of content are refused with 413.
+  // Refuses more than `max` bytes of content with 413.
   body_reader(const request& r, std::uint64_t max);
 
   [[nodiscard]] bool is_complete() const { return state_ == state::complete; }
 
-  // Takes from the front of `bytes` what belongs to the body: all of it, or up to its end, or so much that `content` is
-  // a piece of the content. Returns accepted, 400, 413 or 431.
+  // Takes from the front of `bytes` what belongs to the body: all of it, or up to its end, or as much as makes
+  // `content` one piece of the content. Returns accepted, 400, 413 or 431.
   [[nodiscard]] int take(std::string_view& bytes, std::string_view& content);
 
  private:

@@ -10,7 +10,7 @@ namespace http {
 
 namespace {
 
-// What the fields say that more than one line can say something about.
+// What the fields say about matters that more than one field line can concern.
 struct framing {
   int hosts = 0;
   int content_lengths = 0;
@@ -34,7 +34,7 @@ void split_path(std::string_view target, request& r) {
   r.query = target.substr(std::min(target.size(), question + 1));
 }
 
-// The four forms of RFC 9112, section 3.2.
+// Reads the four forms of RFC 9112, section 3.2.
 bool read_target(std::string_view target, request& r) {
   const auto is_visible = [](char c) { return c > ' ' && c < 0x7f && c != '#'; };
   if (target.empty() || !std::all_of(target.begin(), target.end(), is_visible)) return false;
@@ -68,11 +68,11 @@ int read_request_line(std::string_view line, request& r) {
     return 400;
   }
   if (version[5] != '1') return 505;
-  r.minor_version = version[7] == '0' ? 0 : 1;  // HTTP/1.9 is to be read as the highest 1.x we know
+  r.minor_version = version[7] == '0' ? 0 : 1;  // HTTP/1.9 has to be read as the highest known 1.x
   return read_target(line.substr(0, target_end), r) ? accepted : 400;
 }
 
-// False: the field breaks the grammar.
+// Returns false if the field breaks the grammar.
 bool look_at(const field& f, request& r, framing& seen) {
   if (equal_ignoring_case(f.name, "Host")) {
     ++seen.hosts;
@@ -102,7 +102,7 @@ bool look_at(const field& f, request& r, framing& seen) {
   return true;
 }
 
-// Digits only. What does not fit in 64 bits is as good as the largest number: no body may be that long.
+// Reads digits only. A number that does not fit in 64 bits counts as the largest one: no body may be that long.
 bool read_length(std::string_view digits, std::uint64_t& length) {
   if (digits.empty() || !std::all_of(digits.begin(), digits.end(), is_digit)) return false;
   constexpr std::uint64_t max = std::numeric_limits<std::uint64_t>::max();
@@ -114,7 +114,7 @@ bool read_length(std::string_view digits, std::uint64_t& length) {
   return true;
 }
 
-// RFC 9112, section 6.3, without what it tolerates.
+// Applies RFC 9112, section 6.3, without what it tolerates.
 int read_framing(const framing& seen, request& r) {
   if (seen.hosts > 1 || (seen.hosts == 0 && r.minor_version == 1)) return 400;
   if (seen.transfer_encodings > 0) {
@@ -148,7 +148,8 @@ int head_finder::find(std::string_view bytes, std::size_t& size) {
 
 bool read_field(std::string_view line, field& f) {
   const std::size_t colon = std::min(line.find(':'), line.size());
-  // A space before the colon, and a line that begins with one (it would go on with the line before), are no tokens.
+  // A name with a space before the colon, or in a line that begins with a space (it would continue the line before), is
+  // no token.
   if (colon == line.size() || !is_token(line.substr(0, colon))) return false;
   f = {line.substr(0, colon), trimmed(line.substr(colon + 1))};
   return std::all_of(f.value.begin(), f.value.end(), is_field_char);

@@ -1,8 +1,8 @@
-// The head of an HTTP/1.x request: its first line and its fields. RFC 9112, read strictly: whatever two servers could
-// read in two ways is refused, so that nobody hides a request from one of them.
+// The head of an HTTP/1.x request: its first line and its fields. RFC 9112, read strictly: anything that two servers
+// could read in two ways is refused, so that no request can be hidden from one of them.
 //
-// The functions read no socket. Each that can refuse a request returns the status to answer with; afterwards the
-// connection is to be closed, because nobody knows where the next request begins.
+// The functions read no socket. A function that can refuse a request returns the status to answer with. The connection
+// has to be closed then, because nothing says where the next request begins.
 #pragma once
 
 #include <cstddef>
@@ -23,12 +23,12 @@ struct field {
   std::string_view name, value;  // the value without the white space around it
 };
 
-// The views are into the head that it was read from.
+// The views point into the head that the request was read from.
 struct request {
   std::string_view method;
   std::string_view path;   // still percent-encoded. "*" of "OPTIONS *"; empty for CONNECT
   std::string_view query;  // the same; without the '?'
-  std::string_view host;   // "host" or "host:port": the target's if it has one, else of the field Host
+  std::string_view host;   // "host" or "host:port": from the target if it has one, else from the field Host
   std::vector<field> fields;
   int minor_version = 1;  // of HTTP/1.x: 0 or 1
   bool keep_alive = false;
@@ -40,21 +40,21 @@ struct request {
 // Finds the end of a head while its bytes arrive.
 class head_finder {
  public:
-  // `bytes` begins as in the call before, and may have more at its end. Sets `size` to that of the head, with its empty
-  // line, or leaves it 0 when more has to come. Returns accepted, 400, 414 or 431.
+  // `bytes` begins as in the call before, and may have more at its end. Sets `size` to the size of the head, with its
+  // empty line, or leaves it 0 if more bytes have to come. Returns accepted, 400, 414 or 431.
   [[nodiscard]] int find(std::string_view bytes, std::size_t& size);
 
  private:
   std::size_t searched_ = 0;
-  std::size_t line_ = 0;    // where the line begins that is not complete yet
+  std::size_t line_ = 0;    // where the line that is not complete yet begins
   std::size_t fields_ = 0;  // where the fields begin; 0: the first line is not complete yet
 };
 
-// Reads a head that head_finder has found. Returns accepted, 400, 417, 501 or 505. `r.method` is set whenever it could
-// be read.
+// Reads a head that head_finder has found. Returns accepted, 400, 417, 501 or 505. Sets `r.method` whenever it could be
+// read.
 [[nodiscard]] int read_head(std::string_view head, request& r);
 
-// Reads "name: value", a line of a head or of a trailer without its end. False: it is no such line.
+// Reads "name: value", a line of a head or of a trailer without its end. Returns false if the line is not of that form.
 [[nodiscard]] bool read_field(std::string_view line, field& f);
 
 }  // namespace http

@@ -10,7 +10,7 @@ namespace http {
 [[nodiscard]] constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 [[nodiscard]] constexpr bool is_letter(char c) { return lower(c) >= 'a' && lower(c) <= 'z'; }
 
-// The value of a hexadecimal digit; -1: it is none.
+// Returns the value of a hexadecimal digit, or -1 for any other character.
 [[nodiscard]] constexpr int hex_value(char c) {
   if (is_digit(c)) return c - '0';
   return lower(c) >= 'a' && lower(c) <= 'f' ? lower(c) - 'a' + 10 : -1;
@@ -23,7 +23,7 @@ namespace http {
   return !text.empty() && std::all_of(text.begin(), text.end(), is_token_char);
 }
 
-// What a field value, a chunk extension and a trailer may hold: no control character but the tab.
+// Returns true for what a field value, a chunk extension and a trailer may hold: no control character except the tab.
 [[nodiscard]] constexpr bool is_field_char(char c) {
   return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != 0x7f);
 }
@@ -32,14 +32,14 @@ namespace http {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
-// Without the spaces and tabs around it.
+// Returns the text without the spaces and tabs around it.
 [[nodiscard]] constexpr std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
 }
 
-// Takes the first element from a list with commas. Elements may be empty.
+// Takes the first element from a list with commas, and returns it. Elements may be empty.
 [[nodiscard]] constexpr std::string_view take_element(std::string_view& list) {
   const std::string_view element = list.substr(0, list.find(','));
   list.remove_prefix(std::min(list.size(), element.size() + 1));

@@ -1,12 +1,12 @@
-// Requests that have arrived together (pipelining) are answered together: the responses go out when the
-// buffer holds no further complete request, just before the connection waits for more.
+// Requests that have arrived together (pipelining) are answered together: the responses go out when the buffer holds no
+// further complete request, just before the connection waits for more.
 //
-// Deadlines. A connection may be idle for idle_timeout; once a request has begun, all of it must come
-// within header_timeout. A request that comes in one piece, as most do, is never under the latter, and the
-// idle deadline is moved on only when an eighth of it has passed: so most requests touch no timer.
+// Deadlines. A connection may be idle for idle_timeout. Once a request has begun, all of it must come within
+// header_timeout. A request that comes in one piece, as most do, never needs the latter deadline, and the idle deadline
+// is renewed only when an eighth of it has passed. So most requests touch no timer.
 //
-// Bodies are read and forgotten before the answer: no route wants one, and what is left of one must not be
-// taken for the next request.
+// Bodies are read and dropped before the answer: no route wants one, and the rest of a body must not be taken for the
+// next request.
 #include "connection.h"
 
 #include "routes.h"
@@ -75,7 +75,7 @@ int connection::receive_more() {
     timed_ = true;
     read_within(server_.config().header_timeout);
   } else if (!begun_ && served_ && !waits_) {
-    waits_ = true;  // empty lines make it no less idle
+    waits_ = true;  // the connection is still idle after empty lines
     wait_idle();
   }
   if (server_.draining()) return over;  // after the deadline was set: see server.cc
@@ -103,8 +103,8 @@ void connection::refuse(const http::request& r, int status) {
   if (out_.flush()) linger();
 }
 
-// The peer may still be sending. If we closed now, the kernel would reset the connection, and the peer might
-// lose the response that tells it why. So: say that this is the end, and read on for a while.
+// The peer may still be sending. If the server closed now, the kernel would reset the connection, and the peer might
+// lose the response that gives the reason. So the server closes its sending side, and reads on for a while.
 void connection::linger() {
   if (!stream_.close_write().ok()) return;
   read_within(std::chrono::seconds(1));
@@ -113,7 +113,7 @@ void connection::linger() {
   } while (fill().value_or(0) > 0);
 }
 
-// Some clients end a body with a line too many; RFC 9112, section 2.2, asks servers to bear it.
+// Some clients end a body with an extra empty line. RFC 9112, section 2.2, asks servers to tolerate it.
 void connection::skip_empty_lines() {
   while (unparsed().starts_with("\r\n")) begin_ += 2;
   begun_ = !unparsed().empty() && unparsed() != "\r";

@@ -26,18 +26,19 @@ class connection {
  public:
   connection(server& s, baton::net::tcp_stream& stream);
 
-  // (S) Until the peer closes, asks to close, breaks the protocol or a deadline, or the server drains.
+  // Runs until the peer closes, asks to close, or breaks the protocol or a deadline, or until the server drains.
+  // Switches.
   void run();
 
  private:
-  // These return http::accepted, the status with which to refuse the request, or that nothing more is to be said.
+  // These return http::accepted, the status with which to refuse the request, or `over`: nothing more is to be sent.
   static constexpr int over = -1;
   [[nodiscard]] int receive(http::request& r);
   [[nodiscard]] int receive_head(http::request& r);
   [[nodiscard]] int receive_body(const http::request& r);
   [[nodiscard]] int receive_more();
 
-  [[nodiscard]] bool answer(http::request& r);  // whether another request may follow
+  [[nodiscard]] bool answer(http::request& r);  // returns true if another request may follow
   void refuse(const http::request& r, int status);
   void linger();
 
@@ -55,10 +56,10 @@ class connection {
   std::optional<std::chrono::steady_clock::time_point> idle_since_;  // while the idle deadline is in force
   bool served_ = false;
   bool waits_ = false;               // for a request to begin
-  bool begun_ = false;               // some of it is there
+  bool begun_ = false;               // a part of it is there
   bool timed_ = false;               // the deadline in force is that request's
-  std::string head_;                 // of the request: its views are into this
-  std::size_t begin_ = 0, end_ = 0;  // what of the buffer is not parsed yet
+  std::string head_;                 // of the request: its views point into this
+  std::size_t begin_ = 0, end_ = 0;  // the part of the buffer that is not parsed yet
   std::array<char, http::head_max> buffer_;
 };
 

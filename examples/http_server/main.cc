@@ -1,5 +1,5 @@
-// An HTTP/1.1 server with a fiber for each connection: keep-alive, pipelining, files, and a route that
-// blocks its thread, beside which the others run on.
+// An HTTP/1.1 server with a fiber for each connection: keep-alive, pipelining, files, and a route that blocks its
+// thread while the other fibers run on.
 //
 //   routes       what it serves
 //   connection   reads requests, one after another

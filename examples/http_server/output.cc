@@ -23,7 +23,7 @@ std::string_view output::date() {
   return {date_, date_size_};
 }
 
-// Only when an eighth of it has passed: setting a deadline costs more than a look at the clock.
+// Renews the deadline only when an eighth of it has passed: setting a deadline costs more than reading the clock.
 void output::renew_deadline() {
   const auto now = clock::now();
   if (renewed_ && now - *renewed_ < patience_ / 8) return;
@@ -41,7 +41,7 @@ bool output::flush() {
 }
 
 bool output::send_file(const baton::file& file, std::size_t size) {
-  constexpr std::size_t piece = 256 * 1024;  // the deadline is for each
+  constexpr std::size_t piece = 256 * 1024;  // each has a deadline of its own
   flush();
   for (std::size_t sent = 0; sent < size && !failed_;) {
     renew_deadline();

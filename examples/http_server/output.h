@@ -12,10 +12,10 @@
 
 namespace http_server {
 
-// For one fiber. Once something could not be sent, nothing more is, and failed() says so.
+// Used by one fiber. After a send has failed, nothing more is sent, and failed() returns true.
 class output {
  public:
-  // A write fails when the peer has taken nothing for about that long.
+  // A write fails when the peer has taken nothing for about `patience`.
   output(baton::net::tcp_stream& stream, std::chrono::milliseconds patience) : stream_(stream), patience_(patience) {}
 
   output& operator<<(std::string_view text) {
@@ -24,18 +24,19 @@ class output {
   }
   output& operator<<(std::size_t number);
 
-  // "Date: ...\r\n"
+  // Returns "Date: ...\r\n".
   [[nodiscard]] std::string_view date();
 
-  // What is not sent yet; may be written to.
+  // Returns the text that is not sent yet. The caller may append to it.
   [[nodiscard]] std::string& text() { return text_; }
 
-  // (S) Sends the text. False: failed.
+  // Sends the text. Returns false if that failed. Switches.
   bool flush();
-  // (S) The same if it has become long, so that pipelined requests cannot make it grow without limit.
+  // As flush(), but only if the text has become long, so that pipelined requests cannot make it grow without limit.
+  // Switches.
   bool flush_if_long() { return text_.size() < long_text || flush(); }
-  // (S) Sends the text, then the file's first `size` bytes, which are not copied through the process. False:
-  // failed, perhaps halfway (as when the file has become shorter): all that is left is to close.
+  // Sends the text, then the file's first `size` bytes, which are not copied through the process. Returns false if that
+  // failed, perhaps halfway (as when the file has become shorter): the caller can only close then. Switches.
   bool send_file(const baton::file& file, std::size_t size);
 
   [[nodiscard]] bool failed() const { return failed_; }

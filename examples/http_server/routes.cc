@@ -1,5 +1,5 @@
-// Files are opened with openat2(RESOLVE_BENEATH): the kernel refuses every path that would leave the
-// root, by "..", by an absolute path or by a symbolic link, at any time.
+// Files are opened with openat2(RESOLVE_BENEATH): the kernel refuses every path that would leave the root, by "..", by
+// an absolute path or by a symbolic link, at any time.
 #include "routes.h"
 
 #include "output.h"
@@ -78,17 +78,17 @@ int status_of_errno(int error) {
     case EAGAIN:
     case EMFILE:
     case ENFILE:
-    case ENOMEM: return 503;  // another time it may work
+    case ENOMEM: return 503;  // it may work later
     default: return 500;
   }
 }
 
-// (S) Opens a path below the root. EAGAIN: something was renamed or mounted meanwhile, and the kernel cannot say
-// whether a ".." stayed below the root. It says so to be asked again; not for ever, should somebody rename all the
-// time.
+// Opens a path below the root. EAGAIN means that something was renamed or mounted meanwhile, so the kernel cannot tell
+// whether a ".." stayed below the root, and expects another try. The number of tries is limited, in case something is
+// renamed all the time. Switches.
 baton::sys::result<long> open_below(int root, const std::string& path) {
   open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a FIFO must not hold us
+  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // a FIFO must not block the open
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
   for (int left = 100;; --left) {
     const auto fd = baton::sys::syscall<SYS_openat2>(root, path.c_str(), &how, sizeof how);
@@ -101,7 +101,9 @@ void serve_file(server& s, const http::request& r, output& out) {
   if (!path || path->empty() || path->find('\0') != std::string::npos) return respond_with_error(r, 400, out);
   const auto fd = open_below(s.root_directory(), *path);
   if (!fd) return respond_with_error(r, status_of_errno(fd.error()), out);
-  auto file = baton::file::adopt(static_cast<int>(*fd), std::move(*path));
+  baton::sys::owned_fd opened(static_cast<int>(*fd));
+  auto file = baton::file::adopt(opened.get(), std::move(*path));
+  static_cast<void>(opened.release());  // not before: adopt() may throw
   const auto about = file.stat();
   if (!about.ok()) return respond_with_error(r, 500, out);
   if (!S_ISREG(about->st_mode)) return respond_with_error(r, 403, out);
@@ -119,7 +121,7 @@ void serve_file(server& s, const http::request& r, output& out) {
   text.resize(body + size);
   for (std::size_t done = 0; done < size;) {
     const auto n = file.read_at(baton::bytes(text.data() + body + done, size - done), static_cast<off_t>(done));
-    if (!n.ok() || *n == 0) {  // cannot be read, or has become shorter
+    if (!n.ok() || *n == 0) {  // the file cannot be read, or has become shorter
       text.resize(before);
       return respond_with_error(r, 500, out);
     }
@@ -137,8 +139,8 @@ void sleep(server& s, const http::request& r, output& out) {
   }
   if (ms < 0 || ms > sleep_ms_max) return respond_with_error(r, 400, out);
   if (!out.flush()) return;  // responses that are ready need not wait for this one
-  // Blocks the thread, as many a library does; the P goes to another thread meanwhile. The gate: a thread for each
-  // request would be as many threads as somebody likes to open connections.
+  // Blocks the thread, as many libraries do; the P goes to another thread meanwhile. Without the gate there would be a
+  // thread for each request, that is as many threads as clients open connections.
   baton::blocking(s.sleep_gate(), [ms] {
     timespec left{ms / 1000, ms % 1000 * 1'000'000L};
     while (::nanosleep(&left, &left) != 0 && errno == EINTR) {

@@ -16,10 +16,10 @@ namespace http_server {
 class output;
 class server;
 
-// (S) Answers: header and body.
+// Answers the request: header and body. Switches.
 void respond(server& s, const http::request& r, output& out);
 
-// A short text that says what the status means. The request may be one that could not be read.
+// Answers with a short text that says what the status means. The request may be one that could not be read.
 void respond_with_error(const http::request& r, int status, output& out);
 
 }  // namespace http_server

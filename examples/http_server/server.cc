@@ -1,7 +1,7 @@
-// Draining, step by step: `draining` is set, so that a connection stops after the request that it is
-// serving; then every connection's read deadline is moved into the past, which ends the waits of those
-// that are idle. No connection is missed: it registers before its first read, and after each move of its
-// own read deadline it looks at `draining`, so either it sees that, or we come after it.
+// Draining, step by step: `draining` is set, so that a connection stops after the request that it is serving. Then
+// every connection's read deadline is moved into the past, which ends the waits of the idle ones. No connection is
+// missed: it registers before its first read, and reads `draining` after each move of its own read deadline. So either
+// it sees that `draining` is set, or the drain moves its deadline later.
 #include "server.h"
 
 #include "../command_line.h"
@@ -64,7 +64,7 @@ int server::drain() {
   std::size_t left = 0;
   if (!all) {
     const std::lock_guard guard(open_mutex_);
-    for (auto* const stream : open_) stream->set_deadline(past);  // those that their peers do not read from
+    for (auto* const stream : open_) stream->set_deadline(past);  // those whose peers do not read
     left = open_.size();
   }
   std::printf("%s: %llu requests, %zu connections cut off\n", all ? "drained" : "drain timeout",

@@ -1,4 +1,4 @@
-// What all connections of the server share, and its life: listen, serve, drain.
+// What all connections of the server share, and the server's life: listen, serve, drain.
 #pragma once
 
 #include <baton/baton.h>
@@ -17,18 +17,18 @@ struct settings {
   std::chrono::milliseconds header_timeout{5'000};  // for a whole request, from its first byte (the first
                                                     // request: from the connection's beginning)
   std::chrono::milliseconds idle_timeout{60'000};   // between requests
-  std::chrono::milliseconds write_timeout{30'000};  // for a peer that takes nothing of what we send
+  std::chrono::milliseconds write_timeout{30'000};  // for a peer that takes nothing of what the server sends
   std::chrono::milliseconds drain_timeout{10'000};
-  int sleeps_at_once = 16;  // threads that /sleep may block; further requests for it wait, and cost no thread
+  int sleeps_at_once = 16;  // threads that /sleep may block; further requests for it wait without a thread
 };
 
 class server {
  public:
   explicit server(settings s);
 
-  // Serves until SIGTERM or SIGINT, then drains: no new connections, requests under way are answered,
-  // idle connections are closed. Returns the process's exit code. When it is 1, the drain timeout may have
-  // passed, and connections still use the server.
+  // Serves until SIGTERM or SIGINT, then drains: accepts no new connections, answers the requests that are under way,
+  // and closes idle connections. Returns the process's exit code. If it is 1, the drain timeout may have passed, and
+  // connections may still use the server.
   int run();
 
   [[nodiscard]] const settings& config() const { return settings_; }
@@ -36,7 +36,7 @@ class server {
   [[nodiscard]] int root_directory() const { return root_.get(); }
   [[nodiscard]] baton::blocking_gate& sleep_gate() { return sleep_gate_; }
 
-  // Plain counters, which nothing is synchronised by.
+  // Plain counters. They synchronise nothing.
   struct counters {
     std::atomic<std::uint64_t> requests{0}, sleeps{0}, refused{0}, connections{0};
   };

@@ -27,8 +27,8 @@ void ledger::check(int code, int expected, const char* doing) const {
                            (db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code)));
 }
 
-// pinned_blocking: the calls, and what is read after them (sqlite3_errmsg, and errno beneath it), are on
-// one thread. SQLite itself would not need it; many libraries do.
+// pinned_blocking keeps the calls, and what is read after them (sqlite3_errmsg, and errno beneath it), on one thread.
+// SQLite itself would not need it; many libraries do.
 ledger::ledger(std::string path) : path_(std::move(path)) {
   baton::pinned_blocking([&] {
     try {

@@ -1,5 +1,5 @@
-// A table in an SQLite file that all fibers write to, each through a connection of its own. Writers wait
-// for each other inside the library, where they block their threads.
+// A table in an SQLite file that all fibers write to, each through a connection of its own. Writers wait for each other
+// inside the library, where they block their threads.
 #pragma once
 
 #include <string>
@@ -8,14 +8,14 @@ struct sqlite3;
 
 class ledger {
  public:
-  // Throws std::runtime_error, here and below.
+  // These functions throw std::runtime_error.
   explicit ledger(std::string path);
   ~ledger();
   ledger(const ledger&) = delete;
   ledger& operator=(const ledger&) = delete;
 
   void create();
-  // What is written down already stays one entry.
+  // Adds an entry. Does nothing if there is one already.
   void add(int fiber, const std::string& what);
   [[nodiscard]] int entries();
 

@@ -1,11 +1,11 @@
-// Two vendors' libraries that know nothing of fibers, used from 200 of them on one P: hiredis, whose
-// BLPOP blocks its thread until somebody pushes, and SQLite, whose writers wait for each other. A fiber
-// that wakes every millisecond shows whether the others are harmed.
+// Two vendors' libraries that know nothing of fibers, used from 200 of them on one P: hiredis, whose BLPOP blocks its
+// thread until a value is pushed, and SQLite, whose writers wait for each other. A fiber that wakes every millisecond
+// shows whether the other fibers are harmed.
 //
 //   vendor_calls <redis socket> [fibers]        default 200
 //
-// Exit code 0: everything that was pushed was received and written down once, and the others ran; 1: not so; 128 and
-// the number of the signal that ended it.
+// Exit code 0: everything that was pushed was received and written down once, and the other fibers ran; 1: it was not;
+// 128 and the number of the signal that ended it.
 #include "../command_line.h"
 #include "../descriptor_limit.h"
 #include "ledger.h"
@@ -35,11 +35,11 @@ namespace {
 using namespace std::chrono_literals;
 using clock_type = std::chrono::steady_clock;
 
-// How late a fiber is that sleeps a millisecond, again and again.
+// Measures how late a fiber is that sleeps a millisecond, again and again.
 class heartbeat {
  public:
   heartbeat() : fiber_(baton::spawn([this] { beat(); })) {}
-  // Ends it; microseconds late, in order.
+  // Ends it. Returns how late the fiber was, in microseconds, sorted.
   std::vector<double> end() {
     stop_ = true;
     fiber_.join();
@@ -67,9 +67,9 @@ void print(const char* what, const std::vector<double>& late) {
               late[late.size() / 2], late[late.size() * 99 / 100], late.back());
 }
 
-// Half of the fibers push, half wait for what the others push and write it down. False: something is missing.
-// Throws what the first of them threw; the others end then, or when the context is done, within a second or so: a call
-// of the vendors cannot be cancelled, so none is made that waits for longer.
+// Half of the fibers push; the other half wait for what these push, and write it down. Returns false if anything is
+// missing. Throws the first exception of a fiber. The other fibers end then, or when the context is done, within a
+// second or so: a vendor's call cannot be cancelled, so no call is made that waits for longer.
 bool exchange(const std::string& socket, const std::string& file, int pairs, const baton::context& ctx) {
   constexpr std::size_t rounds = 3;
   ledger(file).create();
@@ -106,7 +106,7 @@ bool exchange(const std::string& socket, const std::string& file, int pairs, con
   return received == wanted && static_cast<std::size_t>(written) == wanted;
 }
 
-// In a directory of its own, which nobody can have prepared.
+// Works in a directory of its own, which no other program can have prepared.
 bool exchange_in_new_file(const std::string& socket, int pairs, const baton::context& ctx) {
   std::string directory = std::filesystem::temp_directory_path() / "vendor_calls.XXXXXX";
   if (::mkdtemp(directory.data()) == nullptr) {
@@ -131,9 +131,10 @@ int run(const std::string& socket, int fibers) {
   auto watch = baton::spawn([&] {
     const int signal = signals.receive().value_or(0);  // 0: closed
     if (signal != 0) running.cancel();
-    baton::os_signals::stop(signals);  // a second one ends the process, as it always does
+    baton::os_signals::stop(signals);  // a second signal ends the process, as it does without a handler
     return signal;
   });
+  const absl::Cleanup over = [&] { signals.close(); };  // ends the watch, also after an exception
   const auto begin = clock_type::now();
   heartbeat beside;
   bool good = false;

@@ -22,8 +22,8 @@ queue::queue(std::string socket, std::string name)
   connect();
 }
 
-// Nothing in this file cares which thread it is on, so blocking() is right. Each lambda is a call site of its own:
-// pop() soon is known to block, and hands its P over before it does; push() is known not to.
+// Nothing in this file depends on the thread that it runs on, so blocking() is right. Each lambda is a call site of its
+// own. The runtime soon knows that pop() blocks, and hands its P over before it does; it knows that push() does not.
 void queue::connect() {
   connection_.reset(baton::blocking([&] { return redisConnectUnixWithTimeout(socket_.c_str(), patience); }));
   if (connection_ == nullptr) throw std::bad_alloc();

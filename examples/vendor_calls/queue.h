@@ -1,9 +1,9 @@
 // A queue in a Redis server, by hiredis' blocking calls. One object per fiber: a hiredis connection may be used from
 // any thread, but by one caller at a time.
 //
-// A connection that breaks is made again, a few times, and the call is repeated. Nothing is lost by that: a value that
-// is taken stays in a list of its own until it is done. But nobody can know whether the server had already done what it
-// could not confirm, so a value may come twice, and the caller must be able to tell.
+// A connection that breaks is made again, a few times, and the call is repeated. That loses nothing: a value that is
+// taken stays in a list of its own until it is done. But the client cannot know whether the server had already done
+// what it could not confirm. A value may therefore come twice, and the caller must be able to tell.
 #pragma once
 
 #include <functional>
@@ -16,13 +16,13 @@ struct redisReply;
 
 class queue {
  public:
-  // Throws std::runtime_error, here and below: the server cannot be reached, or refuses.
+  // These functions throw std::runtime_error if the server cannot be reached, or refuses.
   queue(std::string socket, std::string name);
 
   void push(const std::string& value);
-  // Waits for a value; nothing after `seconds`. Only one object may take from a queue.
+  // Waits for a value. Returns nothing if none came in `seconds`. Only one object may take from a queue.
   std::optional<std::string> pop(int seconds);
-  // The value that pop() gave will not be asked for again.
+  // Confirms the value that pop() gave: it will not be asked for again.
   void done(const std::string& value);
 
  private:
@@ -37,5 +37,5 @@ class queue {
 
   const std::string socket_, name_, taken_;
   std::unique_ptr<redisContext, closer> connection_;
-  bool look_at_taken_ = true;  // a value may be there that was lost on its way to us
+  bool look_at_taken_ = true;  // the list may hold a value that was lost on its way to this client
 };

@@ -1,30 +1,33 @@
 // One lock guards the ring and both queues.
 //
-//   send      closed: no. A receiver waits (so the ring is empty): claim it, unlock, move the value
-//             straight to it, ready it. Room in the ring: store. Otherwise queue up and park.
-//   receive   something in the ring: take the oldest; if a sender waits (so the ring was full) claim
-//             it and store its value in the slot that became free, so the order stays. Nothing, but a
-//             sender waits (no ring): claim it, unlock, move its value straight here, ready it.
-//             Closed: no. Otherwise queue up and park.
-//   close     take everybody off both queues and claim them; unlock; ready them. What is in the ring
-//             stays there to be received.
-//   time-out  the waiter has claimed itself; take the node out under the lock.
+//   send      If the channel is closed, fail. If a receiver waits, the ring is empty: claim the receiver, unlock, move
+//             the value straight to it, ready it. If the ring has room, store the value. Otherwise queue a node and
+//             park.
+//   receive   If the ring holds something, take the oldest element. If a sender waits as well, the ring was full: claim
+//             the sender and store its value in the slot that became free, so the order stays. If the ring is empty and
+//             a sender waits, there is no ring: claim the sender, unlock, move its value straight here, ready it. If
+//             the channel is closed, fail. Otherwise queue a node and park.
+//   close     Take all nodes off both queues and claim them; unlock; ready the waiters. What is in the ring stays there
+//             to be received.
+//   time-out  The waiter has claimed itself. Take its node out under the lock.
 //
-// A counterpart claims a waiter before it touches its element, so an element is moved from or into
-// only if its wait ends with that, and a wait that ended otherwise (deadline, close, another case of
-// a select) leaves it alone. A claimed waiter stays where it is until it is readied: the direct move
-// needs no lock. Moves into and out of the ring happen under the lock, which is why T must not throw
-// when moved; copies are made, and old values of an optional destroyed, before the lock is taken.
+// A counterpart claims a waiter before it touches the waiter's element. So an element is moved only by the transfer
+// that ends the wait of the agent it belongs to. A wait that ended otherwise (deadline, close, another case of a
+// select) leaves the
+// element alone. A claimed waiter stays where it is until it is readied, so the direct move needs no lock. Moves into
+// and out of the ring happen under the lock, which is why T must not throw when moved. Copies are made, and old values
+// of an optional are destroyed, before the lock is taken.
 //
-// A selector's nodes stay in the queues while it does not wait, as if it said "tell me". Whoever has something for such
-// a node takes it out, cannot claim it, which tells the selector, and goes on to the next, or to the ring. So a
-// node that is in a queue is one for which there was nothing to do since it was put there; also if it is the
-// queue's only one, "receivers wait" is a hint and no promise.
+// A selector leaves its nodes in the queues while it does not wait, because it must be told of changes. A thread that
+// has something for
+// such a node takes the node out and fails to claim it, which tells the selector. The thread then goes on to the next
+// node, or to the ring. So if a node is in a queue, there was nothing to do for it since it was put there. This also
+// holds if it is the queue's only node: "receivers wait" is a hint and no promise.
 //
-// Lifetime: whoever calls holds a reference for the length of the call. But the caller's handle may be
-// on the stack of a fiber that ends as soon as its own send or receive returns, so after the step that
-// lets the counterpart go on (the unlock for values in the ring, ready() otherwise), nothing of the
-// channel is touched.
+// Lifetime: the caller holds a reference for the length of the call. But that reference may belong to a handle on the
+// counterpart's stack, and the counterpart may end as soon as its own send or receive returns. So nothing of the
+// channel is touched after the step that
+// lets the counterpart go on (the unlock for values in the ring, ready() otherwise).
 #include <baton/runtime/detail/channel_core.h>
 
 #include <initializer_list>
@@ -97,7 +100,7 @@ channel_core* channel_core::make(const element_type& type, std::size_t capacity)
 }
 
 void channel_core::release() noexcept {
-  // acq_rel: the last one sees everything the others did with the channel.
+  // acq_rel: the thread that drops the last reference sees everything the others did with the channel.
   if (references_.fetch_sub(1, mo::acq_rel) == 1) delete this;
 }
 
@@ -155,8 +158,8 @@ channel_status channel_core::attempt_receive(void* out, transfer& t) noexcept {
   return closed_ ? channel_status::closed : channel_status::would_block;
 }
 
-// In these two, once nobody could be claimed, the keeper's nodes are the only ones left in the queue, and it does not
-// wait: so to claim one is to tell it of each.
+// In these two functions, once no waiter could be claimed, the keeper's nodes are the only ones left in the queue, and
+// the keeper does not wait. So an attempt to claim one tells the keeper of each.
 channel_status channel_core::attempt_send_but(const node_keeper* mine, void* value, transfer& t) noexcept {
   if (closed_) return channel_status::closed;
   if (channel_node* const receiver = receivers_.claim_front_but(mine)) {

@@ -1,10 +1,10 @@
-// What channel<T> shares, without T: a ring of slots, two queues of those who wait, and a lock. The
-// element operations are function pointers, so the protocol is compiled once.
+// What channel<T> shares, without T: a ring of slots, two queues of waiters, and a lock. The element operations are
+// function pointers, so the protocol is compiled once.
 //
-// Also what a select over several channels builds on. It locks all its channels, tries attempt_send()
-// or attempt_receive() on each, and if none succeeds puts a channel_node of its one waiter into each
-// with wait_to_send() / wait_to_receive(), unlocks, waits, and takes the nodes out again with
-// stop_waiting_to_send() / _receive(). The node that was claimed says by its codes which case it was.
+// A select over several channels builds on it as well. The select locks all its channels and tries attempt_send() or
+// attempt_receive() on each. If none succeeds, it puts a channel_node of its one waiter into each with wait_to_send() /
+// wait_to_receive(), unlocks, waits, and takes the nodes out again with stop_waiting_to_send() / _receive(). The codes
+// of the claimed node say which case it was.
 #pragma once
 
 #include <baton/sched/park.h>
@@ -20,7 +20,7 @@ namespace baton {
 
 enum class channel_status : std::uint8_t {
   ok,
-  would_block,  // try_ only: it would have had to wait
+  would_block,  // try_ only: the call would have had to wait
   closed,       // send: the channel is closed. receive: closed and drained
   timeout,      // the time passed first
 };
@@ -29,40 +29,41 @@ const char* to_string(channel_status s) noexcept;
 
 namespace detail {
 
-// How to handle elements. `value` is a T that somebody wants to send, `slot` storage in the ring,
-// `out` a receiver's empty std::optional<T>. None of them throws.
+// How to handle elements. `value` is a T to be sent, `slot` is storage in the ring, `out` is a receiver's empty
+// std::optional<T>. None of these functions throws.
 struct element_type {
   std::size_t size;
   std::size_t alignment;
   void (*store)(void* slot, void* value) noexcept;  // value is moved from
-  void (*take)(void* out, void* slot) noexcept;     // the slot is storage again
+  void (*take)(void* out, void* slot) noexcept;     // the slot is bare storage again
   void (*pass)(void* out, void* value) noexcept;    // value is moved from
   void (*destroy)(void* slot) noexcept;
 };
 
 struct channel_node;
 
-// One who leaves its nodes in the queues while it does not wait: a selector.
+// An owner of nodes that stay in the queues while it does not wait: a selector.
 class node_keeper {
  public:
-  // Under the channel's lock; the node has been taken out of its queue. True: its waiter is claimed, and n.who is that.
-  // False: it does not wait now, and will look at the channel before it does.
+  // Requires: the channel's lock is held, and the node has been taken out of its queue. Returns true if the keeper's
+  // waiter is claimed; n.who is that waiter. Returns false if the keeper does not wait now; it will look at the channel
+  // before it does.
   [[nodiscard]] virtual bool claim(channel_node& n, std::uint32_t how) noexcept = 0;
 
  protected:
   ~node_keeper() = default;
 };
 
-// One who waits on one side of one channel. Lies on the stack of whoever waits, until its waiter is
-// claimed and it has been taken out of the queue; or in a case of a selector.
+// A waiter on one side of one channel. The node lies on the waiting agent's stack until the waiter is claimed and the
+// node has been taken out of the queue, or it lies in a case of a selector.
 struct channel_node {
   channel_node* next = nullptr;
   channel_node* prev = nullptr;
   bool queued = false;
-  sched::waiter* who = nullptr;  // of one that has a keeper: once it has been claimed
+  sched::waiter* who = nullptr;  // set at the claim if the node has a keeper
   node_keeper* keeper = nullptr;
   void* element = nullptr;  // a sender's value, or a receiver's out
-  // What the waiter is claimed with.
+  // The codes that the waiter is claimed with.
   std::uint32_t on_transfer = sched::waiter::signalled;
   std::uint32_t on_close = sched::waiter::closed;
 
@@ -71,8 +72,8 @@ struct channel_node {
   }
 };
 
-// A value that is written under the channel's lock, and may be read without it: as a hint. On the
-// machine it is a plain one.
+// A value that is written under the channel's lock and may be read without it, as a hint. It compiles to plain loads
+// and stores.
 template <class T>
 class peekable {
  public:
@@ -87,7 +88,7 @@ class peekable {
   sched::platform::atomic<T> value_;
 };
 
-// FIFO of nodes, guarded by the channel's lock; empty() may be asked without it.
+// FIFO of nodes, guarded by the channel's lock. empty() may be called without it.
 class node_queue {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
@@ -103,7 +104,7 @@ class node_queue {
     }
     tail_ = &n;
   }
-  void remove(channel_node& n) noexcept;  // does nothing if it is not queued
+  void remove(channel_node& n) noexcept;  // does nothing if n is not queued
   [[nodiscard]] channel_node* pop_front() noexcept {
     channel_node* const n = head_;
     if (n == nullptr) return nullptr;
@@ -113,16 +114,16 @@ class node_queue {
     n->queued = false;
     return n;
   }
-  // Takes nodes off until one could be claimed for a transfer. Null: none.
+  // Takes nodes off until one could be claimed for a transfer. Returns null if there is none.
   [[nodiscard]] channel_node* claim_front() noexcept {
     channel_node* const n = pop_front();
     if (n == nullptr) return nullptr;
     if (__builtin_expect(n->keeper == nullptr && n->who->claim(n->on_transfer), 1)) return n;
     return claim_that_or_next(*n);
   }
-  // The rest of claim_front(), for a node that is off the queue, and is a keeper's, or has lost its wait.
+  // The rest of claim_front(), for a node that is off the queue and either has a keeper or lost its wait.
   [[nodiscard]] __attribute__((cold, noinline)) channel_node* claim_that_or_next(channel_node& n) noexcept;
-  // The same, but the nodes of that keeper stay where they are.
+  // Like claim_front(), but the nodes of that keeper stay where they are.
   [[nodiscard]] channel_node* claim_front_but(const node_keeper* mine) noexcept;
 
  private:
@@ -130,8 +131,8 @@ class node_queue {
   channel_node* tail_ = nullptr;
 };
 
-// What an attempt leaves to be done once the lock is free: the transfer with a counterpart that was
-// claimed under the lock, and its waking.
+// What an attempt leaves to be done once the lock is free: the transfer with a counterpart that was claimed under the
+// lock, and the counterpart's wake-up.
 class transfer {
  public:
   void finish() noexcept {
@@ -151,39 +152,39 @@ class transfer {
 
 class ABSL_LOCKABLE channel_core {
  public:
-  // With one reference. Throws std::bad_alloc.
+  // The core begins with one reference. Throws std::bad_alloc.
   static channel_core* make(const element_type& type, std::size_t capacity);
   void retain() noexcept { references_.fetch_add(1, sched::platform::mo::relaxed); }
   void release() noexcept;
 
-  // (S) Moves from *value only if the result is ok.
+  // Switches. Moves from *value only if the result is ok.
   channel_status send(void* value, std::int64_t deadline_ns) noexcept;
-  // (S) *out is empty before, and afterwards unless the result is ok.
+  // Switches. *out is empty before the call, and stays empty unless the result is ok.
   channel_status receive(void* out, std::int64_t deadline_ns) noexcept;
-  // Never switch.
+  // These never switch.
   channel_status try_send(void* value) noexcept;
   channel_status try_receive(void* out) noexcept;
-  bool close() noexcept;  // false: it was closed before
+  bool close() noexcept;  // returns false if it was closed before
 
   [[nodiscard]] bool is_closed() const noexcept;
   [[nodiscard]] std::size_t size() const noexcept;
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
-  // The parts, for select. Whether a send (a receive) now would find something to do: a hint, without
-  // the lock, which is old when it arrives.
+  // The parts that a select needs. These two return true if a send (a receive) would find something to do now. They
+  // take no lock, so the answer is a hint and old when it arrives.
   [[nodiscard]] bool seems_ready_to_send() const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
     return closed_ || size_ != capacity_ || !receivers_.empty();
   }
   [[nodiscard]] bool seems_ready_to_receive() const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
     return size_ != 0 || !senders_.empty() || closed_;
   }
-  // ok, closed or would_block; after an ok, finish() the transfer without the lock.
+  // The result is ok, closed or would_block. After ok, call finish() of the transfer without the lock.
   void lock() const noexcept ABSL_EXCLUSIVE_LOCK_FUNCTION() { lock_.lock(); }
   void unlock() const noexcept ABSL_UNLOCK_FUNCTION() { lock_.unlock(); }
   channel_status attempt_send(void* value, transfer& t) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   channel_status attempt_receive(void* out, transfer& t) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
-  // The same for a keeper, who does not meet itself. What it changes about the channel its own nodes there hear of, as
-  // others do.
+  // The same for a keeper, which never meets itself: its own nodes are passed over. They are told of what the call
+  // changes about the channel, as other nodes are.
   channel_status attempt_send_but(const node_keeper* mine, void* value, transfer& t) noexcept
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   channel_status attempt_receive_but(const node_keeper* mine, void* out, transfer& t) noexcept

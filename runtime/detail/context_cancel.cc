@@ -1,4 +1,5 @@
-// How a context becomes done, and how what hangs on it is dealt with: context_state.cc has the protocol.
+// How a context becomes done, and how the children, waiters and subscribers that hang on it are handled.
+// context_state.cc has the protocol.
 #include <baton/runtime/detail/context_state.h>
 #include <baton/sched/fiber_list.h>
 #include <baton/sched/platform/futex.h>
@@ -14,10 +15,10 @@ namespace mo = platform::mo;
 
 namespace {
 
-// What a step takes from a branch under its lock: some two microseconds.
+// A step takes at most this many from a branch under its lock: some two microseconds.
 constexpr std::size_t at_once = 32;
 
-// Claims some of them, linked through next.
+// Claims some of the waiters, linked through next.
 sched::waiter* claim_some(sched::waiter_list& list) noexcept {
   sched::waiter* some = nullptr;
   for (std::size_t i = 0; i < at_once; ++i) {
@@ -30,7 +31,7 @@ sched::waiter* claim_some(sched::waiter_list& list) noexcept {
 
 }  // namespace
 
-// Under own_.lock.
+// Requires: own_.lock is held.
 void context_state::mark(const absl::Status& cause) const noexcept {
   // relaxed: written under this lock.
   if (done_.load(mo::relaxed)) return;
@@ -55,14 +56,14 @@ absl::Status context_state::error() const {
   return cause_.ok() ? absl::DeadlineExceededError("context deadline exceeded") : cause_;
 }
 
-// True: what hangs on it is the caller's to deal with.
+// Returns true if the caller must handle what hangs on the context.
 bool context_state::take(const absl::Status& cause) noexcept {
   const platform::lock_guard hold(own_.lock);
   mark(cause);
   return !std::exchange(taken_, true);
 }
 
-// The same, but false also if nothing hangs on it.
+// Like take(), but returns false also if nothing hangs on the context.
 bool context_state::take_unless_bare(const absl::Status& cause) noexcept {
   const platform::lock_guard hold(own_.lock);
   mark(cause);
@@ -89,7 +90,7 @@ void context_state::cancel(absl::Status cause) noexcept {
   }
 }
 
-// By the timer_worker.
+// Called by the timer worker.
 void context_state::run() noexcept {
   context_state* found = nullptr;
   if (step(found)) {
@@ -103,7 +104,7 @@ void context_state::run() noexcept {
 void context_state::on_timer(void* self, std::uint64_t, sched::fiber_list& readied) noexcept {
   auto* const s = static_cast<context_state*>(self);
   if (!s->take(absl::OkStatus())) return;
-  // From here on s may have lost its last owner; its destructor waits for the end of this callback.
+  // From here on s may have lost its last owner. let_go() waits for the end of this callback before it destroys s.
   sched::waiter* some = nullptr;
   bool left = true;
   {
@@ -120,8 +121,8 @@ void context_state::on_timer(void* self, std::uint64_t, sched::fiber_list& readi
   timer_worker::get().push(s, readied);
 }
 
-// Deals with a part of what hangs on it. True: that was all. Contexts that are to be dealt with next are put in
-// front of `found`, each with a hold.
+// Handles a part of what hangs on the context. Returns true if nothing is left. Puts contexts that are to be handled
+// next in front of `found`, each with a hold.
 bool context_state::step(context_state*& found) noexcept {
   for (; swept_ < branch_count(); ++swept_) {
     context_branch& b = branch(swept_);
@@ -145,11 +146,11 @@ bool context_state::step(context_state*& found) noexcept {
     const platform::lock_guard hold(own_.lock);
     timer = timer_;
   }
-  if (timer) sched::cancel_timer(timer);  // does nothing if it was this that has made it done
+  if (timer) sched::cancel_timer(timer);  // does nothing if this timer made the context done
   return true;
 }
 
-// True: there are more.
+// Returns true if there are more.
 bool context_state::visit_children(context_branch& b, context_state*& found) noexcept {
   context_state* some[at_once];
   std::size_t n = 0;
@@ -174,7 +175,7 @@ bool context_state::visit_children(context_branch& b, context_state*& found) noe
   return more;
 }
 
-// True: there are more.
+// Returns true if there are more.
 bool context_state::notify_subscribers(context_branch& b) noexcept {
   for (std::size_t i = 0; i < at_once; ++i) {
     node* n = nullptr;

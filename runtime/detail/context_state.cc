@@ -1,58 +1,65 @@
-// The tree of contexts. There is no lock of the tree: each context has locks of its own, and no two of them are
-// ever held at once.
+// The tree of contexts. The tree has no lock: each context has locks of its own, and no thread ever holds two of them
+// at once.
 //
-// Who holds what
-//   A context lives while it has handles, or children, or somebody who cancels works on it. `holds_` counts
-//   these: one for all handles together (their number is the shared_ptr's, whose control block lies in the
-//   context), one for each worker. Children are not counted there, because requests below one server
-//   context would meet at that word. A child is linked into a branch of its parent until it is destroyed, and
-//   that is its hold. When the last handle goes (close()), nobody can make children any more: each branch that
-//   has some takes one of `holds_`, and its last child gives it back.
-//   A child is only linked weakly: its parent does not keep it. Who walks through a branch takes a hold on a
-//   child under the branch's lock, unless its number is zero: then it is being destroyed, has neither handles
-//   nor children, and nobody is interested in it.
-//   So whoever has a context has all above it, through parent_.
+// Holds
+//   A context lives while it has handles, or children, or a canceller that works on it. `holds_` counts these: one for
+//   all handles together (the shared_ptr counts the handles; its control block lies in the context), one for each
+//   worker. Children are not counted there, because requests below one server context would contend for that word. A
+//   child is linked into a branch of its parent until it is destroyed, and that link is its hold. After the last handle
+//   has gone (close()), no thread can make children any more. close() gives each branch that has children one of
+//   `holds_`, and the branch's last child gives it back.
+//   A child is only linked weakly: its parent does not keep it alive. A thread that walks through a branch takes a hold
+//   on a child under the branch's lock, unless the child's count is zero. At zero the child is being destroyed, has
+//   neither handles nor children, and needs no notification.
+//   So a thread that has a context has all contexts above it, through parent_.
 //
 // Branches
-//   Children, waiters and subscribers hang on a branch, under its lock. A context begins with one, own_. When
-//   different Ps come to it by turns often enough (is_crowded()), it gets one more for each P, and those that
-//   come later use the branch of their P. Nothing moves from a branch to another.
+//   Children, waiters and subscribers hang on a branch, under its lock. A context begins with one branch, own_. When
+//   different Ps come to it by turns often enough (is_crowded()), it gets one more for each P. Later children, waiters
+//   and subscribers use the branch of their P. Nothing moves from one branch to another.
 //
 // How a context becomes done (context_cancel.cc)
-//   1. done_ is set, with the cause, under own_.lock: mark(). The first cause stays.
-//   2. From then on everything below is done, too: is_done() looks at the contexts above, and if it finds one
-//      done marks its own with that cause, so that the answer and the cause stay. That is why a cancel takes effect
-//      at one moment, however many children there are. (Those who add something look at the context itself only: it
-//      will be found by who deals with it. So nothing but is_done(), error() and cancel() takes longer far below.)
-//   3. One has to deal with what hangs on it: who takes it (take(), under own_.lock, is true once). He does that
-//      in steps: each goes through a branch and deals with at most `at_once` waiters, children and subscribers,
-//      under its lock only while they are taken off. Waiters are claimed, and readied after the lock. A child is
-//      moved to the list of visited ones, marked with the cause, and taken, if nobody else has; if something
-//      hangs on it, it is one of those to be dealt with. Its timer is given up.
-//   A cancel() does all steps itself. A deadline's callback, which may not run long, nor anybody's code, does 1,
-//   readies a few waiters, and leaves the rest to the timer_worker, which lets others run between the steps. (The
-//   timer_worker is started when the first context with a deadline is made, which may fail: subscribing may not.)
-//   Contexts that are still to be dealt with are chained through next_item; only who has taken one writes that.
+//   1. mark() sets the cause and then done_, under own_.lock. The first cause stays.
+//   2. From then on every context below is done, too. is_done() looks at the contexts above. If one of them is done, it
+//      marks its own context with that cause, so that the answer and the cause stay. That is why a cancel takes effect
+//      at one moment, however many children there are. (A thread that adds something looks only at the context itself.
+//      The canceller that handles the context will find what was added. So only is_done(), error() and cancel() take
+//      longer far below the root.)
+//   3. One thread handles what hangs on the context: the taker (take(), under own_.lock, returns true once). It works
+//      in steps. Each step goes through a branch and handles at most `at_once` waiters, children and subscribers; it
+//      holds the branch's lock only while it takes them off. Waiters are claimed under the lock and readied after it. A
+//      child is moved to the list of visited ones, marked with the cause, and taken, unless another thread has taken
+//      it. If something hangs on the child, the child is handled next. A timer counts as something that hangs on it;
+//      the last step cancels the timer.
+//   A cancel() does all steps itself. A deadline's callback may neither run long nor run user code. It does 1, readies
+//   a few waiters, and leaves the rest to the timer worker, which lets other fibers run between the steps. (The timer
+//   worker is started when the first context with a deadline is made. That may fail; subscribing may not.)
+//   Contexts that are still to be handled are chained through next_item. Only the taker writes that field.
 //
 // Races
-//   cancel, and a child, waiter or subscriber that is added    The adder looks at done_ under the branch's lock. Who
-//       cancels sets done_ before he goes to the branches. Whoever has the lock first: either the new one is found, or
-//       the adder sees done_.
-//   cancel, and new branches    more_ is published under own_.lock, and only while done_ is not set. Who cancels reads
-//   it
-//       after take(), which had that lock: he sees it, or it is never published.
-//   two who cancel      An ancestor's cancel that finds a context taken leaves it to whoever took it, who goes on with
-//       the cause that it has. So a cancel() may return while the other one is at work below; is_done() is right
-//       meanwhile (2), waiters and subscribers follow.
-//   cancel, and a child that is dropped    See above: a hold, or it is left alone. The destructor takes it off its
-//       branch, be it among the children or the visited ones, under the lock.
-//   cancel, and a parent that is dropped    A child's parent lives until the child is off the branch.
-//   a deadline, and the end of a context    The destructor disarms the timer first, which waits for a callback that is
-//       under way; that callback then gets no hold any more, and needs none.
-//   deadlines out of order    One below is never later than one above. If the clock of the one above is looked at
-//   first,
-//       the one below is marked by it, with the same error; its own timer then finds it taken, or takes it.
-//   a deadline, and cancel()    The first of them to have own_.lock.
+//   cancel, and a child, waiter or subscriber that is added
+//       The adder looks at done_ under the branch's lock. The canceller sets done_ before it goes to the branches.
+//       Either the canceller has the lock after the adder and finds the addition, or the adder sees done_.
+//   cancel, and new branches
+//       more_ is published under own_.lock, and only while done_ is not set. The canceller reads it after take(), which
+//       had that lock: the canceller sees more_, or more_ is never published.
+//   two cancellers
+//       If an ancestor's cancel finds a context taken, it leaves that context to the taker, which goes on with the
+//       cause that the context has. So a cancel() may return while another is at work below. is_done() is right
+//       meanwhile (2); waiters and subscribers follow.
+//   cancel, and a child that is dropped
+//       See above: the canceller gets a hold, or leaves the child alone. The child's destruction takes it off its
+//       branch under the lock, whether it is among the children or the visited ones.
+//   cancel, and a parent that is dropped
+//       A child's parent lives until the child is off the branch.
+//   a deadline, and the end of a context
+//       let_go() disarms the timer before it destroys the context, and thereby waits for a running callback. That
+//       callback gets no hold any more, and needs none.
+//   deadlines out of order
+//       A deadline below is never later than one above. If the clock reaches the timer above first, that timer marks
+//       the context below, with the same error. The timer below then finds its context taken, or takes it.
+//   a deadline, and cancel()
+//       The first of them to have own_.lock decides.
 #include <baton/runtime/detail/context_state.h>
 
 #include <baton/sched/lifecycle.h>
@@ -71,7 +78,7 @@ namespace mo = platform::mo;
 
 namespace {
 
-// So many times has another P than the last one come: then sharing costs more than memory.
+// After this many changes from one P to another, sharing a branch costs more than memory.
 constexpr std::uint32_t crowded = 32;
 
 constexpr std::size_t branches_max = 64;
@@ -86,7 +93,7 @@ struct context_state::branches {
   padded* at;
 };
 
-// The control block of the shared_ptr lies in the context, which it holds.
+// The control block of the shared_ptr lies in the context that it holds.
 template <class T>
 struct context_state::control_memory {
   using value_type = T;
@@ -118,7 +125,7 @@ std::shared_ptr<context_state> context_state::make(context_state* parent, std::i
   auto* const s = new context_state(parent, earlier ? deadline_ns : inherited);
   std::shared_ptr<context_state> handle(s, handles_end{}, control_memory<context_state>(s));
   s->link_to_parent();
-  // acquire: as in is_done(). Whoever is about to mark it looks for its timer.
+  // acquire: as in is_done(). A thread that is about to mark the context looks for its timer.
   if (earlier && !s->done_.load(mo::acquire)) s->arm();
   return handle;
 }
@@ -135,7 +142,7 @@ void context_state::arm() {
     timer_ = timer;
     done = taken_;
   }
-  // Whoever cancelled the parent meanwhile did not see the timer.
+  // A thread that cancelled the parent meanwhile did not see the timer.
   if (done) sched::cancel_timer(timer);
 }
 
@@ -147,11 +154,11 @@ context_state::~context_state() {
   delete more;
 }
 
-// The last handle has gone.
+// Called when the last handle has gone.
 void context_state::close() noexcept {
   for (std::size_t i = 0; i < branch_count(); ++i) {
     context_branch& b = branch(i);
-    // No handle, no new child: whoever set this did so before.
+    // Without a handle there is no new child. The thread that set this flag did so before.
     if (!b.had_children) continue;
     const platform::lock_guard hold(b.lock);
     if (b.children == nullptr && b.visited == nullptr) continue;
@@ -164,16 +171,16 @@ void context_state::close() noexcept {
 bool context_state::try_hold() noexcept {
   std::uint32_t now = holds_.load(mo::relaxed);
   while (now != 0) {
-    // relaxed: what is touched afterwards has a lock.
+    // relaxed: a lock guards what is touched afterwards.
     if (holds_.compare_exchange_weak(now, now + 1, mo::relaxed, mo::relaxed)) return true;
   }
   return false;
 }
 
-// Gives a hold back, and with the last one the context, and if that was the last of what held the one above,
-// that, and so on: a chain can be longer than a stack is deep.
+// Gives a hold back. With the last hold it destroys the context. If that context was the last hold on its parent, it
+// goes on with the parent, and so on. It loops because a chain can be longer than a stack is deep.
 void context_state::let_go(context_state* s) noexcept {
-  // acq_rel: the last one sees all that others did with it.
+  // acq_rel: the thread that gives back the last hold sees all that others did with the context.
   while (s != nullptr && s->holds_.fetch_sub(1, mo::acq_rel) == 1) {
     if (s->timer_) sched::cancel_timer(s->timer_);
     context_state* const up = s->unlink_from_parent() ? s->parent_ : nullptr;
@@ -223,7 +230,7 @@ void context_state::link_to_parent() noexcept {
   }
 }
 
-// True: the caller has to give back a hold of the parent.
+// Returns true if the caller has to give back a hold of the parent.
 bool context_state::unlink_from_parent() noexcept {
   if (in_ == nullptr) return false;
   const platform::lock_guard hold(in_->lock);
@@ -246,12 +253,13 @@ context_branch& context_state::branch_of(std::uint32_t p) const noexcept {
   return more != nullptr ? more->at[p % more->count].b : own_;
 }
 
-// Under own_.lock, by who has just put something there. True: it is time for more branches.
+// Requires: own_.lock is held, and the caller has just put something on own_. Returns true if it is time for more
+// branches.
 bool context_state::is_crowded(std::uint32_t p) noexcept {
   return std::exchange(last_p_, p) != p && ++crowding_ == crowded;
 }
 
-// Without memory it stays as it is.
+// Without memory the context keeps its single branch.
 void context_state::add_branches() noexcept {
   const auto count = std::min<std::size_t>(static_cast<std::size_t>(sched::procs()), branches_max);
   auto* more = new (std::nothrow) branches{static_cast<std::uint32_t>(count), nullptr};
@@ -262,7 +270,7 @@ void context_state::add_branches() noexcept {
     more->at = static_cast<branches::padded*>(room);
     for (std::size_t i = 0; i < count; ++i) ::new (more->at + i) branches::padded;
     const platform::lock_guard hold(own_.lock);
-    // is_crowded() says so once, so nobody else comes here.
+    // is_crowded() returns true once, so no other thread comes here.
     if (!done_.load(mo::relaxed)) {
       more_.store(std::exchange(more, nullptr), mo::release);
       return;
@@ -300,8 +308,8 @@ bool context_state::wait(std::int64_t deadline_ns) {
   return is_done();
 }
 
-// A node's data is the branch on which it was put: only its owner reads and writes that. The links are guarded by
-// the branch's lock; both are null of one that is off the branch, and not its first.
+// A node's data is the branch that it was put on. Only the node's owner reads and writes it. The branch's lock guards
+// the links. A node that is off the branch has two null links and is not the branch's first.
 bool context_state::subscribe(node& n) noexcept {
   if (done_.load(mo::acquire)) return false;
   bool grow = false;
@@ -340,8 +348,8 @@ void context_state::unsubscribe(node& n) noexcept {
     // relaxed: written under this lock.
     seen = b->calls_ended.load(mo::relaxed);
   }
-  // At exit whoever makes the call may have been stopped in it, where it readies a fiber. Nothing of the node is
-  // touched after that. A call that has not come there is brief.
+  // At exit the thread that makes the call may have been stopped in it, where it readies a fiber. The call touches
+  // nothing of the node after that. A call that has not come to that point is brief.
   constexpr std::int64_t patience_ns = 20'000'000;
   const std::int64_t until_ns = sched::exits_here() ? platform::now_ns() + patience_ns : platform::forever_ns;
   // acquire: pairs with the release in notify_subscribers(); the call has left the node.

@@ -1,4 +1,4 @@
-// What the handles of one context share. Not for users: context.h is.
+// What the handles of one context share. Internal; users include context.h.
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -19,17 +19,17 @@ namespace baton::detail {
 
 class context_state;
 
-// What hangs on a context: a part of its children, of those who wait for it, and of its subscribers.
+// What hangs on a context: a part of its children, waiters and subscribers.
 struct context_branch {
   sched::platform::spin_lock lock;
 
-  // Guarded by lock. Children that nobody who cancels has visited yet, and those that somebody has.
+  // Guarded by lock. Children that no canceller has visited yet, and those that one has.
   context_state* children = nullptr;
   context_state* visited = nullptr;
   sched::waiter_list waiters;
   net::cancellation::node* subscribers = nullptr;
   const net::cancellation::node* notifying = nullptr;  // the subscriber that is being called
-  bool somebody_waits = false;                         // in unsubscribe, for the end of that call
+  bool somebody_waits = false;                         // in unsubscribe(), for the end of that call
   bool holds_context = false;                          // the last child releases the context
   bool had_children = false;
   sched::platform::atomic<std::uint32_t> calls_ended{0};
@@ -37,13 +37,13 @@ struct context_branch {
   [[nodiscard]] bool bare() const noexcept { return children == nullptr && subscribers == nullptr && waiters.empty(); }
 };
 
-// See context_state.cc for who holds what, and the locks.
+// context_state.cc describes the holds and the locks.
 class context_state final : public net::cancellation, private work_item {
  public:
-  // Null parent: below the background. Throws std::bad_alloc.
+  // A null parent is the background. Throws std::bad_alloc.
   [[nodiscard]] static std::shared_ptr<context_state> make(context_state* parent, std::int64_t deadline_ns);
 
-  // True here if it is true of any context above.
+  // Returns true if this context or any context above it is done.
   [[nodiscard]] bool is_done() const noexcept {
     // acquire: pairs with the release in mark(); the cause is complete.
     if (done_.load(sched::platform::mo::acquire)) return true;
@@ -53,7 +53,7 @@ class context_state final : public net::cancellation, private work_item {
   [[nodiscard]] std::int64_t deadline_ns() const noexcept { return deadline_ns_; }
 
   void cancel(absl::Status cause) noexcept;
-  // (S) False: the deadline passed first.
+  // Switches. Returns false if the deadline passed first.
   [[nodiscard]] bool wait(std::int64_t deadline_ns);
 
   [[nodiscard]] bool subscribe(node& n) noexcept override;
@@ -98,31 +98,31 @@ class context_state final : public net::cancellation, private work_item {
   [[nodiscard]] bool try_hold() noexcept;
   static void let_go(context_state* s) noexcept;
 
-  // ---- read by everybody ----
-  context_state* parent_;           // null: none, or it was done before this was made
+  // ---- read by all threads ----
+  context_state* parent_;           // null: none, or the parent was done before this was made
   const std::int64_t deadline_ns_;  // the earliest on the way to the root; forever_ns: none
-  // Written once, under own_.lock. The cause is complete before. Ok: a deadline.
+  // Written once, under own_.lock. The cause is complete before. An ok cause means a deadline.
   mutable sched::platform::atomic<bool> done_{false};
   mutable absl::Status cause_;
   sched::platform::atomic<branches*> more_{nullptr};  // published under own_.lock, while not done
 
   // ---- its place among the children of the parent; guarded by the lock of in_ ----
-  context_branch* in_ = nullptr;  // null: not linked; does not change any more
+  context_branch* in_ = nullptr;  // null: not linked; does not change after that
   context_state* next_sibling_ = nullptr;
-  context_state** link_ = nullptr;  // what points to this
+  context_state** link_ = nullptr;  // the pointer that points to this
 
   // ---- guarded by own_.lock ----
   sched::timer_handle timer_;
-  bool taken_ = false;  // somebody deals with what hangs on it, since it is done
+  bool taken_ = false;  // a thread handles what hangs on the context, since it is done
   std::uint32_t crowding_ = 0;
   std::uint32_t last_p_ = 0;
-  // Of who has taken it.
-  std::size_t swept_ = 0;  // so many branches are dealt with
+  // Used by the taker.
+  std::size_t swept_ = 0;  // the number of branches that are finished
 
   mutable context_branch own_;
   sched::platform::atomic<std::uint32_t> holds_{1};
   static constexpr std::size_t control_size = 48;
-  alignas(std::max_align_t) std::byte control_[control_size];  // of the shared_ptr
+  alignas(std::max_align_t) std::byte control_[control_size];  // for the shared_ptr
 };
 
 }  // namespace baton::detail

@@ -1,4 +1,4 @@
-// The subscription of one wait to a context: whoever cancels it claims the waiter.
+// The subscription of one wait to a context: a thread that cancels the context claims the waiter.
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -10,13 +10,13 @@
 
 namespace baton::detail {
 
-// The waiter is prepared before subscribe(), and stays until unsubscribe() has returned.
+// Requires: the waiter is prepared before subscribe(), and lives until unsubscribe() has returned.
 class done_link final : public net::cancellation::node {
  public:
   done_link(sched::waiter& who, std::uint32_t code, std::shared_ptr<net::cancellation> to) noexcept
       : who_(who), code_(code), to_(std::move(to)) {}
 
-  // False: the context is done.
+  // Returns false if the context is done.
   [[nodiscard]] bool subscribe() noexcept { return to_ == nullptr || to_->subscribe(*this); }
   void unsubscribe() noexcept {
     if (to_ != nullptr) to_->unsubscribe(*this);
@@ -26,7 +26,7 @@ class done_link final : public net::cancellation::node {
  private:
   sched::waiter& who_;
   const std::uint32_t code_;
-  const std::shared_ptr<net::cancellation> to_;  // kept while the caller's handle may change
+  const std::shared_ptr<net::cancellation> to_;  // keeps it alive if the caller's handle changes
 };
 
 }  // namespace baton::detail

@@ -1,14 +1,14 @@
-// Where a joinable fiber leaves what it returned or threw. Not for users: fiber.h is.
+// Where a joinable fiber leaves what it returned or threw. Internal; users include fiber.h.
 //
-// The scheduler keeps 48 bytes for it (sched::result_slot), which outlive the fiber's stack. In them
-// lies a fiber_result<T>, which is one of two:
-//   inline   a union of T and exception_ptr, and a word that says which. The fiber itself constructs
-//            it when it ends; nothing is there before
-//   boxed    for a T that does not fit or is over-aligned: a pointer to the same thing on the heap,
-//            allocated by spawn(), so that it is spawn() that fails when there is no memory
+// The scheduler keeps 48 bytes for it (sched::result_slot), which outlive the fiber's stack. They hold a
+// fiber_result<T>, in one of two forms:
+//   inline   A union of T and exception_ptr, and a word that says which. The fiber itself constructs it when it ends.
+//            Before that the slot is empty.
+//   boxed    For a T that does not fit or is over-aligned: a pointer to the same thing on the heap. spawn() allocates
+//            it, so that spawn() is the call that fails when there is no memory.
 //
-// Who touches it: spawn() before launch; then only the fiber, until it has ended; then only the one
-// who joined, or, of a detached fiber, the fiber itself (sched's result_dropper).
+// Who touches it: spawn() before launch; then only the fiber, until it has ended; then only the joiner, or, for a
+// detached fiber, the fiber itself (sched's result_dropper).
 #pragma once
 
 #include <baton/sched/spawn.h>
@@ -22,16 +22,16 @@
 
 namespace baton::detail {
 
-// Says on stderr that nobody fetched the exception that the fiber ended with. Clears `e`.
+// Says on stderr that no join fetched the exception that the fiber ended with. Clears `e`.
 void log_unfetched_exception(sched::fiber* f, std::exception_ptr& e) noexcept;
 
-// In a catch (...): what was caught. If that is no C++ exception but the C library, which ends the thread, says so and
-// aborts.
+// Requires: a catch (...) block. Returns what was caught. If that is not a C++ exception but the C library ending the
+// thread, says so and aborts.
 [[nodiscard]] std::exception_ptr caught_exception() noexcept;
 
 struct nothing {};
 
-// What is stored for a function that returns T: references as pointers, void as nothing.
+// What is stored for a function that returns T: a reference as a pointer, void as nothing.
 template <class T>
 using stored_result =
     std::conditional_t<std::is_void_v<T>, nothing,
@@ -53,8 +53,7 @@ class outcome {
     }
   }
 
-  // Calls f and keeps what it returns (constructed in place: T need not be movable for this) or
-  // throws.
+  // Calls f and keeps what it returns or throws. The value is constructed in place: T need not be movable for this.
   template <class F>
   void run(F&& f) noexcept {
     try {
@@ -75,7 +74,7 @@ class outcome {
   }
 
   [[nodiscard]] std::exception_ptr* exception() noexcept { return what_ == holds::exception ? &exception_ : nullptr; }
-  // The value is moved out of; what is left dies with the outcome.
+  // Moves the value out. What is left dies with the outcome.
   T take_value() {
     if constexpr (std::is_void_v<T>) {
       return;
@@ -102,16 +101,16 @@ class fiber_result {
   static constexpr bool boxed = sizeof(contents) > sched::result_slot_size ||
                                 alignof(contents) > alignof(std::max_align_t);
 
-  // Before launch. Throws std::bad_alloc if a box is needed and cannot be had.
+  // Requires: the fiber is not launched. Throws std::bad_alloc if a box is needed and there is no memory.
   static void open(sched::fiber* f) {
     if constexpr (boxed) ::new (sched::result_slot(f)) contents*(new contents);
   }
-  // Instead of launch.
+  // Called instead of launch.
   static void abandon(sched::fiber* f) noexcept {
     if constexpr (boxed) delete *slot(f);
   }
 
-  // On the fiber.
+  // Called on the fiber.
   template <class F>
   static void run(sched::fiber* f, F&& function) noexcept {
     if constexpr (boxed) {
@@ -121,7 +120,7 @@ class fiber_result {
     }
   }
 
-  // After join_fiber: empties the slot, releases the fiber, and returns or rethrows what was there.
+  // Requires: join_fiber() has returned. Empties the slot, releases the fiber, and returns or rethrows what was there.
   static T take(sched::fiber* f) {
     const emptier at_end{f};
     contents& c = of(f);
@@ -129,7 +128,7 @@ class fiber_result {
     return c.take_value();
   }
 
-  // After join_fiber, or for a detached fiber that has ended: nobody wants the result. A fiber that
+  // Requires: join_fiber() has returned, or the fiber is detached and has ended. Discards the result. A fiber that
   // ended with an exception says so.
   static void drop(sched::fiber* f) noexcept {
     contents& c = of(f);
@@ -147,7 +146,7 @@ class fiber_result {
   };
 
   [[noreturn]] static void rethrow(std::exception_ptr& e) {
-    // A local one, so that the reference in the slot is not counted while the exception travels.
+    // A local copy, so that the reference in the slot is not counted while the exception travels.
     const std::exception_ptr mine = std::exchange(e, nullptr);
     std::rethrow_exception(mine);
   }

@@ -1,5 +1,5 @@
-// A list of gates, one for each device that was ever asked, never shortened. A program meets a handful; from
-// `devices_max` on (mounts that come and go), and without memory, further ones share the last.
+// A list of gates, one for each device that was ever asked for. It is never shortened. A program meets a handful of
+// devices. From `devices_max` on (mounts that come and go), and without memory, further devices share the last gate.
 #include <baton/runtime/detail/file_gate.h>
 
 #include <baton/sched/platform/atomic.h>
@@ -19,7 +19,7 @@ struct device_gate {
       : device(number), gate(file_calls_at_once, share_of_threads{}) {}
   const dev_t device;
   device_gate* next = nullptr;
-  int place = 1;  // in the list, from its end
+  int place = 1;  // in the list, counted from its end
   blocking_gate gate;
 };
 

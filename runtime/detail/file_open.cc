@@ -1,14 +1,15 @@
-// Two things in open(2) may wait: the way to the file, for the device with its directories; and the file itself,
-// a FIFO for its other end. The first is bounded by a gate, the second must not hold a place in it.
+// Two things in open(2) may wait: the path walk, for the device with its directories; and the file itself, if it is a
+// FIFO, for its other end. A gate bounds the first. The second must not hold a place in the gate.
 //
-//   1. openat2 with RESOLVE_CACHED: the way is in memory, as it nearly always is. Done
-//   2. EAGAIN: it is not. Behind the gate open it with O_PATH, which fetches the way and waits for nobody
-//   3. open, without the gate: now only the file itself may wait
+//   1. openat2 with RESOLVE_CACHED: the path is in memory, as it nearly always is. The open is done.
+//   2. EAGAIN: the path is not in memory. Behind the gate, open the file with O_PATH, which fetches the path and waits
+//      for no other process.
+//   3. open, without the gate: now only the file itself may wait.
 //
-// Who finds no room in the gate for a while goes on without it: those inside may hang on a mount that is gone.
-// What creates or cuts files RESOLVE_CACHED refuses, and it works on the device besides: all of it is done behind
-// the gate, unless the file is there and is one that may wait for somebody. Kernels before 5.12, and some sandboxes,
-// do not know RESOLVE_CACHED: then other files go to 3 at once.
+// A caller that finds no room in the gate for a while goes on without it, because the calls inside may hang on a mount
+// that is gone. RESOLVE_CACHED refuses to create or truncate files, and creating or truncating works on the device
+// anyway. So all of it is done behind the gate, unless the file exists and is one that may wait for another process.
+// Kernels before 5.12, and some sandboxes, do not know RESOLVE_CACHED. Other files go to 3 at once then.
 #include <baton/runtime/detail/file_open.h>
 
 #include <baton/runtime/detail/file_gate.h>
@@ -52,7 +53,7 @@ void fetch_way(const std::string& path) noexcept {
 sys::result<int> create_or_cut(const std::string& path, int flags, mode_t mode) noexcept {
   gate_entry entry(ways.gate);
   static_cast<void>(entry.enter(deadline_after_ns(patience_ns)));
-  if ((flags & O_EXCL) == 0) {  // otherwise it is not there
+  if ((flags & O_EXCL) == 0) {  // otherwise the file does not exist
     const auto about = sys::stat(path);
     const bool may_wait = about && !S_ISREG(about->st_mode) && !S_ISDIR(about->st_mode);
     if (may_wait) entry.leave();

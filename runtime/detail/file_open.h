@@ -1,4 +1,4 @@
-// Opening a file by its name. Internal to runtime; file.h is for users.
+// Opening a file by its name. Internal to runtime; users include file.h.
 #pragma once
 
 #include <baton/syscall/blocking_gate.h>
@@ -10,8 +10,8 @@
 
 namespace baton::detail {
 
-// (S) As open(2). Of the calls that have to fetch the way to the file from a device, or make the file, or cut it, few
-// keep a thread at once.
+// Switches. Like open(2). Some calls have to fetch the path from a device, or create the file, or truncate it. Only a
+// few of these block a thread at once.
 [[nodiscard]] sys::result<int> open_file(const std::string& path, int flags, mode_t mode) noexcept;
 
 // The gate of those calls. Never destroyed.

@@ -1,29 +1,30 @@
-// Reading, in one of three ways:
+// A read takes one of three ways:
 //
-//   asking    preadv2 with RWF_NOWAIT gives what is in memory without telling the scheduler, because it cannot
-//             block. EAGAIN means that the device is needed: then comes the blocking call. So a file begins.
-//             Linux 5.9 and 5.10 may say 0, which is the end, also when it is not: 0 is confirmed by a blocking
-//             call
-//   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in
-//             memory for long is read by pread, declared as short. If one of them has to wait, its P waits too,
-//             until the monitor takes it (half a millisecond where work waits), and the file is asked again. Not
-//             pipes, terminals and the like: there, to wait is nothing unusual
-//   telling   file systems that do not know the flag say EOPNOTSUPP, once per open file: a declared call, which
-//             learns (call_site.h). So do files open with O_DIRECT: preadv2 would fetch their content, flag or no
-//             flag, and answer when it is there
+//   asking    preadv2 with RWF_NOWAIT gives what is in memory without telling the scheduler, because it cannot block.
+//             EAGAIN means that the device is needed; the blocking call follows. A file begins this way. Linux 5.9 and
+//             5.10 may return 0, which means the end, although it is not the end: a blocking call confirms a 0. Only
+//             files and block devices are asked again: from a socket, 0 is a message without content, which the first
+//             call has taken.
+//   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in memory
+//             for long is read by pread, declared as short. If such a read has to wait, its P waits too, until the
+//             monitor takes the P (half a millisecond where work waits), and the file is asked again. Pipes, terminals
+//             and the like are never trusted: waiting is normal there.
+//   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file. Then a read is a declared
+//             call, which learns (call_site.h). Files opened with O_DIRECT are read this way, too: preadv2 would fetch
+//             their content with or without the flag, and return when it is there.
 //
-// When to trust: once asking has cost as much as one surprise does. Then, whatever comes, both together cost about
-// twice what the better of the two would have, at most.
+// When to trust: once asking has cost as much as one surprise does. Then both together cost at most about twice what
+// the better of the two would have cost, whatever comes.
 //
-// A blocking call on a regular file passes a gate (file_gate.h), so that ten thousand fibers that read files are
-// not ten thousand threads. Others do not: a read of a FIFO lasts until somebody writes.
+// A blocking call on a regular file passes a gate (file_gate.h), so that ten thousand fibers that read files are not
+// ten thousand threads. Other files have no gate: a read of a FIFO lasts until another process or thread writes.
 //
-// EAGAIN from a blocking call: somebody, perhaps in another process, has made the open file non-blocking. The
-// fiber parks until it is ready: on a duplicate of the number, which the poller has; the open file is the same,
-// so both become ready at once. The calls themselves are declared, since that somebody may change his mind.
+// EAGAIN from a blocking call: another user, perhaps in another process, has made the open file non-blocking. The fiber
+// parks until the file is ready. The poller has a duplicate of the number; the open file is the same, so both become
+// ready at once. The calls themselves stay declared, because the other user may make the file blocking again.
 //
-// Closing: users_ counts who is inside. The first close() forbids more, ends those that are parked, waits until
-// nobody is inside, and closes the number; the others, and the destructor, wait for that.
+// Closing: users_ counts the users inside. The first close() forbids more, ends the parked calls, waits until no
+// user is inside, and closes the number. The other calls of close(), and the destructor, wait for that.
 #include <baton/runtime/detail/file_state.h>
 
 #include <baton/netpoll/descriptor.h>
@@ -53,9 +54,9 @@ namespace platform = sched::platform;
 
 namespace {
 
-// Reads in a row that asked and were answered, before nobody asks any more: 60 ns each, half a millisecond.
+// After this many reads in a row that asked and were answered, no read asks any more: 60 ns each, half a millisecond.
 constexpr std::uint32_t trusted_from = 8192;
-// The count is shared by all who read the file, so only one in 64 reads adds to it, for all of them, by chance.
+// All readers of the file share the count. So only one in 64 reads, by chance, adds to it, for all 64.
 constexpr std::uint32_t counted_every = 64;
 
 constexpr std::uintptr_t gate_unknown = 0;
@@ -63,7 +64,7 @@ constexpr std::uintptr_t no_gate = 1;
 
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
-// Of files whose content lies on a device, not with somebody who may write some more.
+// Returns true if the content of the file lies on a device, and does not come from a writer that may write more.
 bool waiting_is_unusual(int fd) noexcept {
   const auto about = sys::fstat(fd);
   return about && (S_ISREG(about->st_mode) || S_ISBLK(about->st_mode));
@@ -93,26 +94,26 @@ bool file_state::is_direct(int number) noexcept {
 
 void file_state::drop(file_state* s) noexcept {
   if (s == nullptr) return;
-  // Who exits: those inside will not come out, nor go on. They and the kernel may have it.
+  // At exit the users inside will neither leave nor go on. They and the kernel may use the state.
   if (sched::is_ending() && s->users_.any()) return;
   static_cast<void>(s->close());
   delete s;
 }
 
-// The last close() has waited for all, but a poller that came too late for it.
+// The last close() has waited for all users, except for a poller that was made too late for it.
 file_state::~file_state() { delete waits_.load(platform::mo::acquire); }
 
 absl::Status file_state::failed(int error, const char* operation) const {
   if (error == ECANCELED) {
-    // Our own: the kernel has no such answer for a file.
+    // The runtime's own error: the kernel has no such answer for a file.
     return absl::CancelledError(std::string(operation).append(" ").append(path_).append(": closed"));
   }
   return status_from_errno(error, std::string(operation).append(" ").append(path_));
 }
 
-// Null: a call on this file may last for ever, and is not to keep others waiting.
+// Returns null if a call on this file may last for ever; it must not keep others waiting.
 blocking_gate* file_state::gate() noexcept {
-  // acquire: pairs with the release below, so who uses the gate sees it made.
+  // acquire: pairs with the release below, so a thread that uses the gate sees it constructed.
   std::uintptr_t seen = gate_.load(platform::mo::acquire);
   if (seen == gate_unknown) {
     const auto about = sys::fstat(fd_);
@@ -122,13 +123,16 @@ blocking_gate* file_state::gate() noexcept {
   return seen == no_gate ? nullptr : reinterpret_cast<blocking_gate*>(seen);
 }
 
+bool file_state::lies_on_device() noexcept { return gate() != nullptr || waiting_is_unusual(fd_); }
+
 template <class Call>
 auto file_state::behind_gate(Call&& call) {
   if (blocking_gate* const g = gate()) return blocking(*g, std::forward<Call>(call));
   return blocking(std::forward<Call>(call));
 }
 
-// What the poller knows of this file. Null: it cannot be polled, or there is neither number nor memory for that.
+// Returns what the poller knows of this file. Returns null if the file cannot be polled, or if there is no free number
+// or no memory for that.
 net::descriptor* file_state::waits(int& error) noexcept {
   // acquire: pairs with the compare-and-swap below.
   net::descriptor* known = waits_.load(platform::mo::acquire);
@@ -144,21 +148,22 @@ net::descriptor* file_state::waits(int& error) noexcept {
   }
   error = fresh->attach(*twin);  // closes it when it fails
   if (error != 0) return nullptr;
-  // seq_cst: published before parked() looks whether the file is closed; close() does it the other way round.
+  // seq_cst: it is published before parked() looks whether the file is closed; close() does it the other way round.
   if (waits_.compare_exchange_strong(known, fresh.get(), platform::mo::seq_cst, platform::mo::acquire)) {
     return fresh.release();
   }
   return known;
 }
 
-// A call that has said EAGAIN, again when the file is ready, and so on. ECANCELED: closed meanwhile.
+// Repeats a call that has returned EAGAIN each time the file is ready, until it returns something else. Returns
+// ECANCELED if the file was closed meanwhile.
 template <class Call>
 sys::result<std::size_t> file_state::parked(net::poll_side side, Call&& call) {
   int error = 0;
   net::descriptor* const poller = waits(error);
-  if (users_.is_closed()) return sys::failure(ECANCELED);  // close() may have missed the poller, which is new
+  if (users_.is_closed()) return sys::failure(ECANCELED);  // close() may have missed the new poller
   if (poller == nullptr) {
-    if (error == EPERM) return sys::failure(EAGAIN);  // no more than the kernel has said
+    if (error == EPERM) return sys::failure(EAGAIN);  // the kernel's own answer
     // A thread waits instead.
     ::pollfd one{fd_, static_cast<short>(side == net::poll_side::read ? POLLIN : POLLOUT), 0};
     for (;;) {
@@ -184,23 +189,25 @@ sys::result<std::size_t> file_state::parked(net::poll_side side, Call&& call) {
   return r.count;
 }
 
-// An error: whoever wants to know must wait, or gets the same one again.
+// Returns an error if a caller that needs the answer must wait, or would get the same error again.
 sys::result<std::size_t> file_state::ask(bytes buffer, off_t offset) {
   const ::iovec one = as_iovec(buffer);
   const sys::result<std::size_t> n = sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
   if (n) {
-    if (*n == 0 && !buffer.empty()) return sys::failure(EAGAIN);  // the end, or a kernel that is wrong about it
+    if (*n == 0 && !buffer.empty() && lies_on_device()) {
+      return sys::failure(EAGAIN);  // the end, or a kernel that is wrong about it
+    }
     if (sched::one_in_64(platform::ticks())) {
       // relaxed, here and below: a hint that any call may set and any may miss.
       const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;
       std::uint32_t next = row;
-      // It may have become so since it was opened.
+      // O_DIRECT may have been set since the file was opened.
       if (row >= trusted_from) next = is_direct(fd_) ? cannot_ask : waiting_is_unusual(fd_) ? row : 0;
       cached_in_a_row_.store(next, platform::mo::relaxed);
     }
     return n;
   }
-  // The kernel, the file system, or a filter of system calls does not know it. (Or it is an error that comes again.)
+  // The kernel, the file system, or a filter of system calls does not know the flag. (Or the error comes again.)
   const bool never = n.error() == EOPNOTSUPP || n.error() == EINVAL || n.error() == ENOSYS || n.error() == EPERM;
   cached_in_a_row_.store(never ? cannot_ask : 0, platform::mo::relaxed);
   return n;
@@ -249,7 +256,8 @@ sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) 
   return parked(net::poll_side::write, [&] { return blocking(call); });
 }
 
-// At a position pwrite would append if the file is open so, whatever the offset (pwrite(2), BUGS): EINVAL.
+// With O_APPEND pwrite would append, whatever the offset (pwrite(2), BUGS). So a write at a position returns EINVAL
+// then.
 sys::result<std::size_t> file_state::write(const_bytes data, off_t offset, std::size_t& written) {
   written = 0;
   const inside user(users_);
@@ -283,7 +291,7 @@ sys::result<struct ::stat> file_state::stat() {
 
 sys::result<void> file_state::close() noexcept {
   const bool first = users_.close();
-  // At exit those inside will not come out; they keep the number.
+  // At exit the users inside will not leave; they keep the number.
   if ((first ? users_.any() : !closed_.is_set()) && !sched::destructor_may_wait("a file is left to those who use it")) {
     return sys::failure(EBUSY);
   }

@@ -1,4 +1,4 @@
-// What a file owns. Not for users: file.h is.
+// What a file owns. Internal; users include file.h.
 #pragma once
 
 #include <baton/runtime/event.h>
@@ -25,29 +25,29 @@ enum class poll_side : std::uint8_t;
 
 namespace baton::detail {
 
-// How many use the number, and whether it is closed: one word.
+// The number of users, and whether the file is closed, in one word.
 class file_users {
  public:
-  // False: closed, and nothing was taken.
+  // Returns false if the file is closed; then nothing was taken.
   [[nodiscard]] bool enter() noexcept {
-    // acquire: pairs with the release in leave(), so that close() comes after what the users did; a user needs
-    // nothing from another one.
+    // acquire: pairs with the release in leave(), so that close() comes after what the users did. A user needs nothing
+    // from another user.
     if ((word_.fetch_add(one, sched::platform::mo::acquire) & closed) == 0) return true;
     leave();
     return false;
   }
   void leave() noexcept {
-    // acq_rel: the last one hands on to close() what all the others did.
+    // acq_rel: the last user passes on to close() what all the others did.
     if (word_.fetch_sub(one, sched::platform::mo::acq_rel) == (one | closed)) none_.set();
   }
-  // True: this is the first close.
+  // Returns true if this is the first close.
   [[nodiscard]] bool close() noexcept {
-    // seq_cst: as above, for who finds nobody inside; and see file_state::waits().
+    // seq_cst: as above, for a close() that finds no user inside; and see file_state::waits().
     const std::uint32_t before = word_.fetch_or(closed, sched::platform::mo::seq_cst);
     if (before / one == 0) none_.set();
     return (before & closed) == 0;
   }
-  // (S) After close(): until nobody is inside.
+  // Switches. Requires: close() was called. Waits until no user is inside.
   void wait_until_none() noexcept { none_.wait(); }
 
   [[nodiscard]] bool is_closed() const noexcept { return (word_.load(sched::platform::mo::seq_cst) & closed) != 0; }
@@ -61,25 +61,25 @@ class file_users {
   event none_;
 };
 
-// Until the file that owns it is destroyed, which waits for those inside; a user is in no need of the file.
+// It lives until the file that owns it is destroyed, which waits for the users inside. A user does not need the file.
 class file_state {
  public:
   // direct: the number is open with O_DIRECT.
   file_state(int number, std::string name, bool direct) noexcept
       : fd_(number), path_(std::move(name)), cached_in_a_row_(direct ? cannot_ask : 0) {}
-  // Whether it is open with O_DIRECT.
+  // Returns true if O_DIRECT is set on the number now.
   [[nodiscard]] static bool is_direct(int number) noexcept;
-  // (S) close(), unless it is closed, and the end. Null: nothing.
+  // Switches. Calls close(), unless the file is closed, and destroys the state. Does nothing with null.
   static void drop(file_state* s) noexcept;
   file_state(const file_state&) = delete;
   file_state& operator=(const file_state&) = delete;
 
-  // All: EBADF when closed. Those marked (S) as in file.h.
-  sys::result<std::size_t> read(bytes buffer, off_t offset);                             // (S)
-  sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // (S)
-  sys::result<void> sync();                                                              // (S)
-  sys::result<struct ::stat> stat();                                                     // (S)
-  sys::result<void> close() noexcept;                                                    // (S)
+  // All of these return EBADF when the file is closed. "Switches." has the meaning that it has in runtime/baton.h.
+  sys::result<std::size_t> read(bytes buffer, off_t offset);                             // Switches.
+  sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // Switches.
+  sys::result<void> sync();                                                              // Switches.
+  sys::result<struct ::stat> stat();                                                     // Switches.
+  sys::result<void> close() noexcept;                                                    // Switches.
 
   [[nodiscard]] int number() const noexcept { return users_.is_closed() ? -1 : fd_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
@@ -101,18 +101,19 @@ class file_state {
   sys::result<std::size_t> parked(net::poll_side side, Call&& call);
   [[nodiscard]] net::descriptor* waits(int& error) noexcept;
   [[nodiscard]] blocking_gate* gate() noexcept;
+  [[nodiscard]] bool lies_on_device() noexcept;
 
-  // Of cached_in_a_row_: what reads do not ask whether it is in memory.
+  // A value of cached_in_a_row_: reads do not ask whether the data is in memory.
   static constexpr std::uint32_t cannot_ask = std::numeric_limits<std::uint32_t>::max();
 
   const int fd_;
   const std::string path_;
   file_users users_;
   event closed_;
-  // Reads that found what they wanted in memory since one did not; about. Or cannot_ask.
+  // About how many reads in a row have found their data in memory. Or cannot_ask.
   sched::platform::atomic<std::uint32_t> cached_in_a_row_;
   sched::platform::atomic<std::uintptr_t> gate_{0};           // 0: not known yet, 1: none, else the blocking_gate
-  sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first that would have to wait
+  sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first call that would have to wait
 };
 
 }  // namespace baton::detail

@@ -1,9 +1,8 @@
-// The cases of a select: what on_receive(), on_send(), on_timeout(), on_done(), otherwise() and when()
-// of select.h return. A case is a small object that select() fills an entry from, and that runs its
-// function if it was the one.
+// The cases of a select: what on_receive(), on_send(), on_timeout(), on_done(), otherwise() and when() of select.h
+// return. A case is a small object. select() fills an entry from it, and it runs its function if it was chosen.
 //
-// As long as it is only passed to select(), a case refers to what it was made from. own() makes it
-// independent, for a selector that keeps it.
+// As long as a case is only passed to select(), it refers to what it was made from. own() makes it independent, for a
+// selector that keeps it.
 #pragma once
 
 #include <baton/runtime/channel.h>
@@ -29,18 +28,18 @@ concept select_case = requires(std::remove_reference_t<Case>& c, select_entry& e
   c.own();
 };
 
-// For a static_assert in a branch that is not to be compiled.
+// For a static_assert in a branch that must not be compiled.
 template <class...>
 inline constexpr bool never = false;
 
-// What stands for a case that would not compile, so that the compiler has nothing else to say.
+// A placeholder for a case that would not compile, so that the static_assert is the compiler's only error.
 struct no_case {
   static void describe(select_entry&) noexcept {}
   static void run(bool) noexcept {}
   static void own() noexcept {}
 };
 
-// A channel of the caller's, or a handle of our own.
+// A channel of the caller's, or a handle owned by the case.
 class channel_reference {
  public:
   template <class T>
@@ -90,8 +89,8 @@ class receive_case {
   std::optional<T> out_;
 };
 
-// A value that is moved from if it is sent. One that cannot be told from its copies is sent as often as
-// the case is chosen; any other once, then the case is never ready again.
+// A value that is moved from when it is sent. A trivially copyable value is sent each time the case is chosen. Any
+// other value is sent once; after that the case is never ready again.
 template <class T, class F>
 class send_case {
  public:
@@ -131,7 +130,7 @@ class send_case {
   std::optional<T> own_;
 };
 
-// A value of which a copy is sent.
+// Sends a copy of a value.
 template <class T, class F>
 class send_copy_case {
  public:
@@ -151,7 +150,7 @@ class send_copy_case {
     e.element = this;
     e.make = [](void* of) -> void* {
       auto& self = *static_cast<send_copy_case*>(of);
-      // What is still there was made for a wait that ended otherwise, and may be older than the value.
+      // A copy that is still there was made for a wait that ended otherwise, and may be older than the value.
       return std::addressof(self.copy_.emplace(*self.value_));
     };
   }

@@ -1,47 +1,44 @@
-// The choice of a select, in three steps; the first that finds something ends it.
+// The choice of a select, in three steps. The first step that finds something ends it.
 //
-//   1. look      Without locks: which channels seem ready, which contexts are done? One of these is
-//                drawn; if it is a channel that is locked, alone, and tried. This is a select's usual
-//                end, and costs what the plain send or receive costs. If it fails, the next is drawn.
-//   2. ask       The same with all its channels locked. So "none is ready" is the truth about one
-//                moment, which `otherwise` relies on: if another fiber always fills one channel before
-//                it empties another, nobody may see both empty. If nothing is ready, `otherwise` or a
-//                timeout of no length is chosen here.
-//   3. wait      Still under all locks, a node of one waiter is put into a queue of each channel; then
-//                the locks go, the contexts are subscribed to, and the agent parks until somebody
-//                claims the waiter. The value that it is claimed with says which case it was, and
-//                whether its channel was closed. Then the nodes are taken out, each under its channel's
-//                lock, and the subscriptions ended.
+//   1. look      Without locks: which channels seem ready, which contexts are done? One of these is drawn. If it is a
+//                 channel, that channel alone is locked and tried. This is a select's usual end, and costs what the
+//                 plain send or receive costs. If it fails, the next is drawn.
+//   2. ask       The same with all its channels locked. So "none is ready" is the truth about one moment, which
+//                 `otherwise` relies on: if another fiber always fills one channel before it empties another, no select
+//                 may see both empty. If nothing is ready, `otherwise` or a timeout of no length is chosen here.
+//   3. wait      Still under all locks, a node of one waiter is put into a queue of each channel. Then the locks are
+//                 released, the contexts are subscribed to, and the agent parks until the waiter is claimed. The value
+//                 that it is claimed with says which case it was, and whether its channel was closed. Then each node is
+//                 taken out under its channel's lock, and the subscriptions end.
 //
-// Locks are taken in the order of addresses, a channel that occurs twice once, so two selects cannot
-// wait for each other. No other code holds two of these locks.
+// Locks are taken in the order of addresses, and a channel that occurs twice is locked once, so two selects cannot wait
+// for each other. No other code holds two of these locks.
 //
-// Exactly one case: the waiter is claimed by one compare-and-swap, by a counterpart (before it touches
-// an element), a close, a cancelled context or the clock. A send that loses leaves its value alone, for
-// nobody touches an element whose waiter he could not claim. In steps 1 and 2 the select claims others,
-// while none of its own nodes is in a queue: that is why it cannot meet itself, when it both sends to
-// and receives from one channel, and why two selects that meet cannot both have claimed the other.
-// Contexts come after the locks, because they have locks of their own; nothing is tried after that, so
-// a context that becomes done meanwhile can claim at once.
+// Exactly one case is chosen: the waiter is claimed by one compare-and-swap, by a counterpart (before it touches an
+// element), a close, a cancelled context or the clock. A send that loses leaves its value alone, because no thread
+// touches an element whose waiter it could not claim. In steps 1 and 2 the select claims others while none of its own
+// nodes is in a queue. That is why a select that both sends to and receives from one channel cannot meet itself, and
+// why two selects that meet cannot both have claimed the other. The contexts come after the locks, because contexts
+// have locks of their own. Nothing is tried after that, so a context that becomes done meanwhile can claim at once.
 //
-// Who may touch what is the select's (the waiter, nodes, elements, all of them on its stack):
-//   a node in a queue     whoever holds the channel's lock. He who takes a node out and cannot claim its
-//                         waiter forgets it under the same lock; so once a loser's channel was locked
-//                         again, to take its node out, nobody knows that node.
-//   the claimed node      its claimant, until he calls ready(); he has taken it out himself. So its
-//                         channel need not be locked again, and is not touched any more: its last
-//                         handle may be the counterpart's, who may be gone.
-//   the waiter            the claimant, as above; and the clock, which wait() stops before it returns.
-//   a subscription        the canceller, until unsubscribe() has returned.
+// Who may touch what belongs to the select (the waiter, nodes and elements, all of them on its stack):
+//   a node in a queue     The holder of the channel's lock. A thread that takes a node out and cannot claim its waiter
+//                         forgets the node under the same lock. So once the loser's channel has been locked again, to
+//                         take its node out, no other thread knows that node.
+//   the claimed node      Its claimant, until the claimant calls ready(). The claimant has taken the node out itself.
+//                         So the select need not lock the channel again, and does not touch it any more: the channel's
+//                         last handle may be the counterpart's, and the counterpart may be gone.
+//   the waiter            The claimant, as above; and the clock, which wait() stops before it returns.
+//   a subscription        The canceller, until unsubscribe() has returned.
 //
-// A value that is to be copied is copied without a lock, and only when its case might be chosen: when
-// the channel seems ready, or the select has to wait. If step 2 finds a ready channel whose value was
-// not made yet, the locks are given back, the value is made, and step 2 begins again; once per case.
+// A value that is to be copied is copied without a lock, and only when its case might be chosen: when the channel seems
+// ready, or the select has to wait. If step 2 finds a ready channel whose value has not been made yet, the select
+// releases the locks, makes the value, and begins step 2 again. This happens at most once per case.
 //
-// Among the ready each is drawn with the same probability, and so is the order in which several cases wait for one
-// channel. The generator's state is a word that is
-// picked by the caller's stack and written without a locked instruction. Two agents that share one may
-// draw the same number, which does no harm.
+// Each ready case is drawn with the same probability. Two more things are drawn: the order in which several cases wait
+// for one channel, and which one of several cases of one context is told of its end. The generator's state is a word
+// that is picked by the caller's stack and written without a locked instruction. Two agents that share one may draw the
+// same number, which does no harm.
 #include <baton/runtime/detail/select_core.h>
 
 #include <baton/runtime/context.h>
@@ -89,7 +86,7 @@ namespace {
 
 using kind = select_entry::kind;
 
-// What a select's waiter is claimed with: the case, and whether its channel was closed.
+// The code that a select's waiter is claimed with: the case, and whether its channel was closed.
 constexpr std::uint32_t code_of(std::size_t index, bool closed) noexcept {
   return sched::waiter::first_free + 2 * static_cast<std::uint32_t>(index) + (closed ? 1 : 0);
 }
@@ -108,15 +105,15 @@ Link& link_at(const select_frame& f, std::size_t i) noexcept {
 
 bool on_channel(const select_entry& e) noexcept { return e.what >= kind::send; }
 
-// Without a lock.
+// Requires: no lock is held.
 void make_value(select_entry& e) {
   if (e.make == nullptr) return;
   e.element = e.make(e.element);
   e.make = nullptr;
 }
 
-// Of one that can be ready by itself. A hint, without the lock of its channel; with it, nobody can be
-// missed, but who waits there may have been claimed already.
+// For an entry that can be ready by itself. Without the lock of its channel the answer is a hint. With the lock no
+// waiter can be missed, but a waiter may have been claimed already.
 bool seems_ready(const select_entry& e) noexcept {
   switch (e.what) {
     case kind::send: return e.channel->seems_ready_to_send();
@@ -126,7 +123,7 @@ bool seems_ready(const select_entry& e) noexcept {
   }
 }
 
-// The two places where a transfer is tried, of an entry whose value has been made.
+// The two places where a transfer is tried. Requires: the entry's value has been made.
 channel_status attempt_alone(const select_entry& e) noexcept {
   return e.what == kind::send ? e.channel->try_send(e.element) : e.channel->try_receive(e.element);
 }
@@ -164,7 +161,7 @@ class selecting {
  private:
   static constexpr std::size_t none = select_frame::none;
 
-  // Puts those that seem ready into `order`; how many.
+  // Puts the entries that seem ready into `order`; returns their number.
   std::size_t collect_ready() const noexcept {
     std::size_t n = 0;
     for (std::size_t i = 0; i < f_.count; ++i) {
@@ -172,13 +169,13 @@ class selecting {
     }
     return n;
   }
-  // Takes one of the n out.
+  // Takes one of the n entries out.
   std::size_t draw_ready(std::size_t n) const noexcept {
     std::uint32_t& drawn = f_.order[draw(n)];
     return std::exchange(drawn, f_.order[n - 1]);
   }
 
-  // Step 1. True: one was chosen.
+  // Step 1. Returns true if a case was chosen.
   bool look(select_result& r) const {
     for (std::size_t n = collect_ready(); n > 0; --n) {
       const std::size_t i = draw_ready(n);
@@ -195,7 +192,7 @@ class selecting {
     return false;
   }
 
-  // How it ends if nothing is ready: by `otherwise`, or by the time that comes first.
+  // Finds how the select ends if nothing is ready: by `otherwise`, or by the earliest time.
   void find_other_ends() noexcept {
     deadline_ns_ = f_.deadline_ns;
     std::int64_t now = 0;  // not known
@@ -244,8 +241,8 @@ class selecting {
     for (channel_core** c = f_.locks; c != locks_end_; ++c) (*c)->unlock();
   }
 
-  // Step 2, under all locks. Returns a case that was drawn, but whose value has to be made first. Else
-  // none, and r is changed if one was chosen.
+  // Step 2, under all locks. Returns a drawn case whose value has to be made first. Otherwise returns none, and changes
+  // r if a case was chosen.
   std::size_t ask(select_result& r) noexcept {
     for (std::size_t n = collect_ready(); n > 0; --n) {
       const std::size_t i = draw_ready(n);
@@ -262,14 +259,14 @@ class selecting {
     return none;
   }
 
-  // After the locks.
+  // Called after the locks are released.
   select_result finish(select_result r) noexcept {
     transfer_.finish();
     sched::yield_if_due();
     return r;
   }
 
-  // Steps 2 and 3, of a select that has neither `otherwise` nor a time that has come.
+  // Steps 2 and 3, for a select that has neither `otherwise` nor a time that has come.
   select_result wait() {
     sched::waiter w;
     select_result r{none, true};
@@ -289,12 +286,26 @@ class selecting {
     const bool timed_out = outcome == sched::waiter::timed_out;
     if (!timed_out) r = result_of(outcome);
     leave(r.index, subscribed);
-    if (timed_out) r.index = first_time_;
+    if (timed_out) {
+      r.index = first_time_;
+    } else if (f_.entries[r.index].what == kind::done) {
+      r.index = draw_of_context(r.index);
+    }
     return r;
   }
 
-  // Of several cases on one channel the first in its queue would be served before the others whenever the select
-  // waits: so their order is drawn.
+  // If several cases are of one context, the same case would always be told first. So one of them is drawn.
+  std::size_t draw_of_context(std::size_t told) const noexcept {
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < f_.count; ++i) {
+      const select_entry& e = f_.entries[i];
+      if (e.what == kind::done && *e.ctx == *f_.entries[told].ctx) f_.order[n++] = static_cast<std::uint32_t>(i);
+    }
+    return f_.order[draw(n)];
+  }
+
+  // If several cases are on one channel, the first in its queue would be served before the others whenever the select
+  // waits. So their order is drawn.
   void enqueue(sched::waiter& w) const noexcept {
     if (__builtin_expect(!one_channel_twice_, 1)) {
       for (std::size_t i = 0; i < f_.count; ++i) enqueue_one(w, i);
@@ -319,8 +330,8 @@ class selecting {
     }
   }
 
-  // Subscribes to the contexts; those of the entries before `end` have to be left again. Returns open, or
-  // the outcome, if a context was done already and nobody has been faster.
+  // Subscribes to the contexts. The entries before `end` have to be unsubscribed later. Returns open, or the outcome if
+  // a context was done already and no other claim was faster.
   std::uint32_t subscribe(sched::waiter& w, std::size_t& end) const noexcept {
     for (; end < f_.count; ++end) {
       const select_entry& e = f_.entries[end];
@@ -336,7 +347,7 @@ class selecting {
     return sched::waiter::open;
   }
 
-  // Takes back all but the node of the winner, which its claimant has taken out.
+  // Takes back all nodes but the winner's, which its claimant has taken out.
   void leave(std::size_t winner, std::size_t subscribed) const noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
     for (std::size_t i = 0; i < f_.count; ++i) {
       const select_entry& e = f_.entries[i];
@@ -360,7 +371,7 @@ class selecting {
   const select_frame& f_;
   channel_core** locks_end_ = nullptr;
   std::size_t otherwise_ = none;
-  std::size_t first_time_ = none;  // the case whose time comes first; none: the frame's
+  std::size_t first_time_ = none;  // the case with the earliest time; none: the frame's deadline
   std::int64_t deadline_ns_ = sched::platform::forever_ns;
   bool time_has_come_ = false;
   bool one_channel_twice_ = false;
@@ -378,7 +389,7 @@ select_result run_select(const select_frame& frame) {
     const auto& clock = *static_cast<const select_clock*>(e.element);
     const std::int64_t ns = clock.later(clock);
     if (ns == 0) return r;
-    e.ns = ns;  // its clock is slow, or was set back: as if nothing had happened
+    e.ns = ns;  // its clock is slow, or was set back: the select starts again
   }
 }
 

@@ -1,6 +1,5 @@
-// What every select shares, whatever its cases are: the choice among entries that name a channel, a
-// context or a time, without types. select() and selector fill in the entries, lend the memory, and
-// run the case that was chosen.
+// What every select shares, whatever its cases are: the choice, without types, among entries that name a channel, a
+// context or a time. select() and selector fill in the entries, lend the memory, and run the chosen case.
 #pragma once
 
 #include <baton/runtime/detail/channel_core.h>
@@ -15,7 +14,7 @@ class context;
 
 namespace detail {
 
-// A case, as the protocol sees it.
+// A case as the protocol sees it.
 struct select_entry {
   enum class kind : std::uint8_t { disabled, timeout, deadline, otherwise, done, send, receive };
 
@@ -25,19 +24,19 @@ struct select_entry {
     const context* ctx;     // done
     channel_core* channel;  // send, receive
   };
-  // receive: an empty std::optional<T>. send: the value, or, if there is a `make`, what that makes it of;
-  // it is called without locks, and may throw and switch. deadline: a select_clock, or null.
+  // receive: an empty std::optional<T>. send: the value, or, if there is a `make`, what that makes the value from.
+  // `make` is called without locks, and may throw and switch. deadline: a select_clock, or null.
   void* element = nullptr;
   void* (*make)(void* of) = nullptr;
 };
 
-// deadline, of a clock that may be slower than CLOCK_MONOTONIC, or set back: what the entry's element points to.
-// Called when the time is over; the new one, or 0: that clock says so, too.
+// What the element of a deadline entry points to if its clock may be slower than CLOCK_MONOTONIC, or may be set back.
+// later() is called when the time is over. It returns the new time, or 0 if that clock has come to the deadline, too.
 struct select_clock {
   std::int64_t (*later)(const select_clock& of);
 };
 
-// Memory for what an entry needs while the select waits; its content is select_core.cc's.
+// Memory for what an entry needs while the select waits. select_core.cc defines its content.
 struct select_link {
   static constexpr std::size_t size = 72;
   alignas(alignof(void*)) std::byte bytes[size];
@@ -52,9 +51,9 @@ struct select_frame {
   channel_core** locks;
   std::uint32_t* order;
   std::size_t count;
-  std::int64_t deadline_ns = sched::platform::forever_ns;  // of the whole select, beside its cases
-  // When the select began, from which timeouts count, also if it is tried again because a clock is slow; 0: not known
-  // yet. run_select()'s.
+  std::int64_t deadline_ns = sched::platform::forever_ns;  // for the whole select, beside its cases
+  // When the select began, or 0 if that is not known yet. Timeouts count from there, also if the select is tried again
+  // because a clock is slow. Written by run_select().
   mutable std::int64_t began_ns = 0;
 };
 
@@ -63,11 +62,11 @@ struct select_result {
   bool ok;            // send: it was sent. receive: there is an element
 };
 
-// (S) Chooses one entry and does its transfer. Throws what a make() throws; then nothing was chosen.
-// Afterwards nobody else knows of the frame.
+// Switches. Chooses one entry and does its transfer. Throws what a make() throws; then nothing was chosen. Afterwards
+// no other thread knows the frame.
 [[nodiscard]] select_result run_select(const select_frame& frame);
 
-// A number below n, each with the same probability.
+// Returns a number below n. All have the same probability.
 [[nodiscard]] std::size_t draw(std::size_t n) noexcept;
 
 }  // namespace detail

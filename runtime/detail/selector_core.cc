@@ -1,32 +1,34 @@
-// A selector leaves its cases where they can be told of what happens: a node in the queue of a channel, a subscription
-// of a context. So a wait looks only at those to which something has happened, and costs what they cost.
+// A selector leaves its cases where they can be told of events: a node in the queue of a channel, a subscription to a
+// context. So a wait looks only at the cases to which something has happened, and costs what they cost.
 //
-// A case is
-//   to try    in to_try_: new, or chosen by the last wait, or told. Nothing is known: a wait tries it.
-//   told of   it was tried, and not ready; in the same step, under the channel's lock, its node went into the queue.
-//             Whoever makes the channel ready for it takes the node out first, under that lock (channel_core.cc), and
-//             calls claim(): the selector waits, and is claimed with this case; or it does not, and the case is
-//             noted in told_, from where the next wait moves it to those to try.
-//   aside     a time, or `otherwise`, in order.
-//   nowhere   never ready: when(false, …), a value that was sent.
+// A case is in one of four places:
+//   to try    In to_try_: it is new, was chosen by the last wait, or was told. Its readiness is not known; a wait tries
+//             it.
+//   told of   It was tried and was not ready; in the same step, under the channel's lock, its node went into the queue.
+//             A thread that makes the channel ready for it takes the node out first, under that lock (channel_core.cc),
+//             and calls claim(). If the selector waits, it is claimed with this case. If not, the case is noted in
+//             told_, and the next wait moves it to the cases to try.
+//   aside     A time, or `otherwise`, in order.
+//   nowhere   Never ready: when(false, …), a value that was sent.
 //
 // A wait
-//   1. moves those told of to those to try; draws one of these after the other. Ready: that is it; it stays among those
-//      to try. Otherwise it is told of from now on.
-//   2. Nothing is to try: so no case was ready at the moment at which it is seen, under lock_, that nobody has been
-//   told.
-//      That moment is what `otherwise`, and a time that has come, rely on, and in it the waiter is published.
-//   3. parks, until it is claimed by a case, or by the time.
+//   1. moves the told cases to those to try, and draws one of these after the other. If the drawn case is ready, the
+//      wait ends with it; the case stays among those to try. Otherwise the case is in "told of" from then on.
+//   2. When no case is left to try, no case was ready at one moment: the moment when the wait sees, under lock_, that
+//      told_ is empty. `otherwise`, and a time that has come, rely on that moment, and in it the waiter is published.
+//   3. parks until a case, or the time, claims it.
 //
-// Exactly one case: the waiter is claimed by one compare-and-swap, under lock_ unless it is the clock; a node whose
-// claim fails is noted, so nothing that happens meanwhile is lost. Of several cases on one channel the one in front is
-// served; they come to the queue in an order that is drawn, and go to its end when they have been served.
+// Exactly one case is chosen: the waiter is claimed by one compare-and-swap, which the clock does without lock_ and all
+// others do under it. A node whose claim fails is noted, so nothing that happens meanwhile is lost. If several cases
+// are on one channel, the one in front is served. They enter the queue in a drawn order, and go to its end after they
+// have been served.
 //
-// It never meets itself: when it tries a case it passes over its own nodes (attempt_send_but()).
+// A selector never meets itself: when it tries a case it passes over its own nodes (attempt_send_but()).
 //
-// Lock order: a channel's lock, then lock_. By one agent at a time, but for claim() and cancelled().
+// Lock order: a channel's lock, then lock_. One agent at a time may use a selector, except for claim() and cancelled().
 //
-// A case is described anew after it was chosen, and before its function runs: that may wait on the same selector.
+// A chosen case is marked as stale before its function runs, because the function may wait on the same selector. The
+// next wait that tries the case describes it anew.
 #include <baton/runtime/detail/selector_core.h>
 
 #include <baton/runtime/context.h>
@@ -83,7 +85,7 @@ std::size_t selector_core::add(std::shared_ptr<any_case> c) {
 void selector_core::remove(std::size_t index) noexcept {
   const auto at = cases_.find(index);
   if (at == cases_.end()) return;
-  // Destroyed when all is right again: what it owns may use the selector in its destructor.
+  // Destroyed when the selector is consistent again: the destructor of what it owns may use the selector.
   const std::shared_ptr<any_case> removed = std::move(at->second);
   cases_.erase(at);
   withdraw(*removed);
@@ -105,7 +107,7 @@ void selector_core::withdraw(any_case& c) noexcept ABSL_NO_THREAD_SAFETY_ANALYSI
     }
     channel.unlock();
   }
-  // Nobody tells it any more; but somebody may have.
+  // No thread tells it any more, but one may have told it before.
   collect_told();
   if (c.place_ == any_case::place::to_try) take_from_try(c);
   c.place_ = any_case::place::nowhere;
@@ -126,7 +128,7 @@ void selector_core::take_from_try(any_case& c) noexcept {
 
 // ---- what others tell ----
 
-// True: the waiter is claimed for it.
+// Returns true if the waiter is claimed for the case.
 bool selector_core::claim_or_note(any_case& c, std::uint32_t how) noexcept {
   if (waiting_ != nullptr && waiting_->claim(how)) {
     winner_ = &c;
@@ -184,7 +186,7 @@ selector_core::tried selector_core::attempt_on_channel(any_case& c,
     c.node_.keeper = this;
     c.node_.of = &c;
     c.node_.element = e.element;
-    // Before the lock is gone: then it may be told.
+    // Before the lock is released: after that it may be told.
     take_from_try(c);
     c.place_ = any_case::place::told_of;
     if (sends) {
@@ -227,7 +229,7 @@ selector_core::tried selector_core::attempt(any_case& c) {
   }
   if (e.what == kind::done) return attempt_on_context(c);
   if (e.make != nullptr) {
-    e.element = e.make(e.element);  // may throw: then it is still to be tried
+    e.element = e.make(e.element);  // may throw: then the case stays among those to try
     e.make = nullptr;
   }
   transfer t;
@@ -236,7 +238,7 @@ selector_core::tried selector_core::attempt(any_case& c) {
   return result;
 }
 
-// Step 1. Null: nothing is ready.
+// Step 1. Returns null if nothing is ready.
 any_case* selector_core::choose(bool& ok) {
   collect_told();
   while (!to_try_.empty()) {
@@ -249,7 +251,7 @@ any_case* selector_core::choose(bool& ok) {
   return nullptr;
 }
 
-// How a wait ends if nothing becomes ready.
+// How a wait ends if no case becomes ready.
 struct selector_core::ending {
   std::int64_t deadline_ns;
   std::size_t index;  // of the case; select_frame::none: the wait's own time
@@ -277,7 +279,7 @@ selector_core::ending selector_core::find_ending(std::int64_t deadline_ns, std::
   return e;
 }
 
-// Returns true if the case names a point in time of a clock that has not come there, because it is slower than
+// Returns true if the case names a point in time that its clock has not reached, because the clock is slower than
 // CLOCK_MONOTONIC or was set back. The case then has a later time.
 bool selector_core::put_off(any_case& c) {
   select_entry& e = c.entry_;

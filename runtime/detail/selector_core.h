@@ -1,4 +1,4 @@
-// What selector keeps: its cases, without their types. Not for users: selector.h is.
+// What selector keeps: its cases, without their types. Internal; users include selector.h.
 #pragma once
 
 #include <baton/netpoll/cancellation.h>
@@ -21,7 +21,7 @@ namespace baton::detail {
 
 class selector_core;
 
-// A case, in its own place: it may hold references into itself. See selector_core.cc.
+// A case. It never moves, because it may hold references into itself. See selector_core.cc.
 class any_case : private net::cancellation::node {
  public:
   any_case() = default;
@@ -36,7 +36,7 @@ class any_case : private net::cancellation::node {
   enum class place : std::uint8_t {
     nowhere,  // it is never ready
     to_try,   // perhaps it is ready
-    told_of,  // it was not ready; a channel, or a context, tells when it may be
+    told_of,  // it was not ready; a channel or a context tells it when it may be ready
     aside,    // a time, or otherwise
   };
   struct kept_node : channel_node {
@@ -49,7 +49,7 @@ class any_case : private net::cancellation::node {
   place place_ = place::nowhere;
   bool stale_ = true;  // entry_ has to be filled in
   bool subscribed_ = false;
-  std::size_t position_ = 0;  // among those to try
+  std::size_t position_ = 0;  // in to_try_
   select_entry entry_;
   kept_node node_;
   std::shared_ptr<net::cancellation> source_;  // while subscribed
@@ -74,16 +74,16 @@ class selector_core final : private node_keeper {
   selector_core& operator=(const selector_core&) = delete;
   ~selector_core();
 
-  // Throws std::bad_alloc; then it is as before.
+  // Throws std::bad_alloc; then the selector is unchanged.
   std::size_t add(std::shared_ptr<any_case> c);
   void remove(std::size_t index) noexcept;
-  // (S)
+  // Switches. Returns the index of the case that ran, or nullopt if the deadline passed first.
   std::optional<std::size_t> wait(std::int64_t deadline_ns) {
     std::int64_t began_ns = 0;
     return wait(deadline_ns, began_ns);
   }
-  // The same; began_ns is 0 at first, and kept if a wait is tried again because a clock is slow: timeouts count from
-  // the start.
+  // Switches. The same. began_ns is 0 at first, and is kept if a wait is tried again because a clock is slow: timeouts
+  // count from the start.
   std::optional<std::size_t> wait(std::int64_t deadline_ns, std::int64_t& began_ns);
 
  private:
@@ -112,15 +112,15 @@ class selector_core final : private node_keeper {
 
   std::unordered_map<std::size_t, std::shared_ptr<any_case>> cases_;
   std::size_t next_index_ = 0;
-  std::vector<any_case*> to_try_;  // has room for all
+  std::vector<any_case*> to_try_;  // has room for all cases
   times timeouts_;                 // by duration
   times deadlines_;
   times others_;  // `otherwise`; the time is 0
 
   sched::platform::spin_lock lock_;
-  sched::waiter* waiting_ ABSL_GUARDED_BY(lock_) = nullptr;  // what can be claimed
-  any_case* winner_ ABSL_GUARDED_BY(lock_) = nullptr;        // whose claim it was
-  any_case* told_ ABSL_GUARDED_BY(lock_) = nullptr;          // something has happened to them while nobody waited
+  sched::waiter* waiting_ ABSL_GUARDED_BY(lock_) = nullptr;  // the waiter that can be claimed
+  any_case* winner_ ABSL_GUARDED_BY(lock_) = nullptr;        // the case that claimed it
+  any_case* told_ ABSL_GUARDED_BY(lock_) = nullptr;          // the cases that were told while the selector did not wait
 };
 
 }  // namespace baton::detail

@@ -1,25 +1,24 @@
 // The life of one arming (a number, under the lock):
 //
-//   reset      gives it its number, then arms a timer of the scheduler with it, without the lock: that
-//              may allocate. If there was a stop or another reset meanwhile, the timer is cancelled.
-//   callback   armed -> due, if the number is still the same; leaves the rest to the timer_worker, with a
-//              reference.
-//   timer_worker    gets what it needs (a fiber); no memory: comes again later, and it is still due. Then
-//              due -> announced (the value is in the channel, or its receiver is claimed) in one step
-//              under the lock, then, without it, finishes (readies the receiver, starts the fiber).
-//   stop       a new number; whatever there is of the old one, armed, due, or a value in the channel that
-//              nobody has received, is taken back in the same step. Then the scheduler's timer is
-//              cancelled without the lock, which its callback takes.
+//   reset         Gives the arming its number, then arms a timer of the scheduler with it, without the lock, because
+//                 that may allocate. If there was a stop or another reset meanwhile, the timer is cancelled.
+//   callback      armed -> due, if the number is still the same. Leaves the rest to the timer worker, with a reference.
+//   timer worker  Gets what it needs (a fiber). Without memory it comes again later, and the timer is still due. Then
+//                 due -> announced (the value is in the channel, or its receiver is claimed) in one step under the
+//                 lock. Then, without the lock, it finishes (readies the receiver, starts the fiber).
+//   stop          Takes a new number. In the same step it takes back whatever there is of the old one: armed, due, or a
+//                 value in the channel that has not been received. Then it cancels the scheduler's timer without the
+//                 lock, because that timer's callback takes the lock.
 //
-// So after a stop or reset no stale value can be received: what was announced before is either gone from
-// the channel, or was received; and nothing of the old number is announced later. The answer is exact,
-// too: true if and only if nobody has got or will get what was pending.
+// So after a stop or reset no stale value can be received: what was announced before is either gone from the channel,
+// or was received; and nothing of the old number is announced later. The answer is exact, too: it is true if and only
+// if what was pending has not been received and never will be.
 //
-// Who keeps the state: cancel_timer() waits for a callback under way, and stop() precedes the end of the
-// handle; so the callback may use it without a reference of its own. A detached state has no handle;
-// its reference goes with the announcement. The references that the timer_worker has, it hands to whoever
-// finishes: the last one destroys the user's function, which may take long and wait, so for a function
-// that is the fiber that calls it, never the timer_worker.
+// What keeps the state alive: cancel_timer() waits for a running callback, and stop() precedes the end of the handle.
+// So the callback may use the state without a reference of its own. A detached state has no handle; its reference goes
+// with the announcement. The timer worker passes its references to the code that finishes. The last reference destroys
+// the user's function, which may take long and wait. So for a function the fiber that calls it destroys it, never the
+// timer worker.
 //
 // Lock order: a state's lock before its channel's.
 #include <baton/runtime/detail/timer_state.h>
@@ -63,8 +62,8 @@ bool timer_state::reset(std::int64_t when_ns, bool past) {
   return pending;
 }
 
-// Nobody else knows it before the callback, and that neither reads the handle of its timer nor changes it:
-// no lock, therefore.
+// No other thread knows the state before the callback, and the callback neither reads nor changes the handle of its
+// timer. So this needs no lock.
 void timer_state::arm_first(std::int64_t when_ns) ABSL_NO_THREAD_SAFETY_ANALYSIS {
   never_ = when_ns == platform::forever_ns;
   armed_ = true;
@@ -145,7 +144,7 @@ void timer_state::come_again() noexcept {
 void timer_state::run() noexcept {
   occasion o;
   if (!get_ready(o)) {
-    timer_worker::get().try_later(this);  // nothing has changed: a stop() takes it back meanwhile
+    timer_worker::get().try_later(this);  // nothing has changed: a stop() may take it back meanwhile
     return;
   }
   bool due = false;
@@ -180,7 +179,7 @@ void timer_state::detach() noexcept {
 void channel_timer::announce(occasion& o) noexcept {
   channel_core& c = *channel_.core();
   c.lock();
-  // A value that is still there, of a ticker, makes this one superfluous.
+  // If a ticker's earlier value is still there, this one is superfluous.
   static_cast<void>(c.attempt_send(&o.now, o.to_receiver));
   c.unlock();
 }

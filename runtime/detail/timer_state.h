@@ -1,4 +1,4 @@
-// What a timer or ticker and the clock share. Not for users: timer.h and ticker.h are.
+// What a timer or ticker and the clock share. Internal; users include timer.h and ticker.h.
 #pragma once
 
 #include <baton/runtime/channel.h>
@@ -14,32 +14,33 @@
 
 namespace baton::detail {
 
-// Counted references: the handle has one, and the timer_worker while it has a work_item. See timer_state.cc.
+// References are counted: the handle has one, and the timer worker has one while the state is queued as a work item.
+// See timer_state.cc.
 class timer_state : public work_item {
  public:
   using clock = std::chrono::steady_clock;
   using time_point = clock::time_point;
 
-  // Of a new one that nobody else knows: arms it, or if that time is past, does at once what is to be done.
+  // Requires: the state is new and no other thread knows it. Arms it, or if that time is past, does the work at once.
   // Throws std::bad_alloc.
   void start(std::int64_t when_ns, bool past) {
     if (past) return arm_or_do(when_ns, past, 0);
     arm_first(when_ns);
   }
 
-  // Never switch; may be called by several agents at once. True: it was pending, and what it was to
-  // do has not been done and will not be. reset() throws std::bad_alloc; then nothing is pending.
+  // These never switch, and several agents may call them at once. They return true if the timer was pending, and its
+  // work has not been done and will not be. reset() throws std::bad_alloc; then nothing is pending.
   bool stop() noexcept;
   bool reset(std::int64_t when_ns, bool past);
 
-  // Where the time comes out.
+  // The channel that receives the time.
   [[nodiscard]] virtual channel<time_point> events() const { return channel<time_point>(); }
 
-  // Instead of drop(): it stays until it has been due.
+  // Called instead of drop(): the state stays until it has been due.
   void detach() noexcept;
-  // The end of the handle.
+  // Ends the handle.
   void drop() noexcept {
-    // relaxed: calls of stop() and reset() have returned before, as the handle's user says.
+    // relaxed: the user of the handle guarantees that calls of stop() and reset() have returned.
     if (!at_rest_.load(sched::platform::mo::relaxed)) static_cast<void>(stop());
     release();
   }
@@ -51,12 +52,12 @@ class timer_state : public work_item {
   void retain() noexcept { references_.fetch_add(1, sched::platform::mo::relaxed); }
   void release(std::uint32_t n = 1) noexcept {
     namespace mo = sched::platform::mo;
-    // acquire, acq_rel: the last one sees everything the others did. Who has all there are is alone, and
-    // nobody can make more.
+    // acquire, acq_rel: the thread that drops the last reference sees everything the others did. A thread that has all
+    // references is alone, and no other thread can make more.
     if (references_.load(mo::acquire) == n || references_.fetch_sub(n, mo::acq_rel) == n) delete this;
   }
 
-  // It is due: the part under the lock, in one step with stop(), and what comes after the lock.
+  // The state when it is due: the part under the lock, in one step with stop(), and what comes after the lock.
   struct occasion {
     explicit occasion(std::uint64_t n = 0) noexcept : now(clock::now()), arming(n) {}
     occasion(const occasion&) = delete;
@@ -67,32 +68,32 @@ class timer_state : public work_item {
     time_point now;
     std::uint64_t arming;
     transfer to_receiver;
-    sched::prepared_fiber fiber;  // get_ready()'s
+    sched::prepared_fiber fiber;  // set by get_ready()
   };
-  // Before that: gets what the rest needs. False: there is no memory.
+  // Called before that: gets what the rest needs. Returns false if there is no memory.
   [[nodiscard]] virtual bool get_ready(occasion&) noexcept { return true; }
   virtual void announce(occasion&) noexcept {}
-  // kept: so many references become finish()'s, to release when all is done; 0: the caller has its own.
+  // kept: so many references pass to finish(), which releases them when all is done; 0: the caller has its own.
   virtual void finish(occasion&, std::uint32_t kept) noexcept = 0;
-  // By the timer_worker, instead of finish(), if it is not due any more. What a user's destructor does must not
-  // happen in the timer_worker.
+  // Called by the timer worker, instead of finish(), if the state is not due any more. A user's destructor must not run
+  // in the timer worker.
   virtual void let_go(occasion&, std::uint32_t kept) noexcept { release(kept); }
-  // By the timer_worker, in finish() or let_go(): there was no memory for the next arming; let_go(), or what is due by
-  // then, comes again.
+  // Called by the timer worker, in finish() or let_go(), if there was no memory for the next arming. let_go(), or what
+  // is due by then, comes again.
   void come_again() noexcept;
-  // Under the lock: takes back what was announced, if nobody has got it yet. A sender of the user's own,
-  // who gets the room, is finished after the lock.
+  // Requires: the lock is held. Takes back what was announced, if it has not been received yet. If a sender of the
+  // user's own gets the room, it is finished after the lock.
   struct withdrawal {
     std::optional<time_point> stale;
     transfer from_sender;
   };
   virtual bool withdraw(withdrawal&) noexcept { return false; }
 
-  // reset() in two steps, and another time for the same arming: does nothing if there was a stop() or
-  // reset() since.
+  // reset() in two steps, and another time for the same arming. arm() does nothing if there was a stop() or reset()
+  // since.
   bool disarm(std::uint64_t* arming) noexcept;
   void arm(std::int64_t when_ns, std::uint64_t arming);
-  // The same, or if that time is past, what is to be done then.
+  // Like arm(), or if that time is past, does the work at once.
   void arm_or_do(std::int64_t when_ns, bool past, std::uint64_t arming);
 
  private:
@@ -105,14 +106,14 @@ class timer_state : public work_item {
   sched::platform::atomic<bool> at_rest_{true};  // stopped, and not reset since; written under the lock
   sched::timer_handle timer_ ABSL_GUARDED_BY(lock_);
   std::uint64_t arming_ ABSL_GUARDED_BY(lock_) = 0;  // changes with each stop() and reset()
-  bool armed_ ABSL_GUARDED_BY(lock_) = false;        // it is to become due
-  bool due_ ABSL_GUARDED_BY(lock_) = false;          // it has become so; the timer_worker will announce it
-  bool queued_ ABSL_GUARDED_BY(lock_) = false;       // the timer_worker has it
-  bool detached_ ABSL_GUARDED_BY(lock_) = false;     // the handle's reference goes when it was due
-  bool never_ ABSL_GUARDED_BY(lock_) = false;        // armed, but for a time that does not come
+  bool armed_ ABSL_GUARDED_BY(lock_) = false;        // it will become due
+  bool due_ ABSL_GUARDED_BY(lock_) = false;          // it has become due; the timer worker will announce it
+  bool queued_ ABSL_GUARDED_BY(lock_) = false;       // the timer worker has it
+  bool detached_ ABSL_GUARDED_BY(lock_) = false;     // the handle's reference goes after the state was due
+  bool never_ ABSL_GUARDED_BY(lock_) = false;        // armed, but for a time that never comes
 };
 
-// Hands the time to a channel.
+// Sends the time to a channel.
 class channel_timer : public timer_state {
  public:
   channel_timer() : channel_(1) {}

@@ -1,13 +1,13 @@
-// A queue of work_items under a lock, and one fiber that takes all there are, runs them without the lock,
-// and parks when there are none. Whoever pushes takes `idle_` under the lock, so he alone readies it.
+// A queue of work items under a lock, and one fiber that takes all there are, runs them without the lock, and parks
+// when there are none. A thread that pushes takes `idle_` under the lock, so it alone readies the fiber.
 //
-// Started when it is first needed, by somebody who can be told that there is no memory. Of several who
-// come at once each makes a fiber, and the first that runs serves; so none relies on a fiber that another
-// one is still to make, and perhaps gets no memory for. An work_item that is pushed before the fiber runs
-// waits in the queue, which the fiber looks at first.
+// The worker is started when it is first needed, by a caller that can be told that there is no memory. If several
+// callers come at once, each makes a fiber, and the first fiber that runs serves. So no caller relies on a fiber that
+// another caller has still to make and may get no memory for. A work item that is pushed before the fiber runs waits in
+// the queue, which the fiber looks at first.
 //
-// An work_item that gets no memory (for a fiber, a timer) is put off: it runs again after a millisecond, and so on
-// until it gets some. So what was promised is late then, but not lost, and nothing else waits for it.
+// A work item that gets no memory (for a fiber, a timer) is put off: it runs again after a millisecond, and so on until
+// it gets some. So what was promised is late then, but not lost, and nothing else waits for it.
 #include <baton/runtime/detail/timer_worker.h>
 
 #include <baton/runtime/fiber.h>
@@ -45,17 +45,17 @@ timer_worker& timer_worker::get() {
 }
 
 void timer_worker::start() {
-  // acquire, release: who sees it started sees nothing else that it would need; to be plain about it.
+  // acquire, release: a thread that sees it started needs to see nothing else. These orders are only for clarity.
   if (started_.load(platform::mo::acquire)) return;
   go({"timers"}, [this] {
     sched::mark_daemon();
-    // relaxed: what the fiber touches has a lock.
+    // relaxed: a lock guards what the fiber touches.
     if (!serving_.exchange(true, platform::mo::relaxed)) serve();
   });
   started_.store(true, platform::mo::release);
 }
 
-// Returns the fiber, if it waits.
+// Returns the fiber if it waits.
 sched::agent* timer_worker::queue(work_item* first) noexcept {
   work_item* last = first;
   while (last->next_item != nullptr) last = last->next_item;
@@ -80,8 +80,8 @@ void timer_worker::try_later(work_item* e) noexcept {
   if (idle != nullptr) sched::ready(idle);
 }
 
-// Adds those that were put off to `todo`, if there is nothing else or their time has come. True: there is nothing else,
-// and it has not come.
+// Adds the items that were put off to `todo`, if there is nothing else or their time has come. Returns true if there is
+// nothing else and their time has not come.
 bool timer_worker::take_later(work_item*& todo) noexcept {
   if (later_ == nullptr) return false;
   const bool due = platform::now_ns() >= later_at_ns_;
@@ -124,7 +124,7 @@ void timer_worker::serve() noexcept {
       work_item* const e = todo;
       todo = std::exchange(e->next_item, nullptr);
       e->run();
-      // A hundred thousand at once must not keep others from the P.
+      // A hundred thousand items at once must not keep others from the P.
       if (++done % yield_every == 0 || std::exchange(long_items_, false)) sched::yield();
     }
   }

@@ -1,6 +1,5 @@
-// What a timer's callback may not do itself, because it runs in the scheduler (sched/timer.h): call
-// subscribers, hand values to channels, start fibers. It leaves that to the timer_worker, one fiber of the
-// process. Not for users.
+// A timer's callback runs in the scheduler (sched/timer.h), so it may not call subscribers, send values to channels or
+// start fibers. It leaves that to the timer worker, one fiber of the process. Internal.
 #pragma once
 
 #include <baton/sched/park.h>
@@ -11,13 +10,13 @@
 
 namespace baton::detail {
 
-// Something that the timer_worker is to do once. It must stay until run(), which may destroy it.
+// Something that the timer worker will do once. Requires: it lives until run(), which may destroy it.
 class work_item {
  public:
-  // By the timer_worker, in user state. Brief: the next one waits.
+  // Called by the timer worker, in user state. Must be brief: the next item waits.
   virtual void run() noexcept = 0;
 
-  work_item* next_item = nullptr;  // for whoever holds it
+  work_item* next_item = nullptr;  // for the code that holds it
 
  protected:
   work_item() noexcept = default;
@@ -30,18 +29,18 @@ class timer_worker {
  public:
   static timer_worker& get();
 
-  // Must have been called once before push(); never switches. Throws std::bad_alloc if its fiber
-  // cannot be had.
+  // Requires: it is called at least once before push(). Never switches. Throws std::bad_alloc if there is no memory for
+  // its fiber.
   void start();
 
-  // From a timer's callback: runs the work_items of that chain in their order, and after earlier ones.
+  // Called from a timer's callback: runs the work items of that chain in their order, after earlier ones.
   void push(work_item* first, sched::fiber_list& readied) noexcept;
 
-  // From anywhere in user state, when e needs memory and there is none: runs it again after a while.
+  // Called from anywhere in user state, when e needs memory and there is none: runs it again after a while.
   void try_later(work_item* e) noexcept;
 
-  // From a work_item's run(): the same as push(). What is left of a long work_item comes so, after those of others;
-  // before it the timer_worker lets other fibers run.
+  // Called from a work item's run(): the same as push(). The rest of a long work item comes this way, after the items
+  // of others. Before it runs, the timer worker lets other fibers run.
   void append(work_item* first) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// Formats into a buffer on the stack and writes once: no allocation, no lock, usable in any state.
+// Formats into a buffer on the stack and writes once. No function here allocates or locks; each is usable in any state.
 #include <baton/sched/log/fatal.h>
 
 #include <baton/sched/log/log.h>
@@ -22,13 +22,13 @@ constexpr std::size_t line_max = 1024;
 
 platform::atomic<caller_namer> namer{nullptr};
 
-// Whatever the arguments hold, it is one line.
+// Writes one line, whatever the arguments hold.
 void write_line(const char* who, const char* format, std::va_list args, std::int64_t wait_until_ns) noexcept {
   char said[line_max];
   char line[line_max];
   const int wanted = std::vsnprintf(said, sizeof said, format, args);
   std::size_t length = wanted > 0 ? static_cast<std::size_t>(wanted) : 0;
-  // Cut at a character: what follows the end is not known, so an incomplete one is dropped.
+  // The text is cut at a character. What follows the cut is unknown, so an incomplete character is dropped.
   if (length >= sizeof said) length = whole_characters({said, sizeof said}, sizeof said - 1);
   auto used =
       static_cast<std::size_t>(std::snprintf(line, sizeof line, "baton: %s%s", who, who[0] != '\0' ? ": " : ""));

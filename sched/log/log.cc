@@ -1,30 +1,31 @@
-// Which descriptor. Standard error is known by its file (device, inode), not by its number. The file is noted when
-// the program is loaded, before the user's code can close anything; noted anew when the runtime starts, by when
-// main() may have redirected it; and when the user says so. A text goes to
+// Which descriptor. Standard error is identified by its file (device, inode), not by its number. The file is noted when
+// the program is loaded, before user code can close anything. It is noted again when the runtime starts, because main()
+// may have redirected it by then, and whenever the user calls log_to_stderr(). A text goes to
 //
 //   1. descriptor 2, if it is that file;
-//   2. descriptor 2, if it is another one but can only be a redirection: inherited by children, which what
-//      baton opens is not, for writing, and a terminal, the null device, a pipe's writing end, or a file opened
-//      for appending (before the runtime starts, and in the child of a fork, any file). A socket never, nor a file that
-//      is written anywhere else: that may be a connection or a database that got a number which was free;
-//   3. the runtime's own descriptor of that file (`kept`, close-on-exec, a high number), if it still is that;
-//   4. nowhere: it is lost, and counted.
+//   2. descriptor 2, if it is another file but can only be a redirection: children inherit it (they do not inherit what
+//      baton opens), it is open for writing, and it is a terminal, the null device, a pipe's writing end, or a file
+//      opened for appending (before the runtime starts, and in the child of a fork, any file). A socket never counts,
+//      nor does a file that is written anywhere else: it may be a connection or a database that got the number when it
+//      was free;
+//   3. the runtime's own descriptor of that file (`kept`, close-on-exec, a high number), if it still is that file;
+//   4. nowhere: the text is lost and counted.
 //
-// The kept one is why a pipe on standard error does not end before the process does, although the user closes
-// descriptor 2; log_to_stderr() after that lets it go.
+// Because of the kept descriptor a pipe on standard error does not end before the process does, although the user
+// closes descriptor 2. A later log_to_stderr() closes the kept descriptor.
 //
 // Without blocking. The file may be shared with other processes, so its flags stay as they are:
 //
 //   socket           MSG_DONTWAIT
-//   pipe, terminal   through a description of our own with O_NONBLOCK, opened by way of /proc; the kept one is
-//                    such a description. Where that cannot be had (no /proc, another user's terminal), RWF_NOWAIT;
-//                    where the kernel does not know that for pipes, as much as poll() promises
-//   anything else    write(): a disk. It may be slow, but has no reader to wait for
+//   pipe, terminal   through a file description of the runtime's own with O_NONBLOCK, opened by way of /proc; the kept
+//                    descriptor is one. Where it cannot be opened (no /proc, another user's terminal), RWF_NOWAIT;
+//                    where the kernel does not support that for pipes, as much as poll() promises
+//   anything else    write(): a disk. It may be slow, but no reader holds it up
 //
-// A text that fits PIPE_BUF reaches a pipe as a whole or not at all. SIGPIPE does not come of it.
+// A text that fits PIPE_BUF reaches a pipe as a whole or not at all. Writing raises no SIGPIPE.
 //
-// Nothing here is under a lock. Two texts at a time do not mix where the kernel writes each as a whole; which of
-// the two says how many were lost does not matter.
+// Nothing here takes a lock. Two simultaneous texts do not mix where the kernel writes each as a whole. Which of the
+// two says how many were lost does not matter.
 #include <baton/sched/log/log.h>
 
 #include <baton/sched/platform/atomic.h>
@@ -54,12 +55,12 @@ namespace mo = platform::mo;
 
 constexpr int standard_error = 2;
 constexpr std::int64_t patience_ns = 1'000'000'000;
-constexpr std::size_t terminal_takes = 64;  // of one that poll() calls writable
+constexpr std::size_t terminal_takes = 64;  // bytes to write to a terminal that poll() calls writable
 
-// What fstat() says about a file, in a number; 0: none.
+// What fstat() says about a file, as one number; 0: no file.
 platform::atomic<std::uint64_t> began_with{0};
-// The process in which a start of the runtime, or the user, has said what standard error is: not in a child of
-// a fork, which arranges its own.
+// The process in which a start of the runtime, or the user, settled what standard error is. A child of a fork is
+// another process: it arranges its own.
 platform::atomic<pid_t> settled_in{0};
 platform::atomic<int> kept{-1};
 platform::atomic<std::uint64_t> lost{0};
@@ -76,7 +77,7 @@ class errno_kept {
   int saved_;
 };
 
-// As long as it lives a write to a pipe that nobody reads is EPIPE, and no signal.
+// During its lifetime a write to a pipe without a reader returns EPIPE and raises no signal.
 class no_sigpipe {
  public:
   no_sigpipe() noexcept {
@@ -88,7 +89,8 @@ class no_sigpipe {
     ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
   }
   ~no_sigpipe() {
-    // SIGPIPE of a write is sent to the thread that writes; what was pending before is left.
+    // The kernel sends the SIGPIPE of a write to the thread that writes. A SIGPIPE that was pending before stays
+    // pending.
     const timespec at_once{0, 0};
     if (!was_pending_) static_cast<void>(::sigtimedwait(&pipe_, nullptr, &at_once));
     ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
@@ -114,14 +116,14 @@ std::uint64_t file_of(const struct stat& s) noexcept {
 bool is_terminal(int fd, const struct stat& s) noexcept { return S_ISCHR(s.st_mode) && ::isatty(fd) == 1; }
 bool is_null_device(const struct stat& s) noexcept { return S_ISCHR(s.st_mode) && s.st_rdev == ::makedev(1, 3); }
 
-// Whether it is written to, and meant for children, too.
+// Returns true if the descriptor is open for writing and children inherit it.
 bool is_inherited_for_writing(int fd) noexcept {
   const int of_descriptor = ::fcntl(fd, F_GETFD);
   const int of_file = ::fcntl(fd, F_GETFL);
   return of_descriptor >= 0 && of_file >= 0 && (of_descriptor & FD_CLOEXEC) == 0 && (of_file & O_ACCMODE) != O_RDONLY;
 }
 
-// What main() sets up before the runtime starts may be anything that is no connection.
+// Before the runtime starts, main() may set up anything as standard error except a connection.
 bool is_likely(int fd, const struct stat& s) noexcept { return !S_ISSOCK(s.st_mode) && is_inherited_for_writing(fd); }
 
 bool is_redirection(int fd, const struct stat& s) noexcept {
@@ -133,7 +135,7 @@ bool is_redirection(int fd, const struct stat& s) noexcept {
   return S_ISREG(s.st_mode) && (flags & O_APPEND) != 0;
 }
 
-// The descriptor for a text; -1: none.
+// Returns the descriptor for a text, or -1 if there is none.
 int choose() noexcept {
   const std::uint64_t file = began_with.load(mo::relaxed);
   const int own = kept.load(mo::relaxed);
@@ -146,14 +148,14 @@ int choose() noexcept {
   return own_is_it ? own : -1;
 }
 
-// A description of our own of the same pipe or terminal; -1: not to be had.
+// Opens the same pipe or terminal again, for a file description of the runtime's own. Returns -1 if that fails.
 int open_again(int fd) noexcept {
   char path[32];
   std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
   return ::open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-// For a pipe or terminal without such a description.
+// Writes to a pipe or terminal for which there is no such description.
 ssize_t write_if_it_takes(int fd, const struct stat& s, std::string_view text) noexcept {
   iovec part{const_cast<char*>(text.data()), text.size()};
   const ssize_t n = ::pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
@@ -166,7 +168,7 @@ ssize_t write_if_it_takes(int fd, const struct stat& s, std::string_view text) n
   return ::write(fd, text.data(), std::min(text.size(), S_ISFIFO(s.st_mode) ? std::size_t{PIPE_BUF} : terminal_takes));
 }
 
-// As write(2), but EAGAIN instead of waiting.
+// Like write(2), but fails with EAGAIN instead of waiting.
 ssize_t write_some(int fd, std::string_view text) noexcept {
   struct stat s {};
   if (::fstat(fd, &s) != 0) return -1;
@@ -184,13 +186,13 @@ ssize_t write_some(int fd, std::string_view text) noexcept {
   return n;
 }
 
-// Until poll() calls it writable; false: not in time.
+// Waits until poll() calls the descriptor writable. Returns false if that does not happen in time.
 bool wait_for_a_reader(int fd, std::int64_t until_ns) noexcept {
   const std::int64_t left = until_ns - platform::now_ns();
   if (until_ns == 0 || left <= 0) return false;
   pollfd what{fd, POLLOUT, 0};
   const int ms = static_cast<int>(std::min<std::int64_t>(left / 1'000'000 + 1, 1'000));
-  // It may be writable for others, and not for so much: a pause then, so that this does not spin.
+  // The descriptor may be writable for smaller texts, but not for this one. A pause keeps this loop from spinning.
   if (::poll(&what, 1, ms) == 1) static_cast<void>(::poll(nullptr, 0, 1));
   return (what.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
 }
@@ -229,8 +231,8 @@ bool log_to(int fd, std::string_view text, std::int64_t until_ns) noexcept {
   return done == text.size();
 }
 
-// The kept descriptor becomes one of the file on descriptor 2, or is let go. Its number stays: another thread may
-// be about to write to it. If the user has closed it, the number is somebody else's now.
+// Makes the kept descriptor one of the file on descriptor 2, or closes it. Its number stays the same, because another
+// thread may be about to write to it. If the user has closed it, the number now belongs to another file.
 void keep(bool there, const struct stat& s) noexcept {
   const int own = kept.load(mo::relaxed);
   struct stat now {};
@@ -251,7 +253,7 @@ void keep(bool there, const struct stat& s) noexcept {
   if (ours) {
     number = ::dup3(fresh, own, O_CLOEXEC);
   } else {
-    // A high number: the low ones are the user's.
+    // A high number: the low ones are for the user.
     for (const int from : {768, 192, 3}) {
       if (number < 0) number = ::fcntl(fresh, F_DUPFD_CLOEXEC, from);
     }
@@ -267,8 +269,8 @@ void note(bool with_copy) noexcept {
   began_with.store(there ? file_of(s) : 0, mo::relaxed);
 }
 
-// Before the constructors of the user's statics. No copy yet: who does not start the runtime has no more
-// descriptors than without it.
+// Runs before the constructors of the user's statics. It makes no copy yet: a program that does not start the runtime
+// has no more descriptors than without it.
 __attribute__((constructor(101))) void at_load() {
   open_standard_descriptors();
   const errno_kept guard;
@@ -322,10 +324,10 @@ void open_standard_descriptors() noexcept {
   const errno_kept guard;
   for (int fd = 0; fd <= standard_error; ++fd) {
     if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
-    // Not close-on-exec: a child expects the three, too.
+    // Not close-on-exec: a child expects all three, too.
     int got = ::open("/dev/null", O_RDWR);
-    if (got < 0) got = ::eventfd(0, EFD_NONBLOCK);  // no /dev: something that takes the number, and no text
-    // Another thread may have been faster; then the number is taken.
+    if (got < 0) got = ::eventfd(0, EFD_NONBLOCK);  // no /dev: an eventfd takes the number, and no text
+    // Another thread may have been faster. Then the number is taken.
     if (got > standard_error) ::close(got);
   }
 }
@@ -340,7 +342,8 @@ void log_to_likely_stderr() noexcept {
   const errno_kept guard;
   struct stat s {};
   if (::fstat(standard_error, &s) != 0) return;
-  // After a shutdown it was settled before: by now the number may have been free, and be a data file's.
+  // After a shutdown the process was settled already: the number may have been free since, and may now be a data
+  // file's.
   const bool meant = file_of(s) == began_with.load(mo::relaxed) || is_redirection(standard_error, s);
   settled_in.store(::getpid(), mo::relaxed);
   if (meant) note(true);

@@ -1,5 +1,5 @@
-// One pass over the text, character by character. A character is copied or escaped as a whole, and only if it
-// fits as a whole, so the result is never cut within one, nor within an escape.
+// One pass over the text, character by character. A character is copied or escaped as a whole, and only if it fits as a
+// whole. So the result is never cut within a character or within an escape.
 #include <baton/sched/log/plain_text.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ struct character {
   bool valid;
 };
 
-// Bytes of the character that this one begins; 0: it begins none.
+// Returns the length of the character that this byte begins, or 0 if it begins none.
 std::size_t length_by_lead(unsigned char lead) noexcept {
   if (lead < 0x80) return 1;
   if (lead >= 0xc2 && lead <= 0xdf) return 2;

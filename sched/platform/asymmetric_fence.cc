@@ -1,6 +1,6 @@
-// See barrier.h for the pairing. What a light fence is is decided once and never changes while other threads run,
-// so a plain bool is enough: thread creation orders the write before every read. That the kernel has begun to refuse
-// heavy ones is final: a filter of system calls is never taken off.
+// asymmetric_fence.h has the pairing. init_barriers() decides once what a light fence is. The choice never changes
+// while other threads run, so a plain bool is enough: thread creation orders the write before every read. Once the
+// kernel refuses heavy fences, it refuses them for good: a process can never remove a filter of system calls.
 #include <baton/sched/platform/asymmetric_fence.h>
 
 #include <linux/membarrier.h>
@@ -11,7 +11,7 @@
 namespace baton::sched::platform {
 
 namespace detail {
-bool strong_light_fence = true;  // the safe side until init_barriers has asked the kernel
+bool strong_light_fence = true;  // the safe choice until init_barriers has asked the kernel
 }
 
 namespace {
@@ -28,7 +28,7 @@ barrier_kind init_barriers(bool force_fence) noexcept {
 
 barrier_kind barriers() noexcept {
   if (detail::strong_light_fence) return barrier_kind::fence;
-  // relaxed: who must know has it from heavy_fence().
+  // relaxed: the threads that depend on a refusal learn of it from heavy_fence().
   return refused.load(mo::relaxed) ? barrier_kind::refused : barrier_kind::membarrier;
 }
 
@@ -41,7 +41,7 @@ bool heavy_fence() noexcept {
   if (refused.load(mo::relaxed)) return false;
   const int error = errno;
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) return true;
-  // Without memory it may work the next time; everything else is a refusal.
+  // ENOMEM: the next attempt may succeed. Every other error is a refusal.
   if (errno != ENOMEM) refused.store(true, mo::relaxed);
   errno = error;
   return false;

@@ -1,5 +1,5 @@
-// The spelling of atomics for everything above. A second implementation of this folder can replace
-// the machine's atomics with explored, simulated ones; nobody else names std::atomic.
+// The spelling of atomics for all other folders. A second implementation of this folder can replace the machine's
+// atomics with simulated ones that a model checker explores. No other folder names std::atomic.
 #pragma once
 
 #include <atomic>
@@ -39,9 +39,9 @@ inline constexpr auto acq_rel = std::memory_order_acq_rel;
 inline constexpr auto seq_cst = std::memory_order_seq_cst;
 }  // namespace mo
 
-// Orders every earlier store before every later load, in the one total order of such fences
-// (StoreLoad; the "submit, then check" pairs). ThreadSanitizer does not model fences: there a
-// read-modify-write on one shared word has the same effect.
+// Orders every earlier store before every later load, in the one total order of such fences (StoreLoad; the "submit,
+// then check" pairs). ThreadSanitizer does not model fences. Under it, a read-modify-write on one shared word has the
+// same effect.
 #if BATON_TSAN
 inline atomic<unsigned> tsan_fence_word{0};
 inline void full_fence() noexcept { tsan_fence_word.fetch_add(1, mo::seq_cst); }
@@ -49,7 +49,7 @@ inline void full_fence() noexcept { tsan_fence_word.fetch_add(1, mo::seq_cst); }
 inline void full_fence() noexcept { std::atomic_thread_fence(mo::seq_cst); }
 #endif
 
-// Keeps the compiler, not the processor, from moving memory accesses across it.
+// Keeps the compiler, but not the processor, from moving memory accesses across it.
 inline void compiler_fence() noexcept { std::atomic_signal_fence(mo::seq_cst); }
 
 // Tells the core that this is a spin loop.

@@ -1,5 +1,5 @@
-// The cycle counter is calibrated against CLOCK_MONOTONIC over a short busy span. An error of a few
-// per mille does no harm: ticks only decide when to look at the real clock.
+// init_clock() calibrates the cycle counter against CLOCK_MONOTONIC over a short busy span. An error of a few per mille
+// does no harm: ticks only decide when to read the real clock.
 #include <baton/sched/platform/clock.h>
 
 namespace baton::sched::platform {

@@ -1,5 +1,5 @@
-// Time as the scheduler counts it: nanoseconds of CLOCK_MONOTONIC in an int64, and raw ticks of the
-// cycle counter for the places where even the vDSO clock (25 to 30 ns) is too dear.
+// The scheduler's time: nanoseconds of CLOCK_MONOTONIC in an int64, and raw ticks of the cycle counter where even the
+// vDSO clock (25 to 30 ns) costs too much.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ inline std::int64_t now_ns() noexcept {
   return std::int64_t{ts.tv_sec} * 1'000'000'000 + ts.tv_nsec;
 }
 
-// Cycle counter; constant rate, about 9 ns to read. Compare differences only.
+// Reads the cycle counter, whose rate is constant. Takes about 9 ns. Only differences are meaningful.
 inline std::uint64_t ticks() noexcept {
 #if defined(__x86_64__)
   return __builtin_ia32_rdtsc();
@@ -28,7 +28,7 @@ inline std::uint64_t ticks() noexcept {
 #endif
 }
 
-// How many ticks a span of time has. Calibrated once by init_clock (at start, some 200 us).
+// Calibrates the ratio of ticks to nanoseconds. Called once at start; takes some 200 us.
 void init_clock() noexcept;
 std::uint64_t ticks_of_ns(std::int64_t ns) noexcept;
 std::int64_t ns_of_ticks(std::uint64_t t) noexcept;

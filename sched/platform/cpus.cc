@@ -1,19 +1,19 @@
-// Where a quota is written, from what the kernel says:
+// Where the kernel keeps a quota:
 //
 //   /proc/self/mountinfo   36 25 0:29 /pods/a /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
-//                             |       |       where it is mounted              |             v1: controllers
-//                             |       the group that is seen there             cgroup or cgroup2
-//                             id and parent: a mount whose parent has the same mount point covers it
+//                             |       |       mount point                      |             v1: controllers
+//                             |       the group that the mount point shows     cgroup or cgroup2
+//                             id and parent: a mount covers its parent if both have the same mount point
 //   /proc/self/cgroup      3:cpu,cpuacct:/pods/a/b      v1, controllers
 //                          0::/pods/a/b                 v2
 //
-//   the process's group    mount point + what its path has below the mount's root: .../cpu,cpuacct/b
-//   the groups above       up to the mount point: those further up cannot be seen from here
+//   the process's group    mount point + the part of its path below the mount's root: .../cpu,cpuacct/b
+//   the groups above it    up to the mount point: those further up are not visible from here
 //
-// Both paths are relative to the reader's cgroup namespace. A mount that begins above the namespace has
-// a root such as /../..; the groups between it and the namespace have names that we are not told, but
-// the mount point itself is one of ours. A group outside of the mount (/../sibling) is not below it, and
-// neither the mount nor anything in it counts then.
+// Both paths are relative to the reader's cgroup namespace. A mount that begins above the namespace has a root such as
+// /../..; the kernel does not tell the names of the groups between it and the namespace, but the mount point itself is
+// a group of this process. A group outside the mount (/../sibling) is not below it. In that case neither the mount nor
+// anything in it counts.
 #include <baton/sched/platform/cpus.h>
 
 #include <fcntl.h>
@@ -27,7 +27,7 @@ namespace baton::sched::platform {
 
 namespace {
 
-// A path in the making, always terminated; too long a one stays invalid.
+// A path under construction, always terminated. A path that is too long becomes invalid and stays so.
 class path {
  public:
   path() noexcept { bytes_[0] = '\0'; }
@@ -54,7 +54,7 @@ class path {
   char bytes_[4096];
 };
 
-// An open file; `refused` if it is the process or the system that had no room for it.
+// An open file. refused() returns true if the process or the system had no room for one more open file.
 class input {
  public:
   explicit input(const path& p) noexcept {
@@ -70,7 +70,7 @@ class input {
     if (fd_ >= 0) ::close(fd_);
   }
   [[nodiscard]] bool refused() const noexcept { return refused_; }
-  // 0 at the end, and for what cannot be read.
+  // Returns 0 at the end of the file and if the file cannot be read.
   [[nodiscard]] std::size_t read(char* to, std::size_t size) noexcept {
     if (fd_ < 0) return 0;
     ssize_t n;
@@ -85,7 +85,7 @@ class input {
   bool refused_ = false;
 };
 
-// A file's lines, without the ones that are too long: overlay mounts can have such, cgroups do not.
+// The lines of a file, without those that are too long. Overlay mounts can have such lines; cgroup mounts do not.
 class lines {
  public:
   explicit lines(const path& p) noexcept : file_(p) {}
@@ -125,7 +125,7 @@ class lines {
   char buffer_[4096];
 };
 
-// What comes before the separator; `rest` moves behind it.
+// Returns the text before the separator and moves `rest` past the separator.
 std::string_view cut(std::string_view& rest, char separator) noexcept {
   const std::size_t at = rest.find(separator);
   const std::string_view head = rest.substr(0, at);
@@ -140,7 +140,7 @@ bool has_word(std::string_view list, std::string_view word) noexcept {
   return false;
 }
 
-// The number at the beginning; saturates. False: there is none.
+// Reads the number at the beginning; a larger one becomes UINT64_MAX. Returns false if there is no number.
 bool take_number(std::string_view& from, std::uint64_t& value) noexcept {
   std::size_t n = 0;
   value = 0;
@@ -154,7 +154,7 @@ bool take_number(std::string_view& from, std::uint64_t& value) noexcept {
 
 bool is_octal(char c) noexcept { return c >= '0' && c <= '7'; }
 
-// As mountinfo writes paths: a space is \040, and so on. False: too long.
+// Decodes a path as mountinfo writes it: a space is \040, and so on. Returns false if the path is too long.
 bool unescape(std::string_view in, char* out, std::size_t capacity, std::size_t& size) noexcept {
   size = 0;
   while (!in.empty()) {
@@ -170,7 +170,7 @@ bool unescape(std::string_view in, char* out, std::size_t capacity, std::size_t&
   return true;
 }
 
-// How many /.. a path begins with, and what follows them.
+// Returns how many /.. a path begins with, and moves `p` past them.
 int climbs(std::string_view& p) noexcept {
   int n = 0;
   while (p.starts_with("/..") && (p.size() == 3 || p[3] == '/')) {
@@ -180,7 +180,7 @@ int climbs(std::string_view& p) noexcept {
   return n;
 }
 
-// The way from a mount's root to the group, "" or "/a/b". False: the group is not below the root, or
+// Finds the way from a mount's root to the group: "" or "/a/b". Returns false if the group is not below the root or if
 // that cannot be known.
 bool way_to(std::string_view root, std::string_view group, std::string_view& way) noexcept {
   if (!root.starts_with('/') || !group.starts_with('/')) return false;
@@ -189,14 +189,14 @@ bool way_to(std::string_view root, std::string_view group, std::string_view& way
   const int root_climbs = climbs(root);
   const int group_climbs = climbs(group);
   way = "";
-  // The root is above the group, by names unknown: the mount point itself is what we can see.
+  // The root is above the group, through groups whose names are unknown. Only the mount point itself is visible.
   if (root_climbs > group_climbs) return root.empty();
   if (root_climbs < group_climbs || !group.starts_with(root)) return false;
   way = group.substr(root.size());
   return way.empty() || way[0] == '/';
 }
 
-// Reads a file of a line or two at dir + name. Empty: there is none.
+// Reads the file at dir + name, which has a line or two. Returns an empty text if there is no such file.
 std::string_view read_small(path& dir, std::string_view name, char (&buffer)[64], bool& complete) noexcept {
   const std::size_t size = dir.view().size();
   dir += name;
@@ -209,14 +209,14 @@ std::string_view read_small(path& dir, std::string_view name, char (&buffer)[64]
 
 bool ends_here(std::string_view rest) noexcept { return rest.empty() || rest == "\n"; }
 
-// "max 100000", or quota and period in us.
+// Accepts quota and period in us; the text "max 100000" is no quota.
 bool parse_v2(std::string_view content, std::uint64_t& quota, std::uint64_t& period) noexcept {
   if (!take_number(content, quota) || !content.starts_with(' ')) return false;
   content.remove_prefix(1);
   return take_number(content, period) && ends_here(content);
 }
 
-// A number, or -1 for no quota.
+// Accepts a number; -1 is no quota.
 bool parse_v1(std::string_view content, std::uint64_t& value) noexcept {
   return take_number(content, value) && ends_here(content);
 }
@@ -239,13 +239,13 @@ int quota_at(path& dir, bool v2, bool& complete) noexcept {
 }  // namespace
 
 int affinity_cpus() noexcept {
-  cpu_set_t sets[8];  // 8,192 CPUs, the most that the kernel can be built for; with room for fewer it refuses
+  cpu_set_t sets[8];  // 8,192 CPUs, the most that a kernel can be built for; it refuses a smaller set
   std::memset(sets, 0, sizeof sets);
   if (::sched_getaffinity(0, sizeof sets, sets) != 0) return 1;
   return std::max(1, CPU_COUNT_S(sizeof sets, sets));
 }
 
-// Of a line that is a mount of the cpu controller.
+// Adds the mount if its line describes one of the cpu controller.
 void cpu_quotas::take_mount(std::string_view line) noexcept {
   std::uint64_t id = 0;
   std::uint64_t parent = 0;
@@ -258,7 +258,7 @@ void cpu_quotas::take_mount(std::string_view line) noexcept {
   text point;
   if (!unescape(cut(line, ' '), point.bytes, path_max, point.size)) return;
 
-  // Mounted over one another, the uppermost counts, whatever it is.
+  // Of several mounts at one mount point only the uppermost counts, whatever its type.
   for (int i = mount_count_; i-- > 0;) {
     if (mounts_[i].point.view() != point.view()) continue;
     if (mounts_[i].parent == id) return;
@@ -290,7 +290,7 @@ bool cpu_quotas::find_mounts() noexcept {
   return !all.refused();
 }
 
-// The quotas of the group and of all above it that the mount shows.
+// Reads the quota of the group and of each group above it that the mount shows.
 void cpu_quotas::read_upwards(const mount& m, std::string_view group, reading& r) const noexcept {
   std::string_view way;
   if (!way_to(m.root.view(), group, way)) return;
@@ -329,7 +329,7 @@ cpu_quotas::reading cpu_quotas::read() noexcept {
 void cpu_watch::look(std::int64_t now_ns) noexcept {
   looked_at_ns_ = now_ns;
   const cpu_quotas::reading r = quotas_.read();
-  // A process that has run out of descriptors does not get more CPUs by that.
+  // A process that has run out of descriptors must not get more CPUs because of that.
   if (!r.complete && count_ != 0) return;
   count_ = std::min(affinity_cpus(), r.cpus);
 }

@@ -1,15 +1,15 @@
-// How many CPUs this process may use: those in its affinity mask (which cpusets narrow), or fewer if a
-// cgroup gives it less of their time.
+// How many CPUs this process may use: those in its affinity mask (which cpusets narrow), or fewer if a cgroup limits
+// its CPU time.
 //
-// A quota counts wherever it is set: on the group of the process or on any group above it, in cgroup v2
-// (cpu.max) and in v1 (cpu.cfs_quota_us / cpu.cfs_period_us), also where both are mounted. The smallest
-// wins. It is rounded up, and 1 at least: a quota of half a CPU is 1, one and a half are 2. Go rounds up,
-// too, but never below 2, because its garbage collector should have a P beside the program's. There is
-// no such thing here, and a second P under a quota of one CPU would use up the period's share in half of
-// the period; then the kernel stops all threads until the next one.
+// A quota counts wherever it is set: on the group of the process or on any group above it, in cgroup v2 (cpu.max) and
+// in v1 (cpu.cfs_quota_us / cpu.cfs_period_us), also where both are mounted. The smallest wins. It is rounded up and is
+// at least 1: a quota of half a CPU counts as 1, one of one and a half as 2. Go rounds up, too, but never below 2,
+// because it wants a P for its garbage collector beside the program's. Baton has no garbage collector. Under a quota of
+// one CPU a second P would use up the period's share in half of the period, and the kernel would then stop all threads
+// until the next period.
 //
-// Nothing is allocated: the monitor calls this. A re-read takes 20 us beside ten v1 hierarchies, and 8 us
-// more for each group above (Linux 6.18, 2.5 GHz AMD EPYC); asking in between, 1 ns.
+// Nothing here allocates: the monitor calls it. Reading the quotas again takes 20 us beside ten v1 hierarchies, and 8
+// us more for each group above (Linux 6.18, 2.5 GHz AMD EPYC). A call between two readings takes 1 ns.
 #pragma once
 
 #include <climits>
@@ -18,10 +18,11 @@
 
 namespace baton::sched::platform {
 
-// CPUs in the calling thread's affinity mask, which the threads that it starts inherit; at least 1.
+// Returns the number of CPUs in the calling thread's affinity mask, at least 1. Threads that it starts inherit the
+// mask.
 [[nodiscard]] int affinity_cpus() noexcept;
 
-// The quotas of this process. One thread at a time.
+// The quotas of this process. Not thread safe: one thread at a time.
 class cpu_quotas {
  public:
   static constexpr int none = INT_MAX;
@@ -31,11 +32,11 @@ class cpu_quotas {
     bool complete = true;  // false: something could not be read for lack of descriptors or memory
   };
 
-  // root: stands before every path that is opened, for tests; it must outlive the object.
+  // Tests set `root`: it precedes every path that is opened. It must outlive the object.
   constexpr explicit cpu_quotas(const char* root = "") noexcept : root_(root) {}
 
-  // Reads them. What is malformed, or may not be read, counts as no quota. The process may have been
-  // moved to another group meanwhile; the mounts are looked up only once.
+  // Reads the quotas. A malformed quota, or one that may not be read, counts as no quota. The process may have moved to
+  // another group since the last call. The mounts are looked up only once.
   [[nodiscard]] reading read() noexcept;
 
  private:
@@ -52,7 +53,7 @@ class cpu_quotas {
     std::uint64_t id = 0;
     std::uint64_t parent = 0;
     text point;
-    text root;  // the group that is seen at `point`
+    text root;  // the group that the mount shows at `point`
   };
 
   [[nodiscard]] bool find_mounts() noexcept;
@@ -65,15 +66,15 @@ class cpu_quotas {
   mount mounts_[mounts_max];
 };
 
-// Affinity and quotas together, for one who follows them. One thread at a time.
+// Affinity and quotas together, for a caller that follows their changes. Not thread safe: one thread at a time.
 class cpu_watch {
  public:
   static constexpr std::int64_t reread_after_ns = 1'000'000'000;
 
   constexpr explicit cpu_watch(const char* root = "") noexcept : quotas_(root) {}
 
-  // The number of CPUs, at least 1. Looks at most once a second and otherwise says what it was; so it
-  // does if it cannot look. now_ns: of CLOCK_MONOTONIC.
+  // Returns the number of CPUs, at least 1. Reads affinity and quotas at most once a second; in between, and if they
+  // cannot be read, returns the number found before. now_ns: of CLOCK_MONOTONIC.
   [[nodiscard]] int at(std::int64_t now_ns) noexcept {
     if (__builtin_expect(count_ == 0 || now_ns - looked_at_ns_ >= reread_after_ns, 0)) look(now_ns);
     return count_;
@@ -83,7 +84,7 @@ class cpu_watch {
   void look(std::int64_t now_ns) noexcept;
 
   cpu_quotas quotas_;
-  int count_ = 0;  // 0: never looked
+  int count_ = 0;  // 0: not read yet
   std::int64_t looked_at_ns_ = 0;
 };
 

@@ -1,7 +1,8 @@
-// FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC deadline, so a wait that is interrupted and
-// tried again does not stretch.
+// FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC deadline, so a wait that is interrupted and repeated does not
+// last longer.
 //
-// Under ThreadSanitizer a sleep has an end before its deadline, so that handlers of signals that it has put off run.
+// Under ThreadSanitizer a sleep is split into spans of 10 ms. Between two spans the signal handlers that
+// ThreadSanitizer has deferred run.
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/pending_handlers.h>
@@ -15,7 +16,7 @@ namespace baton::sched::platform {
 
 namespace {
 
-// Returns false when the deadline passed.
+// Returns false if the deadline passed.
 bool wait_until(const atomic<std::uint32_t>& word, std::uint32_t expected, std::int64_t deadline_ns) noexcept {
   timespec ts{};
   timespec* until = nullptr;

@@ -1,9 +1,11 @@
-// jump_fcontext saves the registers below the return address that it finds on the stack, and the context goes on
-// there. Here that is the address of a `ret`, and above it lies the caller's return address: so both ends of a
-// jump are this function, called once and returned from once. What is returned (rax, rdx) passes through.
+// jump_fcontext saves the registers below the return address that it finds on the stack; the context later resumes at
+// that address. Here that is the address of a `ret`, and the caller's return address lies above it. So this function
+// forms both ends of a jump: it is called once and returns once. The values that jump_fcontext returns (rax, rdx) pass
+// through.
 #include <baton/sched/platform/jump.h>
 
-// Its name in the library, which CMakeLists.txt finds out: the C name is hidden in Boost 1.92's shared one.
+// The symbol of jump_fcontext in the library. CMakeLists.txt finds it out: Boost 1.92's shared library hides the C
+// name.
 #ifndef BATON_JUMP_FCONTEXT
 #define BATON_JUMP_FCONTEXT "jump_fcontext"
 #endif

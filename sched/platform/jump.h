@@ -1,17 +1,18 @@
-// Boost.Context's jump, made so that the processor still guesses right where functions return to.
+// Boost.Context's jump, changed so that the processor still predicts return addresses correctly.
 //
-// A processor guesses the target of each `ret` from a small stack of its own, on which each `call` puts its
-// return address. On x86-64 jump_fcontext is called and arrives with `jmp`, so every switch leaves one address
-// too many there, and after it every `ret`, up the whole call chain, is guessed by the address that belongs to
-// another: 6 ns each. context_jump() arrives with `ret`. Fibers that wait in the same function then have their
-// addresses in the same places, and most guesses are right: two fibers that yield 26 -> 15 ns, a ping-pong over
-// channels 104 -> 90 ns, one over condition variables 95 -> 61 ns (AMD EPYC).
-// On other machines, where jump_fcontext arrives with a return, it is jump_fcontext.
+// A processor predicts the target of each `ret` from a small internal stack, onto which each `call` pushes its return
+// address. On x86-64 jump_fcontext is called but arrives with `jmp`, so every switch leaves one address too many on
+// that stack. After it, every `ret` up the whole call chain is predicted from an address that belongs to another one: 6
+// ns each. context_jump() arrives with `ret`. Fibers that wait in the same function then have their addresses in the
+// same places, and most predictions are right: two fibers that yield take 15 ns instead of 26, a ping-pong over
+// channels 90 ns instead of 104, one over condition variables 61 ns instead of 95 (AMD EPYC). On other machines
+// jump_fcontext arrives with a return, and context_jump() is jump_fcontext.
 //
-// The floating-point mode (rounding, denormals, traps) belongs to the fiber, which begins with that of whoever made it.
-// On x86-64 Boost keeps it: MXCSR and the x87 control word are saved in each context, in a new one by make_fcontext. On
-// aarch64 it does not: there context_jump() keeps FPCR across a jump, and a fiber's first function sets what
-// fp_mode_now() was when the fiber was made. FPCR is written only when it changes, as that is slow.
+// The floating-point mode (rounding, denormals, traps) belongs to the fiber, which inherits its initial mode from the
+// fiber or thread that made it. On x86-64 Boost keeps the mode: each context saves MXCSR and the x87 control word, and
+// make_fcontext stores them in a new one. On aarch64 Boost does not keep it. There context_jump() keeps FPCR across a
+// jump, and a fiber's first function sets the mode that fp_mode_now() returned when the fiber was made. FPCR is written
+// only when it changes, because writing it is slow.
 #pragma once
 
 #include <boost/context/detail/fcontext.hpp>
@@ -22,7 +23,7 @@ namespace baton::sched {
 
 #if defined(__aarch64__)
 inline constexpr bool boost_keeps_fp_mode = false;
-// The upper half of FPCR is reserved, and zero.
+// The upper half of FPCR is reserved and zero.
 inline std::uint32_t fp_mode_now() noexcept {
   std::uint64_t fpcr;
   asm volatile("mrs %0, fpcr" : "=r"(fpcr)::"memory");
@@ -42,7 +43,7 @@ inline void set_fp_mode(std::uint32_t) noexcept {}
 #define BATON_JUMP_RETURNS 1
 extern "C" boost::context::detail::transfer_t baton_context_jump(boost::context::detail::fcontext_t to,
                                                                  void* data) noexcept;
-// Where a context that was left by it goes on: at a `ret`.
+// Where a context that baton_context_jump() left resumes: at a `ret`.
 extern "C" const char baton_context_arrival[];
 
 inline boost::context::detail::transfer_t context_jump(boost::context::detail::fcontext_t to, void* data) noexcept {

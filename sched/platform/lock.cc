@@ -12,18 +12,31 @@ extern const char __stop_baton_lock_slow[];   // NOLINT(*reserved-identifier)
 
 namespace baton::sched::platform {
 
-// In a section of its own, so that a thread that sleeps here can be told by its stack. The linker defines where
+namespace {
+// A holder that runs needs far less.
+constexpr std::int64_t fork_child_patience_ns = 100'000'000;
+atomic<bool> in_fork_child{false};
+}  // namespace
+
+void spin_locks_in_fork_child() noexcept { in_fork_child.store(true, mo::relaxed); }
+
+// This function has a section of its own, so that a stack shows whether a thread sleeps here. The linker defines where
 // a section with such a name begins and ends.
 __attribute__((noinline, section("baton_lock_slow"))) void spin_lock::lock_slow() noexcept {
-  // A holder that runs is done within some 100 ns; one that does not is worth a sleep. Ever longer pauses: each
-  // look takes the cache line away from the holder, who needs it to get done. Two threads at one channel pass
-  // 1.7 to 3 times as many items as with a look at every pause.
+  // A holder that runs is done within some 100 ns; a holder that does not run is worth a sleep. The pauses grow because
+  // each attempt takes the cache line away from the holder, which needs it to finish. Two threads at one channel pass
+  // 1.7 to 3 times as many items as with an attempt after every pause.
   for (int pauses = 2; pauses <= 128; pauses *= 2) {
     for (int i = 0; i < pauses; ++i) cpu_relax();
     if (try_lock()) return;
   }
-  // acquire: as in lock(). From here on the word is left at 2, so that unlock() wakes the next one.
-  while (word_.exchange(2, mo::acquire) != 0) futex_wait(word_, 2, forever_ns);
+  // acquire: as in lock(). From here on the word stays 2, so that unlock() wakes the next sleeper.
+  // relaxed: the thread that forked writes it before the child has another thread.
+  const bool orphaned = in_fork_child.load(mo::relaxed);
+  while (word_.exchange(2, mo::acquire) != 0) {
+    const bool rung = futex_wait(word_, 2, orphaned ? now_ns() + fork_child_patience_ns : forever_ns);
+    if (!rung && orphaned) return;
+  }
 }
 
 bool is_in_spin_lock(const void* pc) noexcept {

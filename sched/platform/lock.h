@@ -1,9 +1,13 @@
-// The lock for the runtime's own short critical sections: spins briefly, then sleeps on a futex,
-// because its holder may be descheduled by the kernel (or, outside a runtime section, lose its P).
-// It never tells the scheduler anything and never parks a fiber: hold it for tens of nanoseconds.
+// The lock for the runtime's own short critical sections. It spins briefly and then sleeps on a futex, because the
+// kernel may deschedule its holder (or the holder, outside a runtime section, may lose its P). It never tells the
+// scheduler anything and never parks a fiber, so hold it for tens of nanoseconds only.
 //
-// Protocol, one word: 0 free, 1 held, 2 held and somebody sleeps. unlock() exchanges to 0 and wakes
-// one sleeper if it was 2; a sleeper re-takes the lock as 2, so no wake is lost.
+// Protocol, one word: 0 free, 1 held, 2 held and a thread sleeps. unlock() exchanges the word for 0 and wakes one
+// sleeper if the word was 2. A sleeper retakes the lock as 2, so no wake is lost.
+//
+// The child of a fork has copies of locks that threads of its parent held. No thread of the child unlocks them. The
+// destructors that the child's exit() runs must not wait for them, so after 100 ms such a lock counts as free. What it
+// guards may be half changed, but no other thread looks at it.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
@@ -21,7 +25,7 @@ class ABSL_LOCKABLE spin_lock {
 
   void lock() noexcept ABSL_EXCLUSIVE_LOCK_FUNCTION() {
     std::uint32_t expected = 0;
-    // acquire: pairs with the release in unlock(); what the last holder wrote is seen here.
+    // acquire: pairs with the release in unlock(). The thread sees what the last holder wrote.
     if (!word_.compare_exchange_strong(expected, 1, mo::acquire, mo::relaxed)) lock_slow();
   }
   bool try_lock() noexcept ABSL_EXCLUSIVE_TRYLOCK_FUNCTION(true) {
@@ -33,14 +37,19 @@ class ABSL_LOCKABLE spin_lock {
   }
 
  private:
-  // Spelled without annotation: it is the implementation of what the annotations describe.
+  // Without lock annotations: this function implements what the annotations describe.
   void lock_slow() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS;
   void wake_sleeper() noexcept;
 
   atomic<std::uint32_t> word_{0};
 };
 
-// Whether the address is in the code that waits for one: to tell, from a thread's stack, that it does.
+// In the child of a fork: from here on a lock that stays held for 100 ms counts as free. Its holder was a thread that
+// the child does not have.
+void spin_locks_in_fork_child() noexcept;
+
+// Returns true if the address lies in the code that waits for a spin_lock. With it a thread's stack tells whether the
+// thread waits for one.
 [[nodiscard]] bool is_in_spin_lock(const void* pc) noexcept;
 
 class ABSL_SCOPED_LOCKABLE lock_guard {

@@ -1,5 +1,5 @@
-// process_vm_readv of the own process needs no privilege. By syscall(): the sanitizers intercept the
-// function, and would have an opinion on what is read.
+// process_vm_readv of the own process needs no privilege. The call goes through syscall(): the sanitizers intercept the
+// function and would check what it reads.
 #include <baton/sched/platform/peek_memory.h>
 
 #include <sys/syscall.h>

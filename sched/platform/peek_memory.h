@@ -1,6 +1,6 @@
-// Reading memory that may be no memory at all: an address found on a stack that changes meanwhile, or
-// in a library that is being unloaded. The kernel does the reading, and says if there was nothing.
-// 1 to 2 us a read, so callers read windows. Invisible to the sanitizers, which is meant.
+// Reads memory that may not be mapped: at an address found on a stack that changes meanwhile, or in a library that is
+// being unloaded. The kernel does the reading and reports what is not mapped. A read takes 1 to 2 us, so callers read
+// windows. The sanitizers do not see these reads, on purpose.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +9,11 @@
 
 namespace baton::sched::platform {
 
-// Copies n bytes; false if not all of them can be read, or if a sandbox forbids process_vm_readv.
+// Copies n bytes. Returns false if not all of them can be read or if a sandbox forbids process_vm_readv.
 [[nodiscard]] bool peek_memory(std::uintptr_t from, void* to, std::size_t n) noexcept;
 
-// Keeps the last few hundred bytes that were looked at. `bytes`: a power of two, at most a page; windows
-// are aligned, so none reaches into a page that nobody asked for.
+// Keeps the window that was read last. `bytes` is a power of two and at most a page. Windows are aligned, so none
+// extends into a page that the caller did not ask for.
 template <std::size_t bytes>
 class peek_window {
   static_assert((bytes & (bytes - 1)) == 0 && bytes >= 64 && bytes <= 4096);

@@ -1,5 +1,5 @@
-// ThreadSanitizer puts the handler of a signal off until the thread is in one of the C library's functions that it
-// knows. A thread in a trap of ours is in none, and would never run it.
+// ThreadSanitizer defers a signal handler until the thread is in a function of the C library that it intercepts. A
+// thread in one of the runtime's direct system calls is in none of them and would never run the handler.
 #pragma once
 
 #include <baton/sched/platform/atomic.h>  // BATON_TSAN
@@ -11,7 +11,7 @@
 
 namespace baton::sched::platform {
 
-// Runs the handlers that were put off. Without ThreadSanitizer there are none, and it does nothing.
+// Runs the deferred handlers. Does nothing without ThreadSanitizer, which alone defers them.
 inline void run_pending_handlers() noexcept {
 #if BATON_TSAN
   const int saved = errno;

@@ -1,22 +1,28 @@
-// The signal mask. Fibers run user code, so signals must be as open on the threads that run them as they are in the
-// rest of the process: raise() is for the calling thread, and what it starts (posix_spawn, fork and exec, system,
-// std::thread) has its mask. A signal that is sent to the process gets to the main thread as long as that has it open,
-// so most still do.
-//   Blocked there is what both the main thread and the one that starts the runtime block. Of one alone it would be
-// wrong: the starter may be a worker of a library that blocks all; and the main thread may block all just now, in
-// posix_spawn or pthread_create.
-//   A handler may interrupt a runtime section. It does no harm: it does not call the runtime, the section goes on
-// when it returns, and the stack pointer is at every instruction on a stack that this thread owns (context_jump moves
-// it from one to the other in one instruction, and a stack is given away by the side that arrives). Every system call
-// in the runtime takes EINTR for an early return, or tries again.
-//   A new thread has all blocked until it has a name; so does its creator while it starts it.
+// The signal mask. Fibers run user code, so the threads that run them must have the same signals open as the rest of
+// the process: raise() signals the calling thread, and what user code starts there (posix_spawn, fork and exec, system,
+// std::thread) inherits the mask. A signal that is sent to the process goes to the main thread as long as that has it
+// open, so most signals still do.
 //
-// The timer slack. A thread has it, and its default, from its creator's; so that is put back while the monitor starts
-// one.
+// These threads block what both the main thread and the thread that starts the runtime block. The mask of only one of
+// them would be wrong: the starter may be a worker of a library that blocks all signals, and the main thread may block
+// all of them just now, inside posix_spawn or pthread_create.
 //
-// The stack. Static TLS is taken from it: what the C library needs is added. Where it does not say how much that is,
-// pthread_create fails with EINVAL, and we try again with more.
+// A handler may interrupt a runtime section. It does no harm: it does not call the runtime; the section goes on when
+// the handler returns; and at every instruction the stack pointer is on a stack that this thread owns (context_jump
+// moves it from one stack to the other in one instruction, and the arriving side gives a stack away). Every system call
+// in the runtime treats EINTR as an early return or tries again.
+//
+// A new thread blocks all signals until it has its name. Its creator blocks them, too, while it starts the thread.
+//
+// The timer slack. A thread inherits its slack, and its default slack, from its creator. So the monitor has the
+// process's slack while it starts a thread.
+//
+// The stack. Static TLS comes out of a thread's stack, so what the C library needs is added to the size. Where the
+// library does not tell how much that is, pthread_create fails with EINVAL, and create() tries again with a larger
+// stack.
 #include <baton/sched/platform/thread.h>
+
+#include <baton/sched/platform/atomic.h>
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -41,11 +47,11 @@ namespace baton::sched::platform {
 
 namespace {
 
-// The native context runs the scheduler's own shallow loop, nothing of the user's but thread_local destructors.
+// The native context runs the scheduler's own shallow loop. Of user code it runs only thread_local destructors.
 constexpr std::size_t stack_bytes = std::size_t{256} * 1024;
 constexpr std::size_t stack_bytes_tried = std::size_t{64} * 1024 * 1024;
 
-// Written by note_process(), when there are no threads that read it.
+// note_process() writes it while no thread reads it.
 sigset_t process_mask;
 int process_timer_slack = 0;  // ns; 0: the thread's own default
 
@@ -55,6 +61,25 @@ struct start_args {
   signals_of_thread signals;
   char name[16];
 };
+
+// For one thread at a time, so that the first ones start also where there is no memory.
+start_args kept_args;
+atomic<bool> kept_args_used{false};
+
+start_args* make_args(const start_args& from) noexcept {
+  // acquire: pairs with the release of free_args(), after which nobody reads them any more.
+  if (kept_args_used.exchange(true, mo::acquire)) return new (std::nothrow) start_args(from);
+  kept_args = from;
+  return &kept_args;
+}
+
+void free_args(start_args* args) noexcept {
+  if (args != &kept_args) {
+    delete args;
+  } else {
+    kept_args_used.store(false, mo::release);  // pairs with the acquire in make_args()
+  }
+}
 
 sigset_t all_but_faults() noexcept {
   sigset_t set;
@@ -66,16 +91,16 @@ sigset_t all_but_faults() noexcept {
 void* thread_main(void* p) {
   auto* args = static_cast<start_args*>(p);
   const start_args copy = *args;
-  delete args;
+  free_args(args);
   ::pthread_setname_np(::pthread_self(), copy.name);
   set_default_fp_mode();
-  // Its creator's mask blocked all until here; who is to have them blocked keeps that.
+  // The creator's mask blocked all signals until here. A thread that is to block them keeps that mask.
   if (copy.signals == signals_of_thread::as_the_process) ::pthread_sigmask(SIG_SETMASK, &process_mask, nullptr);
   copy.fn(copy.arg);
   return nullptr;
 }
 
-// What the main thread blocks; false: the kernel does not say.
+// Reads the main thread's mask of blocked signals. Returns false if the kernel does not tell.
 bool read_main_thread_mask(unsigned long long* mask) noexcept {
   char path[64];
   const int pid = ::getpid();
@@ -101,10 +126,10 @@ bool read_main_thread_mask(unsigned long long* mask) noexcept {
   return true;
 }
 
-// What a thread needs of its stack for static TLS and a signal frame; 0: the C library does not say.
+// Returns how much of its stack a thread needs for static TLS and a signal frame, or 0 if the C library does not tell.
 std::size_t stack_used_by_libc(const pthread_attr_t* attr) noexcept {
   using get_minstack = std::size_t (*)(const pthread_attr_t*);
-  // By name, as the version of a private symbol would bind us to one C library.
+  // Looked up by name: the version of a private symbol would bind this library to one C library.
   if (dlsym == nullptr) return 0;
   const auto get = reinterpret_cast<get_minstack>(dlsym(RTLD_DEFAULT, "__pthread_get_minstack"));
   return get != nullptr ? get(attr) : 0;
@@ -129,7 +154,7 @@ void note_process() noexcept {
   const int saved = errno;
   ::pthread_sigmask(SIG_SETMASK, nullptr, &process_mask);
   if (::getpid() != thread_id()) {
-    // It may block all just now; not for long.
+    // The main thread may block all signals just now, but only for a short time.
     constexpr int looks = 5;
     constexpr timespec pause{0, 200'000};
     for (int i = 0; i < looks && ::sigisemptyset(&process_mask) == 0; ++i) {
@@ -148,9 +173,10 @@ void note_process() noexcept {
 
 int start_thread(void (*fn)(void*), void* arg, const char* name, signals_of_thread signals,
                  thread_handle* started) noexcept {
-  auto* args = new (std::nothrow) start_args{fn, arg, signals, {}};
+  start_args given{fn, arg, signals, {}};
+  for (std::size_t i = 0; i + 1 < sizeof given.name && name[i] != '\0'; ++i) given.name[i] = name[i];
+  start_args* const args = make_args(given);
   if (args == nullptr) return ENOMEM;
-  for (std::size_t i = 0; i + 1 < sizeof args->name && name[i] != '\0'; ++i) args->name[i] = name[i];
   const sigset_t blocked = all_but_faults();
   sigset_t before;
   ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
@@ -160,7 +186,7 @@ int start_thread(void (*fn)(void*), void* arg, const char* name, signals_of_thre
   const int error = create(started, args);
   if (other_slack) ::prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error != 0) delete args;
+  if (error != 0) free_args(args);
   return error;
 }
 
@@ -170,8 +196,8 @@ void detach_thread(thread_handle thread) noexcept { ::pthread_detach(thread); }
 
 void set_precise_timers() noexcept { ::prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
 
-// An idle CPU lets a sleep last the slack longer. A short sleep is left as it is: what it might end too early would be
-// most of it.
+// On an idle CPU a sleep lasts longer by the slack. A short sleep stays as it is: it might end too early by most of its
+// length.
 std::int64_t less_timer_slack(std::int64_t timeout_ns) noexcept {
   return timeout_ns > 2 * std::int64_t{process_timer_slack} ? timeout_ns - process_timer_slack : timeout_ns;
 }

@@ -1,5 +1,5 @@
-// All but the CPU clock comes from /proc/self/task/<tid>. A tid that is reused meanwhile gives the
-// answers of the new thread; whoever cares compares something else, too.
+// Everything but the CPU clock comes from /proc/self/task/<tid>. If a tid is reused meanwhile, the answers are those of
+// the new thread. A caller to which this matters compares something else as well.
 #include <baton/sched/platform/thread_state.h>
 
 #include <fcntl.h>
@@ -15,7 +15,7 @@ namespace baton::sched::platform {
 
 namespace {
 
-// The beginning of /proc/self/task/<tid>/<name>; false if it cannot be read.
+// Reads the beginning of /proc/self/task/<tid>/<name>. Returns false if it cannot be read.
 bool read_task_file(std::int32_t tid, const char* name, char (&text)[256]) noexcept {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/%s", tid, name);
@@ -34,7 +34,7 @@ bool read_task_file(std::int32_t tid, const char* name, char (&text)[256]) noexc
   return true;
 }
 
-// The next number at `text`, which moves behind it; false if there is none.
+// Reads the next number at `text` and moves `text` past it. Returns false if there is none.
 bool next_number(const char*& text, std::uintptr_t& value) noexcept {
   char* end = nullptr;
   const auto n = std::strtoull(text, &end, 0);
@@ -60,12 +60,12 @@ std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept {
   const char* delay = std::strchr(text, ' ');  // "on the CPU, waiting for it, time slices"
   std::uintptr_t ns = 0;
   if (delay == nullptr || !next_number(delay, ns)) return -1;
-  // All three are 0 where the kernel was built without the counters: a thread that exists has run.
+  // All three are 0 where the kernel was built without the counters: an existing thread has run.
   return std::strncmp(text, "0 0 0", 5) == 0 ? -1 : static_cast<std::int64_t>(ns);
 }
 
 int thread_count() noexcept {
-  // A directory's links are itself, its name, and one for each directory in it.
+  // A directory's link count is itself, its name, and one for each directory in it.
   struct stat s {};
   if (::stat("/proc/self/task", &s) != 0 || s.st_nlink < 3) return -1;
   return static_cast<int>(s.st_nlink) - 2;

@@ -1,14 +1,15 @@
-// The pointer is found by a pthread key. Its end is registered as a thread_local's would be, because exit()
-// does not look at pthread keys, and because those of its users that were built before should still be
-// there. The key has a destructor besides, for what is made when the thread_locals are gone already, by the
-// destructors of other keys; glibc loses the 32 bytes of that registration, as it does for a thread_local.
+// A pthread key holds the pointer. The function for its end is registered like a thread_local's destructor, for two
+// reasons: exit() does not run the destructors of pthread keys, and the users' objects that were built earlier must
+// still exist when it runs. The key also has a destructor. It serves a pointer that the destructors of other keys make
+// when the thread_locals are gone already. For such a pointer glibc loses the 32 bytes of the registration, as it does
+// for a thread_local.
 #include <baton/sched/platform/thread_values.h>
 
 #include <cxxabi.h>
 #include <pthread.h>
 #include <new>
 
-// The shared object that this code is in: it stays until its threads' destructors have run.
+// The shared object that this code is in. It stays loaded until its threads' destructors have run.
 extern "C" __attribute__((visibility("hidden"))) void* __dso_handle;
 
 namespace baton::sched::platform {
@@ -20,7 +21,7 @@ struct thread_values {
   thread_values_end end;
 };
 
-// Null where it is not set; false: it cannot be.
+// get() returns null if no value is set. set() returns false if the value cannot be set.
 thread_values* get() noexcept;
 bool set(thread_values* v) noexcept;
 
@@ -31,10 +32,10 @@ void end_now(thread_values* v) noexcept {
 }
 
 void at_key_end(void* v) {
-  if (set(static_cast<thread_values*>(v))) end_now(static_cast<thread_values*>(v));  // it says null by now
+  if (set(static_cast<thread_values*>(v))) end_now(static_cast<thread_values*>(v));  // the key holds null by now
 }
 
-// If the main thread calls pthread_exit, this comes at exit, after the key's destructor, and finds nothing.
+// If the main thread calls pthread_exit, this function runs at exit, after the key's destructor, and finds nothing.
 void at_thread_end(void*) {
   if (thread_values* const v = get()) end_now(v);
 }

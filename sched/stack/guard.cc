@@ -1,17 +1,17 @@
 // Guards are installed in batches, as chunks are cut. The kind only ever gets worse:
 //
-//   1. guard_region: one process_madvise for the batch (640 ns a guard, against 950 for a madvise each),
-//      on PIDFD_SELF, or, before Linux 6.15, on a pidfd that is opened for the batch and closed again: a
-//      descriptor kept open would mean the parent after a fork, and something else after a close-all.
-//      What that leaves is tried one by one. EINVAL for a single one means that the kernel knows no guard
-//      regions, or that the memory is locked (mlockall): on with 2. Any other error concerns this guard
-//      only, which is tried as in 2.
+//   1. guard_region: one process_madvise for the batch (640 ns a guard, against 950 for a madvise each), on
+//      PIDFD_SELF, or, before Linux 6.15, on a pidfd that is opened for the batch and closed again: a descriptor
+//      kept open would mean the parent after a fork, and something else after a close-all. The guards that the
+//      batch leaves are tried one by one. EINVAL for a single one means that the kernel does not know guard
+//      regions, or that the memory is locked (mlockall): continue with 2. Any other error concerns only this
+//      guard, which is tried as in 2.
 //   2. mprotect_pages, as long as mappings last. Each guard splits a mapping and so costs two of
-//      vm.max_map_count; half of what is left above a reserve for everybody else is ours. ENOMEM says
-//      that others have used them up. Then:
-//   3. none: a stack without a guard is better than no stack, but somebody must be told, once.
+//      vm.max_map_count. Half of what remains above a reserve for other code in the process is for guards.
+//      ENOMEM says that other code has used the mappings up. Then:
+//   3. none: a stack without a guard is better than no stack, but one warning must say so.
 //
-// Guards are never removed, as stacks never are.
+// Guards are never removed, because stacks never are.
 #include <baton/sched/stack/guard.h>
 
 #include <baton/sched/log/fatal.h>
@@ -54,7 +54,7 @@ std::size_t mprotect_guards_allowed() noexcept {
   return mappings > mappings_for_others ? (mappings - mappings_for_others) / 2 : 0;
 }
 
-// The system call's own number of bytes, or -1.
+// Returns what the system call returns: a number of bytes, or -1.
 long advise(const iovec* ranges, std::size_t n) noexcept {
 #if defined(SYS_process_madvise) && defined(SYS_pidfd_open)
   long done = ::syscall(SYS_process_madvise, pidfd_self, ranges, n, madv_guard_install, 0);
@@ -88,7 +88,7 @@ void guard_installer::install(std::byte* first, std::size_t stride, std::size_t 
       done += got;
       if (got == n) continue;
     }
-    // One that the batch could not do, or all of them where there are no guard regions.
+    // A guard that the batch could not install, or every guard where there are no guard regions.
     if (protect_pages(first + done * stride, bytes)) {
       installed_.fetch_add(1, mo::relaxed);
     } else {
@@ -100,7 +100,7 @@ void guard_installer::install(std::byte* first, std::size_t stride, std::size_t 
   errno = saved_errno;
 }
 
-// How many, from the first on, have their guard region now.
+// Returns how many guards, counted from the first, have their guard region now.
 std::size_t guard_installer::install_regions(std::byte* first, std::size_t stride, std::size_t bytes,
                                              std::size_t count) noexcept {
   std::array<iovec, batch> ranges;
@@ -136,7 +136,7 @@ bool guard_installer::protect_pages(std::byte* at, std::size_t bytes) noexcept {
 void guard_installer::fall_back(guard_kind to, int error) noexcept {
   if (to == guard_kind::none) {
     error_ = error;
-    if (kind() == guard_kind::guard_region) return;  // this guard failed; the next may not
+    if (kind() == guard_kind::guard_region) return;  // this guard failed; the next one may not
   }
   kind_.store(to, mo::relaxed);
 }

@@ -2,7 +2,7 @@
 //
 //   guard_region     MADV_GUARD_INSTALL (Linux 6.13): marks in the page table, no mapping of their own
 //   mprotect_pages   mprotect(PROT_NONE): two mappings a stack, of which vm.max_map_count allows 65,530
-//   none             nothing; said once on stderr
+//   none             nothing; one warning on stderr
 #pragma once
 
 #include <baton/sched/platform/atomic.h>
@@ -14,23 +14,23 @@ namespace baton::sched {
 
 enum class guard_kind : std::uint8_t { guard_region, mprotect_pages, none };
 
-// Thread safety: install, warn_if_due and set_for_test by one thread at a time (the pool's lock); the
-// rest by anybody.
+// Thread safety: only one thread at a time may call install, warning_due and set_for_test (the pool calls them under
+// its lock). Any thread may call the other functions.
 class guard_installer {
  public:
-  // Guards [first + i * stride, + bytes) for i in [0, count), page aligned, within one mapping. Those
-  // that cannot be guarded are counted in failures(). Keeps errno.
+  // Guards [first + i * stride, + bytes) for i in [0, count), page aligned, within one mapping. failures() counts the
+  // guards that cannot be installed. Keeps errno.
   void install(std::byte* first, std::size_t stride, std::size_t bytes, std::size_t count) noexcept;
 
-  // What the next stack gets, as far as is known.
+  // Returns the kind that the next stack gets, as far as is known.
   [[nodiscard]] guard_kind kind() const noexcept { return kind_.load(platform::mo::relaxed); }
   [[nodiscard]] std::uint64_t failures() const noexcept { return failures_.load(platform::mo::relaxed); }
 
-  // True once, after the first stack without a guard: the caller then calls warn(), outside its locks.
+  // Returns true once, after the first stack without a guard. The caller then calls warn(), outside its locks.
   [[nodiscard]] bool warning_due() noexcept;
   void warn() const noexcept;
 
-  // Goes on with this kind; mprotect gives up after so many more guards (0: the limit of this system).
+  // Continues with this kind. mprotect gives up after this many more guards (0: the limit of this system).
   void set_for_test(guard_kind kind, std::size_t mprotect_guards_max) noexcept;
 
  private:
@@ -45,10 +45,10 @@ class guard_installer {
   bool mprotect_counted_ = false;  // mprotect_left_ is set
   bool warned_ = false;
   int error_ = 0;                   // why there is no guard; 0: mprotect_left_ is used up
-  std::uint64_t without_from_ = 0;  // how many had one before the first that has none
+  std::uint64_t without_from_ = 0;  // how many stacks had a guard before the first without one
 };
 
-// One guard region; false (errno tells) where the kernel has none. Does not fall back.
+// Installs one guard region. Returns false, with errno set, where the kernel has none. Does not fall back.
 [[nodiscard]] bool install_guard_region(std::byte* at, std::size_t bytes) noexcept;
 
 }  // namespace baton::sched

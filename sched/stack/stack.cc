@@ -1,8 +1,8 @@
-// The size classes. They are worked out once, from the page size and from the size of the signal frame
-// that the kernel announces (it grows with the vector registers: 11 KiB with AMX).
+// The size classes. They are computed once, from the page size and from the size of the signal frame that the kernel
+// announces (it grows with the vector registers: 11 KiB with AMX).
 //
-// Invariants: sizes ascend with the class (they may be equal where pages are large), each is a multiple
-// of the page size and fits stack::size.
+// Invariants: sizes ascend with the class (they may be equal where pages are large). Each size is a multiple of the
+// page size and fits stack::size.
 #include <baton/sched/stack/stack.h>
 
 #include <sys/auxv.h>

@@ -14,7 +14,7 @@
 
 namespace baton::sched {
 
-// A usable range of memory. Whoever holds the value owns the range; it is never unmapped.
+// A usable range of memory. The holder of the value owns the range. The range is never unmapped.
 struct stack {
   std::byte* top = nullptr;  // one past the highest usable byte, page aligned
   std::uint32_t size = 0;    // usable bytes below top (the guard not included), a multiple of the page size
@@ -30,17 +30,17 @@ static_assert(sizeof(stack) == 16);
   return {high - s.size, high};
 }
 
-// 16, 64, 256 KiB, 1 and 8 MiB usable each; all rounded up to pages. The first is raised, where the
-// processor's registers need it, to what one signal frame (AT_MINSIGSTKSZ) and 8 KiB take.
+// 16, 64 and 256 KiB, 1 and 8 MiB usable, all rounded up to pages. Where the processor's registers need it, the first
+// is raised to the size of one signal frame (AT_MINSIGSTKSZ) and 8 KiB.
 inline constexpr std::size_t stack_classes = 5;
 
-// The smallest class with at least `size` usable bytes; stack_classes if there is none.
+// Returns the smallest class with at least `size` usable bytes, or stack_classes if there is none.
 [[nodiscard]] std::size_t stack_class_for(std::size_t size) noexcept;
 
-// Usable bytes of a stack of the class; klass < stack_classes.
+// Returns the usable bytes of a stack of the class. Requires: klass < stack_classes.
 [[nodiscard]] std::size_t stack_class_size(std::size_t klass) noexcept;
 
-// Bytes below the usable ones that fault: 16 KiB, or a page where pages are larger. More than a page,
+// Returns how many bytes below the usable ones fault: 16 KiB, or a page where pages are larger. It is more than a page
 // because a frame may skip one without touching it.
 [[nodiscard]] std::size_t stack_guard_size() noexcept;
 

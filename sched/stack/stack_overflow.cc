@@ -1,24 +1,25 @@
-// A fiber that runs out of stack touches its guard; the kernel sends SIGSEGV, whose handler runs on the
-// thread's alternate stack, since the fiber has none left. The handler:
+// A fiber that runs out of stack touches its guard. The kernel sends SIGSEGV, whose handler runs on the thread's
+// alternate stack, because the fiber has none left. The handler:
 //
-//   1. takes the faulting address; if the kernel itself found no room for another signal's frame, there
-//      is none (SI_KERNEL), and the stack pointer and where that frame would have begun tell instead;
-//   2. looks it up among the guards, without a lock. Not ours: hand on to the previous handler;
-//   3. asks what this thread runs. If the guard is not that fiber's: while the stack pointer is within its stack,
-//      a pointer or an index went astray; else a frame has stepped over its own guard;
-//   4. the first thread to get here writes the report; any other one that overflows meanwhile waits for
-//      the end. Then abort, by SIGABRT's default action: there is no stack to go on with.
+//   1. takes the faulting address. If the kernel itself found no room for another signal's frame, there is none
+//      (SI_KERNEL); instead the handler uses the stack pointer and the address where that frame would have begun;
+//   2. looks the address up among the guards, without a lock. If it is in none of them, the handler hands the signal
+//      on to the previous handler;
+//   3. asks what this thread runs. If the guard is not that fiber's: while the stack pointer is within the fiber's
+//      stack, a pointer or an index went astray; otherwise a frame has stepped over its own guard;
+//   4. lets the first thread that gets here write the report. Any other thread that overflows meanwhile waits for the
+//      end. Then it aborts, by SIGABRT's default action: there is no stack to continue on.
 //
-// In the handler nothing allocates and nothing locks, but for the unwinder (which was made to load its
-// library beforehand): the fault may have come from within malloc.
+// Nothing in the handler allocates or locks, except the unwinder (which was made to load its library beforehand): the
+// fault may have come from within malloc.
 //
-// Removing (shutdown) puts a previous handler back if ours is still the one in place. If not, somebody has put
-// theirs before ours and may call ours: then ours stays as it is, and a later start does not install it again, or
-// each would hand on to the other for ever.
+// Removing (shutdown) puts a previous handler back if the runtime's is still in place. If not, other code has installed
+// its handler over the runtime's and may call it. Then the runtime's handler stays as it is, and a later start does not
+// install it again: otherwise each would hand the signal on to the other for ever.
 //
-// Handing on: a previous handler is called as the kernel would have called it. For the default action it
-// is restored, and the instruction faults again when we return; a signal that somebody sent does not
-// come again by itself, and is raised.
+// Handing on: a previous handler is called as the kernel would have called it. If the previous action was the default
+// one, it is restored, and the instruction faults again when the handler returns. A signal that was sent does not come
+// again by itself, so the handler raises it.
 #include <baton/sched/stack/stack_overflow.h>
 
 #include <baton/sched/log/log.h>
@@ -59,7 +60,7 @@ platform::atomic<overflow_runner> runner{nullptr};
 platform::atomic<overflow_closure_namer> closure_namer{nullptr};
 std::size_t signal_frame_bytes = 2048;
 
-// A signal that is handled here. The handler reads `previous`, which is not written while it may run.
+// A signal that is handled here. The handler reads `previous`, which is not written while the handler may run.
 struct handled {
   int signal;
   bool installed = false;
@@ -75,7 +76,7 @@ struct fault {
   void* pc;
 };
 
-// What the text of a report needs, and its stack is the alternate one.
+// Writes the text of a report. It needs much stack, and runs on the alternate one.
 [[nodiscard]] std::size_t describe(const stack& owner, const fault& at, char* text, std::size_t size) noexcept {
   char whose[fiber_label_max] = "a fiber";
   char who[fiber_label_max] = "";
@@ -111,7 +112,7 @@ struct fault {
 }
 
 [[noreturn]] void report(const stack& owner, const fault& at) noexcept {
-  // relaxed: only who is first matters.
+  // relaxed: only the choice of the first thread matters.
   if (reporting.exchange(true, mo::relaxed)) {
     for (;;) ::pause();
   }
@@ -120,7 +121,7 @@ struct fault {
   log_text({text, describe(owner, at, text, sizeof text)}, patience_ends);
   void* frames[frames_max];
   std::span<void*> trace{frames, static_cast<std::size_t>(std::max(0, ::backtrace(frames, frames_max)))};
-  // From where it faulted: this handler is of no interest.
+  // The trace begins where the thread faulted. The handler's own frames are left out.
   const auto begin = std::find(trace.begin(), trace.end(), at.pc);
   if (begin != trace.end()) trace = trace.subspan(static_cast<std::size_t>(begin - trace.begin()));
   constexpr std::size_t at_a_time = 8;
@@ -152,16 +153,16 @@ void hand_on(int signal, siginfo_t* info, void* context) noexcept {
   const bool plain = (previous.sa_flags & SA_SIGINFO) == 0;
   if (plain && previous.sa_handler == SIG_IGN && sent) return;
   const bool none = plain && (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN);
-  // relaxed: of several threads one calls it.
+  // relaxed: only one of several threads calls the previous handler.
   if (none || ((previous.sa_flags & SA_RESETHAND) != 0 && h.reset.exchange(true, mo::relaxed))) {
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
     ::sigaction(signal, &standard, nullptr);
-    if (sent) ::raise(signal);  // blocked until we return
+    if (sent) ::raise(signal);  // blocked until this handler returns
     return;
   }
   sigset_t mask = previous.sa_mask;
-  ::pthread_sigmask(SIG_BLOCK, &mask, nullptr);  // returning from the handler undoes both
+  ::pthread_sigmask(SIG_BLOCK, &mask, nullptr);  // returning from the handler undoes both changes
   if ((previous.sa_flags & SA_NODEFER) != 0) {
     ::sigemptyset(&mask);
     ::sigaddset(&mask, signal);
@@ -196,7 +197,7 @@ bool is_ours(const struct sigaction& a) noexcept {
 
 void install(handled& h) noexcept {
   if (h.installed) return;
-  // What is there now must be known before our handler can run.
+  // The previous action must be known before the runtime's handler can run.
   if (::sigaction(h.signal, nullptr, &h.previous) != 0) return;
   struct sigaction ours = {};
   ours.sa_sigaction = on_fault;
@@ -229,7 +230,7 @@ void remove_overflow_handler() noexcept {
   remove(bus);
 }
 
-// release: the handler sees what they need.
+// release: the handler sees what the functions need. Pairs with the loads in describe().
 void set_overflow_namer(overflow_namer n, overflow_runner r, overflow_closure_namer c) noexcept {
   closure_namer.store(c, mo::release);
   runner.store(r, mo::release);
@@ -245,7 +246,7 @@ alternate_stack::alternate_stack() noexcept {
   if (base == MAP_FAILED) return;
   base_ = static_cast<std::byte*>(base);
   bytes_ = guard + usable;
-  static_cast<void>(install_guard_region(base_, guard));  // not by mprotect: it would split a mapping a thread
+  static_cast<void>(install_guard_region(base_, guard));  // not by mprotect: it splits a mapping per thread
   stack_t ours = {};
   ours.ss_sp = base_ + guard;
   ours.ss_size = usable;

@@ -5,22 +5,22 @@
 //   cold    old ones whose pages have been given back, and chunks that were cut in advance. Taken last
 //   (uncut) the rest of the newest region: no guard yet
 //
-// Once per period trim() looks at each class. If nothing is old, young becomes old. What is still old at the next
-// look was not needed for a whole period: its pages go back, all of them, some stacks a call, until the class has no
-// more free memory than `kept_bytes`. So stacks that go round are never looked at; a burst's memory is back within
-// two periods and the time the kernel takes; neither who acquires nor who releases pays for it. The bytes count
-// that a stack may have in memory, which is its size: how deep it was used nobody knows without asking the kernel
-// for each page.
+// Once per period trim() examines each class. If nothing is old, young becomes old. What is still old one period later
+// was not needed for a whole period. Its pages are given back, some stacks per call, until the class has no more free
+// memory than `kept_bytes`. So stacks in regular use are never trimmed. The memory of a burst is given back within two
+// periods and the time that the kernel takes. Neither acquire() nor release() pays for it. What counts is the bytes
+// that a stack may have in memory, which is its size: without asking the kernel for each page, it is unknown how deep
+// the stack was used.
 //
-// trim() is the monitor's: it has no P, so nobody waits for it, and while it does nothing else it sleeps no longer
-// than trim() says. It costs one madvise for each stack of a burst, 1 to 3 us for a shallow one.
+// The monitor calls trim(). The monitor has no P, so no fiber waits for it. While it does nothing else, it sleeps no
+// longer than trim() says. trim() costs one madvise for each stack of a burst, 1 to 3 us for a shallow one.
 //
-// Growing: cutting goes by batches, because guards are cheaper by the dozen, and under a lock of its own:
-// a second thread in want waits for the first one's batch instead of making a second one. System calls
-// are made under grow_lock_ or no lock, never under a depot's.
+// Growing: chunks are cut in batches, because guards are cheaper by the dozen, and under a separate lock: a second
+// thread that needs stacks waits for the first thread's batch instead of cutting another. System calls are made under
+// grow_lock_ or no lock, never under a depot's.
 //
-// Invariants: a chunk below region.cut is in use, or on exactly one list; its guard was installed before
-// (as far as it could be). Free stacks are never written to: links lie in the region's header.
+// Invariants: a chunk below region.cut is in use or on exactly one list. Its guard was installed before (as far as
+// possible). Free stacks are never written to: the links lie in the region's header.
 #include <baton/sched/stack/stack_pool.h>
 
 #include <baton/sched/log/fatal.h>
@@ -45,13 +45,13 @@ constexpr std::size_t batch = 64;  // chunks cut, or stacks trimmed, at a time
 constexpr std::int64_t period_ns = 500'000'000;
 constexpr std::size_t kept_bytes = std::size_t{4} << 20;  // of free stacks, per class
 constexpr std::size_t bytes_a_call = std::size_t{16}
-                                     << 20;  // that trim() looks at: a millisecond, if all of it is used
+                                     << 20;  // that one call of trim() handles: a millisecond, if all of it is used
 
-// The stacks that `bytes` are.
+// Returns how many stacks `bytes` are.
 std::size_t stacks_in(std::size_t bytes, std::size_t klass) noexcept { return bytes / stack_class_size(klass); }
 
-// LeakSanitizer must look for pointers on the stacks of parked fibers: not in free ones (it would read each
-// page of them), and not in guards (it would die: a guard region looks readable in /proc/self/maps).
+// LeakSanitizer must look for pointers on the stacks of parked fibers, but not on free stacks (it would read each of
+// their pages) and not in guards (it would crash: a guard region looks readable in /proc/self/maps).
 void announce([[maybe_unused]] const stack* s, [[maybe_unused]] std::size_t n) noexcept {
 #if BATON_ASAN
   for (; n > 0; --n, ++s) __lsan_register_root_region(s->limit(), s->size);
@@ -63,7 +63,7 @@ void withdraw([[maybe_unused]] const stack* s, [[maybe_unused]] std::size_t n) n
 #endif
 }
 
-// The frames that a fiber left behind when it ended may have poisoned their variables' surroundings.
+// When a fiber ends, its frames may have left poison around their variables.
 void unpoison([[maybe_unused]] const stack& s) noexcept {
 #if BATON_ASAN
   ASAN_UNPOISON_MEMORY_REGION(s.limit(), s.size);
@@ -89,7 +89,7 @@ std::size_t stack_pool::acquire(std::size_t klass, stack* out, std::size_t n) no
   bool warning = false;
   {
     platform::lock_guard guard(grow_lock_);
-    got += take(klass, out + got, n - got);  // what another thread has cut while we waited
+    got += take(klass, out + got, n - got);  // what another thread has cut while this one waited
     while (got < n) {
       const std::size_t more = cut(klass, out + got, n - got);
       if (more == 0) break;
@@ -110,7 +110,7 @@ std::size_t stack_pool::take(std::size_t klass, stack* out, std::size_t n) noexc
   return got;
 }
 
-// Cuts a batch, of which the caller gets what it wants and the depot the rest. 0: no memory.
+// Cuts a batch. The caller gets what it wants, and the depot gets the rest. Returns 0 if there is no memory.
 std::size_t stack_pool::cut(std::size_t klass, stack* out, std::size_t n) noexcept {
   stack_region*& r = growing_[klass];
   if (r == nullptr || r->cut.load(mo::relaxed) == r->count) {
@@ -123,7 +123,7 @@ std::size_t stack_pool::cut(std::size_t klass, stack* out, std::size_t n) noexce
   guards_.install(r->chunk(first), r->stride, r->stride - r->usable, count);
   std::array<stack, batch> fresh;
   for (std::uint32_t i = 0; i < count; ++i) fresh[i] = r->stack_of(first + i);
-  // release: pairs with find(): who sees these chunks as cut sees them guarded.
+  // release: pairs with find(). A thread that sees these chunks as cut sees them guarded.
   r->cut.store(first + count, mo::release);
   stacks_.fetch_add(count, mo::relaxed);
   const std::size_t given = std::min<std::size_t>(n, count);
@@ -158,7 +158,7 @@ void stack_pool::release_same_class(const stack* in, std::size_t n) noexcept {
     platform::lock_guard guard(d.lock);
     for (std::size_t i = 0; i < n; ++i) push(d.young, in[i]);
   }
-  withdraw(in, n);  // not before push(), which looks whether they are the pool's
+  withdraw(in, n);  // not before push(), which checks that they are the pool's
   errno = saved_errno;
 }
 
@@ -199,7 +199,7 @@ void stack_pool::turn(depot& d) noexcept {
   }
 }
 
-// Moves up to n stacks from old to cold, and gives their pages back. Not ripe any more: there are no more to move.
+// Moves up to n stacks from old to cold and gives their pages back. Clears `ripe` if no more are left to move.
 void stack_pool::trim_some(std::size_t klass, std::size_t n) noexcept {
   const int saved_errno = errno;
   std::array<stack, batch> some;

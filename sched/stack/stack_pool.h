@@ -1,8 +1,8 @@
-// The global depot of stacks, from which Ps fill their own caches. See stack_pool.cc for its lists.
+// The global depot of stacks, from which Ps fill their own caches. stack_pool.cc describes its lists.
 //
-// Thread safety: everything may be called by any thread, without a scheduler lock. acquire may map memory
-// and wait for another thread that does: not inside a runtime section. release makes no system call. trim
-// and trim_all: by one thread at a time, not inside a runtime section. find_* take no lock and are
+// Thread safety: any thread may call any function, without a scheduler lock. acquire may map memory and wait for
+// another thread that does: do not call it in a runtime section. release makes no system call. Only one thread at a
+// time may call trim and trim_all, not in a runtime section. find_guard and find_stack take no lock and are
 // async-signal-safe.
 #pragma once
 
@@ -23,58 +23,58 @@ class stack_pool {
   using guard_kind = sched::guard_kind;
 
   struct counters {
-    std::uint64_t stacks;          // that exist, in use or free
+    std::uint64_t stacks;          // stacks that exist, in use or free
     std::uint64_t bytes_mapped;    // address space
-    std::uint64_t mappings;        // it was asked for in
+    std::uint64_t mappings;        // how many mappings that address space consists of
     std::uint64_t guard_failures;  // stacks without a guard
-    std::uint64_t trimmed;         // times that a free stack's pages were given back
+    std::uint64_t trimmed;         // how often a free stack's pages were given back
   };
 
-  // There is one, leaked: it serves until the process has gone.
+  // Returns the only pool. It is leaked: it serves until the process has ended.
   static stack_pool& instance() noexcept;
 
   stack_pool(const stack_pool&) = delete;
   stack_pool& operator=(const stack_pool&) = delete;
 
-  // Fills out[0..n) with up to n stacks of the class, recycled ones first; returns how many. 0: no
-  // memory, errno tells. What a recycled stack contains is unspecified.
+  // Fills out[0..n) with up to n stacks of the class, recycled ones first. Returns how many. Returns 0, with errno set,
+  // if there is no memory. The contents of a recycled stack are unspecified.
   [[nodiscard]] std::size_t acquire(std::size_t klass, stack* out, std::size_t n) noexcept;
 
-  // Takes back what acquire gave; nobody may run on them, or point into them, any more. Classes may be
-  // mixed.
+  // Takes back stacks that acquire() gave. Requires: no thread runs on them or points into them any more. Classes may
+  // be mixed.
   void release(const stack* in, std::size_t n) noexcept;
 
-  // Gives back the pages of stacks that have long been free: some of them, for a millisecond or so. Returns when it
-  // wants to be called again: at once if there are more, forever_ns if there is nothing to give back.
+  // Gives back the pages of some stacks that have been free for a long time; takes a millisecond or so. Returns when it
+  // should be called again: at once if there are more, forever_ns if there is nothing to give back.
   std::int64_t trim(std::int64_t now_ns) noexcept;
-  // Those of all free stacks but a few, however long it takes.
+  // Gives back the pages of all free stacks but a few, however long it takes.
   void trim_all() noexcept;
 
   [[nodiscard]] counters read() const noexcept;
 
-  // What new stacks get at present.
+  // Returns what new stacks get at present.
   [[nodiscard]] guard_kind guard() const noexcept { return guards_.kind(); }
 
-  // Does the address lie within the guard of one of our stacks, or (find_stack) within its usable bytes?
-  // *owner is that stack.
+  // Return true if the address lies within the guard (find_guard) or the usable bytes (find_stack) of one of the pool's
+  // stacks. *owner is that stack.
   [[nodiscard]] bool find_guard(const void* address, stack* owner) const noexcept;
   [[nodiscard]] bool find_stack(const void* address, stack* owner) const noexcept;
 
-  // New stacks get this kind from now on; see guard_installer::set_for_test.
+  // New stacks get this kind from now on. See guard_installer::set_for_test.
   void set_guard_kind_for_test(guard_kind kind, std::size_t mprotect_guards_max = 0) noexcept;
 
  private:
-  // Free stacks, last in, first out; linked through their region's header.
+  // Free stacks, last in, first out, linked through their region's header.
   struct list {
     chunk_id head = no_chunk;
     std::size_t count = 0;
   };
   struct alignas(64) depot {
     platform::spin_lock lock;
-    list young ABSL_GUARDED_BY(lock);  // released since the turn of the period
-    list old ABSL_GUARDED_BY(lock);    // released before it
+    list young ABSL_GUARDED_BY(lock);  // released during this period
+    list old ABSL_GUARDED_BY(lock);    // released before this period
     list cold ABSL_GUARDED_BY(lock);   // never used, or trimmed: no pages
-    bool ripe = false;                 // those in old are to be trimmed; whoever calls trim()
+    bool ripe = false;                 // the stacks in `old` are to be trimmed; only the caller of trim() uses it
   };
 
   constexpr stack_pool() noexcept = default;
@@ -90,12 +90,12 @@ class stack_pool {
   void push(list& l, const stack& s) noexcept;
   bool find(const void* address, bool in_guard, stack* owner) const noexcept;
 
-  // Lock order: grow_lock_, then a depot's lock. Held over mmap and madvise.
+  // Lock order: grow_lock_, then a depot's lock. grow_lock_ is held during mmap and madvise.
   platform::spin_lock grow_lock_;
   depot depots_[stack_classes];
-  guard_installer guards_;                                                 // its install(): under grow_lock_
+  guard_installer guards_;                                                 // its install() needs grow_lock_
   stack_region* growing_[stack_classes] ABSL_GUARDED_BY(grow_lock_) = {};  // has chunks that are not cut yet
-  std::int64_t next_turn_ns_ = 0;                                          // whoever calls trim()
+  std::int64_t next_turn_ns_ = 0;                                          // only the caller of trim() uses it
   platform::atomic<std::uint64_t> stacks_{0};
   platform::atomic<std::uint64_t> trimmed_{0};
   region_table regions_;

@@ -1,12 +1,12 @@
-// Finding: addresses are divided into windows of 64 MiB. A region is no larger than that, so it lies in
-// at most two windows, and is entered in a hash table under both. Looking an address up walks the
-// entries from its window's slot on, until one contains the address or a slot is empty.
+// Finding: addresses are divided into windows of 64 MiB. A region is no larger than a window, so it lies in at most two
+// windows, and is entered in a hash table under each of them. A lookup walks the entries from the slot of the address's
+// window on, until an entry contains the address or a slot is empty.
 //
-// Publishing: a region's fields are written before its index is stored into a slot (release), and never
-// change afterwards but for `cut`. Entries are never removed, so a walk needs no lock.
+// Publishing: a region's fields are written before its index is stored into a slot (release). Afterwards only `cut`
+// changes. Entries are never removed, so a walk needs no lock.
 //
-// A mapping that fails is tried again with half the chunks, down to one: with RLIMIT_AS, or when memory
-// is not overcommitted, the last stacks come in small mappings.
+// If a mapping fails, it is tried again with half the chunks, down to one. With RLIMIT_AS, or when memory is not
+// overcommitted, the last stacks come in small mappings.
 #include <baton/sched/stack/stack_region.h>
 
 #include <sys/mman.h>
@@ -28,7 +28,7 @@ std::uintptr_t window_of(const void* address) noexcept {
   return reinterpret_cast<std::uintptr_t>(address) / region_table::region_bytes;
 }
 
-// Neighbouring windows get slots far apart, so that runs of regions do not pile up.
+// Neighbouring windows get slots that are far apart, so that runs of regions do not pile up.
 std::size_t slot_of(std::uintptr_t window) noexcept {
   return static_cast<std::size_t>(window * std::uint64_t{0x9E37'79B9'7F4A'7C15} >> 48);
 }
@@ -58,8 +58,8 @@ stack_region* region_table::create(std::size_t klass) noexcept {
     if (base != MAP_FAILED) break;
   }
   if (base == MAP_FAILED) return nullptr;
-  // Both may fail on kernels built without; nothing is lost then. A huge page would commit 2 MiB for a
-  // fiber that touches one page.
+  // Both calls may fail on kernels built without these features; that does no harm. A huge page would commit 2 MiB for
+  // a fiber that touches one page.
   const int saved_errno = errno;
   ::madvise(base, bytes, MADV_NOHUGEPAGE);
   ::prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, base, bytes, "baton stacks");

@@ -1,15 +1,15 @@
-// Reads .eh_frame_hdr and .eh_frame, in the form in which GNU ld, gold, lld and mold write them, on
-// 64-bit machines. Whatever looks otherwise is "unknown", never an error.
+// Reads .eh_frame_hdr and .eh_frame in the form in which GNU ld, gold, lld and mold write them, on 64-bit machines.
+// Anything in another form is "unknown", never an error.
 //
 //   1. glibc tells, without a lock, which object an address lies in and where its .eh_frame_hdr is: a
 //      sorted table of (function, its description)
 //   2. a binary search finds the description (FDE), which names a common part (CIE)
-//   3. both are programs that change a row of rules, for an address that advances; the row that is valid
-//      at pc is the answer
+//   3. both are programs that change a row of rules for an advancing address; the row that is valid at pc
+//      is the answer
 //
-// The lock of the dynamic loader is avoided on purpose (dladdr and dl_iterate_phdr take it): the thread
-// that is looked at may be blocked within dlopen. Where glibc is older than 2.35 there is no other way,
-// and nothing is known of any address.
+// This code avoids the lock of the dynamic loader on purpose (dladdr and dl_iterate_phdr take it): the observed thread
+// may be blocked within dlopen. With a glibc older than 2.35 there is no other way, and nothing is known of any
+// address.
 #include <baton/sched/unwind/frame_info.h>
 
 #include <dlfcn.h>
@@ -22,7 +22,7 @@ namespace {
 // Pointer encodings (DW_EH_PE_*).
 constexpr std::uint8_t pe_form = 0x0f, pe_relative = 0x70, pe_to_here = 0x10, pe_omitted = 0xff;
 
-// A place in the tables. After a failed read everything is 0, and ok() is false.
+// A position in the tables. After a failed read every value is 0 and ok() returns false.
 class reader {
  public:
   reader(code_window& code, std::uintptr_t at) noexcept : code_(code), at_(at) {}
@@ -70,7 +70,7 @@ class reader {
     return 0;
   }
 
-  // Absolute, or relative to its own place; the other bases do not occur in FDEs.
+  // Reads a pointer that is absolute or relative to its own place. The other bases do not occur in FDEs.
   std::uintptr_t pointer(std::uint8_t encoding) noexcept {
     const std::uintptr_t here = at_;
     std::uintptr_t value = 0;
@@ -117,7 +117,7 @@ struct description {
 bool read_common_part(std::uintptr_t at, code_window& code, description& d) noexcept {
   reader r(code, at);
   const auto length = r.fixed<std::uint32_t>();
-  if (length == 0 || length == 0xffffffffU) return false;  // the end; or a 64-bit one, which nobody writes
+  if (length == 0 || length == 0xffffffffU) return false;  // the end; or a 64-bit length, which no linker writes
   d.first_rules_end = r.at() + length;
   if (r.fixed<std::uint32_t>() != 0) return false;  // not a CIE
   const std::uint8_t version = r.byte();
@@ -170,14 +170,14 @@ bool read_description(std::uintptr_t at, code_window& code, description& d) noex
   d.function = r.pointer(d.pointer_encoding);
   d.function_end = d.function + r.pointer(d.pointer_encoding & pe_form);
   if (d.sized) {
-    const std::uint64_t size = r.unsigned_number();  // not in r.skip(): it moves r
+    const std::uint64_t size = r.unsigned_number();  // not inside r.skip(): reading the number moves r
     r.skip(size);
   }
   d.rules = r.at();
   return r.ok();
 }
 
-// The address of the FDE for pc; 0: none.
+// Returns the address of the FDE for pc, or 0 if there is none.
 std::uintptr_t search_table(std::uintptr_t header, std::uintptr_t pc, code_window& code) noexcept {
   reader r(code, header);
   // Version 1; the pointer to .eh_frame; a 32-bit count; a table of 32-bit pairs relative to the header.
@@ -207,7 +207,7 @@ std::uintptr_t search_table(std::uintptr_t header, std::uintptr_t pc, code_windo
   return r.ok() ? fde : 0;
 }
 
-// The row of rules, and the programs that change it.
+// The row of rules that the programs change.
 struct row {
   std::uint64_t cfa_register = 0;
   std::int64_t cfa_offset = 0;
@@ -218,7 +218,7 @@ struct row {
   register_rule* rule_of(std::uint64_t reg) noexcept {
     if (reg == fp_register) return &fp;
     if (reg == return_register) return &return_address;
-    return nullptr;  // one that is not followed
+    return nullptr;  // a register that is not followed
   }
   void set(std::uint64_t reg, const register_rule& rule) noexcept {
     if (register_rule* const r = rule_of(reg)) *r = rule;
@@ -229,7 +229,7 @@ class rules {
  public:
   rules(const description& d, code_window& code, std::uintptr_t pc) noexcept : d_(d), code_(code), pc_(pc) {}
 
-  // The row that is valid at pc.
+  // Finds the row that is valid at pc.
   bool run(row& result) noexcept {
     at_ = 0;  // the common part has no addresses
     if (!execute(d_.first_rules, d_.first_rules_end)) return false;
@@ -275,14 +275,14 @@ class rules {
       case 0x2e: static_cast<void>(r.unsigned_number()); return true;  // GNU_args_size
       default: break;
     }
-    // All others begin with a register.
+    // All other instructions begin with a register.
     const std::uint64_t reg = r.unsigned_number();
     switch (op) {
       case 0x05: saved(reg, static_cast<std::int64_t>(r.unsigned_number())); return true;  // offset_extended
       case 0x06: restore(reg); return true;                                                // restore_extended
       case 0x07: now_.set(reg, {kind::undefined, 0, {}}); return true;
       case 0x08: now_.set(reg, {}); return true;  // same_value
-      case 0x09:                                  // register: in one that is not followed, perhaps
+      case 0x09:                                  // register: perhaps in a register that is not followed
         static_cast<void>(r.unsigned_number());
         now_.set(reg, {kind::undefined, 0, {}});
         return true;
@@ -331,7 +331,7 @@ class rules {
   const description& d_;
   code_window& code_;
   std::uintptr_t pc_;
-  std::uintptr_t at_ = 0;  // the address that the row has come to
+  std::uintptr_t at_ = 0;  // the address for which the row is valid so far
   row now_;
   row first_;
   row remembered_[4];
@@ -400,7 +400,7 @@ class machine_of_expressions {
     if (reg == sp_register) return push(registers_.sp + plus);
     if (reg == fp_register && registers_.fp_known) return push(registers_.fp + plus);
 #if defined(__x86_64__)
-    if (reg == return_register) return push(registers_.pc + plus);  // of the frame itself: in a PLT's rules
+    if (reg == return_register) return push(registers_.pc + plus);  // of the frame itself: in the rules of a PLT
 #endif
     return false;
   }
@@ -419,7 +419,7 @@ bool find_object(std::uintptr_t pc, loaded_object& found) noexcept {
   dl_find_object o{};
   if (::_dl_find_object(reinterpret_cast<void*>(pc), &o) != 0) return false;
   found.tables = reinterpret_cast<std::uintptr_t>(o.dlfo_eh_frame);
-  // Of an object that is being unloaded the map may be gone: only peek at it.
+  // The map of an object that is being unloaded may be gone, so only peek at it.
   link_map map{};
   if (!platform::peek_memory(reinterpret_cast<std::uintptr_t>(o.dlfo_link_map), &map, sizeof map)) return false;
   found.base = map.l_addr;

@@ -1,8 +1,8 @@
-// What compilers leave in .eh_frame about a function's frame: how, at one address, the caller's frame and
-// the return address are found. Only what a stack trace needs: of the registers, the stack pointer, the
-// frame pointer and the return address.
+// What compilers leave in .eh_frame about a function's frame: how to find the caller's frame and the return address
+// from an address in the function. It covers only the registers that a stack trace needs: the stack pointer, the frame
+// pointer and the return address.
 //
-// Nothing is locked or allocated, and no memory is touched but through the kernel (peek_memory.h).
+// Nothing here locks or allocates. Memory is read only through the kernel (peek_memory.h).
 #pragma once
 
 #include <baton/sched/platform/peek_memory.h>
@@ -15,11 +15,11 @@ namespace baton::sched {
 // Code, and the tables that describe it.
 using code_window = platform::peek_window<256>;
 
-// A loaded program or library; name is what the loader calls it, empty for the program.
+// A loaded program or library. `name` is the loader's name for it, empty for the program.
 struct loaded_object {
-  std::uintptr_t base = 0;    // what to subtract from an address to get that in the file
+  std::uintptr_t base = 0;    // subtracted from an address, it gives the address in the file
   std::uintptr_t tables = 0;  // its .eh_frame_hdr; 0: none
-  std::uintptr_t name = 0;    // of a string, to be peeked at
+  std::uintptr_t name = 0;    // the address of a string, to be peeked at
 };
 [[nodiscard]] bool find_object(std::uintptr_t pc, loaded_object& found) noexcept;
 
@@ -31,7 +31,7 @@ struct frame_registers {
   bool fp_known = false;
 };
 
-// DWARF's numbers.
+// DWARF's register numbers.
 #if defined(__x86_64__)
 inline constexpr std::uint64_t sp_register = 7, fp_register = 6, return_register = 16;
 #elif defined(__aarch64__)
@@ -44,7 +44,7 @@ struct frame_expression {
   std::size_t length = 0;
 };
 
-// How a register of the caller is found. CFA, "canonical frame address": the caller's stack pointer.
+// How to find a register of the caller. The CFA ("canonical frame address") is the caller's stack pointer.
 struct register_rule {
   enum class kind : std::uint8_t {
     same,       // this frame has not changed it
@@ -60,23 +60,23 @@ struct register_rule {
 };
 
 struct frame_info {
-  std::uintptr_t function = 0;  // its first address, and the one behind it
+  std::uintptr_t function = 0;  // its first address; function_end is the address after it
   std::uintptr_t function_end = 0;
-  bool interrupted = false;  // a signal's frame: its caller's pc is where it was, not behind a call
+  bool interrupted = false;  // a signal's frame: its caller's pc is the interrupted instruction, not one after a call
   std::uint64_t cfa_register = 0;
   std::int64_t cfa_offset = 0;
-  frame_expression cfa_expression;  // if its length is not 0, it counts instead
+  frame_expression cfa_expression;  // if its length is not 0, it replaces register and offset
   register_rule fp;
   register_rule return_address;
 };
 
-// For the instruction at pc. False: nothing is known of it.
+// Finds the description for the instruction at pc. Returns false if nothing is known of it.
 [[nodiscard]] bool find_frame_info(std::uintptr_t pc, code_window& code, frame_info& found) noexcept;
 
-// Reads a word of the stack that is being walked; false: it is none of that stack.
+// Reads a word of the stack that is being walked. Returns false if the address is not on that stack.
 using word_reader = bool (*)(void* stack, std::uintptr_t at, std::uintptr_t& word);
 
-// Runs an expression; `first` lies on its stack at the beginning. False: it cannot be told.
+// Runs an expression; `first` is on DWARF's stack when it begins. Returns false if the result cannot be found.
 [[nodiscard]] bool evaluate(const frame_expression& e, const frame_registers& r, const std::uintptr_t* first,
                             code_window& code, word_reader read, void* stack, std::uintptr_t& result) noexcept;
 

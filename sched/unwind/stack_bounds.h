@@ -1,4 +1,4 @@
-// The only memory that unwinding takes for a stack.
+// The only memory that unwinding accepts as a stack.
 #pragma once
 
 #include <cstdint>

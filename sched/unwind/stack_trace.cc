@@ -1,18 +1,18 @@
-// Unwinding by .eh_frame (frame_info.h), which every function on these machines has, also those of libc
-// and those compiled without frame pointers.
+// Unwinding by .eh_frame (frame_info.h). On these machines every function has it, including those of libc and those
+// compiled without frame pointers.
 //
-// Why not a library. GNU libunwind was tried: linked, its libunwind.so takes the place of libgcc for the
-// exceptions of the whole program, because it exports _Unwind_RaiseException (and backtrace); its static
-// form cannot be linked into a position-independent program; and its local unwinder reads memory without
-// asking. libdw allocates, opens files and brings five libraries along. _Unwind_Backtrace knows only
-// the caller's own stack. And none has an answer to the one question that is special here:
+// Why not a library. GNU libunwind was tried: when linked, its libunwind.so replaces libgcc for the exceptions of the
+// whole program, because it exports _Unwind_RaiseException (and backtrace); its static form cannot be linked into a
+// position-independent program; and its local unwinder reads memory without checking it. libdw allocates, opens files
+// and brings five libraries along. _Unwind_Backtrace knows only the caller's own stack. And none of them solves the one
+// problem that is special here:
 //
-// A blocked thread shows its pc and sp, nothing else. Nearly all frames are found from sp alone. One
-// whose function keeps a frame pointer (-fno-omit-frame-pointer, alloca) is found from it only; if no
-// frame further in has saved that register, it is unknown. Then the function's first instructions tell
-// how large its frame is. If they are not the plain ones the stack above sp is searched: each word behind
-// which a call lies could be the return address, but old ones lie about, too. The best is one from where
-// a walk comes to the stack's end, and whose call is one of this very function.
+// A blocked thread shows its pc and sp, and nothing else. Nearly all frames are found from sp alone. A frame whose
+// function keeps a frame pointer (-fno-omit-frame-pointer, alloca) is found only from that register. If no frame
+// further in has saved the register, its value is unknown. Then the function's first instructions tell how large its
+// frame is. If they are not the plain ones, the stack above sp is searched: each word that points behind a call could
+// be the return address, but old return addresses lie there, too. The best candidate is one from which a walk reaches
+// the stack's end, and whose call calls this very function.
 //
 // Each frame lies higher than the one before it and within the bounds, so the walk ends.
 #include <baton/sched/unwind/stack_trace.h>
@@ -32,13 +32,13 @@ namespace {
 
 constexpr std::size_t words_searched_max = 4096;
 constexpr std::size_t candidates_max = 32;
-// The marks of a place where the searched frame may end: frames that follow, that they lead to the end of
-// the stack, and that the call is one of the right function.
+// How a place scores where the searched frame may end: for each frame that follows, for a walk that reaches the end of
+// the stack, and for a call that calls the right function.
 constexpr std::size_t frames_followed = 24;
 constexpr std::size_t frames_ended = 1000;
 constexpr std::size_t frames_likely = 100;
 
-// The stack that is walked.
+// The stack that is being walked.
 class foreign_stack {
  public:
   explicit foreign_stack(const stack_bounds& b) noexcept : bounds_(b) {}
@@ -49,7 +49,7 @@ class foreign_stack {
   [[nodiscard]] bool holds(std::uintptr_t at) const noexcept {
     return at % sizeof at == 0 && at >= bounds_.low && at < bounds_.high && bounds_.high - at >= sizeof at;
   }
-  // A place where a frame may begin.
+  // Returns true if a frame may begin at the address.
   [[nodiscard]] bool in_or_at_end(std::uintptr_t at) const noexcept { return holds(at) || at == bounds_.high; }
   static bool read_word(void* self, std::uintptr_t at, std::uintptr_t& word) noexcept {
     return static_cast<foreign_stack*>(self)->read(at, word);
@@ -60,7 +60,7 @@ class foreign_stack {
   platform::peek_window<1024> window_;
 };
 
-// A signed return address of aarch64 has a signature in its upper bits.
+// On aarch64 a signed return address has its signature in the upper bits.
 std::uintptr_t plain_address(std::uintptr_t address) noexcept {
 #if defined(__aarch64__)
   return address & 0x0000'ffff'ffff'ffffU;
@@ -69,8 +69,8 @@ std::uintptr_t plain_address(std::uintptr_t address) noexcept {
 #endif
 }
 
-// Where jump_fcontext leaves things on the stack differs from version to version. make_fcontext lays a
-// first context out in the same way, so one is made, and searched for the function that it is to call.
+// Where jump_fcontext leaves things on the stack differs from version to version. make_fcontext lays out a first
+// context in the same way. So find_layout() makes one and searches it for the address of its entry function.
 struct context_layout {
   std::size_t fp = 0, pc = 0, end = 0;  // offsets from the context; end: the stack pointer afterwards
   std::uintptr_t last_pc = 0;           // where a fiber's first function would return to
@@ -131,7 +131,7 @@ class walk {
     return go_to(pc, cfa, fp);
   }
 
-  // Of code without a description: if it keeps a frame pointer at all.
+  // Steps out of code without a description, which may or may not keep a frame pointer.
   bool step_by_frame_pointer() noexcept {
     std::uintptr_t fp = 0;
     std::uintptr_t pc = 0;
@@ -176,14 +176,14 @@ class walk {
       case kind::is_cfa: value = cfa + static_cast<std::uintptr_t>(rule.offset); return true;
       case kind::saved_by: return by(place) && stack_.read(place, value);
       case kind::is_value: return by(value);
-      case kind::same:  // of a return address: in a register that nobody shows
+      case kind::same:  // of a return address: it is in a register, which is not known
       case kind::undefined: return false;
     }
     return false;
   }
 
 #if defined(__x86_64__)
-  // The frame pointer is unknown, and the frame is described by it.
+  // Finds the CFA if it is described by the frame pointer and the frame pointer is unknown.
   bool search_cfa(std::uintptr_t& cfa) noexcept {
     if (searching_ || info_.cfa_offset != 16) return false;  // not the usual push and mov
     std::uintptr_t back_to = 0;                              // [saved frame pointer] [return address] <- CFA
@@ -211,8 +211,8 @@ class walk {
     return best > 0;
   }
 
-  // What a function subtracts from the stack pointer behind its `push %rbp; mov %rsp,%rbp`, if its first
-  // instructions are the plain ones; 0: they are not, or it subtracts nothing.
+  // Returns what a function subtracts from the stack pointer after its `push %rbp; mov %rsp,%rbp`. Returns 0 if its
+  // first instructions are not the plain ones, or if it subtracts nothing.
   std::uintptr_t bytes_below_frame_pointer(std::uintptr_t function) noexcept {
     std::uint8_t text[32] = {};
     if (!code_.read(function, text)) return 0;
@@ -223,7 +223,7 @@ class walk {
     i += sizeof begin;
     std::uintptr_t bytes = 0;
     for (; i + 8 < sizeof text; ++i) {
-      if (text[i] == 0x41) ++i;  // r8 and up
+      if (text[i] == 0x41) ++i;  // r8 and higher
       if ((text[i] & 0xf8U) != 0x50) break;
       bytes += 8;
     }
@@ -235,7 +235,7 @@ class walk {
     return bytes + more;
   }
 
-  // How many frames follow, if one ends here; no more are counted than make it likely.
+  // Returns how many frames follow if one ends here. Stops counting at the number that makes it likely.
   std::size_t leads_on(std::uintptr_t frame, std::uintptr_t back_to) noexcept {
     const frame_registers saved = at_;
     std::size_t n = 0;
@@ -246,16 +246,16 @@ class walk {
       while (n < frames_followed && is_behind_a_call(at_.pc, target) && find_frame_info(at_.pc - 1, code_, info_)) {
         ++n;
         if (step()) continue;
-        if (info_.return_address.what == register_rule::kind::undefined) n = frames_ended;  // a thread's first
+        if (info_.return_address.what == register_rule::kind::undefined) n = frames_ended;  // a thread's first function
         break;
       }
-      if (at_.pc == layout_of_contexts().last_pc) n = frames_ended;  // a fiber's
+      if (at_.pc == layout_of_contexts().last_pc) n = frames_ended;  // a fiber's first function
     }
     at_ = saved;
     return n;
   }
 
-  // target: what the call calls, if it is a direct one or through a fixed slot; 0: who knows.
+  // Returns true if pc follows a call. `target` is what a direct call, or one through a fixed slot, calls; 0: unknown.
   bool is_behind_a_call(std::uintptr_t pc, std::uintptr_t& target) noexcept {
     target = 0;
     loaded_object object;
@@ -273,8 +273,8 @@ class walk {
       if (!code_.read(there, target)) target = 0;
       return true;
     }
-    // ff /2, by its length: register, [register], and with a byte or a word of displacement, with and
-    // without an index byte.
+    // ff /2, by its length: register, [register], and with a byte or a word of displacement, with and without an index
+    // byte.
     const auto is_call = [&](std::size_t length, std::uint8_t mode) {
       const std::uint8_t* const op = before + sizeof before - length;
       return op[0] == 0xff && (op[1] & 0x38U) == 0x10 && (op[1] & 0xc0U) == mode;
@@ -283,7 +283,7 @@ class walk {
            is_call(6, 0x80) || is_call(7, 0x80);
   }
 
-  // Where a PLT entry jumps to; anything else is its own target.
+  // Returns where a PLT entry jumps to. Any other address is its own target.
   std::uintptr_t behind_plt(std::uintptr_t entry) noexcept {
     std::uint8_t text[11] = {};
     if (!code_.read(entry, text)) return entry;
@@ -310,7 +310,7 @@ class walk {
 
 constexpr const char* first_frame = "baton::sched::(anonymous namespace)::trampoline()";
 
-// The last component of the object's file name, as far as it fits.
+// Writes as much of the last component of the object's file name as fits.
 void name_object(const loaded_object& o, std::span<char> out) noexcept {
   char path[256] = {};
   platform::peek_window<64> window;
@@ -324,7 +324,7 @@ void name_object(const loaded_object& o, std::span<char> out) noexcept {
 
 }  // namespace
 
-// A fiber that runs meanwhile is a race on purpose: whatever is read, it is only ever peeked at.
+// A fiber that runs meanwhile causes a race on purpose: what is read here is only ever peeked at.
 __attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of(const void* stored) noexcept {
   const context_layout& layout = layout_of_contexts();
   const auto context = reinterpret_cast<std::uintptr_t>(stored);
@@ -336,7 +336,7 @@ __attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of
   r.sp = context + layout.end;
   r.fp_known = true;
 #if BATON_JUMP_RETURNS
-  // It goes on at a `ret`: the caller is meant.
+  // The context resumes at a `ret`. The caller of context_jump() is the frame to report.
   if (r.pc == reinterpret_cast<std::uintptr_t>(baton_context_arrival)) {
     if (!platform::peek_memory(r.sp, &r.pc, sizeof r.pc)) return std::nullopt;
     r.sp += sizeof r.pc;
@@ -361,7 +361,7 @@ bool name_of_frame(const void* pc, std::span<char> out) noexcept {
 
 namespace {
 
-// `inside`: an address of the function that it is about, which pc need not be if it is behind a call.
+// `inside` is an address in the function to describe. pc itself need not be in it if pc follows a call.
 std::size_t describe(std::uintptr_t pc, std::uintptr_t inside, code_window& code, std::span<char> out) noexcept {
   char name[160];
   char object[48] = "?";
@@ -399,7 +399,7 @@ std::size_t format(std::span<void* const> frames, std::span<char> out, std::size
   code_window code;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const auto pc = reinterpret_cast<std::uintptr_t>(frames[i]);
-    const std::uintptr_t inside = i + number == 0 ? pc : pc - 1;  // behind a call: maybe the next function's first byte
+    const std::uintptr_t inside = i + number == 0 ? pc : pc - 1;  // after a call: maybe the next function's first byte
     char frame[300];
     char line[320];
     if (describe(pc, inside, code, frame) == 0) break;

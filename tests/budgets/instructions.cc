@@ -1,7 +1,7 @@
-// The operations whose instructions are counted: each runs once to warm up and then between two requests to
-// callgrind, which sets its counters to zero at the first and writes them to a file of their own at the second.
-// One P, so that nothing depends on which thread is quicker; and no rescue: under callgrind a slice is over after some
-// hundred operations, and what a fiber without a P does is not what is counted. Run by tests/budgets/run.
+// The operations whose instructions are counted. Each runs once to warm up, and then between two requests to callgrind,
+// which sets its counters to zero at the first and writes them to a separate file at the second. There is one P, so
+// that nothing depends on which thread is faster. There is no rescue: under callgrind a slice is over after some
+// hundred operations, and what a fiber does without a P is not what is counted. tests/budgets/run runs this program.
 //
 //   budget_instructions [NAME]     prints "NAME operations" for each; NAME: only that one
 #include <baton/baton.h>
@@ -37,7 +37,7 @@ void count(const char* name, Body body) {
   std::printf("%s %d\n", name, ops);
 }
 
-// Two fibers that yield by turns.
+// Two fibers that yield in turn.
 void yields(int n) {
   const auto half = [n] {
     for (int i = 0; i < n / 2; ++i) baton::this_fiber::yield();
@@ -74,7 +74,7 @@ void buffered_items(int n) {
   producer.join();
 }
 
-// One consumer over four channels, each with a producer of its own.
+// One consumer over four channels, each with its own producer.
 void selects(int n, std::size_t capacity) {
   using numbers = baton::channel<std::int64_t>;
   const std::array<numbers, 4> c{numbers(capacity), numbers(capacity), numbers(capacity), numbers(capacity)};
@@ -132,13 +132,13 @@ void events(int n) {
 
 void timers(int n) {
   for (int i = 0; i < n; ++i) {
-    if (i % 64 == 0) baton::this_fiber::yield();  // or each call looks at the slice that is over
+    if (i % 64 == 0) baton::this_fiber::yield();  // otherwise each call finds that its slice is over
     baton::timer t = baton::after_func(std::chrono::hours(1), [] {});
     t.stop();
   }
 }
 
-// Both ends of a connection over the loopback are fibers: two reads and two writes a round trip.
+// Both ends of a connection over the loopback are fibers: two reads and two writes per round trip.
 void echoes(int n) {
   auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
   auto client = baton::net::dial("127.0.0.1:" + std::to_string(listener->local_address().port()));

@@ -1,5 +1,5 @@
-// The operations whose system calls are counted: each runs once to warm up and then between two calls of
-// access(2) with names that strace's log shows. One P. Run by tests/budgets/run.
+// The operations whose system calls are counted. Each runs once to warm up, and then between two calls of access(2)
+// with names that strace's log shows. There is one P. tests/budgets/run runs this program.
 //
 //   budget_system_calls            all but echo, one after another; prints "NAME operations" for each
 //   budget_system_calls echo C N   prints "port P"; then C connections send and get back N messages each
@@ -73,7 +73,7 @@ void count_all() {
   count("idle_second", 1, [](int) { baton::this_fiber::sleep_for(1s); });
 }
 
-// The echo server of the README; the first half of the messages warms up.
+// The echo server of the README. The first half of the messages warms up.
 void echo(baton::net::tcp_stream peer, int messages, baton::wait_group& warm, baton::wait_group& end) {
   std::byte buffer[1024];
   for (int i = 0;; ++i) {

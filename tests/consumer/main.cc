@@ -3,7 +3,10 @@
 
 #include <cstdio>
 
+static_assert(BATON_VERSION >= 200);
+
 int main() {
+  std::puts(BATON_VERSION_STRING);
   return baton::run([] {
     baton::channel<int> numbers(4);
     auto sum = baton::spawn([=] {

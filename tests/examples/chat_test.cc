@@ -1,4 +1,4 @@
-// chat, from outside: friendly clients, slow ones, hostile ones.
+// chat, tested from outside: friendly clients, slow ones, hostile ones.
 #include "examples/program.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ namespace {
 using baton_test::client;
 using baton_test::program;
 
-// A member; everybody else has still to read "* name is here".
+// A member. All other members still have to read "* name is here".
 client join(const program& server, const std::string& name, int receive_buffer = 0) {
   client c(server.port(), receive_buffer);
   EXPECT_EQ(c.receive_line(), "* your name?");
@@ -36,7 +36,7 @@ TEST(Chat, EverybodyGetsEveryLine) {
     EXPECT_EQ(c->receive_line(), "ann: how are you?");
   }
   b.send("bye");
-  b.half_close();  // what was begun is a line, then the stream has ended
+  b.half_close();  // the line that was begun counts as a line, then the stream has ended
   EXPECT_EQ(a.receive_line(), "bob: bye");
   EXPECT_EQ(a.receive_line(), "* bob has left");
   EXPECT_EQ(b.rest(), "bob: bye\n");
@@ -93,7 +93,7 @@ TEST(Chat, ControlCharactersAreDropped) {
   EXPECT_EQ(c.receive_line(), "e[2Jve:  h\xc3\xa9 !");
 }
 
-// What steers a terminal, turns the writing round, cannot be seen, or is no UTF-8.
+// Characters that control a terminal, change the direction of writing, or are invisible, and invalid UTF-8.
 TEST(Chat, NothingReachesIntoTheTerminalsOfOthers) {
   program server("chat", arguments());
   client c = join(server, "ann");
@@ -115,7 +115,7 @@ TEST(Chat, NothingReachesIntoTheTerminalsOfOthers) {
   EXPECT_EQ(c.receive_line(), "ann: h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
 }
 
-// Nobody can speak as somebody else, or as the room.
+// No client can speak as another member, or as the room.
 TEST(Chat, NamesAreUniqueAndCannotForgeLines) {
   program server("chat", arguments());
   client ann = join(server, "ann");
@@ -133,7 +133,7 @@ TEST(Chat, NamesAreUniqueAndCannotForgeLines) {
   EXPECT_EQ(other.receive_line(), "* " + std::string(31, 'n') + " is here") << "cut between characters";
   EXPECT_EQ(ann.receive_line(), "* " + std::string(31, 'n') + " is here");
 
-  // Once it is free somebody else can have it.
+  // Once the name is free another member can have it.
   ann.half_close();
   EXPECT_EQ(other.receive_line(), "* ann has left");
   client again = join(server, "ann");
@@ -155,7 +155,7 @@ TEST(Chat, ResetsEndOnlyTheirMember) {
   EXPECT_EQ(witness.receive_line(), "witness: still here");
 }
 
-// Connections that never say anything do not keep others out, nor the end from coming.
+// Connections that never send anything keep neither others out nor the server from ending.
 TEST(Chat, SilentConnectionsAreNoBurden) {
   program server("chat", arguments());
   std::vector<client> silent;
@@ -191,7 +191,7 @@ TEST(Chat, StopSaysAllThatWasSaid) {
 
 const std::string long_text(400, 't');
 
-// With skip each line has come, or been counted.
+// With `skip` each line has come, or has been counted.
 TEST(Chat, SlowReaderMissesLinesAndIsToldHowMany) {
   program server("chat", arguments("skip"));
   client slow = join(server, "slow", 4096);
@@ -242,7 +242,7 @@ TEST(Chat, SlowReaderIsDisconnectedIfThatIsThePolicy) {
   EXPECT_EQ(server.wait(), 0);
 }
 
-// One that does not read cannot hold up the end for long.
+// A client that does not read cannot hold up the end for long.
 TEST(Chat, StopDoesNotWaitForThoseWhoDoNotRead) {
   program server("chat", arguments("skip"));
   client slow = join(server, "slow", 4096);

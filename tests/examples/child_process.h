@@ -27,7 +27,7 @@ class child_process {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   void signal(int number) { ::kill(pid_, number); }
-  // Its exit code, or 1000 and the signal that ended it.
+  // Returns its exit code, or 1000 and the signal that ended it.
   int wait() {
     int status = 0;
     ::waitpid(pid_, &status, 0);
@@ -38,7 +38,7 @@ class child_process {
   void close_output() { close(out_); }
 
  protected:
-  // Its stdout is read here. With a filter its stdin is written here, and its stderr goes where its stdout goes.
+  // The test reads the program's stdout. With a filter it also writes its stdin, and stderr goes where stdout goes.
   enum class role { server, filter };
   // `prepare` is called in the child before the program begins.
   child_process(const std::string& name, std::vector<std::string> args, role as,
@@ -69,7 +69,7 @@ class child_process {
     out_ = out[0];
   }
 
-  // False: the end of its output.
+  // Returns false at the end of the output.
   bool read_more() {
     char buffer[4096];
     const ssize_t n = ::read(out_, buffer, sizeof buffer);
@@ -78,7 +78,7 @@ class child_process {
   }
 
   int in_ = -1;
-  std::string text_;  // what has been read, and not been taken
+  std::string text_;  // what has been read, and not been taken yet
 
  private:
   static void close(int& fd) {

@@ -1,4 +1,4 @@
-// How the example programs end: what they say and with which code, when they are called wrongly, cannot listen,
+// How the example programs end: what they print, and their exit codes, when they are called wrongly, cannot listen,
 // cannot accept, or are told to stop; and what does not end them.
 #include "examples/failing_call.h"
 #include "examples/filter.h"
@@ -34,14 +34,14 @@ std::string text_of(const call& c) {
   return text;
 }
 
-// The servers; each is told to listen on that address.
+// Returns the servers. Each is told to listen on that address.
 std::vector<call> servers_on(const std::string& host, const std::string& port) {
   std::vector<call> all = {{"echo_server", {host + ":" + port}}, {"chat", {host + ":" + port}}};
   if (host == "127.0.0.1") all.push_back({"http_server", {"--port", port}});
   return all;
 }
 
-// One line, of a program that says why it ends.
+// Checks that the program prints one line that says why it ends.
 void expect_end(const call& c, int code, const std::vector<std::string>& words,
                 const std::function<void()>& prepare = {}) {
   filter p(c.name, c.arguments, prepare);
@@ -149,7 +149,7 @@ TEST(Ends, NotForClientsThatVanish) {
   EXPECT_EQ(p.wait(), 0);
 }
 
-// Those that find no descriptor wait until there is one.
+// Connections that find no descriptor wait until there is one.
 TEST(Ends, NotForWantOfDescriptors) {
   program p("echo_server", {"127.0.0.1:0"});
   const rlimit few{24, 24};

@@ -1,5 +1,5 @@
-// A system call of a program fails, as seen from outside it. Both are called in the child before the program begins:
-// `prepare` of child_process.
+// Makes a system call of a program fail, from outside the program. fail_always() and ask_about() are called in the
+// child before the program begins: they are a `prepare` of child_process.
 #pragma once
 
 #include <linux/filter.h>
@@ -14,7 +14,7 @@
 
 namespace baton_test {
 
-// The number of the listener's descriptor; -1: the kernel refuses.
+// Returns the number of the listener's descriptor, or -1 if the kernel refuses.
 inline int filter_call(long number, unsigned action, unsigned flags) {
   sock_filter code[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -27,19 +27,19 @@ inline int filter_call(long number, unsigned action, unsigned flags) {
   return static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program));
 }
 
-// The call fails with that error, always.
+// Makes the call fail with that error, always.
 inline void fail_always(long number, int error) {
   if (filter_call(number, SECCOMP_RET_ERRNO | static_cast<unsigned>(error), 0) != 0) ::_exit(126);
 }
 
-// The call waits until the test has said what becomes of it.
+// Makes the call wait until the test has decided its result.
 constexpr int asking_fd = 100;
 inline void ask_about(long number) {
   const int fd = filter_call(number, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
   if (fd < 0 || ::dup2(fd, asking_fd) < 0) ::_exit(126);
 }
 
-// In the test: what that program asks.
+// Used in the test: the calls about which that program asks.
 class asked_calls {
  public:
   explicit asked_calls(pid_t pid) {
@@ -52,7 +52,7 @@ class asked_calls {
   asked_calls& operator=(const asked_calls&) = delete;
   [[nodiscard]] bool work() const { return fd_ >= 0; }
 
-  // Waits for the next such call, and has it fail with that error; 0: has it made.
+  // Waits for the next such call, and makes it fail with that error; with 0 the call is made.
   bool answer(int error) const {
     seccomp_notif asked{};
     while (::ioctl(fd_, SECCOMP_IOCTL_NOTIF_RECV, &asked) != 0) {

@@ -16,7 +16,7 @@ class filter : public child_process {
   filter(const std::string& name, std::vector<std::string> args, const std::function<void()>& prepare = {})
       : child_process(name, std::move(args), role::filter, prepare) {}
 
-  // Nobody may be killed by a program that has ended: SIGPIPE is to be ignored or blocked by the caller.
+  // Requires: the caller ignores or blocks SIGPIPE, so that a program that has ended does not kill the test.
   void write(const std::string& text) {
     for (std::size_t done = 0; done < text.size();) {
       const ssize_t n = ::write(in_, text.data() + done, text.size() - done);
@@ -25,7 +25,7 @@ class filter : public child_process {
     }
   }
 
-  // The next line without its end; empty at the end of the output.
+  // Returns the next line without its end, or an empty text at the end of the output.
   std::string read_line() {
     while (text_.find('\n') == std::string::npos) {
       if (!read_more()) return std::exchange(text_, {});

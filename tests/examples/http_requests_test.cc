@@ -1,8 +1,8 @@
 // http_server against the rules of RFC 9112 and 9110: raw bytes, and the statuses that come back.
 //
-// Each row's bytes are followed by one more request, for /last, which is not there and asks to close. So the
-// statuses say three things: what the answer was, whether the connection stayed open (then a 404 comes last), and
-// whether the server was right about where the row's requests end.
+// Each row's bytes are followed by one more request, for /last, which does not exist and asks to close. So the statuses
+// say three things: what the answer was, whether the connection stayed open (then a 404 comes last), and whether the
+// server was right about where the row's requests end.
 #include "examples/program.h"
 
 #include <gtest/gtest.h>
@@ -43,7 +43,7 @@ statuses statuses_in(const std::string& text) {
 
 class HttpRequests : public testing::Test {
  protected:
-  // Every row at once, and byte by byte.
+  // Sends every row at once, and byte by byte.
   void expect(const std::vector<row>& rows) {
     for (const row& r : rows) {
       const std::string all = r.bytes + last;
@@ -315,14 +315,14 @@ TEST_F(HttpRequests, Expect) {
   });
 }
 
-// A body that was sent without waiting needs no 100, but the next request is after it.
+// A body that was sent without waiting needs no 100, but the next request follows it.
 TEST_F(HttpRequests, ExpectWithTheBody) {
   client c(server_.port());
   c.send(post + "Content-Length: 5\r\nExpect: 100-continue\r\n\r\nabcde" + last);
   EXPECT_EQ(statuses_in(c.rest()), (statuses{405, 404}));
 }
 
-// Refusals have no content either when HEAD asked.
+// Refusals of a HEAD request have no content either.
 TEST_F(HttpRequests, Head) {
   for (const char* const request : {"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
                                     "HEAD / HTTP/1.1\r\n\r\n", "HEAD /%7 HTTP/1.0\r\n\r\n"}) {

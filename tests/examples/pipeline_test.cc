@@ -1,4 +1,4 @@
-// pipeline and fan_out, from outside.
+// pipeline and fan_out, tested from outside.
 #include "examples/filter.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ class Pipeline : public testing::Test {
   void (*former_)(int) = SIG_DFL;
 };
 
-// Prime numbers just below 2^64: each takes seconds to find out.
+// Prime numbers just below 2^64: each takes seconds to factor.
 constexpr const char* hard = "18446744073709551557\n18446744073709551533\n";
 
 TEST_F(Pipeline, PrintsEveryNumberInOrder) {
@@ -80,7 +80,7 @@ TEST_F(Pipeline, FirstErrorEndsAllStages) {
   EXPECT_EQ(p.wait(), 1);
 }
 
-// The line that is complained about comes from anywhere, and goes to a terminal.
+// The line in an error message comes from an untrusted source, and goes to a terminal.
 TEST_F(Pipeline, SaysWhichLineIsBadWithoutItsControlCharacters) {
   filter p("pipeline", {"2"});
   p.write(std::string("1\x1b[2J\0\x9b\xff"
@@ -110,7 +110,7 @@ TEST_F(Pipeline, SignalCancelsWhatWaitsAndWhatComputes) {
   }
 }
 
-// Everything is full, as far back as the reader.
+// All channels are full, back to the reader.
 TEST_F(Pipeline, SignalCancelsWhileInputIsEndless) {
   filter p("pipeline", {"3"});
   p.write("15\n");
@@ -168,7 +168,7 @@ TEST(FanOut, AllAnswerWhenThereIsTime) {
   EXPECT_LE(most, 7);
 }
 
-// Those that answer after an hour are late, also when they make others wait for their turn.
+// Questions to servers that answer after an hour are late, also when they make others wait for their turn.
 TEST(FanOut, SlowOnesAreLate) {
   const survey s = fan_out({"8", "5", "2", "50", "600000"});
   ASSERT_EQ(s.lines.size(), 8U);

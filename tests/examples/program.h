@@ -1,4 +1,4 @@
-// The example programs as a user runs them: a process of their own, talked to over loopback by plain
+// The example programs as a user runs them: in a process of their own. The tests talk to them over loopback by plain
 // blocking sockets.
 #pragma once
 
@@ -22,7 +22,7 @@ namespace baton_test {
 
 class program : public child_process {
  public:
-  // Starts it and waits for its line "listening on ADDRESS:PORT".
+  // Starts the program and waits for its line "listening on ADDRESS:PORT".
   program(const std::string& name, std::vector<std::string> args, const std::function<void()>& prepare = {})
       : child_process(name, std::move(args), role::server, prepare) {
     while (text_.find('\n') == std::string::npos && read_more()) {
@@ -34,7 +34,7 @@ class program : public child_process {
 
   [[nodiscard]] int port() const { return port_; }
   void terminate() { signal(SIGTERM); }
-  // As child_process::wait(); what it printed is then in text().
+  // As child_process::wait(). Afterwards text() has what the program printed.
   int wait() {
     while (read_more()) {
     }
@@ -48,7 +48,7 @@ class program : public child_process {
 
 class client {
  public:
-  // receive_buffer: of the kernel, in bytes; 0: as it likes.
+  // receive_buffer is the kernel's, in bytes; 0 leaves it to the kernel.
   explicit client(int port, int receive_buffer = 0) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (receive_buffer > 0) ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     sockaddr_in a{};
@@ -73,11 +73,11 @@ class client {
   void send(const std::string& text) {
     for (std::size_t done = 0; done < text.size();) {
       const ssize_t n = ::send(fd_, text.data() + done, text.size() - done, MSG_NOSIGNAL);
-      if (n <= 0) return;  // the server has closed; what it said is still to be read
+      if (n <= 0) return;  // the server has closed; what it sent can still be read
       done += static_cast<std::size_t>(n);
     }
   }
-  // Whether the stream ended in order (true), or was reset.
+  // Returns true if the stream ended in order, false if it was reset.
   [[nodiscard]] bool ended_in_order() const { return ended_in_order_; }
   void half_close() { ::shutdown(fd_, SHUT_WR); }
   // Ends the connection with a reset.
@@ -87,7 +87,7 @@ class client {
     ::close(fd_);
     fd_ = -1;
   }
-  // The next line without its end; empty when the stream has ended.
+  // Returns the next line without its end, or what is left when the stream has ended.
   std::string receive_line() {
     while (pending_.find('\n') == std::string::npos) {
       if (!more()) return std::exchange(pending_, {});
@@ -99,7 +99,7 @@ class client {
   }
 
   struct response {
-    int status = 0;  // 0: the connection ended instead
+    int status = 0;  // 0: the connection ended without a response
     std::string header, body;
   };
   response receive(bool head = false) {
@@ -125,7 +125,7 @@ class client {
     send("GET " + target + " HTTP/1.1\r\nHost: x\r\n\r\n");
     return receive();
   }
-  // Everything until the end of the stream.
+  // Returns everything until the end of the stream.
   std::string rest() {
     while (more()) {
     }

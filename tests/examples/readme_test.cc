@@ -1,4 +1,4 @@
-// The program in the README is examples/echo.cc, so it compiles.
+// The program in the README equals examples/echo.cc, so it compiles.
 #include <gtest/gtest.h>
 
 #include <algorithm>

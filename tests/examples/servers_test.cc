@@ -1,4 +1,4 @@
-// The example servers, from outside.
+// The example servers, tested from outside.
 #include "examples/failing_call.h"
 #include "examples/program.h"
 
@@ -42,7 +42,7 @@ class HttpServer : public testing::Test {
     std::filesystem::create_symlink("sub/big.bin", root_ / "way-in");
   }
   void TearDown() override { std::filesystem::remove_all(root_); }
-  // The timeouts are long unless a test is about one: then `more` sets it.
+  // The timeouts are long unless a test is about one; then `more` sets it.
   std::vector<std::string> arguments(const std::vector<std::string>& more = {}) {
     std::vector<std::string> all = {"--port", "0", "--procs", procs(), "--root", root_.string(), "--header-timeout-ms",
                                     "20000"};
@@ -209,7 +209,7 @@ TEST_F(HttpServer, EmptyLinesDoNotKeepAConnection) {
   sender.join();
 }
 
-// The server may not collect what a peer asks for and does not read.
+// The server must not collect responses that a peer asks for and does not read.
 TEST_F(HttpServer, PeerThatDoesNotReadCostsLittleAndIsEnded) {
   program server("http_server", arguments({"--write-timeout-ms", "500"}));
   client greedy(server.port(), 4096);
@@ -230,7 +230,7 @@ TEST_F(HttpServer, PeerThatDoesNotReadCostsLittleAndIsEnded) {
   EXPECT_GT(peak_kb, 0);
 }
 
-// At whatever point: they leave nothing behind.
+// Connections that end at any point leave nothing behind.
 TEST_F(HttpServer, ClientsThatVanishAreForgotten) {
   program server("http_server", arguments());
   for (int i = 0; i < 20; ++i) {
@@ -257,13 +257,13 @@ TEST_F(HttpServer, OthersRunWhileAThreadIsBlocked) {
   client sleeper(server.port());
   client other(server.port());
   sleeper.send("GET /sleep?ms=10000 HTTP/1.1\r\nHost: x\r\n\r\n");
-  // Answered long before the sleeper, which would otherwise have the only P.
+  // Answered long before the request that sleeps, which would otherwise have the only P.
   for (int i = 0; i < 50; ++i) ASSERT_EQ(other.get("/").status, 200);
   const std::string stats = other.get("/stats").body;
   EXPECT_NE(stats.find("\nsleeps 0\n"), std::string::npos) << stats;
 }
 
-// Threads are for those that the gate lets through, the others wait without one.
+// Only requests that the gate lets through have threads; the others wait without one.
 TEST_F(HttpServer, SleepersThatWaitCostNoThread) {
   program server("http_server", {"--port", "0", "--procs", "1", "--root", root_.string(), "--sleeps-at-once", "4"});
   std::vector<client> sleepers;
@@ -283,7 +283,7 @@ TEST_F(HttpServer, SleepersThatWaitCostNoThread) {
   EXPECT_LT(most, 20);
 }
 
-// openat2 gives EAGAIN when something is renamed while it walks along a "..", and asks to be called again.
+// openat2 gives EAGAIN when something is renamed while it walks along a "..", and expects another call.
 TEST_F(HttpServer, OpensAFileAgainWhenItIsToldTo) {
   program server("http_server", arguments(), [] { baton_test::ask_about(SYS_openat2); });
   const baton_test::asked_calls opens(server.pid());
@@ -310,7 +310,7 @@ TEST_F(HttpServer, DrainsOnSigterm) {
   client idle(server.port());
   ASSERT_EQ(idle.get("/").status, 200);
   sleeper.send("GET /sleep?ms=300 HTTP/1.1\r\nHost: x\r\n\r\n");
-  // The sleeper's request is under way once the server has counted one more than ours.
+  // The request that sleeps is under way once the server has counted one more than the test's own.
   for (int ours = 2;; ++ours) {
     const std::string stats = idle.get("/stats").body;
     if (stats.find("\nrequests " + std::to_string(ours + 1) + "\n") != std::string::npos) break;
@@ -323,7 +323,7 @@ TEST_F(HttpServer, DrainsOnSigterm) {
   EXPECT_NE(server.text().find("drained"), std::string::npos) << server.text();
 }
 
-// What uses the server while it stops must not outlive it; many stops, because it takes bad luck.
+// What uses the server while it stops must not outlive it. There are many stops, because a failure needs bad luck.
 TEST_F(HttpServer, StopsCleanlyUnderLoad) {
   for (int round = 0; round < 20; ++round) {
     program server("http_server", arguments());
@@ -334,7 +334,7 @@ TEST_F(HttpServer, StopsCleanlyUnderLoad) {
           client c(server.port());
           while (c.get(i % 2 == 0 ? "/" : "/sleep?ms=1").status == 200) {
           }
-        } catch (const std::runtime_error&) {  // it had stopped already
+        } catch (const std::runtime_error&) {  // the server had stopped already
         }
       });
     }
@@ -363,7 +363,7 @@ TEST_F(HttpServer, DrainTimeoutCutsWhatTakesTooLong) {
   EXPECT_NE(server.text().find("1 connections cut off"), std::string::npos) << server.text();
 }
 
-// Every line is a name and a value, and the counters of handoffs are there.
+// Every line is a name and a value, and the counters of handoffs are among them.
 TEST_F(HttpServer, StatsParse) {
   program server("http_server", arguments());
   client c(server.port());
@@ -396,8 +396,8 @@ TEST(EchoServer, EchoesAndStops) {
   EXPECT_EQ(server.wait(), 0);
 }
 
-// Raises the limit of descriptors, for us and the programs we start. Returns 10,000, or as many
-// connections as it allows.
+// Raises the limit of descriptors, for the test and the programs that it starts. Returns 10,000, or as many connections
+// as the limit allows.
 std::size_t many_connections() {
   constexpr std::size_t wanted = 10'000;
   constexpr rlim_t needed = wanted + 200;

@@ -1,4 +1,4 @@
-// vendor_calls against a Redis server of its own.
+// vendor_calls, tested against a Redis server of its own.
 #include "examples/filter.h"
 
 #include <gtest/gtest.h>
@@ -44,7 +44,7 @@ class redis_server {
   redis_server(const redis_server&) = delete;
   redis_server& operator=(const redis_server&) = delete;
 
-  // Waits until it takes connections. False: there is no such program.
+  // Waits until the server takes connections. Returns false if there is no such program.
   bool comes_up() {
     for (;;) {
       const int fd = connect();
@@ -59,7 +59,7 @@ class redis_server {
       ::usleep(1000);
     }
   }
-  // Sends one command; the answer, as far as it comes at once.
+  // Sends one command. Returns the answer, as far as it comes at once.
   [[nodiscard]] std::string ask(const std::string& command) const {
     const int fd = connect();
     char answer[4096];
@@ -91,7 +91,7 @@ class redis_server {
   pid_t pid_ = -1;
 };
 
-// A server in a directory of its own; or not, when there is no such program.
+// Starts a server in a directory of its own, or does not if there is no such program.
 class VendorCalls : public testing::Test {
  protected:
   void SetUp() override {
@@ -108,7 +108,7 @@ class VendorCalls : public testing::Test {
     redis_.reset();
     if (!directory_.empty()) std::filesystem::remove_all(directory_);
   }
-  // Where the program keeps its file: in our directory, to see what it leaves there.
+  // The program keeps its file in this directory, so that the test sees what it leaves there.
   [[nodiscard]] std::function<void()> files_here() const {
     return [this] { ::setenv("TMPDIR", directory_.c_str(), 1); };
   }
@@ -170,7 +170,7 @@ TEST_F(VendorCalls, SaysThatItsFileCannotBeMade) {
 
 TEST_F(VendorCalls, EndsOnASignalAndLeavesNothing) {
   filter p("vendor_calls", {redis_->socket(), "20"}, files_here());
-  while (!left_files()) ::usleep(1000);  // until it is at work
+  while (!left_files()) ::usleep(1000);  // until the program is at work
   p.signal(SIGTERM);
   p.rest();
   EXPECT_EQ(p.wait(), 128 + SIGTERM);

@@ -9,7 +9,7 @@ namespace {
 
 using run_function = int (*)();
 
-TEST(plugin, may_be_closed_while_its_runtime_runs) {
+TEST(Plugin, MayBeClosedWhileItsRuntimeRuns) {
   for (int i = 0; i < 3; ++i) {
     void* const plugin = ::dlopen(BATON_TEST_MODULE, RTLD_NOW | RTLD_LOCAL);
     ASSERT_NE(nullptr, plugin) << ::dlerror();

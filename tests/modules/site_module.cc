@@ -1,4 +1,4 @@
-// A module that makes declared calls by its host's baton.
+// A module that makes declared calls through its host's baton.
 #include <baton/syscall/blocking.h>
 
 #include <ctime>

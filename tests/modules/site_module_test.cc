@@ -1,4 +1,4 @@
-// What a module's call sites have learnt is still told when the module is gone.
+// What a module's call sites have learnt is still reported after the module is gone.
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/run.h>
 #include <baton/syscall/blocking.h>
@@ -15,7 +15,7 @@ using calls_function = void (*)(int);
 std::size_t sites_of_the_module() {
   std::size_t n = 0;
   for (const baton::call_site_history& h : baton::call_sites()) {
-    // A closure is named by its function (g++) or by its file (clang).
+    // g++ names a closure by its function, clang by its file.
     const bool here = h.place.find("baton_test_make_calls") != std::string::npos ||
                       h.place.find("site_module.cc") != std::string::npos;
     if (here) ++n;
@@ -23,7 +23,7 @@ std::size_t sites_of_the_module() {
   return n;
 }
 
-TEST(site_module, its_sites_are_listed_after_it_has_been_unloaded) {
+TEST(SiteModule, ItsSitesAreListedAfterItHasBeenUnloaded) {
   baton::run([] {
     for (std::size_t i = 0; i < 3; ++i) {
       void* const module = ::dlopen(BATON_TEST_MODULE, RTLD_NOW | RTLD_LOCAL);

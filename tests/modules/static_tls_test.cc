@@ -1,4 +1,4 @@
-// Static TLS lies in the threads' stacks: however much there is, threads can be started, and have room.
+// Static TLS lies in the threads' stacks. However much there is, threads can be started, and have room.
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
@@ -25,7 +25,7 @@ struct at_thread_end {
 };
 thread_local at_thread_end last;
 
-TEST(static_tls, much_of_it_is_no_obstacle) {
+TEST(StaticTls, MuchOfItIsNoObstacle) {
   for (int i = 0; i < 3; ++i) {
     baton::run([] {
       for (int k = 0; k < 20; ++k) baton::blocking([] { big[bytes - 1] = 1; });

@@ -31,6 +31,11 @@ TEST(Address, RefusesWhatIsNone) {
         "[::1:80", "localhost:80", "1.2.3:80", "1.2.3.4.5:80", "127.0.0.1: 80", "[fe80::1%no-such-interface]:80"}) {
     EXPECT_EQ(address::parse(text).status().code(), absl::StatusCode::kInvalidArgument) << text;
   }
+  // A wrong zone is named as the cause.
+  for (const absl::Status& s :
+       {address::parse("[fe80::1%nope]:80").status(), address::from_ip("fe80::1%nope", 80).status()}) {
+    EXPECT_EQ(s.message(), "address \"fe80::1%nope\": no such interface");
+  }
   EXPECT_FALSE(address::parse("/" + std::string(200, 'x')).ok());
   EXPECT_FALSE(address::from_ip("127.0.0.1", 65536).ok());
 }
@@ -59,7 +64,7 @@ TEST(Address, ComparesAndHashes) {
   EXPECT_EQ(address(), address());
 }
 
-// What dual-stack sockets say of an IPv4 peer.
+// How dual-stack sockets report an IPv4 peer.
 TEST(Address, AnIPv4AddressInIPv6FormIsThatAddress) {
   const address plain = *address::parse("127.0.0.1:80");
   const address written = *address::parse("[::ffff:127.0.0.1]:80");
@@ -91,7 +96,7 @@ TEST(Address, ItsParts) {
   }
 }
 
-// Each is read by getaddrinfo, inet_aton or strtoul, in one way or another.
+// getaddrinfo, inet_aton or strtoul reads each of these in one way or another.
 const char* const odd_hosts[] = {"0177.0.0.1",
                                  "127.1",
                                  "127.0.1",
@@ -152,7 +157,7 @@ TEST(Address, ANulCutsNothing) {
     EXPECT_TRUE(absl::IsInvalidArgument(address::parse(text).status()));
   }
   EXPECT_TRUE(absl::IsInvalidArgument(check_service_name("http" + nul + "x")));
-  // And the message shows what was there.
+  // The message also shows what was there.
   EXPECT_NE(address::from_ip("127.0.0.1" + nul + "x", 80).status().message().find("127.0.0.1\\x00x"),
             absl::string_view::npos);
 }
@@ -173,7 +178,7 @@ TEST(HostName, NamesAreNoNumbers) {
   }
 }
 
-// As long as the kernel allows, and what it gives that parse() would take for something else.
+// Names of the greatest length that the kernel allows, and names from it that parse() would take for something else.
 TEST(Address, UnixNamesSurvive) {
   const auto round_trip = [](const address& a) {
     sockaddr_storage sa;

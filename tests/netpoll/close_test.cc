@@ -39,7 +39,7 @@ TEST(Close, WakesReaderWriterAndThoseWhoQueue) {
     until_writer_waits(c.client);
     const int number = c.client.native_handle();
     c.client.close();
-    EXPECT_EQ(::fcntl(number, F_GETFD), -1);  // close() returns when the number is closed
+    EXPECT_EQ(::fcntl(number, F_GETFD), -1);  // close() returns after the number is closed
     for (auto& f : all) {
       const absl::Status s = f.join();
       EXPECT_EQ(s.code(), absl::StatusCode::kCancelled) << s;
@@ -49,7 +49,7 @@ TEST(Close, WakesReaderWriterAndThoseWhoQueue) {
     EXPECT_EQ(c.client.read(buffer).status().code(), absl::StatusCode::kCancelled);
     EXPECT_EQ(c.client.set_no_delay(true).code(), absl::StatusCode::kCancelled);
     EXPECT_EQ(c.client.native_handle(), -1);
-    c.client.close();  // again: nothing
+    c.client.close();  // again: does nothing
   });
 }
 
@@ -83,7 +83,7 @@ TEST(Close, DestructionEndsABlockedRead) {
   });
 }
 
-// The same with more than one inside, also in the queue; the owner is gone when they come out.
+// The same with several calls inside, also in the queue. The owner is gone when they return.
 TEST(Close, DestructionEndsAllWhoAreInside) {
   run([] {
     for (int i = 0; i < 100; ++i) {
@@ -135,8 +135,8 @@ void stay_inside(tcp_stream& s, event& leave) {
   });
 }
 
-// Whichever close() returns first, the stream may be destroyed after it: readers, writers, those who queue, and the
-// other closes have left.
+// Whichever close() returns first, the stream may be destroyed after it: readers, writers, queueing calls and the other
+// closes have left.
 TEST(Close, EachWaitsForAllWhoAreInside) {
   for (const int procs_now : {1, 2, 8}) {
     run(
@@ -157,7 +157,7 @@ TEST(Close, EachWaitsForAllWhoAreInside) {
                 ++out;
               }));
             }
-            // Somebody who does not leave before being told to.
+            // A call that does not leave before it is told to.
             event leave;
             all.push_back(spawn([&leave, s] { stay_inside(*s, leave); }));
             until([s] { return test_access::io(*s).users() == 7; });
@@ -168,7 +168,7 @@ TEST(Close, EachWaitsForAllWhoAreInside) {
                 if (!destroyed.exchange(true)) delete s;
               }));
             }
-            until([&, s] { return out == 6 && test_access::io(*s).users() == 3; });  // that one, and two closes
+            until([&, s] { return out == 6 && test_access::io(*s).users() == 3; });  // that call, and two closes
             EXPECT_FALSE(destroyed);
             leave.set();
             for (auto& f : all) f.join();
@@ -206,7 +206,7 @@ TEST(Close, EndsReadFullBetweenItsReads) {
   }
 }
 
-// The kernel waits in close(2) until the peer has everything; the P goes to the fiber that reads it.
+// The kernel waits in close(2) until the peer has everything. The P goes to the fiber that reads it.
 TEST(Close, OfASocketThatLingersLetsOthersRun) {
   run([] {
     connection c = connect();
@@ -233,8 +233,8 @@ TEST(Close, OfASocketThatLingersLetsOthersRun) {
   });
 }
 
-// The same of dup3(), which closes what its target was. One P, and nobody takes it from calls that are not declared:
-// the reader runs only if this one is.
+// The same for dup3(), which closes its target's former file. There is one P, and the monitor does not take it from
+// calls that are not declared. So the reader runs only if this call is declared.
 void dup3_over_a_socket_that_lingers() {
   ::alarm(20);
   std::_Exit(run(
@@ -268,7 +268,7 @@ TEST(CloseDeathTest, Dup3OverASocketThatLingersLetsOthersRun) {
   EXPECT_EXIT(dup3_over_a_socket_that_lingers(), testing::ExitedWithCode(0), "");
 }
 
-// Close against a beginning wait: a lost wake is a hang.
+// Close against a beginning wait: a lost wake-up is a hang.
 TEST(Close, RaceWithABeginningWait) {
   for (const int procs_now : {1, 2, 8}) {
     run(
@@ -289,8 +289,8 @@ TEST(Close, RaceWithABeginningWait) {
   }
 }
 
-// Numbers are reused at once by the next connection, while edges of the former are still on their way:
-// nobody may be handed a failure, or data, of another connection.
+// The next connection reuses a number at once, while edges of the former are still on their way. No connection may get
+// a failure, or data, of another one.
 TEST(Close, StaleEventsDoNotReachAReusedNumber) {
   run([] {
     tcp_listener l = listen();
@@ -393,7 +393,7 @@ TEST(Context, EndsBlockedAndLaterCalls) {
     must(c.server.write("ready, but too late"));
     EXPECT_EQ(c.client.read(buffer).status().code(), absl::StatusCode::kAborted);
 
-    c.client.set_context(manual_context());  // another one: goes on
+    c.client.set_context(manual_context());  // another context: the stream works again
     EXPECT_EQ(must(c.client.read(buffer)), sizeof buffer);
   });
 }
@@ -427,7 +427,7 @@ TEST(Context, IsLeftAtCloseAndAtReplacement) {
     c.server.close();
     EXPECT_EQ(first.state->subscribers(), 0u);
     EXPECT_EQ(second.state->subscribers(), 0u);
-    c.client.set_context(first);  // closed: nothing
+    c.client.set_context(first);  // closed: does nothing
     EXPECT_EQ(first.state->subscribers(), 0u);
   });
 }
@@ -449,7 +449,7 @@ TEST(Context, RaceWithABeginningWait) {
   });
 }
 
-// A context that there is can be set, and the stream closed, also when no fiber can be had any more.
+// An existing context can be set, and the stream can be closed, although no fiber can be made any more.
 void set_a_context_without_memory() {
   ::alarm(20);
   std::_Exit(run([] {

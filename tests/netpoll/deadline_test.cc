@@ -148,8 +148,8 @@ TEST(Deadline, ManyAreSetAndOnlyTheLastCounts) {
   });
 }
 
-// The Dekker pair: an agent that begins to wait against a deadline that strikes at the same moment. A
-// lost wake is a hang.
+// The Dekker pair: an agent that begins to wait against a deadline that strikes at the same moment. A lost wake-up is a
+// hang.
 TEST(Deadline, RaceWithABeginningWait) {
   for (const int procs_now : {1, 2, 8}) {
     run(

@@ -16,7 +16,7 @@
 namespace baton::net::test {
 namespace {
 
-// A port at which nobody listens: held by a bound socket that does not listen.
+// A port on which no socket listens: held by a bound socket that does not listen.
 class dead_port {
  public:
   dead_port() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -58,7 +58,7 @@ class full_listener {
   std::vector<int> fillers_;
 };
 
-// The lowest number that no descriptor has.
+// Returns the lowest number that no descriptor has.
 int free_number() {
   const int fd = ::dup(0);
   ::close(fd);
@@ -125,7 +125,7 @@ TEST(Dial, IPv6) {
   });
 }
 
-// What from_ip() does not take is no address for anybody.
+// No reader takes for an address what from_ip() does not take.
 TEST(Dial, OddNumbersAndNulsConnectToNobody) {
   run([] {
     tcp_listener l = listen();
@@ -165,7 +165,8 @@ TEST(Dial, TheLocalAddressMustFit) {
     EXPECT_TRUE(absl::IsInvalidArgument(dial("[::1]:1", {.local = "127.0.0.1:0"}).status()));
     EXPECT_TRUE(absl::IsInvalidArgument(dial(to, {.local = "@x"}).status()));
     EXPECT_TRUE(absl::IsInvalidArgument(dial("localhost:80", {.local = "/x"}).status()));
-    // An address that is nobody's here: the message is about that one, and nothing exists already.
+    // An address that is not one of this host's. The message names that one, and does not say that anything exists
+    // already.
     const absl::Status s = dial(to, {.local = "192.0.2.1:0"}).status();
     EXPECT_EQ(errno_of(s), EADDRNOTAVAIL) << s;
     EXPECT_EQ(s.code(), absl::StatusCode::kUnavailable) << s;
@@ -188,7 +189,7 @@ TEST(Dial, ThePeersAddressIsTheKernels) {
   });
 }
 
-// From its own port a socket can connect to itself, whatever the address it dials is called.
+// From its own port a socket can connect to itself, whichever address it dials.
 TEST(Dial, NobodyConnectsToHimself) {
   run([] {
     for (const std::string host : {"127.0.0.1", "0.0.0.0"}) {
@@ -231,7 +232,7 @@ TEST(Dial, ASlowAddressKeepsNobodyFromTheNext) {
       EXPECT_EQ(client.remote_address(), alive.local_address());
       EXPECT_EQ(client.local_address(), server.remote_address());
     }
-    // The same with three that hang, and with one that refuses after.
+    // The same with three that hang, followed by one that refuses.
     const full_listener dead2, dead3;
     const dead_port refuses;
     const std::vector<address> many = {must(address::parse(dead.where())), must(address::parse(dead2.where())),
@@ -305,8 +306,8 @@ TEST(Resolve, NumbersAndNames) {
   });
 }
 
-// All descriptor numbers are used up; accept() waits until one is free again. In a process of its own,
-// for nobody else can open anything meanwhile.
+// All descriptor numbers are used up; accept() waits until one is free again. The test has a process of its own,
+// because no other code may open anything meanwhile.
 TEST(AcceptDeathTest, SurvivesTheLackOfDescriptors) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -334,7 +335,7 @@ TEST(AcceptDeathTest, SurvivesTheLackOfDescriptors) {
           char one;
           if (!client.read({&one, 1}).ok()) ++failures;
 
-          // And close() ends a pause.
+          // close() ends a pause, too.
           fillers.clear();
           tcp_stream second = must(dial(l.local_address().to_string()));
           for (int fd; (fd = ::dup(0)) >= 0;) fillers.push_back(fd);

@@ -1,4 +1,4 @@
-// Each errno that a call of netpoll may get: it is handled, or comes out, and nothing is lost.
+// Each errno that a call of netpoll may get is handled or reported, and nothing is lost.
 #include "failing_calls.h"
 #include "net_test_support.h"
 
@@ -15,13 +15,13 @@
 
 namespace {
 
-// What the next registrations with epoll answer.
+// What the next registrations with epoll return.
 std::atomic<int> registration_error{0};
 std::atomic<int> registrations_failing{0};
 
 }  // namespace
 
-// Of this executable: netpoll, linked into it, calls this one.
+// This executable's own epoll_ctl(): netpoll, linked into it, calls this one.
 extern "C" int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) noexcept {
   if (operation == EPOLL_CTL_ADD && registrations_failing.load() > 0) {
     registrations_failing.fetch_sub(1);
@@ -90,12 +90,12 @@ TEST(Accept, FailsWhenTheListenerIsNoMore) {
         EXPECT_EQ(errno_of(s), error) << s;
         EXPECT_EQ(std::string(s.message()).find("accept " + l.local_address().to_string() + ": "), 0u) << s;
       }
-      const connection c = connect(l);  // it was not so
+      const connection c = connect(l);  // the error was not true
     });
   });
 }
 
-// An error of one connection that comes with each: it is not tried as fast as the CPU can.
+// An error of one connection that comes with each: accept() does not retry as fast as the CPU can.
 TEST(Accept, PausesWhenEachConnectionFails) {
   run([] {
     tcp_listener l = listen();
@@ -142,7 +142,7 @@ TEST(Accept, APauseEndsByCloseDeadlineAndContext) {
   });
 }
 
-// The connection that was accepted, and could not be registered, is served once it can be.
+// A connection that was accepted, but could not be registered, is served once it can be.
 TEST(Accept, KeepsAConnectionThatCannotBeRegisteredYet) {
   run([] {
     tcp_listener l = listen();
@@ -159,7 +159,7 @@ TEST(Accept, KeepsAConnectionThatCannotBeRegisteredYet) {
   });
 }
 
-// One that can never be registered is given up, and nobody else is.
+// A connection that can never be registered is given up, and no other one is.
 TEST(Accept, DropsAConnectionThatCannotBeRegistered) {
   run([] {
     tcp_listener l = listen();
@@ -176,7 +176,7 @@ TEST(Accept, DropsAConnectionThatCannotBeRegistered) {
   });
 }
 
-// The listener is closed while a connection waits for its registration: that is closed, too.
+// The listener is closed while a connection waits for its registration: that connection is closed, too.
 TEST(Accept, GivesUpAConnectionInHandWhenItEnds) {
   run([] {
     tcp_listener l = listen();
@@ -193,7 +193,7 @@ TEST(Accept, GivesUpAConnectionInHandWhenItEnds) {
   });
 }
 
-// A deadline or a context ends an accept() while a connection waits for its registration: the next accept() has it.
+// A deadline or a context ends an accept() while a connection waits for its registration: the next accept() returns it.
 TEST(Accept, KeepsAConnectionInHandForTheNextOne) {
   run([] {
     for (int how = 0; how < 4; ++how) {
@@ -218,7 +218,7 @@ TEST(Accept, KeepsAConnectionInHandForTheNextOne) {
         EXPECT_EQ(server.local_address(), client.remote_address());
         must(client.write("x"));
         EXPECT_EQ(must(server.read(buffer)), 1u);
-      } else {  // nobody will have it
+      } else {  // no accept() will return it
         if (how == 2) l.close();
         if (how == 3) l = tcp_listener();
         EXPECT_EQ(must(client.read(buffer)), 0u);
@@ -241,7 +241,7 @@ TEST(Accept, TheLocalAddressAfterAConnectionThatWasGivenUp) {
   });
 }
 
-// A regular file: epoll does not take it. Until it is attached the descriptor is its owner's.
+// A regular file: epoll does not take it. Until it is attached the descriptor belongs to its owner.
 TEST(Descriptor, RefusesWhatCannotBePolled) {
   run([] {
     sys::owned_fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));

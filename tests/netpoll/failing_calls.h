@@ -1,5 +1,5 @@
-// System calls that fail as the test says: a filter of the kernel's (seccomp), for the calling thread and for ever,
-// sends the calls that netpoll traps into to a handler, which answers with an errno or makes the call.
+// System calls that fail as the test says. A filter of the kernel's (seccomp), for the calling thread and for ever,
+// sends the calls that netpoll traps into to a handler. The handler returns an errno or makes the call.
 #pragma once
 
 #include <linux/audit.h>
@@ -21,7 +21,7 @@ namespace baton::net::test {
 
 class failing_calls {
  public:
-  // Of the calling plain thread, which ends with the test. False: the kernel does not let it.
+  // For the calling plain thread, which ends with the test. Returns false if the kernel does not allow it.
   [[nodiscard]] static bool filter_this_thread(std::initializer_list<long> numbers) {
     struct sigaction on_trap {};
     on_trap.sa_sigaction = handle;
@@ -32,7 +32,7 @@ class failing_calls {
     ::sigaddset(&mask, SIGSYS);
     ::pthread_sigmask(SIG_UNBLOCK, &mask, nullptr);
 
-    // The handler's own calls come from libc's syscall(): they pass.
+    // The handler's own calls come from libc's syscall(), so they pass.
     const auto libc = reinterpret_cast<std::uintptr_t>(&::syscall);
     const auto low = static_cast<std::uint32_t>(libc);
     const auto high = static_cast<std::uint32_t>(libc >> 32);
@@ -61,7 +61,7 @@ class failing_calls {
     left_.store(times);
     number_.store(nr);
   }
-  // How many of them have not come yet.
+  // Returns how many of these failures are still to come.
   [[nodiscard]] static int left() { return left_.load(); }
 
  private:

@@ -49,7 +49,7 @@ TEST(FdMutex, CloseForbidsNewHolds) {
   }
 }
 
-// Those who hold it, who queue for it, and every other close(): all have left when any close() returns.
+// Holders, queueing agents, and every other close(): all have left when any close() returns.
 TEST(FdMutex, EachCloseWaitsForEverybody) {
   run([] {
     fd_mutex m;
@@ -149,7 +149,7 @@ TEST(FdMutex, StressMutualExclusionAndClosing) {
   }
 }
 
-// The one whose close() returns first destroys it, whoever else is still on the way out.
+// The agent whose close() returns first destroys it, whichever others are still on the way out.
 TEST(FdMutex, WhoeverReturnsFirstFromCloseMayDestroyIt) {
   run([] {
     for (int round = 0; round < 500; ++round) {

@@ -1,5 +1,5 @@
-// Look-ups while the resolver does not answer. It is ours: this program's getaddrinfo, which the library calls,
-// too, hangs for the names that a test holds, and passes the others on.
+// Look-ups while the resolver does not answer. The resolver is this program's own getaddrinfo, which the library calls,
+// too. It hangs for the names that a test holds, and passes the others on.
 #include "../runtime/parked.h"
 #include "net_test_support.h"
 
@@ -33,7 +33,7 @@ struct slow_resolver {
 };
 slow_resolver resolver;
 
-// While it lives, names that end in ".held" are not answered.
+// While this object lives, names that end in ".held" are not answered.
 class held_names {
  public:
   held_names() { set(false); }
@@ -112,7 +112,7 @@ TEST(Lookup, TheThreadsAreFew) {
     }
     for (auto& d : dials) EXPECT_EQ(d.join(), absl::StatusCode::kDeadlineExceeded);
     EXPECT_LE(held_names::most_inside(), 32);
-    // Those that had not begun when their caller left never will.
+    // Look-ups that had not begun when their caller left never will.
     held_names::set(true);
     until([] { return held_names::inside() == 0; });
     EXPECT_LE(held_names::calls(), 32);

@@ -29,8 +29,8 @@ namespace baton::net::test {
 using clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-// Lets others run until the condition holds. Not a sleep: it waits for what the test needs, however
-// long that takes.
+// Lets others run until the condition holds. This is not a sleep: it waits for what the test needs, however long that
+// takes.
 template <class Condition>
 void until(Condition&& condition) {
   while (!condition()) this_fiber::yield();

@@ -61,8 +61,8 @@ TEST(PollSlot, WithdrawTakesItBack) {
   EXPECT_EQ(s.post(), nullptr);
 }
 
-// A producer announces items by edges, a consumer waits for them, an evictor disturbs: no wake may be
-// lost, and nobody may be readied twice (which aborts).
+// A producer announces items by edges, a consumer waits for them, an evictor disturbs. No wake-up may be lost, and no
+// agent may be readied twice (which aborts).
 TEST(PollSlot, StressNoEdgeIsLost) {
   poll_slot s;
   constexpr int items = 100'000;

@@ -116,8 +116,8 @@ TEST(TcpStream, HalfClose) {
   });
 }
 
-// The end that comes together with the last bytes makes one edge for both: a read that takes the bytes,
-// shorter than its buffer, must not wait for another.
+// If the end comes together with the last bytes, one edge stands for both. A read that takes the bytes, and is shorter
+// than its buffer, must not wait for another edge.
 TEST(TcpStream, EndOfStreamRightAfterAShortRead) {
   run([] {
     tcp_listener l = listen();
@@ -212,7 +212,7 @@ TEST(TcpStream, SendFile) {
   });
 }
 
-// Each record is read by one reader as a whole: reads do not interleave.
+// One reader reads each record as a whole: reads do not interleave.
 TEST(TcpStream, ConcurrentReadersSerialise) {
   run([] {
     connection c = connect();
@@ -236,7 +236,7 @@ TEST(TcpStream, ConcurrentReadersSerialise) {
   });
 }
 
-// Large writes of several fibers do not mix, though each has to wait many times.
+// Large writes of several fibers do not mix, although each has to wait many times.
 TEST(TcpStream, ConcurrentWritersSerialise) {
   run([] {
     connection c = connect();
@@ -285,7 +285,7 @@ TEST(TcpStream, PlainThreadsUseStreams) {
     c.client.close();
     blocking([&] { server.join(); });
   });
-  // And without any fiber at the other end.
+  // Also without any fiber at the other end.
   tcp_listener l = listen();
   std::thread server([&l] { serve_echo(must(l.accept())); });
   tcp_stream s = must(dial(l.local_address().to_string()));
@@ -379,7 +379,7 @@ TEST(TcpStream, FailedWriteSaysHowMuchWasWritten) {
   });
 }
 
-// Nobody else's read comes between two of read_full()'s.
+// No other read comes between two reads of one read_full().
 TEST(TcpStream, ReadFullIsOneAmongReaders) {
   run([] {
     connection c = connect();
@@ -390,7 +390,7 @@ TEST(TcpStream, ReadFullIsOneAmongReaders) {
     auto other = spawn([&] { return must(c.client.read_full({second.data(), second.size()})); });
     until([&] { return test_access::io(c.client).users() == 2; });
     must(c.server.write("1234"));
-    this_fiber::sleep_for(1ms);  // perhaps they come apart
+    this_fiber::sleep_for(1ms);  // so that they may arrive apart
     must(c.server.write("56789abc"));
     EXPECT_EQ(full.join(), 8u);
     EXPECT_EQ(other.join(), 4u);

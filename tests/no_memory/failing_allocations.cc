@@ -11,9 +11,9 @@
 namespace baton::test {
 namespace {
 
-// More allocations than any operation makes: an attempt that gets here repeats itself for another reason.
+// More allocations than any operation makes. An attempt that gets here repeats itself for another reason.
 constexpr std::uint64_t allocations_max = 2'000;
-// How often all of it is done. The first round fills caches; what grows in each of the others is lost.
+// How often everything is done. The first round fills caches; what grows in each of the others is leaked.
 constexpr int rounds = 4;
 
 // At most one failing_allocation is armed. `limit` is written last and read first.
@@ -57,7 +57,7 @@ void* allocate_or_throw(std::size_t size, std::size_t alignment) {
   throw std::bad_alloc();
 }
 
-// Not in line: where g++ sees free() and not our operator new, it warns of a mismatch.
+// Not inline: where g++ sees free() and not our operator new, it warns of a mismatch.
 __attribute__((noinline)) void release(void* p) noexcept {
   if (p != nullptr) live.fetch_sub(1, std::memory_order_relaxed);
   std::free(p);
@@ -98,7 +98,7 @@ holdings current_holdings() {
 
 namespace {
 
-// Without a frame of its own that holds memory: all that an attempt makes is gone when this returns.
+// A function of its own, whose frame holds no memory: all that an attempt makes is gone when this returns.
 void one_round(const std::function<void(failing_allocation&)>& attempt, whose owner) {
   for (const auto which : {failing_allocation::which::one, failing_allocation::which::all_from}) {
     for (std::uint64_t n = 1;; ++n) {

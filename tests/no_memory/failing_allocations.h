@@ -8,7 +8,7 @@
 //     must(c.client.write("x"));                     // the object still works
 //   });
 //
-// The executable that links failing_allocations.cc has that file's operator new. What is allocated by other
+// The executable that links failing_allocations.cc has that file's operator new. Memory that is allocated by other
 // means (malloc, mmap) does not fail.
 #pragma once
 
@@ -20,7 +20,7 @@
 
 namespace baton::test {
 
-// Whose allocations are counted, and fail.
+// Which allocations are counted, and fail.
 enum class whose : std::uint8_t {
   caller,     // those of the fiber, or of the plain thread, that calls during()
   everybody,  // those of the whole process
@@ -35,7 +35,7 @@ class failing_allocation {
   failing_allocation(const failing_allocation&) = delete;
   failing_allocation& operator=(const failing_allocation&) = delete;
 
-  // Calls f() meanwhile; true if std::bad_alloc came out of it.
+  // Calls f() meanwhile. Returns true if std::bad_alloc came out of it.
   template <class F>
   bool during(F&& f) {
     bool threw = false;
@@ -52,7 +52,7 @@ class failing_allocation {
     return threw;
   }
 
-  // After during(): whether an allocation failed at all. It did not if there were fewer than n.
+  // After during(): returns true if an allocation failed at all. None failed if there were fewer than n.
   [[nodiscard]] bool happened() const noexcept { return happened_; }
 
  private:
@@ -67,14 +67,14 @@ class failing_allocation {
 
 // What the process holds now.
 struct holdings {
-  std::int64_t allocations = 0;  // blocks that operator new gave and operator delete has not had
+  std::int64_t allocations = 0;  // blocks that operator new returned and operator delete has not got back
   std::int64_t descriptors = 0;
 };
 [[nodiscard]] holdings current_holdings();
 
-// Calls attempt(fails) with the 1st allocation failing, the 2nd, and so on, until so many are not made; the same with
-// all allocations failing from the n-th on; and all that several times, which must not make the process hold more and
-// more. attempt() calls fails.during() once.
+// Calls attempt(fails) with the 1st allocation failing, then the 2nd, and so on, until the attempt makes fewer
+// allocations. Then does the same with all allocations failing from the n-th on. Repeats all of that several times,
+// which must not make the process hold more and more. attempt() calls fails.during() once.
 void fail_each_allocation(const std::function<void(failing_allocation&)>& attempt, whose owner = whose::caller);
 
 }  // namespace baton::test

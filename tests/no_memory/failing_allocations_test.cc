@@ -1,4 +1,4 @@
-// The instrument itself.
+// Tests of the instrument itself.
 #include "failing_allocations.h"
 
 #include <baton/runtime/fiber.h>
@@ -19,7 +19,7 @@ TEST(FailingAllocations, EachFailsInItsTurn) {
   fail_each_allocation([&](failing_allocation& fails) {
     ++attempts;
     const bool threw = fails.during([] {
-      // Called as functions: a compiler may leave a new and its delete out.
+      // Called as functions, because a compiler may leave out a new and its delete.
       void* const a = ::operator new(1);
       void* b = nullptr;
       try {
@@ -34,7 +34,7 @@ TEST(FailingAllocations, EachFailsInItsTurn) {
     EXPECT_EQ(threw, fails.happened());
     failures += threw ? 1 : 0;
   });
-  // In each round: two one at a time, the two from the first and the second on, and twice none.
+  // In each round: two one at a time, the two from the first and from the second on, and twice none.
   EXPECT_EQ(failures, attempts / 6 * 4);
 }
 

@@ -1,5 +1,5 @@
-// Every operation of netpoll with each of its allocations failing: it reports that, by std::bad_alloc or by a status,
-// and nothing hangs, is lost, or stays locked.
+// Every operation of netpoll with each of its allocations failing. The operation reports that, by std::bad_alloc or by
+// a status, and nothing hangs, is lost, or stays locked.
 #include "failing_allocations.h"
 
 #include <baton/netpoll/net.h>
@@ -44,7 +44,7 @@ connection connect() {
   return c;
 }
 
-// Both directions, and each close() returns.
+// Both directions work, and each close() returns.
 void expect_that_it_works(connection& c) {
   char buffer[4];
   must(c.client.write("ping"));
@@ -55,7 +55,7 @@ void expect_that_it_works(connection& c) {
   c.server.close();
 }
 
-// An operation that succeeds, or fails only for want of memory.
+// An operation succeeds, or fails only for lack of memory.
 void expect_reported(const failing_allocation& fails, bool threw, const absl::Status& s) {
   EXPECT_TRUE(fails.happened() || s.ok()) << s;
   EXPECT_TRUE(!threw || fails.happened());
@@ -102,7 +102,7 @@ TEST(NoMemory, DialAndResolve) {
         if (!s.ok()) return;
         connection c;
         c.client = *std::move(s);
-        // What dials in vain leaves connections that end at once.
+        // A dial that fails leaves connections that end at once.
         for (;;) {
           c.server = must(l.accept());
           if (c.server.remote_address() == c.client.local_address()) break;
@@ -143,7 +143,7 @@ TEST(NoMemory, Accept) {
         (void)fails.during([&] { s = from->accept(); });
         EXPECT_TRUE(fails.happened() || s.ok());
         if (!s.ok()) {
-          // Either it is still there, or it was given up.
+          // Either the connection is still there, or it was given up.
           from->set_deadline(steady_clock::now() - 1s);
           EXPECT_EQ(from->accept().status().code(), absl::StatusCode::kDeadlineExceeded);
           from->set_deadline(steady_clock::time_point::max());
@@ -191,7 +191,7 @@ TEST(NoMemory, ReadsAndWrites) {
         s.Update(c.client.write_v(pieces));
       });
       EXPECT_FALSE(threw);
-      EXPECT_FALSE(fails.happened());  // they have no need of memory
+      EXPECT_FALSE(fails.happened());  // they need no memory
       EXPECT_TRUE(s.ok()) << s;
     });
   });
@@ -219,7 +219,7 @@ TEST(NoMemory, ReadsAndWritesThatWait) {
   });
 }
 
-// What fails has to describe why.
+// A call that fails has to describe why.
 TEST(NoMemory, CallsThatFail) {
   run([] {
     const const_bytes pieces[] = {"pi", "", "ece"};
@@ -260,10 +260,11 @@ TEST(NoMemory, CallsThatFail) {
   });
 }
 
-// Both sides or neither.
+// Both sides change, or neither.
 TEST(NoMemory, ADeadlineOfBothSides) {
   run([] {
-    // Timers come in chunks, which every third connection here uses up by one more.
+    // Timers are allocated in chunks. Every third connection here uses one timer more, so that a chunk can also end
+    // between the two timers of one call.
     std::vector<connection> all;
     int thrown = 0;
     for (int i = 0; i < 200; ++i) {

@@ -1,4 +1,4 @@
-// Channels, select, timers, contexts, groups, fibers, locks: each reports that there is no memory, and is as before.
+// Channels, select, timers, contexts, groups, fibers, locks: each reports that there is no memory, and is unchanged.
 #include "failing_allocations.h"
 
 #include <baton/baton.h>
@@ -13,6 +13,8 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -21,6 +23,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace baton::test {
@@ -175,7 +178,8 @@ TEST(RuntimeWithoutMemory, OnCancelIsMade) {
   });
 }
 
-// Stacks are mapped, which does not fail here; that a function without one is called later, on_cancel_test says.
+// Stacks are mapped, which does not fail here. timer_worker_test tests that a function that gets no fiber is called
+// later (functions_that_get_no_fiber_are_called_later).
 TEST(RuntimeWithoutMemory, OnCancelIsCalled) {
   on_both([](failing_allocation& fails) {
     const auto ctx = with_cancel(context::background());
@@ -229,6 +233,19 @@ TEST(RuntimeWithoutMemory, AGroupsFailureComesOutOfIt) {
       whose::everybody);
 }
 
+// Counts the objects of this kind.
+class counted {
+ public:
+  explicit counted(std::atomic<int>& n) : n_(&n) { n.fetch_add(1); }
+  counted(counted&& o) noexcept : n_(std::exchange(o.n_, nullptr)) {}
+  ~counted() {
+    if (n_ != nullptr) n_->fetch_sub(1);
+  }
+
+ private:
+  std::atomic<int>* n_;
+};
+
 TEST(RuntimeWithoutMemory, FibersAreStartedAndJoined) {
   struct large {
     char bytes[200];
@@ -236,6 +253,7 @@ TEST(RuntimeWithoutMemory, FibersAreStartedAndJoined) {
   on_both(
       [](failing_allocation& fails) {
         std::atomic<int> ran{0};
+        std::atomic<int> detached{0};
         static_cast<void>(fails.during([&] {
           auto small = spawn([&] { return ++ran; });
           auto boxed = spawn([&] { return ++ran, large{}; });
@@ -244,9 +262,9 @@ TEST(RuntimeWithoutMemory, FibersAreStartedAndJoined) {
           static_cast<void>(small.join());
           static_cast<void>(boxed.join());
           static_cast<void>(text.join());
-          go([&ran] { ++ran; });
+          go([&ran, is_detached = counted(detached)] { ++ran; });
         }));
-        while (stats().fibers > 3) this_fiber::yield();
+        while (detached > 0) this_fiber::yield();
       },
       whose::everybody);
 }
@@ -327,7 +345,7 @@ TEST(RuntimeWithoutMemory, WaitsWithADeadlineEnd) {
 // Without a timer, too, a wait ends by what it waits for.
 TEST(RuntimeWithoutMemory, WaitsWithADeadlineEndByTheirEvent) {
   run([] {
-    constexpr int waiters = 3000;  // more than there are timers to begin with
+    constexpr int waiters = 3000;  // more than the timers that exist at the start
     event begin;
     event end;
     std::atomic<int> waiting{0};
@@ -419,6 +437,30 @@ TEST(RuntimeWithoutMemory, SignalsAreHeardOrNotAskedFor) {
     }));
   });
 }
+
+// In a process that has not started the runtime: which allocation fails. (Were all to fail, run() would wait for the
+// first thread until memory can be had.)
+class FirstStartDeathTest : public testing::TestWithParam<int> {
+ protected:
+  FirstStartDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_P(FirstStartDeathTest, StartsOrSaysThatThereIsNoMemory) {
+  EXPECT_EXIT(
+      {
+        failing_allocation fails(static_cast<std::uint64_t>(GetParam()), failing_allocation::which::one,
+                                 whose::everybody);
+        bool ran = false;
+        const bool threw = fails.during([&] { run([&] { ran = true; }); });
+        const bool as_said = threw != ran && (ran || fails.happened());
+        ran = false;
+        run([&] { ran = true; });
+        std::_Exit(as_said && ran ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, FirstStartDeathTest, testing::Range(1, 8));
 
 TEST(RuntimeWithoutMemory, NothingStaysLocked) {
   on_both([](failing_allocation& fails) {

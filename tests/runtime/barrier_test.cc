@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
-TEST(barrier, nobody_is_a_phase_ahead) {
+TEST(Barrier, NobodyIsAPhaseAhead) {
   baton::run([] {
     constexpr int workers = 8;
     constexpr int phases = 200;
@@ -44,7 +44,7 @@ TEST(barrier, nobody_is_a_phase_ahead) {
   });
 }
 
-TEST(barrier, the_completion_function_runs_once_per_phase_before_anybody_goes_on) {
+TEST(Barrier, TheCompletionFunctionRunsOncePerPhaseBeforeAnybodyGoesOn) {
   baton::run([] {
     constexpr int workers = 5;
     int completed = 0;  // not atomic: the barrier orders it
@@ -65,7 +65,7 @@ TEST(barrier, the_completion_function_runs_once_per_phase_before_anybody_goes_on
   });
 }
 
-TEST(barrier, the_completion_function_may_switch) {
+TEST(Barrier, TheCompletionFunctionMaySwitch) {
   baton::run([] {
     int completed = 0;
     baton::barrier meet(3, [&] {
@@ -83,7 +83,7 @@ TEST(barrier, the_completion_function_may_switch) {
   });
 }
 
-TEST(barrier, arriving_and_waiting_apart) {
+TEST(Barrier, ArrivingAndWaitingApart) {
   baton::barrier<> meet(2);
   auto first = meet.arrive();
   EXPECT_FALSE(meet.wait_for(first, 0s));
@@ -94,7 +94,7 @@ TEST(barrier, arriving_and_waiting_apart) {
   meet.wait(std::move(both));
 }
 
-TEST(barrier, who_drops_is_not_expected_any_more) {
+TEST(Barrier, WhoDropsIsNotExpectedAnyMore) {
   baton::run([] {
     baton::barrier meet(3);
     std::atomic<int> rounds{0};
@@ -111,7 +111,7 @@ TEST(barrier, who_drops_is_not_expected_any_more) {
   });
 }
 
-TEST(barrier, timed_waits_give_up_but_the_arrival_counts) {
+TEST(Barrier, TimedWaitsGiveUpButTheArrivalCounts) {
   baton::run([] {
     baton::barrier meet(2);
     auto mine = meet.arrive();
@@ -132,9 +132,9 @@ TEST(barrier, timed_waits_give_up_but_the_arrival_counts) {
 
 constinit baton::barrier<> static_barrier(1);
 
-TEST(barrier, may_be_static) { static_barrier.arrive_and_wait(); }
+TEST(Barrier, MayBeStatic) { static_barrier.arrive_and_wait(); }
 
-TEST(barrier, fibers_and_threads_meet) {
+TEST(Barrier, FibersAndThreadsMeet) {
   baton::barrier meet(4);
   std::atomic<int> sum{0};
   const auto work = [&] {
@@ -156,7 +156,7 @@ TEST(barrier, fibers_and_threads_meet) {
   EXPECT_EQ(sum, 200);
 }
 
-TEST(barrier, may_be_destroyed_when_the_last_wait_has_returned) {
+TEST(Barrier, MayBeDestroyedWhenTheLastWaitHasReturned) {
   struct shared {
     baton::barrier<> meet{3};
     std::atomic<int> inside{3};
@@ -176,7 +176,7 @@ TEST(barrier, may_be_destroyed_when_the_last_wait_has_returned) {
   });
 }
 
-TEST(barrier_death_test, an_exception_from_the_completion_function_ends_the_process) {
+TEST(BarrierDeathTest, AnExceptionFromTheCompletionFunctionEndsTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::run([] {
                  baton::barrier b(1, [] { throw std::runtime_error("no completion"); });
@@ -185,7 +185,7 @@ TEST(barrier_death_test, an_exception_from_the_completion_function_ends_the_proc
                "no completion");
 }
 
-TEST(barrier_death_test, misuse_aborts) {
+TEST(BarrierDeathTest, MisuseAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::barrier(-1), "barrier: -1 participants");
   EXPECT_DEATH(

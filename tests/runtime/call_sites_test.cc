@@ -15,7 +15,7 @@ __attribute__((noinline)) void vendor_call_by_hand(const std::atomic<int>& turns
   const int before = turns;
   baton::enter_syscall();
   do ::usleep(1000);
-  while (turns == before);  // until somebody else has had the processor
+  while (turns == before);  // until another fiber has had the processor
   baton::exit_syscall();
 }
 
@@ -26,8 +26,8 @@ bool sleep_is_expected_to_block() {
   });
 }
 
-// Every kind of place is there, under a name that its author recognises.
-TEST(call_sites, name_the_places_that_block) {
+// Every kind of place is listed, under a name that its author recognises.
+TEST(CallSites, NameThePlacesThatBlock) {
   const int before = baton::set_procs(1);
   baton::spawn([] {
     std::atomic<bool> done{false};
@@ -39,8 +39,9 @@ TEST(call_sites, name_the_places_that_block) {
       vendor_call_by_hand(turns);
       baton::blocking([] { ::usleep(2000); });
     }
-    // It lasts until a point in time that is set before the processor is handed over. If the hand-over takes as long as
-    // that, because the machine is busy, the call is a short one, and counts as such: so until they were long.
+    // The call lasts until a point in time that is set before the processor is handed over. If the hand-over takes as
+    // long as that, because the machine is busy, the call is short, and counts as short. So repeat until the calls were
+    // long.
     do ASSERT_TRUE(baton::sys::nanosleep(std::chrono::milliseconds(2)));
     while (!sleep_is_expected_to_block());
     done = true;
@@ -81,9 +82,9 @@ std::uint64_t retaken_at(const char* text) {
   return place != nullptr ? place->retaken : 0;
 }
 
-// The first call of a place that turns out to block is taken by the monitor; the others, which begin before that
-// one has returned, need not be.
-TEST(call_sites, learn_at_the_retake) {
+// The monitor takes the processor from the first call of a place that turns out to block. It need not take it from the
+// other calls, which begin before that one has returned.
+TEST(CallSites, LearnAtTheRetake) {
   const auto retaken_before = retaken_at("another_call_by_hand");
   const int before = baton::set_procs(1);
   baton::spawn([] {
@@ -117,7 +118,7 @@ struct said_to_be_short {
   }
 };
 
-TEST(call_sites, show_a_hint_that_is_wrong) {
+TEST(CallSites, ShowAHintThatIsWrong) {
   const auto retaken_before = retaken_at("said_to_be_short");
   const int before = baton::set_procs(1);
   baton::spawn([] {

@@ -1,5 +1,5 @@
-// What programs that are written for Go's channels and select rely on, under races: after the tests
-// that Go has for its own. The single properties are in channel_test.cc and select_test.cc.
+// What programs that are written for Go's channels and select rely on, under races, after the tests that Go has for its
+// own. channel_test.cc and select_test.cc test the single properties.
 #include "parked.h"
 #include "seed.h"
 
@@ -47,7 +47,7 @@ using baton::test::watched_agent;
 const auto nothing = [](auto&&...) {};
 const auto wrong = [](auto&&...) { ADD_FAILURE() << "the wrong case was chosen"; };
 
-// A receive that does not wait, beside a close of the channel: what is in it is never missed.
+// A receive that does not wait runs beside a close of the channel: it never misses an element.
 TEST(ChannelConformance, ReceiveWithoutWaitingRacesWithClose) {
   baton::run([] {
     for (int round = 0; round < 5'000; ++round) {
@@ -67,8 +67,8 @@ TEST(ChannelConformance, ReceiveWithoutWaitingRacesWithClose) {
   });
 }
 
-// One of two channels is never empty; who looks at both at once must not see them both empty. Between
-// them in the select are many others, so that looking at one after the other would take its time.
+// One of two channels is never empty, so an agent that checks both at once must not see both empty. In the select many
+// other cases are between them, so that checking one after the other would take some time.
 TEST(ChannelConformance, AskingManyChannelsIsAboutOneMoment) {
   baton::run([] {
     constexpr int rounds = 150;
@@ -109,7 +109,7 @@ TEST(ChannelConformance, AskingManyChannelsIsAboutOneMoment) {
   });
 }
 
-// Two fibers that both offer and accept on one channel: each value goes to the other one.
+// Two fibers both offer and accept on one channel: each value goes to the other fiber.
 TEST(ChannelConformance, SelectNeverGetsItsOwnValue) {
   baton::run([] {
     for (const std::size_t capacity : {0U, 10U}) {
@@ -141,8 +141,8 @@ TEST(ChannelConformance, SelectNeverGetsItsOwnValue) {
   });
 }
 
-// For each of four channels, two with room, one fiber that only sends and one that only receives; and
-// two more that select among all sends, and all receives.
+// Each of four channels, two of them with room, has one fiber that only sends and one that only receives. Two more
+// fibers select among all sends, and all receives.
 TEST(ChannelConformance, TenFibersOverFourChannels) {
   baton::run([] {
     constexpr int n = 5'000;
@@ -234,7 +234,7 @@ TEST(ChannelConformance, BothOfTwoEqualSendsAreChosen) {
   });
 }
 
-// One of those who wait in the middle of a queue goes away: the others are still served, in order.
+// A waiter in the middle of a queue leaves: the others are still served, in order.
 TEST(ChannelConformance, ALoserInTheMiddleOfAQueue) {
   baton::run([] {
     constexpr std::size_t n = 5;
@@ -269,8 +269,8 @@ TEST(ChannelConformance, CloseRacesWithSelects) {
   baton::run([] {
     for (int round = 0; round < 500; ++round) {
       const channel<int> c(static_cast<std::size_t>(round % 3));
-      const channel<int> in;   // nobody sends
-      const channel<int> out;  // nobody receives
+      const channel<int> in;   // without a sender
+      const channel<int> out;  // without a receiver
       std::atomic<int> sent{0};
       std::atomic<int> received{0};
       std::vector<baton::fiber<void>> fibers;
@@ -299,7 +299,7 @@ TEST(ChannelConformance, CloseRacesWithSelects) {
   });
 }
 
-// What a channel is, if nobody waits.
+// A model of a channel without waiters.
 struct modelled_channel {
   explicit modelled_channel(std::size_t capacity) : real(capacity) {}
   [[nodiscard]] bool can_receive() const { return !queue.empty() || closed; }
@@ -323,7 +323,7 @@ TEST(ChannelConformance, SelectsThatDoNotWaitAgreeWithAModel) {
     }
     if (below(50) == 0) all[below(all.size())] = modelled_channel(below(4));
 
-    // Cases 0 to 2 receive, 3 to 5 send; a channel may be in several of them.
+    // Cases 0 to 2 receive, 3 to 5 send. A channel may be in several of them.
     std::array<modelled_channel*, 6> of{};
     std::array<bool, 6> enabled{};
     std::set<std::size_t> ready;
@@ -364,7 +364,7 @@ TEST(ChannelConformance, SelectsThatDoNotWaitAgreeWithAModel) {
   }
 }
 
-// What the agents of the next test move, and remember.
+// What the agents of the next test move, and record.
 struct parcel {
   std::size_t sender = 0;
   int number = 0;
@@ -377,9 +377,9 @@ struct memory {
   std::map<std::size_t, std::vector<parcel>> received;  // by channel, in order
 };
 
-// Everything at once: fibers and threads, sends and receives, of channels with and without room, with
-// timeouts, contexts and without waiting. Each parcel that was sent arrives once; those of one sender in
-// one channel arrive at each receiver in their order.
+// Everything at once: fibers and threads, sends and receives, of channels with and without room, with timeouts, with
+// contexts, and without waiting. Each parcel that was sent arrives once. The parcels of one sender in one channel
+// arrive at each receiver in order.
 TEST(ChannelConformance, RandomSelectsLoseAndDoubleNothing) {
   const std::uint64_t seed = seed_of_this_run();
   const std::vector<channel<parcel>> c{channel<parcel>(), channel<parcel>(), channel<parcel>(1), channel<parcel>(3)};
@@ -404,7 +404,7 @@ TEST(ChannelConformance, RandomSelectsLoseAndDoubleNothing) {
           mine.sent[of.at(k)].push_back(next);
         });
       };
-      // How it ends if nothing else does it.
+      // Ends the wait if nothing else does.
       const std::size_t end = below(4);
       std::optional<baton::fiber<void>> canceller;
       if (end == 2) canceller = baton::spawn([ctx] { ctx.cancel(); });

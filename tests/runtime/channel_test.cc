@@ -25,7 +25,7 @@ using baton::channel;
 using baton::channel_status;
 using baton::test::watched_agent;
 
-// Counts its live objects; says whether it was moved from.
+// Counts its live objects, and records whether it was moved from.
 struct counted {
   explicit counted(int v) noexcept : value(v) { ++live; }
   counted(counted&& other) noexcept : value(other.value), moved(other.moved) {
@@ -61,7 +61,7 @@ struct nested {
   channel<std::unique_ptr<nested>> inner{3};
 };
 
-// The handle that is assigned lies in an element of the channel that ends by it.
+// The handle that is assigned lies in an element of the channel that the assignment ends.
 TEST(Channel, IsAssignedFromAnElementOfItsOwn) {
   channel<std::unique_ptr<nested>> c(1);
   auto element = std::make_unique<nested>();
@@ -225,7 +225,7 @@ TEST(Channel, CloseWakesEverybodyWhoWaits) {
   });
 }
 
-// Those who send are also those who close, each after a number of its own sends.
+// The senders also close the channel, each after a number of its own sends.
 TEST(Channel, CloseRacesWithSendAndReceive) {
   baton::run([] {
     for (int round = 0; round < 300; ++round) {
@@ -443,7 +443,7 @@ TEST(Channel, TimeoutsRaceWithTransfers) {
   });
 }
 
-// The only handle is on the stack of the one who receives (or sends), and is gone when it returns.
+// The only handle is on the stack of the receiver (or sender), and is destroyed when that returns.
 TEST(Channel, MayBeGoneAsSoonAsTheOtherSideReturned) {
   baton::run([] {
     for (int round = 0; round < 1'500; ++round) {
@@ -505,7 +505,7 @@ TEST(Channel, NamesItsStatus) {
   EXPECT_STREQ(baton::to_string(channel_status::timeout), "timeout");
 }
 
-TEST(channel, a_refused_send_leaves_its_value) {
+TEST(Channel, ARefusedSendLeavesItsValue) {
   baton::run([] {
     const channel<std::unique_ptr<int>> c;
     auto value = std::make_unique<int>(7);

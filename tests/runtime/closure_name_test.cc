@@ -1,4 +1,4 @@
-// Reports name what the user gave to go(), spawn() and their like, not the runtime's own entry.
+// Reports name the callable that the user gave to go(), spawn() and their like, not the runtime's own entry.
 #include <baton/baton.h>
 
 #include <gtest/gtest.h>
@@ -37,12 +37,12 @@ struct functor {
 
 }  // namespace
 
-// Not in the namespace above: its symbol is to be found.
+// Outside the namespace above, so that its symbol can be found.
 void wait_to_be_let_go(int) { let_go.wait(); }
 
 namespace {
 
-TEST(closure_name, is_the_users_in_a_dump) {
+TEST(ClosureName, IsTheUsersInADump) {
   baton::run([] {
     let_go.reset();
     served object;
@@ -72,7 +72,7 @@ TEST(closure_name, is_the_users_in_a_dump) {
   });
 }
 
-TEST(closure_name, of_a_fiber_that_has_ended_is_its_type) {
+TEST(ClosureName, OfAFiberThatHasEndedIsItsType) {
   baton::run([] {
     let_go.reset();
     let_go.set();
@@ -83,8 +83,8 @@ TEST(closure_name, of_a_fiber_that_has_ended_is_its_type) {
   });
 }
 
-// What std::tuple would take for something else as its first elements.
-TEST(closure_name, arguments_of_any_type_reach_the_function) {
+// Arguments that std::tuple would take for something else as its first elements.
+TEST(ClosureName, ArgumentsOfAnyTypeReachTheFunction) {
   baton::run([] {
     baton::spawn([](std::allocator_arg_t, std::allocator<int>, int n) { EXPECT_EQ(3, n); }, std::allocator_arg,
                  std::allocator<int>(), 3)

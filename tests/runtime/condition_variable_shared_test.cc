@@ -86,7 +86,7 @@ TEST(SharedConditionTimes, RunOutWithTheLockHeldAgain) {
   }).join();
 }
 
-// While it waits the lock is free for others.
+// The lock is free for others during the wait.
 TEST(SharedConditionTimes, TheLockIsFreeMeanwhile) {
   baton::spawn([] {
     baton::shared_mutex m;

@@ -102,7 +102,7 @@ TEST(ConditionVariable, TimedWaits) {
     EXPECT_EQ(changed.wait_until(lock, std::chrono::system_clock::now() - 1s), std::cv_status::timeout);
     EXPECT_FALSE(changed.wait_until(lock, std::chrono::steady_clock::now(), [] { return false; }));
     auto f = baton::spawn([&] {
-      const std::lock_guard guard(m);  // only when the wait has unlocked it
+      const std::lock_guard guard(m);  // possible only when the wait has unlocked it
       changed.notify_one();
     });
     EXPECT_EQ(changed.wait_for(lock, std::chrono::hours::max()), std::cv_status::no_timeout);
@@ -224,7 +224,7 @@ TEST(ConditionVariable, MayBeDestroyedOnceAllAreNotified) {
   });
 }
 
-// Those whose time is up when they are notified still have to leave the condition variable's list.
+// Waiters whose time is up when they are notified still have to leave the condition variable's list.
 TEST(ConditionVariable, MayBeDestroyedOnceAllAreNotifiedAlsoWhenTheirTimeIsUp) {
   constexpr int waiters = 4;
   const auto round = [](int patience_us, auto start, auto finish) {

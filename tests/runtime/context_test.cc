@@ -25,7 +25,7 @@ using baton::with_deadline;
 using baton::with_timeout;
 using steady = std::chrono::steady_clock;
 
-TEST(context, the_background_is_never_done) {
+TEST(Context, TheBackgroundIsNeverDone) {
   const context c = context::background();
   EXPECT_FALSE(c.is_done());
   EXPECT_TRUE(c.error().ok());
@@ -35,7 +35,7 @@ TEST(context, the_background_is_never_done) {
   EXPECT_EQ(c, context());
 }
 
-TEST(context, cancel_makes_it_done_with_the_cause) {
+TEST(Context, CancelMakesItDoneWithTheCause) {
   const auto c = with_cancel(context::background());
   EXPECT_FALSE(c.is_done());
   EXPECT_TRUE(c.error().ok());
@@ -47,7 +47,7 @@ TEST(context, cancel_makes_it_done_with_the_cause) {
   c.wait_done();
 }
 
-TEST(context, cancel_without_a_cause_is_cancelled) {
+TEST(Context, CancelWithoutACauseIsCancelled) {
   const auto c = with_cancel(context::background());
   c.cancel();
   EXPECT_TRUE(absl::IsCancelled(c.error()));
@@ -56,7 +56,7 @@ TEST(context, cancel_without_a_cause_is_cancelled) {
   EXPECT_TRUE(absl::IsCancelled(d.error()));
 }
 
-TEST(context, cancelling_reaches_what_is_below_and_nothing_else) {
+TEST(Context, CancellingReachesWhatIsBelowAndNothingElse) {
   const auto top = with_cancel(context::background());
   const auto left = with_cancel(top);
   const auto right = with_cancel(top);
@@ -76,7 +76,7 @@ TEST(context, cancelling_reaches_what_is_below_and_nothing_else) {
   EXPECT_EQ(absl::AbortedError("top"), born_done.error());
 }
 
-TEST(context, dropping_a_handle_cancels_nothing) {
+TEST(Context, DroppingAHandleCancelsNothing) {
   const auto top = with_cancel(context::background());
   std::optional<context> leaf;
   {
@@ -89,7 +89,7 @@ TEST(context, dropping_a_handle_cancels_nothing) {
   EXPECT_TRUE(leaf->is_done()) << "the middle one is kept by the leaf";
 }
 
-TEST(context, parents_do_not_keep_their_children) {
+TEST(Context, ParentsDoNotKeepTheirChildren) {
   const auto top = with_cancel(context::background());
   std::weak_ptr<baton::net::cancellation> child;
   {
@@ -102,7 +102,7 @@ TEST(context, parents_do_not_keep_their_children) {
   top.cancel();
 }
 
-TEST(context, a_deadline_makes_it_done) {
+TEST(Context, ADeadlineMakesItDone) {
   baton::run([] {
     const auto before = steady::now();
     const auto c = with_timeout(context::background(), 3ms);
@@ -117,7 +117,7 @@ TEST(context, a_deadline_makes_it_done) {
   });
 }
 
-TEST(context, a_deadline_reaches_what_is_below) {
+TEST(Context, ADeadlineReachesWhatIsBelow) {
   baton::run([] {
     const auto top = with_timeout(context::background(), 3ms);
     const auto leaf = with_cancel(with_cancel(top));
@@ -129,7 +129,7 @@ TEST(context, a_deadline_reaches_what_is_below) {
   });
 }
 
-TEST(context, the_earlier_deadline_counts) {
+TEST(Context, TheEarlierDeadlineCounts) {
   const auto early = steady::now() + 1h;
   const auto late = steady::now() + 2h;
   const auto a = with_deadline(context::background(), early);
@@ -142,14 +142,14 @@ TEST(context, the_earlier_deadline_counts) {
   EXPECT_FALSE(with_deadline(context::background(), steady::time_point::max()).deadline());
 }
 
-TEST(context, a_past_deadline_is_done_from_the_start) {
+TEST(Context, APastDeadlineIsDoneFromTheStart) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(with_timeout(context::background(), 0s).error()));
   EXPECT_TRUE(absl::IsDeadlineExceeded(with_timeout(context::background(), -1h).error()));
   const auto past = std::chrono::system_clock::now() - 1h;
   EXPECT_TRUE(absl::IsDeadlineExceeded(with_deadline(context::background(), past).error()));
 }
 
-TEST(context, waits_end_by_cancel_or_by_their_own_time) {
+TEST(Context, WaitsEndByCancelOrByTheirOwnTime) {
   baton::run([] {
     const auto c = with_cancel(context::background());
     const auto before = steady::now();
@@ -172,7 +172,7 @@ TEST(context, waits_end_by_cancel_or_by_their_own_time) {
   });
 }
 
-TEST(context, timeouts_race_with_cancels_and_drops) {
+TEST(Context, TimeoutsRaceWithCancelsAndDrops) {
   baton::run([] {
     std::vector<baton::fiber<void>> all;
     for (int i = 0; i < 50; ++i) {
@@ -197,7 +197,7 @@ TEST(context, timeouts_race_with_cancels_and_drops) {
   });
 }
 
-TEST(context, a_deep_tree_is_cancelled_without_recursion) {
+TEST(Context, ADeepTreeIsCancelledWithoutRecursion) {
   const auto top = with_cancel(context::background());
   std::vector<context> chain{top};
   for (int i = 0; i < 10'000; ++i) chain.push_back(with_cancel(chain.back()));
@@ -205,21 +205,21 @@ TEST(context, a_deep_tree_is_cancelled_without_recursion) {
   for (const context& c : chain) ASSERT_TRUE(c.is_done());
 }
 
-TEST(context, a_deep_tree_is_dropped_without_recursion) {
+TEST(Context, ADeepTreeIsDroppedWithoutRecursion) {
   baton::run([] {
     for (int branch = 0; branch < 3; ++branch) {
       context leaf = with_cancel(context::background());
       const context fork = leaf;
       for (int i = 0; i < 20'000; ++i) leaf = i % 2 == 0 ? with_cancel(leaf) : with_timeout(leaf, 1h);
       EXPECT_FALSE(leaf.is_done());
-      leaf = context();  // the last handle: the whole chain goes, but for the first
+      leaf = context();  // the last handle: this destroys the whole chain except the first
       EXPECT_FALSE(fork.is_done());
     }
   });
 }
 
-// As Go's TestSimultaneousCancels: no two of a tree wait for each other.
-TEST(context, all_of_a_tree_may_be_cancelled_at_once) {
+// As Go's TestSimultaneousCancels: no two contexts of a tree wait for each other.
+TEST(Context, AllOfATreeMayBeCancelledAtOnce) {
   baton::run([] {
     const auto top = with_cancel(context::background());
     std::vector<baton::cancellable_context> all{top};
@@ -234,7 +234,7 @@ TEST(context, all_of_a_tree_may_be_cancelled_at_once) {
   });
 }
 
-TEST(context, an_earlier_deadline_above_ends_what_has_a_later_one) {
+TEST(Context, AnEarlierDeadlineAboveEndsWhatHasALaterOne) {
   baton::run([] {
     const auto top = with_timeout(context::background(), 2ms);
     const auto leaf = with_timeout(with_timeout(top, 1h), 2h);
@@ -242,7 +242,7 @@ TEST(context, an_earlier_deadline_above_ends_what_has_a_later_one) {
     leaf.wait_done();
     EXPECT_TRUE(absl::IsDeadlineExceeded(leaf.error()));
     EXPECT_TRUE(top.is_done());
-    // And the other way round: the one below ends alone.
+    // The other order: the lower context ends alone.
     const auto wide = with_timeout(context::background(), 1h);
     const auto narrow = with_timeout(wide, 2ms);
     narrow.wait_done();
@@ -259,8 +259,8 @@ struct listener final : baton::net::cancellation::node {
   baton::event called;
 };
 
-// With one P: what another P cancels is counted until the owner of the timers looks.
-TEST(context, what_is_cancelled_from_above_gives_up_its_timer) {
+// With one P: a timer that another P cancels is counted until the owner of the timers checks them.
+TEST(Context, WhatIsCancelledFromAboveGivesUpItsTimer) {
   baton::run(
       [] {
         const auto before = baton::stats().timers;
@@ -275,8 +275,8 @@ TEST(context, what_is_cancelled_from_above_gives_up_its_timer) {
       {.procs = 1});
 }
 
-// The parent is cancelled while children come, and set their timers.
-TEST(context, cancelling_races_with_making_what_is_below) {
+// The parent is cancelled while children are made, and set their timers.
+TEST(Context, CancellingRacesWithMakingWhatIsBelow) {
   baton::run([] {
     for (int round = 0; round < 200; ++round) {
       const auto top = with_cancel(context::background());
@@ -293,7 +293,7 @@ TEST(context, cancelling_races_with_making_what_is_below) {
   });
 }
 
-TEST(context, subscribers_are_called_once) {
+TEST(Context, SubscribersAreCalledOnce) {
   const auto top = with_cancel(context::background());
   const auto leaf = with_cancel(top);
   const auto c = leaf.as_cancellation();
@@ -315,7 +315,7 @@ TEST(context, subscribers_are_called_once) {
   EXPECT_EQ(1, a.calls);
 }
 
-TEST(context, subscribers_hear_of_a_deadline) {
+TEST(Context, SubscribersHearOfADeadline) {
   baton::run([] {
     listener a;
     auto c = with_timeout(context::background(), 2ms).as_cancellation();
@@ -327,7 +327,7 @@ TEST(context, subscribers_hear_of_a_deadline) {
   });
 }
 
-TEST(context, unsubscribing_races_with_cancelling) {
+TEST(Context, UnsubscribingRacesWithCancelling) {
   baton::run([] {
     for (int i = 0; i < 500; ++i) {
       const auto c = with_timeout(context::background(), std::chrono::microseconds(i % 100));
@@ -339,7 +339,7 @@ TEST(context, unsubscribing_races_with_cancelling) {
       source->unsubscribe(*l);
       const int calls = l->calls;
       EXPECT_LE(calls, subscribed ? 1 : 0);
-      l.reset();  // nobody touches it any more
+      l.reset();  // no longer used
       canceller.join();
     }
   });

@@ -1,4 +1,4 @@
-// The tree of contexts while it changes: many Ps below one parent, cancels beside children that come and go.
+// The tree of contexts while it changes: many Ps below one parent, cancels while children come and go.
 #include "seed.h"
 
 #include <baton/netpoll/cancellation.h>
@@ -35,8 +35,9 @@ struct counting_listener final : baton::net::cancellation::node {
   std::atomic<int> calls{0};
 };
 
-// Enough comings by turns for the parent to keep a list for each P, and then a cancel that must find them all.
-TEST(context_tree, a_parent_that_several_ps_share_reaches_all_its_children) {
+// Enough children come from different Ps in turn for the parent to keep a list for each P. Then a cancel must find them
+// all.
+TEST(ContextTree, AParentThatSeveralPsShareReachesAllItsChildren) {
   baton::run([] {
     const auto top = with_cancel(context::background());
     constexpr int fibers = 8;
@@ -73,7 +74,7 @@ TEST(context_tree, a_parent_that_several_ps_share_reaches_all_its_children) {
   });
 }
 
-TEST(context_tree, whatever_is_below_a_context_that_is_done_is_done_too) {
+TEST(ContextTree, WhateverIsBelowAContextThatIsDoneIsDoneToo) {
   baton::run([] {
     for (int round = 0; round < 50; ++round) {
       const auto top = with_cancel(context::background());
@@ -93,7 +94,7 @@ TEST(context_tree, whatever_is_below_a_context_that_is_done_is_done_too) {
   });
 }
 
-TEST(context_tree, a_deadline_reaches_very_many) {
+TEST(ContextTree, ADeadlineReachesVeryMany) {
   baton::run([] {
     const auto top = with_timeout(context::background(), 20ms);
     std::vector<context> below;
@@ -113,8 +114,8 @@ TEST(context_tree, a_deadline_reaches_very_many) {
   });
 }
 
-// What one step of a cancel holds is bounded, so others use the same context meanwhile.
-TEST(context_tree, is_used_while_very_many_are_cancelled) {
+// What one step of a cancel holds is bounded, so other agents can use the same context meanwhile.
+TEST(ContextTree, IsUsedWhileVeryManyAreCancelled) {
   baton::run(
       [] {
         const auto top = with_cancel(context::background());
@@ -138,7 +139,7 @@ TEST(context_tree, is_used_while_very_many_are_cancelled) {
       {.procs = 2});
 }
 
-TEST(context_tree, subscribers_of_one_context_come_and_go_on_many_ps) {
+TEST(ContextTree, SubscribersOfOneContextComeAndGoOnManyPs) {
   baton::run([] {
     for (int round = 0; round < 20; ++round) {
       const auto top = with_cancel(context::background());
@@ -174,7 +175,7 @@ TEST(context_tree, subscribers_of_one_context_come_and_go_on_many_ps) {
   });
 }
 
-TEST(context_tree, unsubscribing_elsewhere_does_nothing) {
+TEST(ContextTree, UnsubscribingElsewhereDoesNothing) {
   const auto a = with_cancel(context::background());
   const auto b = with_cancel(context::background());
   counting_listener l;
@@ -190,8 +191,8 @@ TEST(context_tree, unsubscribing_elsewhere_does_nothing) {
   EXPECT_EQ(l.calls, 1);
 }
 
-// Parents go before their children, children before their parents, while above both are cancelled.
-TEST(context_tree, changes_while_it_is_cancelled) {
+// Parents end before their children, and children before their parents, while contexts above both are cancelled.
+TEST(ContextTree, ChangesWhileItIsCancelled) {
   baton::run([] {
     for (int round = 0; round < 60; ++round) {
       const auto top = round % 3 == 0 ? with_timeout(context::background(), 1ms) : with_cancel(context::background());
@@ -224,7 +225,7 @@ TEST(context_tree, changes_while_it_is_cancelled) {
   });
 }
 
-TEST(context_tree, dropped_parents_pass_on_what_comes_from_above) {
+TEST(ContextTree, DroppedParentsPassOnWhatComesFromAbove) {
   const auto top = with_cancel(context::background());
   std::vector<context> leaves;
   {
@@ -237,12 +238,12 @@ TEST(context_tree, dropped_parents_pass_on_what_comes_from_above) {
   for (const context& c : leaves) EXPECT_EQ(c.error(), absl::AbortedError("gone"));
 }
 
-class context_death : public testing::Test {
+class ContextDeathTest : public testing::Test {
  protected:
-  context_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  ContextDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST_F(context_death, one_that_was_never_assigned_to_says_so) {
+TEST_F(ContextDeathTest, OneThatWasNeverAssignedToSaysSo) {
   constexpr auto* said = "of a cancellable_context that was default-constructed or moved from";
   const cancellable_context none;
   const context as_context = none;
@@ -266,7 +267,7 @@ TEST_F(context_death, one_that_was_never_assigned_to_says_so) {
   EXPECT_DEATH(other.cancel(), said);
 }
 
-TEST_F(context_death, one_that_was_moved_from_says_so) {
+TEST_F(ContextDeathTest, OneThatWasMovedFromSaysSo) {
   auto a = with_cancel(context::background());
   const auto b = std::move(a);
   EXPECT_FALSE(b.is_done());

@@ -1,4 +1,4 @@
-// "All fibers are asleep": what is reported, what becomes of the process, and when nothing is said.
+// "All fibers are asleep": what is reported, what happens to the process, and when there is no report.
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>
@@ -31,13 +31,13 @@
 
 namespace {
 
-// Set: the monitor's next count of the threads waits until one that exists has ended.
+// If set, the monitor's next count of the threads waits until one of the existing threads has ended.
 std::atomic<bool> one_ends_before_the_count{false};
 std::atomic<bool> being_counted{false};
 
 }  // namespace
 
-// Stands before the C library's, by which the monitor counts the threads.
+// Replaces the C library's function by which the monitor counts the threads.
 extern "C" int stat(const char* path, struct stat* s) noexcept {
   const auto really = [=] { return ::fstatat(AT_FDCWD, path, s, 0); };
   if (std::strcmp(path, "/proc/self/task") != 0 || !one_ends_before_the_count.exchange(false)) return really();
@@ -57,14 +57,14 @@ namespace {
 using namespace std::chrono_literals;
 using baton::deadlock_action;
 
-// Much longer than the runtime takes to declare a deadlock. If it takes longer than this on some day,
-// a test that expects silence passes for nothing; none fails.
+// Much longer than the runtime takes to declare a deadlock. If the runtime ever takes longer, a test that expects
+// silence passes without proof; none fails.
 constexpr auto long_enough = 700ms;
 
-// Death tests run in a process of their own, whose only other thread is none.
-class deadlock : public testing::Test {
+// Death tests run in a process of their own, which has no other thread.
+class Deadlock : public testing::Test {
  protected:
-  deadlock() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  Deadlock() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
 void two_that_wait_for_each_other() {
@@ -76,7 +76,7 @@ void two_that_wait_for_each_other() {
   static_cast<void>(a.receive());
 }
 
-TEST_F(deadlock, abort_reports_every_fiber_and_aborts) {
+TEST_F(Deadlock, AbortReportsEveryFiberAndAborts) {
   EXPECT_EXIT(
       baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::abort}),
       testing::KilledBySignal(SIGABRT),
@@ -84,7 +84,7 @@ TEST_F(deadlock, abort_reports_every_fiber_and_aborts) {
       "mutex");
 }
 
-TEST_F(deadlock, names_who_holds_a_mutex) {
+TEST_F(Deadlock, NamesWhoHoldsAMutex) {
 #if BATON_MUTEX_OWNER
   EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
               testing::ExitedWithCode(2),
@@ -94,7 +94,7 @@ TEST_F(deadlock, names_who_holds_a_mutex) {
 #endif
 }
 
-// One that was handed over locked has the name of the fiber that locked it; when it is unlocked, nobody's.
+// A mutex that was handed over locked has the name of the fiber that locked it. When it is unlocked, it has no name.
 void one_that_locks_twice() {
   baton::mutex m;
   m.lock();
@@ -103,7 +103,7 @@ void one_that_locks_twice() {
   m.lock();
 }
 
-TEST_F(deadlock, names_who_locks_twice) {
+TEST_F(Deadlock, NamesWhoLocksTwice) {
 #if BATON_MUTEX_OWNER
   EXPECT_EXIT(baton::run(one_that_locks_twice, {.on_deadlock = deadlock_action::exit_2}), testing::ExitedWithCode(2),
               "\"main\" waits for mutex that it holds itself,");
@@ -112,12 +112,12 @@ TEST_F(deadlock, names_who_locks_twice) {
 #endif
 }
 
-TEST_F(deadlock, exit_2_exits_so) {
+TEST_F(Deadlock, Exit2ExitsSo) {
   EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
               testing::ExitedWithCode(2), "deadlock: all fibers are asleep");
 }
 
-// As the runtime's own default: it says so once, and sleeps on.
+// As the runtime's own default: it reports once, and sleeps on.
 [[noreturn]] void watch_a_reporting_process() {
   int ends[2];
   if (::pipe(ends) != 0) std::_Exit(3);
@@ -144,12 +144,12 @@ TEST_F(deadlock, exit_2_exits_so) {
   std::_Exit(reported && lives ? 0 : 5);
 }
 
-TEST_F(deadlock, report_says_so_and_the_process_goes_on) {
+TEST_F(Deadlock, ReportSaysSoAndTheProcessGoesOn) {
   if (BATON_TSAN) GTEST_SKIP() << "the child of a fork lacks ThreadSanitizer's own thread, which is reckoned with";
   EXPECT_EXIT(watch_a_reporting_process(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(deadlock, what_has_ended_is_no_reason_for_silence) {
+TEST_F(Deadlock, WhatHasEndedIsNoReasonForSilence) {
   EXPECT_EXIT(baton::run(
                   [] {
                     auto unjoined = baton::spawn([] { return 1; });
@@ -164,7 +164,7 @@ TEST_F(deadlock, what_has_ended_is_no_reason_for_silence) {
               testing::ExitedWithCode(2), "\"main\" waits for event");
 }
 
-TEST_F(deadlock, a_second_run_may_deadlock) {
+TEST_F(Deadlock, ASecondRunMayDeadlock) {
   EXPECT_EXIT(
       {
         baton::run([] { baton::go([] { baton::event().wait(); }); }, {.on_deadlock = deadlock_action::exit_2});
@@ -174,17 +174,17 @@ TEST_F(deadlock, a_second_run_may_deadlock) {
       testing::ExitedWithCode(2), "\"main\" waits for event");
 }
 
-// ---- somebody may still wake them: nothing is said ----
+// ---- an agent may still wake them: there is no report ----
 
 #define EXPECT_SILENCE(...)                                                                 \
   EXPECT_EXIT(std::_Exit(baton::run(__VA_ARGS__, {.on_deadlock = deadlock_action::abort})), \
               testing::ExitedWithCode(0), "^$")
 
-TEST_F(deadlock, a_sleeper_is_none) {
+TEST_F(Deadlock, ASleeperIsNone) {
   EXPECT_SILENCE([] { baton::this_fiber::sleep_for(long_enough); });
 }
 
-TEST_F(deadlock, a_timer_may_wake_somebody) {
+TEST_F(Deadlock, ATimerMayWakeSomebody) {
   EXPECT_SILENCE([] {
     baton::event done;
     const baton::timer t = baton::after_func(long_enough, [&] { done.set(); });
@@ -192,9 +192,9 @@ TEST_F(deadlock, a_timer_may_wake_somebody) {
   });
 }
 
-// The monitor looks at the timers and then counts the threads; in between one arms a timer and ends. That
-// timer wakes nobody before its time if an earlier one, which was stopped from afar, is still in the heap.
-TEST_F(deadlock, a_timer_of_a_thread_that_has_ended_may_wake_somebody) {
+// The monitor checks the timers and then counts the threads. In between a thread arms a timer and ends. That timer
+// wakes nothing before its time if an earlier one, which was stopped from another P, is still in the heap.
+TEST_F(Deadlock, ATimerOfAThreadThatHasEndedMayWakeSomebody) {
   EXPECT_SILENCE([] {
     static_cast<void>(baton::after(1ms).receive());
     std::optional<baton::timer> late;
@@ -213,7 +213,7 @@ TEST_F(deadlock, a_timer_of_a_thread_that_has_ended_may_wake_somebody) {
   });
 }
 
-TEST_F(deadlock, a_blocking_call_may_end) {
+TEST_F(Deadlock, ABlockingCallMayEnd) {
   EXPECT_SILENCE([] {
     baton::event done;
     baton::go([&] {
@@ -224,7 +224,7 @@ TEST_F(deadlock, a_blocking_call_may_end) {
   });
 }
 
-TEST_F(deadlock, an_undeclared_call_may_end) {
+TEST_F(Deadlock, AnUndeclaredCallMayEnd) {
   EXPECT_SILENCE([] {
     baton::event done;
     baton::go([&] {
@@ -235,7 +235,7 @@ TEST_F(deadlock, an_undeclared_call_may_end) {
   });
 }
 
-TEST_F(deadlock, a_thread_that_waits_in_the_runtime_may_go_on) {
+TEST_F(Deadlock, AThreadThatWaitsInTheRuntimeMayGoOn) {
   EXPECT_SILENCE([] {
     baton::event done;
     baton::event never;
@@ -248,7 +248,7 @@ TEST_F(deadlock, a_thread_that_waits_in_the_runtime_may_go_on) {
   });
 }
 
-TEST_F(deadlock, a_thread_that_never_used_the_runtime_may_begin_to) {
+TEST_F(Deadlock, AThreadThatNeverUsedTheRuntimeMayBeginTo) {
   EXPECT_SILENCE([] {
     baton::event done;
     std::thread other([&] {
@@ -269,12 +269,12 @@ void ring_after(std::chrono::milliseconds delay) {
   ::setitimer(ITIMER_REAL, &when, nullptr);
 }
 
-TEST_F(deadlock, a_reader_of_a_socket_may_get_something) {
+TEST_F(Deadlock, AReaderOfASocketMayGetSomething) {
   EXPECT_SILENCE([] {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:0").value();
     auto near = baton::net::dial(listener.local_address().to_string()).value();
     auto far = listener.accept().value();
-    alarm_writes_to = ::dup(far.native_handle());  // its own: nobody closes it while the handler writes
+    alarm_writes_to = ::dup(far.native_handle());  // a duplicate of its own: it stays open while the handler writes
     ::signal(SIGALRM, [](int) { static_cast<void>(!::write(alarm_writes_to, "x", 1)); });
     ring_after(long_enough);
     char byte = 0;
@@ -282,7 +282,7 @@ TEST_F(deadlock, a_reader_of_a_socket_may_get_something) {
   });
 }
 
-TEST_F(deadlock, a_signal_may_come) {
+TEST_F(Deadlock, ASignalMayCome) {
   if (BATON_TSAN) GTEST_SKIP() << "ThreadSanitizer holds signals back while the thread sleeps on a futex";
   EXPECT_SILENCE([] {
     const baton::channel<int> c;
@@ -292,7 +292,7 @@ TEST_F(deadlock, a_signal_may_come) {
   });
 }
 
-TEST_F(deadlock, outside_run_a_thread_does_as_it_likes) {
+TEST_F(Deadlock, OutsideRunAThreadDoesAsItLikes) {
   EXPECT_EXIT(
       {
         baton::event done;

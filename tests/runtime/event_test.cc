@@ -105,7 +105,7 @@ TEST(Event, TimesOutNotBeforeItsTime) {
   }).join();
 }
 
-// Nodes are taken out of the middle, the head and the end of the list while others wait.
+// Nodes are taken out of the middle, the head and the end of the list while other agents wait.
 TEST(Event, ThoseWhoTimeOutLeaveTheOthersWaiting) {
   baton::run([] {
     baton::event e;
@@ -127,7 +127,7 @@ TEST(Event, ThoseWhoTimeOutLeaveTheOthersWaiting) {
   });
 }
 
-// Many leave at once, the oldest first. If each had to walk past the younger ones, this would take seconds.
+// Many waiters leave at once, the oldest first. If each had to walk past the younger ones, this would take seconds.
 TEST(Event, ManyTimeOutTogether) {
   baton::run([] {
     constexpr int many = BATON_TSAN ? 2'000 : 20'000;  // ThreadSanitizer can hold 8,000 fibers
@@ -147,7 +147,7 @@ TEST(Event, ManyTimeOutTogether) {
   });
 }
 
-// Each round: waiters whose deadlines pass about when the event is set, and one that has none.
+// Each round has waiters whose deadlines pass about when the event is set, and one that has no deadline.
 TEST(Event, TimeoutsRaceWithSet) {
   baton::run([] {
     for (int round = 0; round < 300; ++round) {
@@ -199,7 +199,7 @@ TEST(Event, TimeoutsRaceWithSetAndReset) {
   });
 }
 
-// What is written before set() must be seen by whoever resets the event and then looks.
+// What is written before set() must be seen by an agent that resets the event and then checks.
 TEST(Event, ResetLosesNoSet) {
   baton::event work;
   std::atomic<long> posted{0};
@@ -265,7 +265,7 @@ TEST(Event, RoundTripsOfAFiberAndAThread) {
   other.join();
 }
 
-// The event is gone as soon as wait() has returned; the set() on the other side must not mind.
+// The event is destroyed as soon as wait() has returned; the set() on the other side must not touch it then.
 TEST(Event, MayBeDestroyedAsSoonAsWaitReturns) {
   baton::run([] {
     for (int round = 0; round < 2'000; ++round) {
@@ -301,7 +301,7 @@ TEST(Event, MayBeDestroyedByAThreadAsSoonAsWaitReturns) {
   });
 }
 
-// set() by one who holds a std::mutex: it must not be moved to another thread.
+// set() by a fiber that holds a std::mutex: the fiber must not be moved to another thread.
 TEST(Event, SetNeverSwitches) {
   baton::run([] {
     std::mutex m;

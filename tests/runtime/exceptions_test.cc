@@ -1,5 +1,5 @@
-// What the C++ runtime keeps per thread about exceptions belongs to the fiber: it may switch in a
-// catch block, and in a destructor during unwinding, and come back on another thread.
+// What the C++ runtime keeps per thread about exceptions belongs to the fiber: a fiber may switch in a catch block, and
+// in a destructor during unwinding, and come back on another thread.
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 
@@ -29,7 +29,7 @@ struct numbered : std::runtime_error {
   int depth;
 };
 
-// Switches; differently often, so that fibers meet in every order.
+// Switches, a varying number of times, so that fibers meet in every order.
 void give_way(int seed) {
   switch (seed % 4) {
     case 0: baton::this_fiber::yield(); break;
@@ -54,7 +54,7 @@ bool current_is(int fiber, int round, int depth) {
   }
 }
 
-// Switches while the stack is unwound through it.
+// Its destructor switches while the stack is unwound through it.
 class switching_destructor {
  public:
   switching_destructor(int seed, int uncaught, int& mistakes) : seed_(seed), uncaught_(uncaught), mistakes_(mistakes) {}
@@ -62,7 +62,7 @@ class switching_destructor {
     if (std::uncaught_exceptions() != uncaught_) ++mistakes_;
     give_way(seed_);
     if (std::uncaught_exceptions() != uncaught_) ++mistakes_;
-    // Another exception comes and goes meanwhile.
+    // Another exception is thrown and handled meanwhile.
     try {
       give_way(seed_ + 1);
       throw std::logic_error("inner");
@@ -113,7 +113,7 @@ int mistakes_of(int fiber) {
       give_way(fiber + round + 1);
       if (n.fiber != fiber || n.round != round || !current_is(fiber, round, -1)) ++mistakes;
     }
-    // Kept, and thrown on later.
+    // Kept, and rethrown later.
     std::exception_ptr kept;
     try {
       throw numbered(fiber, round, -2);
@@ -133,7 +133,7 @@ int mistakes_of(int fiber) {
   return mistakes;
 }
 
-TEST(exceptions, belong_to_the_fiber) {
+TEST(Exceptions, BelongToTheFiber) {
   baton::run([] {
     std::vector<baton::fiber<int>> all;
     for (int i = 0; i < fibers; ++i) all.push_back(baton::spawn(mistakes_of, i));
@@ -141,7 +141,7 @@ TEST(exceptions, belong_to_the_fiber) {
   });
 }
 
-TEST(exceptions, a_new_fiber_has_none) {
+TEST(Exceptions, ANewFiberHasNone) {
   baton::run([] {
     try {
       throw std::runtime_error("the parent's");
@@ -153,7 +153,7 @@ TEST(exceptions, a_new_fiber_has_none) {
   });
 }
 
-TEST(exceptions, a_join_in_a_destructor_during_unwinding_works) {
+TEST(Exceptions, AJoinInADestructorDuringUnwindingWorks) {
   baton::run([] {
     bool ran = false;
     try {
@@ -170,7 +170,7 @@ TEST(exceptions, a_join_in_a_destructor_during_unwinding_works) {
   });
 }
 
-TEST(exceptions, travel_through_joins_of_many_levels) {
+TEST(Exceptions, TravelThroughJoinsOfManyLevels) {
   struct levels {
     static int go_down(int n) {
       if (n == 0) throw numbered(0, 0, 42);

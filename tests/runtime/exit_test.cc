@@ -1,5 +1,5 @@
-// What static destructors meet that use the runtime after exit(). A handler that is registered before the
-// runtime starts runs where they do.
+// What static destructors that use the runtime after exit() meet. A handler that is registered before the runtime
+// starts runs when they do.
 #include <baton/netpoll/cancellation.h>
 #include <baton/netpoll/net.h>
 #include <baton/netpoll/tcp_state.h>
@@ -27,7 +27,7 @@
 
 namespace baton::net {
 
-// Looks into streams.
+// Gives the tests access to a stream's internals.
 struct test_access {
   static descriptor& io(tcp_stream& s) { return s.state_->io; }
 };
@@ -36,13 +36,13 @@ struct test_access {
 
 namespace {
 
-// In a process of its own, which would otherwise wait for ever.
-class exit_death_test : public testing::Test {
+// Runs in a process of its own, which would otherwise wait for ever.
+class ExitDeathTest : public testing::Test {
  protected:
-  exit_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  ExitDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-// The handlers take no argument.
+// Exit handlers take no argument.
 baton::task_group* group = nullptr;
 baton::on_cancel* callback = nullptr;
 baton::net::tcp_listener* listener = nullptr;
@@ -62,7 +62,7 @@ void make_a_fiber_that_waits() {
   joinable = new baton::fiber<void>(baton::spawn([] { baton::event().wait(); }));
 }
 
-TEST_F(exit_death_test, a_task_group_leaves_its_children) {
+TEST_F(ExitDeathTest, ATaskGroupLeavesItsChildren) {
   EXPECT_EXIT(exit_with([] { delete group; },
                         [] {
                           group = new baton::task_group;
@@ -71,7 +71,7 @@ TEST_F(exit_death_test, a_task_group_leaves_its_children) {
               testing::ExitedWithCode(7), "exit.. has stopped all fibers: a task group leaves its children");
 }
 
-TEST_F(exit_death_test, a_task_group_whose_children_have_ended_says_nothing) {
+TEST_F(ExitDeathTest, ATaskGroupWhoseChildrenHaveEndedSaysNothing) {
   EXPECT_EXIT(exit_with([] { delete group; },
                         [] {
                           group = new baton::task_group;
@@ -81,12 +81,12 @@ TEST_F(exit_death_test, a_task_group_whose_children_have_ended_says_nothing) {
               testing::ExitedWithCode(7), "^$");
 }
 
-TEST_F(exit_death_test, a_fiber_that_waits_is_left) {
+TEST_F(ExitDeathTest, AFiberThatWaitsIsLeft) {
   EXPECT_EXIT(exit_with([] { delete joinable; }, make_a_fiber_that_waits), testing::ExitedWithCode(7),
               "exit.. has stopped all fibers: one that a destructor would join is left");
 }
 
-TEST_F(exit_death_test, a_function_that_runs_is_left) {
+TEST_F(ExitDeathTest, AFunctionThatRunsIsLeft) {
   EXPECT_EXIT(exit_with([] { delete callback; },
                         [] {
                           const auto ctx = baton::with_cancel(baton::context::background());
@@ -113,7 +113,7 @@ struct stopped_subscriber final : baton::net::cancellation::node {
 stopped_subscriber subscriber;
 std::shared_ptr<baton::net::cancellation> source;
 
-TEST_F(exit_death_test, a_subscriber_that_is_being_told_is_left) {
+TEST_F(ExitDeathTest, ASubscriberThatIsBeingToldIsLeft) {
   EXPECT_EXIT(exit_with([] { source->unsubscribe(subscriber); },
                         [] {
                           static_cast<void>(baton::set_procs(2));
@@ -132,12 +132,12 @@ void bind_and_accept() {
   baton::this_fiber::yield();
 }
 
-TEST_F(exit_death_test, a_listener_is_left_to_those_who_accept) {
+TEST_F(ExitDeathTest, AListenerIsLeftToThoseWhoAccept) {
   EXPECT_EXIT(exit_with([] { delete listener; }, bind_and_accept), testing::ExitedWithCode(7),
               "exit.. has stopped all fibers: a descriptor is left to those who use it");
 }
 
-TEST_F(exit_death_test, a_listener_that_is_closed_and_destroyed_is_left) {
+TEST_F(ExitDeathTest, AListenerThatIsClosedAndDestroyedIsLeft) {
   EXPECT_EXIT(exit_with(
                   [] {
                     listener->close();
@@ -154,7 +154,7 @@ void connect() {
   stream = new baton::net::tcp_stream(*l.accept());
 }
 
-TEST_F(exit_death_test, a_stream_is_left_to_those_who_read_and_write) {
+TEST_F(ExitDeathTest, AStreamIsLeftToThoseWhoReadAndWrite) {
   EXPECT_EXIT(exit_with([] { delete stream; },
                         [] {
                           connect();
@@ -170,8 +170,8 @@ TEST_F(exit_death_test, a_stream_is_left_to_those_who_read_and_write) {
               testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
 }
 
-// A fiber that was stopped within close() keeps nobody either.
-TEST_F(exit_death_test, a_stream_that_is_being_closed_is_left) {
+// A fiber that was stopped within close() does not block others either.
+TEST_F(ExitDeathTest, AStreamThatIsBeingClosedIsLeft) {
   EXPECT_EXIT(exit_with([] { delete stream; },
                         [] {
                           connect();
@@ -188,7 +188,7 @@ TEST_F(exit_death_test, a_stream_that_is_being_closed_is_left) {
               testing::ExitedWithCode(7), "exit.. has stopped all fibers: a descriptor is left to those who use it");
 }
 
-TEST_F(exit_death_test, streams_and_listeners_that_nobody_uses_are_closed) {
+TEST_F(ExitDeathTest, StreamsAndListenersThatNobodyUsesAreClosed) {
   EXPECT_EXIT(exit_with(
                   [] {
                     delete stream;
@@ -200,7 +200,7 @@ TEST_F(exit_death_test, streams_and_listeners_that_nobody_uses_are_closed) {
               testing::ExitedWithCode(7), "^$");
 }
 
-TEST_F(exit_death_test, what_does_not_wait_ends_with_fibers_in_it) {
+TEST_F(ExitDeathTest, WhatDoesNotWaitEndsWithFibersInIt) {
   EXPECT_EXIT(exit_with([] { std::_Exit(7); },
                         [] {
                           static baton::ticker every(std::chrono::microseconds(100));
@@ -217,31 +217,31 @@ TEST_F(exit_death_test, what_does_not_wait_ends_with_fibers_in_it) {
               testing::ExitedWithCode(7), "^$");
 }
 
-TEST_F(exit_death_test, join_aborts) {
+TEST_F(ExitDeathTest, JoinAborts) {
   EXPECT_EXIT(exit_with([] { joinable->join(); }, make_a_fiber_that_waits), testing::KilledBySignal(SIGABRT),
               "join of fiber [0-9]+ after exit..");
 }
 
-TEST_F(exit_death_test, run_aborts) {
+TEST_F(ExitDeathTest, RunAborts) {
   EXPECT_EXIT(exit_with([] { baton::run([] {}); }, [] {}), testing::KilledBySignal(SIGABRT), "run.. after exit..");
 }
 
-TEST_F(exit_death_test, a_fiber_that_is_started_never_runs) {
+TEST_F(ExitDeathTest, AFiberThatIsStartedNeverRuns) {
   EXPECT_EXIT(exit_with([] { const auto f = baton::spawn([] { std::_Exit(1); }); }, [] {}), testing::ExitedWithCode(7),
               "exit.. has stopped all fibers: one that is started now never runs");
 }
 
-TEST_F(exit_death_test, any_other_wait_says_so) {
+TEST_F(ExitDeathTest, AnyOtherWaitSaysSo) {
   EXPECT_EXIT(exit_with(
                   [] {
-                    ::alarm(3);  // after it has said so
+                    ::alarm(3);  // after it has reported
                     baton::event().wait();
                   },
                   [] {}),
               testing::KilledBySignal(SIGALRM), "exit.. has stopped all fibers: what a destructor waits for");
 }
 
-TEST_F(exit_death_test, holds_when_a_fiber_exits) {
+TEST_F(ExitDeathTest, HoldsWhenAFiberExits) {
   EXPECT_EXIT(exit_with([] { delete joinable; },
                         [] {
                           make_a_fiber_that_waits();

@@ -1,5 +1,5 @@
-// Fibers that always find what they wait for, or hand on to each other for ever, do not keep the rest from
-// running. What ends them is done by the rest, so where that fails these tests hang.
+// Fibers that always find what they wait for, or hand on to each other for ever, do not keep the others from running.
+// The others end them, so where that fails these tests hang.
 #include <baton/baton.h>
 
 #include <gtest/gtest.h>
@@ -55,7 +55,7 @@ TEST_F(Fairness, AnEventThatIsAlwaysSetAndALockThatIsAlwaysFree) {
   }).join();
 }
 
-// Each of these lets others run when its slice is over. With one P, of which nobody is relieved; else it hangs.
+// Each of these lets others run when its slice is over. With one P, and no rescue; otherwise it hangs.
 template <class F>
 void gives_way_at_the_end_of_its_slice(const char* what, F operation) {
   std::fprintf(stderr, "%s\n", what);
@@ -163,7 +163,7 @@ TEST_F(Fairness, TwoThatReadyEachOtherForEver) {
       }
     });
     baton::go([&] {
-      // Further back than runnext: behind those that are queued.
+      // Further back than runnext: behind the fibers in the queue.
       for (int i = 0; i < 100; ++i) baton::this_fiber::yield();
       stop = true;
     });
@@ -191,7 +191,7 @@ TEST_F(Fairness, TheHolderOfAMutexIsRescued) {
       });
       auto other = baton::spawn([&] { ran = true; });
       while (!ran) {
-      }  // undeclared, and without a call: until somebody else has had the P
+      }  // undeclared, and without a call: until another fiber has had the P
       m.unlock();
       waiter.join();
       other.join();

@@ -1,4 +1,4 @@
-// fiber_local: a value per fiber, wherever the fiber runs, and its end.
+// fiber_local: a value per fiber, wherever the fiber runs, and the end of the value.
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
@@ -32,7 +32,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// What tells of its end: appends its name to a list.
+// Records the ends of values: each appends its name.
 class record {
  public:
   void add(const std::string& what) {
@@ -58,7 +58,7 @@ struct teller {
   ~teller() { ends.add(name); }
 };
 
-// A fiber_local<teller> whose values have that name.
+// Returns a factory for a fiber_local<teller> whose values have that name.
 auto named(const char* name) {
   return [name] { return teller(name); };
 }
@@ -66,7 +66,7 @@ auto named(const char* name) {
 constinit baton::fiber_local<int> number;
 constinit baton::fiber_local<std::string> text;
 
-TEST(fiber_local, begins_as_T_and_is_each_fibers_own) {
+TEST(FiberLocal, BeginsAsTAndIsEachFibersOwn) {
   baton::run([] {
     EXPECT_EQ(0, *number);
     *number = 1;
@@ -83,7 +83,7 @@ TEST(fiber_local, begins_as_T_and_is_each_fibers_own) {
   baton::run([] { EXPECT_EQ(0, *number); });
 }
 
-TEST(fiber_local, begins_as_a_copy_or_by_a_factory) {
+TEST(FiberLocal, BeginsAsACopyOrByAFactory) {
   static baton::fiber_local<int> three(3);
   static baton::fiber_local<std::string> word("word");
   static std::atomic<int> made{0};
@@ -116,7 +116,7 @@ TEST(fiber_local, begins_as_a_copy_or_by_a_factory) {
   }
 }
 
-TEST(fiber_local, stays_with_a_fiber_that_changes_threads) {
+TEST(FiberLocal, StaysWithAFiberThatChangesThreads) {
   for (const int procs : {2, 8}) {
     const int before = baton::set_procs(procs);
     baton::run([] {
@@ -126,7 +126,7 @@ TEST(fiber_local, stays_with_a_fiber_that_changes_threads) {
         all.push_back(baton::spawn([f, &moved] {
           *number = f;
           const int* const address = &*number;
-          // Not std::this_thread::get_id(): the compiler believes that it never changes.
+          // Not std::this_thread::get_id(): the compiler assumes that it never changes.
           std::int32_t thread = baton::sched::platform::thread_id();
           for (int i = 0; i < 100 || moved.load() < 100; ++i) {
             if (i % 20 == 19) {
@@ -146,7 +146,7 @@ TEST(fiber_local, stays_with_a_fiber_that_changes_threads) {
   }
 }
 
-TEST(fiber_local, inside_blocking_it_is_still_the_fibers) {
+TEST(FiberLocal, InsideBlockingItIsStillTheFibers) {
   baton::run([] {
     *number = 11;
     EXPECT_EQ(11, baton::blocking([] { return *number; }));
@@ -155,7 +155,7 @@ TEST(fiber_local, inside_blocking_it_is_still_the_fibers) {
   });
 }
 
-TEST(fiber_local, ends_before_join_returns) {
+TEST(FiberLocal, EndsBeforeJoinReturns) {
   static baton::fiber_local<teller> local(named("local "));
   struct closure {
     std::unique_ptr<teller> captured = std::make_unique<teller>("closure ");
@@ -170,7 +170,7 @@ TEST(fiber_local, ends_before_join_returns) {
     EXPECT_EQ("closure local ", ends.take());
   });
   static_cast<void>(ends.take());
-  // By a plain thread, and by one that was there before.
+  // The same, joined by a plain thread, which may be waiting before the fiber ends.
   auto f = baton::spawn([] {
     static_cast<void>(*local);
     baton::this_fiber::yield();
@@ -179,7 +179,7 @@ TEST(fiber_local, ends_before_join_returns) {
   EXPECT_EQ("local ", ends.take());
 }
 
-TEST(fiber_local, of_a_detached_fiber_ends_after_its_result) {
+TEST(FiberLocal, OfADetachedFiberEndsAfterItsResult) {
   static baton::fiber_local<teller> local(named("local "));
   struct signal {
     baton::wait_group* ended;
@@ -213,7 +213,7 @@ TEST(fiber_local, of_a_detached_fiber_ends_after_its_result) {
   EXPECT_TRUE(order == "local result local " || order == "result local local ") << order;
 }
 
-TEST(fiber_local, a_value_that_a_dropped_result_makes_is_destroyed_too) {
+TEST(FiberLocal, AValueThatADroppedResultMakesIsDestroyedToo) {
   static std::atomic<std::size_t> made{0};
   made = 0;
   static baton::fiber_local<teller> local([] {
@@ -251,7 +251,7 @@ TEST(fiber_local, a_value_that_a_dropped_result_makes_is_destroyed_too) {
   EXPECT_EQ(made * std::strlen("local "), all.size()) << all;
 }
 
-TEST(fiber_local, the_newest_value_goes_first) {
+TEST(FiberLocal, TheNewestValueGoesFirst) {
   static baton::fiber_local<teller> a(named("a"));
   static baton::fiber_local<teller> b(named("b"));
   static baton::fiber_local<teller> c(named("c"));
@@ -274,7 +274,7 @@ struct user_at_end {
   ~user_at_end() { ends.add(name + " with " + (*other)->name + ", "); }
 };
 
-TEST(fiber_local, a_destructor_may_use_another) {
+TEST(FiberLocal, ADestructorMayUseAnother) {
   static baton::fiber_local<teller> older(named("older, "));
   static baton::fiber_local<teller> newer(named("newer, "));
   static baton::fiber_local<teller> unused(named("unused, "));
@@ -297,7 +297,7 @@ TEST(fiber_local, a_destructor_may_use_another) {
   EXPECT_EQ(expected, ends.take());
 }
 
-TEST(fiber_local, a_destructor_may_wait) {
+TEST(FiberLocal, ADestructorMayWait) {
   struct sleeper {
     ~sleeper() {
       for (int i = 0; i < 10; ++i) baton::this_fiber::yield();
@@ -324,7 +324,7 @@ struct phoenix {
 };
 baton::fiber_local<phoenix> reborn;
 std::atomic<int> deaths{0};
-// For leak checkers: the last one is leaked on purpose, and this is never destroyed.
+// For leak checkers: the last object is leaked on purpose, and this vector is never destroyed.
 std::vector<phoenix*>& last_seen = *new std::vector<phoenix*>;
 phoenix::~phoenix() {
   ++deaths;
@@ -333,7 +333,7 @@ phoenix::~phoenix() {
   last_seen.push_back(&*reborn);
 }
 
-TEST(fiber_local, values_that_are_made_again_for_ever_are_given_up) {
+TEST(FiberLocal, ValuesThatAreMadeAgainForEverAreGivenUp) {
   testing::internal::CaptureStderr();
   baton::spawn([] { reborn->flies = true; }).join();
   const std::string said = testing::internal::GetCapturedStderr();
@@ -341,7 +341,7 @@ TEST(fiber_local, values_that_are_made_again_for_ever_are_given_up) {
   EXPECT_NE(std::string::npos, said.find("still make new ones")) << said;
 }
 
-TEST(fiber_local, nothing_is_kept_when_building_throws) {
+TEST(FiberLocal, NothingIsKeptWhenBuildingThrows) {
   static int attempts = 0;
   static baton::fiber_local<std::string> local([]() -> std::string {
     if (++attempts < 3) throw std::runtime_error("not yet");
@@ -362,7 +362,7 @@ TEST(fiber_local, nothing_is_kept_when_building_throws) {
   }
 }
 
-TEST(fiber_local, ends_also_when_an_exception_ends_the_fiber) {
+TEST(FiberLocal, EndsAlsoWhenAnExceptionEndsTheFiber) {
   static baton::fiber_local<teller> local(named("local"));
   auto f = baton::spawn([] {
     static_cast<void>(*local);
@@ -372,7 +372,7 @@ TEST(fiber_local, ends_also_when_an_exception_ends_the_fiber) {
   EXPECT_EQ("local", ends.take());
 }
 
-TEST(fiber_local, a_constructor_may_wait_and_use_others) {
+TEST(FiberLocal, AConstructorMayWaitAndUseOthers) {
   static baton::fiber_local<int> inner(20);
   struct slow {
     int value;
@@ -390,7 +390,7 @@ TEST(fiber_local, a_constructor_may_wait_and_use_others) {
   });
 }
 
-TEST(fiber_localDeathTest, a_constructor_that_uses_its_own_value) {
+TEST(FiberLocalDeathTest, AConstructorThatUsesItsOwnValue) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   static bool inside = false;
   static baton::fiber_local<int> local([] { return std::exchange(inside, true) ? 1 : *local; });
@@ -398,7 +398,7 @@ TEST(fiber_localDeathTest, a_constructor_that_uses_its_own_value) {
                "\"selfish\": a fiber_local was used while its own value was being built");
 }
 
-TEST(fiber_local, on_a_plain_thread_it_is_the_threads) {
+TEST(FiberLocal, OnAPlainThreadItIsTheThreads) {
   static baton::fiber_local<teller> local(named("thread "));
   *number = 31;
   std::thread([] {
@@ -413,7 +413,7 @@ TEST(fiber_local, on_a_plain_thread_it_is_the_threads) {
   EXPECT_EQ(31, *number);
 }
 
-TEST(fiber_local, thread_locals_may_use_it_at_their_end) {
+TEST(FiberLocal, ThreadLocalsMayUseItAtTheirEnd) {
   static baton::fiber_local<teller> local(named("value, "));
   struct at_thread_end {
     const char* name;
@@ -430,7 +430,7 @@ TEST(fiber_local, thread_locals_may_use_it_at_their_end) {
 }
 
 #if !BATON_ASAN  // glibc loses 32 bytes here: see sched/platform/thread_values.cc
-TEST(fiber_local, pthread_keys_may_use_it_at_their_end) {
+TEST(FiberLocal, PthreadKeysMayUseItAtTheirEnd) {
   static baton::fiber_local<teller> local(named("value "));
   pthread_key_t key;
   ASSERT_EQ(0, ::pthread_key_create(&key, [](void*) { ends.add("key with " + local->name); }));
@@ -440,7 +440,7 @@ TEST(fiber_local, pthread_keys_may_use_it_at_their_end) {
 }
 #endif
 
-TEST(fiber_localDeathTest, the_main_threads_ends_at_exit) {
+TEST(FiberLocalDeathTest, TheMainThreadsEndsAtExit) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   struct goodbye {
     ~goodbye() { std::fputs("goodbye\n", stderr); }
@@ -454,14 +454,14 @@ TEST(fiber_localDeathTest, the_main_threads_ends_at_exit) {
       testing::ExitedWithCode(7), "^goodbye\n$");
 }
 
-TEST(fiber_local, one_that_is_gone_leaves_its_values_to_the_fibers) {
+TEST(FiberLocal, OneThatIsGoneLeavesItsValuesToTheFibers) {
   baton::run([] {
     auto f = baton::spawn([] {
       std::optional<baton::fiber_local<teller>> first(std::in_place, named("first "));
       static_cast<void>(**first);
       first.reset();
       EXPECT_EQ("", ends.take());
-      // At the same place, and of the same type: it does not find the old value.
+      // It has the address and the type of its predecessor, and does not find the old value.
       first.emplace(named("second "));
       EXPECT_EQ("second ", (*first)->name);
       for (int i = 0; i < 1000; ++i) {
@@ -475,7 +475,7 @@ TEST(fiber_local, one_that_is_gone_leaves_its_values_to_the_fibers) {
   });
 }
 
-TEST(fiber_local, hundreds_in_one_fiber) {
+TEST(FiberLocal, HundredsInOneFiber) {
   static std::vector<std::unique_ptr<baton::fiber_local<int>>> locals;
   for (int i = 0; i < 500; ++i) locals.push_back(std::make_unique<baton::fiber_local<int>>(i));
   baton::run([] {
@@ -483,7 +483,7 @@ TEST(fiber_local, hundreds_in_one_fiber) {
     for (std::size_t f = 0; f < 20; ++f) {
       all.push_back(baton::spawn([f] {
         for (int round = 0; round < 3; ++round) {
-          // Each fiber uses others, in another order: ids that are not dense.
+          // Each fiber uses other fiber_locals, in another order: the ids are not dense.
           for (std::size_t i = f; i < 500; i += f + 1) ASSERT_EQ(static_cast<int>(i) + round, (*(*locals[i]))++);
           baton::this_fiber::yield();
         }
@@ -493,7 +493,7 @@ TEST(fiber_local, hundreds_in_one_fiber) {
   });
 }
 
-TEST(fiber_local, ten_thousand_fibers) {
+TEST(FiberLocal, TenThousandFibers) {
   static std::atomic<int> alive{0};
   struct counted {
     int value = 0;

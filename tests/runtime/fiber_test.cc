@@ -28,9 +28,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class fiber_death : public testing::Test {
+class FiberDeathTest : public testing::Test {
  protected:
-  fiber_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  FiberDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
 // Counts its living instances.
@@ -44,7 +44,7 @@ struct counted {
   static inline std::atomic<int> alive{0};
 };
 
-TEST(fiber, join_returns_the_result) {
+TEST(Fiber, JoinReturnsTheResult) {
   baton::run([] {
     EXPECT_EQ(42, baton::spawn([] { return 42; }).join());
     EXPECT_EQ("a text longer than the small string buffer",
@@ -55,7 +55,7 @@ TEST(fiber, join_returns_the_result) {
   });
 }
 
-TEST(fiber, joins_whether_it_ended_before_or_not) {
+TEST(Fiber, JoinsWhetherItEndedBeforeOrNot) {
   baton::run([] {
     baton::event go_on;
     auto late = baton::spawn([&] {
@@ -76,7 +76,7 @@ TEST(fiber, joins_whether_it_ended_before_or_not) {
   });
 }
 
-TEST(fiber, join_rethrows) {
+TEST(Fiber, JoinRethrows) {
   baton::run([] {
     auto f = baton::spawn([]() -> int { throw std::out_of_range("17"); });
     try {
@@ -91,7 +91,7 @@ TEST(fiber, join_rethrows) {
   });
 }
 
-TEST(fiber, results_may_be_references) {
+TEST(Fiber, ResultsMayBeReferences) {
   baton::run([] {
     int x = 1;
     int& r = baton::spawn([&]() -> int& { return x; }).join();
@@ -108,7 +108,7 @@ TEST(fiber, results_may_be_references) {
   });
 }
 
-TEST(fiber, results_may_be_move_only) {
+TEST(Fiber, ResultsMayBeMoveOnly) {
   baton::run([] {
     auto f = baton::spawn([] { return std::make_unique<int>(9); });
     EXPECT_EQ(9, *f.join());
@@ -116,7 +116,7 @@ TEST(fiber, results_may_be_move_only) {
   });
 }
 
-TEST(fiber, results_may_be_large_or_over_aligned) {
+TEST(Fiber, ResultsMayBeLargeOrOverAligned) {
   struct large {
     std::array<int, 1000> values;
     std::string text;
@@ -141,7 +141,7 @@ TEST(fiber, results_may_be_large_or_over_aligned) {
   });
 }
 
-TEST(fiber, closures_may_be_over_aligned_and_large) {
+TEST(Fiber, ClosuresMayBeOverAlignedAndLarge) {
   struct alignas(256) aligned {
     char bytes[256];
   };
@@ -156,7 +156,7 @@ TEST(fiber, closures_may_be_over_aligned_and_large) {
   });
 }
 
-TEST(fiber, every_result_is_destroyed_once) {
+TEST(Fiber, EveryResultIsDestroyedOnce) {
   baton::run([] {
     const int before = counted::alive;
     EXPECT_EQ(4, baton::spawn([] { return counted(4); }).join().value);
@@ -179,7 +179,7 @@ TEST(fiber, every_result_is_destroyed_once) {
   });
 }
 
-TEST(fiber, detached_results_are_destroyed_where_the_fiber_ends) {
+TEST(Fiber, DetachedResultsAreDestroyedWhereTheFiberEnds) {
   baton::run([] {
     const int before = counted::alive;
     for (const bool ended_first : {false, true}) {
@@ -193,7 +193,7 @@ TEST(fiber, detached_results_are_destroyed_where_the_fiber_ends) {
       if (ended_first) {
         go_on.set();
         ended.wait();
-        // The fiber's last steps may still be on their way; either order must do.
+        // The fiber's last steps may still be under way; the test must pass in either order.
         for (int i = 0; i < 100; ++i) baton::this_fiber::yield();
       }
       f.detach();
@@ -206,7 +206,7 @@ TEST(fiber, detached_results_are_destroyed_where_the_fiber_ends) {
   });
 }
 
-TEST(fiber, destructor_and_move_assignment_join) {
+TEST(Fiber, DestructorAndMoveAssignmentJoin) {
   baton::run([] {
     int done = 0;
     {
@@ -227,7 +227,7 @@ TEST(fiber, destructor_and_move_assignment_join) {
   });
 }
 
-TEST(fiber, handles_move) {
+TEST(Fiber, HandlesMove) {
   baton::run([] {
     auto a = baton::spawn([] { return 1; });
     const baton::fiber_id id = a.id();
@@ -249,7 +249,7 @@ TEST(fiber, handles_move) {
 
 int add(int a, int b) { return a + b; }
 
-TEST(fiber, arguments_are_decay_copied) {
+TEST(Fiber, ArgumentsAreDecayCopied) {
   baton::run([] {
     EXPECT_EQ(3, baton::spawn(add, 1, 2).join());
 
@@ -281,7 +281,7 @@ struct rvalue_only {
   int operator()() & = delete;
 };
 
-TEST(fiber, functions_and_arguments_are_called_as_rvalues) {
+TEST(Fiber, FunctionsAndArgumentsAreCalledAsRvalues) {
   baton::run([] {
     EXPECT_EQ(1, baton::spawn(rvalue_only()).join());
     rvalue_only named;
@@ -293,7 +293,7 @@ TEST(fiber, functions_and_arguments_are_called_as_rvalues) {
   });
 }
 
-TEST(fiber, closures_die_before_join_returns) {
+TEST(Fiber, ClosuresDieBeforeJoinReturns) {
   baton::run([] {
     auto alive = std::make_shared<int>(1);
     for (int i = 0; i < 1000; ++i) {
@@ -310,7 +310,7 @@ struct throws_when_copied {
   void operator()() const {}
 };
 
-TEST(fiber, what_copying_throws_leaves_go_and_spawn) {
+TEST(Fiber, WhatCopyingThrowsLeavesGoAndSpawn) {
   baton::run([] {
     const throws_when_copied f;
     for (int i = 0; i < 1000; ++i) {
@@ -322,7 +322,7 @@ TEST(fiber, what_copying_throws_leaves_go_and_spawn) {
   });
 }
 
-TEST(fiber, plain_threads_spawn_and_join) {
+TEST(Fiber, PlainThreadsSpawnAndJoin) {
   EXPECT_EQ(3, baton::spawn(add, 1, 2).join());
   std::vector<baton::fiber<int>> many;
   for (int i = 0; i < 100; ++i) many.push_back(baton::spawn([i] { return i; }));
@@ -332,7 +332,7 @@ TEST(fiber, plain_threads_spawn_and_join) {
   done.wait();
 }
 
-TEST(fiber, handles_pass_between_threads_and_fibers) {
+TEST(Fiber, HandlesPassBetweenThreadsAndFibers) {
   auto f = baton::spawn([] { return baton::spawn([] { return 8; }); });
   auto inner = f.join();
   int got = 0;
@@ -340,7 +340,7 @@ TEST(fiber, handles_pass_between_threads_and_fibers) {
   EXPECT_EQ(8, got);
 }
 
-TEST(fiber, attributes_name_and_size) {
+TEST(Fiber, AttributesNameAndSize) {
   baton::run([] {
     const auto deep = [](auto& self, int n) -> int {
       volatile char frame[1024];
@@ -358,7 +358,7 @@ TEST(fiber, attributes_name_and_size) {
   });
 }
 
-TEST(fiber, a_hundred_thousand_come_and_go) {
+TEST(Fiber, AHundredThousandComeAndGo) {
   baton::run([] {
     std::atomic<int> sum{0};
     std::vector<baton::fiber<void>> some;
@@ -371,7 +371,7 @@ TEST(fiber, a_hundred_thousand_come_and_go) {
   });
 }
 
-TEST(fiber, trees_of_fibers) {
+TEST(Fiber, TreesOfFibers) {
   struct tree {
     static int leaves(int depth) {
       if (depth == 0) return 1;
@@ -389,7 +389,7 @@ std::string stderr_of(const std::function<void()>& f) {
   return testing::internal::GetCapturedStderr();
 }
 
-TEST(fiber, an_exception_nobody_fetched_is_reported_once) {
+TEST(Fiber, AnExceptionNobodyFetchedIsReportedOnce) {
   const std::string said = stderr_of([] {
     baton::run([] {
       {
@@ -412,7 +412,7 @@ TEST(fiber, an_exception_nobody_fetched_is_reported_once) {
   EXPECT_EQ(0, times(": fetched")) << said;
 }
 
-TEST_F(fiber_death, an_escaping_exception_names_the_fiber) {
+TEST_F(FiberDeathTest, AnEscapingExceptionNamesTheFiber) {
   EXPECT_DEATH(baton::run([] {
                  baton::go({.name = "acceptor"}, [] { throw std::runtime_error("no more sockets"); });
                  baton::event().wait();
@@ -420,7 +420,7 @@ TEST_F(fiber_death, an_escaping_exception_names_the_fiber) {
                "baton: fiber [0-9]+ \"acceptor\": an exception escaped: no more sockets");
 }
 
-TEST_F(fiber_death, an_escaping_object_of_any_type_is_reported) {
+TEST_F(FiberDeathTest, AnEscapingObjectOfAnyTypeIsReported) {
   EXPECT_DEATH(baton::run([] {
                  baton::go([] { throw 5; });
                  baton::event().wait();
@@ -428,7 +428,7 @@ TEST_F(fiber_death, an_escaping_object_of_any_type_is_reported) {
                "baton: fiber [0-9]+.*: an exception escaped: an object of type i");
 }
 
-TEST_F(fiber_death, a_second_join_is_refused) {
+TEST_F(FiberDeathTest, ASecondJoinIsRefused) {
   EXPECT_DEATH(baton::run([] {
                  auto f = baton::spawn([] {});
                  f.join();
@@ -437,7 +437,7 @@ TEST_F(fiber_death, a_second_join_is_refused) {
                "fiber [0-9]+ \"main\": join of a fiber that is not joinable");
 }
 
-TEST_F(fiber_death, a_detach_after_join_is_refused) {
+TEST_F(FiberDeathTest, ADetachAfterJoinIsRefused) {
   EXPECT_DEATH(baton::run([] {
                  auto f = baton::spawn([] {});
                  f.join();
@@ -446,7 +446,7 @@ TEST_F(fiber_death, a_detach_after_join_is_refused) {
                "detach of a fiber that is not joinable");
 }
 
-TEST_F(fiber_death, a_fiber_cannot_join_itself) {
+TEST_F(FiberDeathTest, AFiberCannotJoinItself) {
   EXPECT_DEATH(baton::run([] {
                  baton::event ready;
                  baton::fiber<void> f;
@@ -460,7 +460,7 @@ TEST_F(fiber_death, a_fiber_cannot_join_itself) {
                "a fiber joins itself");
 }
 
-// Parks fibers until there is no memory for one more; then ends them, and works on.
+// Parks fibers until there is no memory for one more; then ends them, and goes on working.
 void use_up_the_address_space() {
   baton::run([] {
     baton::spawn([] { baton::this_fiber::yield(); }).join();
@@ -501,7 +501,7 @@ void use_up_the_address_space() {
       }
     }
     if (!go_failed) std::_Exit(13);
-    // What was started before lives on, and new ones can be had once there is room again.
+    // Fibers that were started before live on, and new ones can be started once there is room again.
     go_on.set();
     parked.clear();
     while (started.load() != ended.load()) baton::this_fiber::yield();
@@ -510,14 +510,14 @@ void use_up_the_address_space() {
   std::_Exit(0);
 }
 
-TEST_F(fiber_death, no_memory_for_a_stack_is_bad_alloc_and_the_process_lives_on) {
+TEST_F(FiberDeathTest, NoMemoryForAStackIsBadAllocAndTheProcessLivesOn) {
 #if BATON_ASAN || BATON_TSAN
   GTEST_SKIP() << "sanitizers need the address space";
 #endif
   EXPECT_EXIT(use_up_the_address_space(), testing::ExitedWithCode(0), "");
 }
 
-TEST(fiber, a_stack_that_is_too_large_is_an_error_that_says_so) {
+TEST(Fiber, AStackThatIsTooLargeIsAnErrorThatSaysSo) {
   for (const std::size_t size : {baton::stack_size_max + 1, ~std::size_t{0}}) {
     try {
       baton::go({.stack_size = size}, [] {});
@@ -529,7 +529,7 @@ TEST(fiber, a_stack_that_is_too_large_is_an_error_that_says_so) {
   EXPECT_EQ(baton::spawn({.stack_size = baton::stack_size_max}, [] { return 7; }).join(), 7);
 }
 
-TEST_F(fiber_death, a_default_stack_that_is_too_large_is_cut_and_said) {
+TEST_F(FiberDeathTest, ADefaultStackThatIsTooLargeIsCutAndSaid) {
   EXPECT_EXIT(
       {
         baton::options o;
@@ -539,7 +539,7 @@ TEST_F(fiber_death, a_default_stack_that_is_too_large_is_cut_and_said) {
       testing::ExitedWithCode(7), "options.stack_size is 1099511627776; the largest stack has 8388608 bytes");
 }
 
-TEST_F(fiber_death, options_without_limits_are_legal) {
+TEST_F(FiberDeathTest, OptionsWithoutLimitsAreLegal) {
   EXPECT_EXIT(
       {
         baton::options o;

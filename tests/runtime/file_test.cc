@@ -26,13 +26,13 @@ namespace {
 
 using baton::file;
 
-class file_io : public testing::Test {
+class FileIo : public testing::Test {
  protected:
-  file_io() {
+  FileIo() {
     std::string pattern = testing::TempDir() + "baton_file_XXXXXX";
     dir_ = ::mkdtemp(pattern.data());
   }
-  ~file_io() override { std::filesystem::remove_all(dir_); }
+  ~FileIo() override { std::filesystem::remove_all(dir_); }
   [[nodiscard]] std::string path(const char* name) const { return dir_ + "/" + name; }
 
   std::string dir_;
@@ -44,7 +44,7 @@ std::string text_of(std::size_t n) {
   return s;
 }
 
-TEST_F(file_io, what_is_written_is_read) {
+TEST_F(FileIo, WhatIsWrittenIsRead) {
   baton::run([&] {
     for (const std::size_t n : {0u, 1u, 4095u, 4096u, 4097u, 3'000'000u}) {
       const std::string text = text_of(n);
@@ -56,12 +56,12 @@ TEST_F(file_io, what_is_written_is_read) {
   });
 }
 
-TEST_F(file_io, works_on_plain_threads) {
+TEST_F(FileIo, WorksOnPlainThreads) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "plain"));
   EXPECT_EQ("plain", baton::read_file(path("f")).value());
 }
 
-TEST_F(file_io, modes_count_for_new_files) {
+TEST_F(FileIo, ModesCountForNewFiles) {
   const mode_t before = ::umask(0);
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "x", 0600));
   ::umask(before);
@@ -72,7 +72,7 @@ TEST_F(file_io, modes_count_for_new_files) {
   EXPECT_NE(0, ::fcntl(f->native_handle(), F_GETFD) & FD_CLOEXEC);
 }
 
-TEST_F(file_io, positions_and_offsets) {
+TEST_F(FileIo, PositionsAndOffsets) {
   baton::run([&] {
     auto f = file::open(path("f"), O_RDWR | O_CREAT | O_TRUNC);
     ASSERT_TRUE(f.ok());
@@ -99,7 +99,7 @@ TEST_F(file_io, positions_and_offsets) {
   });
 }
 
-TEST_F(file_io, errors_say_operation_path_and_errno) {
+TEST_F(FileIo, ErrorsSayOperationPathAndErrno) {
   baton::run([&] {
     const absl::Status s = baton::read_file("/no/such/file").status();
     EXPECT_TRUE(absl::IsNotFound(s)) << s;
@@ -124,7 +124,7 @@ TEST_F(file_io, errors_say_operation_path_and_errno) {
   });
 }
 
-TEST_F(file_io, files_of_unknown_size) {
+TEST_F(FileIo, FilesOfUnknownSize) {
   baton::run([&] {
     const auto status = baton::read_file("/proc/self/status");
     ASSERT_TRUE(status.ok()) << status.status();
@@ -138,7 +138,7 @@ TEST_F(file_io, files_of_unknown_size) {
   });
 }
 
-TEST_F(file_io, a_sparse_file_larger_than_memory_is_an_error) {
+TEST_F(FileIo, ASparseFileLargerThanMemoryIsAnError) {
   baton::run([&] {
     {
       auto f = file::open(path("huge"), O_RDWR | O_CREAT);
@@ -152,7 +152,7 @@ TEST_F(file_io, a_sparse_file_larger_than_memory_is_an_error) {
   });
 }
 
-TEST_F(file_io, handles_move_and_close) {
+TEST_F(FileIo, HandlesMoveAndClose) {
   baton::run([&] {
     auto f = file::open(path("f"), O_RDWR | O_CREAT).value();
     const int fd = f.native_handle();
@@ -167,7 +167,7 @@ TEST_F(file_io, handles_move_and_close) {
   });
 }
 
-TEST_F(file_io, a_pipe_parks_nobody_else) {
+TEST_F(FileIo, APipeParksNobodyElse) {
   baton::run([&] {
     int ends[2];
     ASSERT_EQ(0, ::pipe2(ends, O_CLOEXEC));
@@ -186,7 +186,7 @@ TEST_F(file_io, a_pipe_parks_nobody_else) {
   });
 }
 
-TEST_F(file_io, many_fibers_read_one_file) {
+TEST_F(FileIo, ManyFibersReadOneFile) {
   baton::run([&] {
     constexpr std::size_t block = 4096;
     constexpr std::size_t blocks = 64;
@@ -209,7 +209,7 @@ TEST_F(file_io, many_fibers_read_one_file) {
   });
 }
 
-TEST_F(file_io, a_pipe_that_always_had_data_parks_nobody_else) {
+TEST_F(FileIo, APipeThatAlwaysHadDataParksNobodyElse) {
   baton::run([&] {
     const int before = baton::set_procs(1);
     int ends[2];
@@ -224,7 +224,7 @@ TEST_F(file_io, a_pipe_that_always_had_data_parks_nobody_else) {
     }
     for (int i = 0; i < 3; ++i) {
       auto writer = baton::spawn([&] { EXPECT_EQ(1U, out.write("y").value()); });
-      ASSERT_EQ(1U, in.read(buffer).value());  // waits for the writer, which has no other P than ours
+      ASSERT_EQ(1U, in.read(buffer).value());  // waits for the writer, which has only this P
       EXPECT_EQ("y", buffer);
       writer.join();
     }
@@ -232,7 +232,7 @@ TEST_F(file_io, a_pipe_that_always_had_data_parks_nobody_else) {
   });
 }
 
-// Memory that is not there until somebody provides it; who touches it waits, also the kernel.
+// Memory without content until the test provides it. Any access to it waits, also the kernel's.
 class absent_page {
  public:
   absent_page() {
@@ -269,8 +269,8 @@ class absent_page {
   bool works_;
 };
 
-// A file that has answered from memory so often that nobody asks any more: when a read does wait, others run.
-TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
+// The file has been read from memory so often that the page cache is no longer asked. When a read waits, others run.
+TEST_F(FileIo, TheFirstReadThatWaitsStopsNobody) {
   absent_page page;
   if (!page.works()) GTEST_SKIP() << "no userfaultfd for us here";
   baton::run([&] {
@@ -287,7 +287,7 @@ TEST_F(file_io, the_first_read_that_waits_stops_nobody) {
   });
 }
 
-TEST_F(file_io, errors_are_the_same_however_often_it_was_read) {
+TEST_F(FileIo, ErrorsAreTheSameHoweverOftenItWasRead) {
   baton::run([&] {
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "text"));
     file f = file::open(path("f")).value();

@@ -1,4 +1,4 @@
-// Files whose calls have to wait: for a device, for somebody at the other end, for a close().
+// Files whose calls have to wait: for a device, for the other end, for a close().
 #include "parked.h"
 
 #include <baton/netpoll/error_text.h>
@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -42,13 +43,13 @@ namespace {
 
 using baton::file;
 
-class file_waits : public testing::Test {
+class FileWaits : public testing::Test {
  protected:
-  file_waits() {
+  FileWaits() {
     std::string pattern = testing::TempDir() + "baton_file_XXXXXX";
     dir_ = ::mkdtemp(pattern.data());
   }
-  ~file_waits() override { std::filesystem::remove_all(dir_); }
+  ~FileWaits() override { std::filesystem::remove_all(dir_); }
   [[nodiscard]] std::string path(const std::string& name) const { return dir_ + "/" + name; }
 
   std::string dir_;
@@ -64,7 +65,7 @@ struct two_ends {
   file in, out;
 };
 
-// What a filter of system calls says to preadv2 with RWF_NOWAIT from now on.
+// Installs a filter of system calls that decides the result of preadv2 with RWF_NOWAIT from now on.
 bool filter_nowait(std::uint32_t answer) {
   ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 3),
@@ -76,10 +77,10 @@ bool filter_nowait(std::uint32_t answer) {
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
 }
 
-// It gives `error`; 0: the number 0.
+// The calls fail with `error`; with 0 they return 0.
 bool answer_nowait_with(int error) { return filter_nowait(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)); }
 
-// Memory that is not there until somebody provides it: a read into it waits in the kernel.
+// Memory without content until the test provides it: a read into it waits in the kernel.
 class absent_pages {
  public:
   explicit absent_pages(std::size_t count) : size_(count * page) {
@@ -116,7 +117,7 @@ class absent_pages {
 };
 
 // Linux 5.9 and 5.10.
-TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
+TEST_F(FileWaits, AKernelThatSeesTheEndTooEarly) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -135,8 +136,25 @@ TEST_F(file_waits, a_kernel_that_sees_the_end_too_early) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
-// With O_DIRECT the kernel would fetch the content however it is asked.
-TEST_F(file_waits, direct_reads_are_declared) {
+// The read that finds a message without content takes it: no other call may ask again.
+TEST_F(FileWaits, AMessageWithoutContentIsReadAsNothing) {
+  for (const auto type : {SOCK_DGRAM, SOCK_SEQPACKET}) {
+    for (const bool blocks : {true, false}) {
+      int ends[2];
+      ASSERT_EQ(0, ::socketpair(AF_UNIX, type | SOCK_CLOEXEC | (blocks ? 0 : SOCK_NONBLOCK), 0, ends));
+      file in = file::adopt(ends[0], "messages");
+      const baton::sys::owned_fd out(ends[1]);
+      ASSERT_EQ(0, ::send(out.get(), "", 0, 0));
+      ASSERT_EQ(2, ::send(out.get(), "ab", 2, 0));
+      char c[4];
+      EXPECT_EQ(0u, in.read(c).value());
+      EXPECT_EQ(2u, in.read(c).value());
+    }
+  }
+}
+
+// With O_DIRECT the kernel would fetch the content whatever the flags say.
+TEST_F(FileWaits, DirectReadsAreDeclared) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(10'000, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -158,8 +176,8 @@ TEST_F(file_waits, direct_reads_are_declared) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
-// However many wait for the device, few threads do; and who waits for somebody else does not count among them.
-TEST_F(file_waits, few_threads_wait_for_regular_files) {
+// Few threads wait for the device, however many calls do. A call that waits for another process is not counted.
+TEST_F(FileWaits, FewThreadsWaitForRegularFiles) {
   ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(absent_pages::page, 'x')));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -204,8 +222,8 @@ TEST_F(file_waits, few_threads_wait_for_regular_files) {
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
 }
 
-// A destructor at exit closes a file in which a fiber waits: exit() goes on.
-TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
+// A destructor at exit closes a file in which a fiber waits: exit() does not wait for it.
+TEST_F(FileWaits, ACloseAtExitWaitsForNobody) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
@@ -228,8 +246,8 @@ TEST_F(file_waits, a_close_at_exit_waits_for_nobody) {
       testing::ExitedWithCode(7), "a file is left to those who use it");
 }
 
-// What makes files waits for its turn; what waits for the other end of a FIFO takes nobody's.
-TEST_F(file_waits, making_files_passes_a_gate) {
+// A call that makes files waits for its turn. A call that waits for the other end of a FIFO takes no turn.
+TEST_F(FileWaits, MakingFilesPassesAGate) {
   ASSERT_EQ(0, ::mkfifo(path("fifo").c_str(), 0600));
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -255,12 +273,12 @@ TEST_F(file_waits, making_files_passes_a_gate) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(file_waits, gates_are_for_one_device_each) {
+TEST_F(FileWaits, GatesAreForOneDeviceEach) {
   EXPECT_EQ(&baton::detail::file_gate_of(4711), &baton::detail::file_gate_of(4711));
   EXPECT_NE(&baton::detail::file_gate_of(4711), &baton::detail::file_gate_of(4712));
 }
 
-TEST_F(file_waits, what_is_non_blocking_parks) {
+TEST_F(FileWaits, WhatIsNonBlockingParks) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
     baton::test::watched_agent reading;
@@ -289,7 +307,7 @@ TEST_F(file_waits, what_is_non_blocking_parks) {
   });
 }
 
-TEST_F(file_waits, a_plain_thread_waits_for_what_is_non_blocking) {
+TEST_F(FileWaits, APlainThreadWaitsForWhatIsNonBlocking) {
   two_ends p(O_NONBLOCK);
   std::string got;
   std::thread reader([&] {
@@ -301,7 +319,7 @@ TEST_F(file_waits, a_plain_thread_waits_for_what_is_non_blocking) {
   EXPECT_EQ("late", got);
 }
 
-TEST_F(file_waits, how_much_was_written_before_the_failure) {
+TEST_F(FileWaits, HowMuchWasWrittenBeforeTheFailure) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
     baton::test::watched_agent writing;
@@ -310,7 +328,7 @@ TEST_F(file_waits, how_much_was_written_before_the_failure) {
       return p.out.write(std::string(1 << 20, 'x')).status();
     });
     writing.await_parked();
-    EXPECT_EQ(absl::OkStatus(), p.in.close());  // the reader goes: EPIPE
+    EXPECT_EQ(absl::OkStatus(), p.in.close());  // the reader closes: EPIPE
     const absl::Status s = writer.join();
     EXPECT_EQ(EPIPE, baton::errno_of(s)) << s;
     EXPECT_EQ(65536u, baton::written_of(s));
@@ -318,7 +336,7 @@ TEST_F(file_waits, how_much_was_written_before_the_failure) {
   });
 }
 
-TEST_F(file_waits, a_file_that_may_not_grow) {
+TEST_F(FileWaits, AFileThatMayNotGrow) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
@@ -340,7 +358,7 @@ TEST_F(file_waits, a_file_that_may_not_grow) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(file_waits, names_with_a_nul_are_nobodys) {
+TEST_F(FileWaits, NamesWithANulAreNobodys) {
   baton::run([&] {
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), "untouched"));
     const std::string cut = path("f") + std::string("\0.txt", 5);
@@ -352,7 +370,7 @@ TEST_F(file_waits, names_with_a_nul_are_nobodys) {
   });
 }
 
-TEST_F(file_waits, appending_has_no_offset) {
+TEST_F(FileWaits, AppendingHasNoOffset) {
   baton::run([&] {
     file f = file::open(path("f"), O_RDWR | O_CREAT | O_APPEND).value();
     EXPECT_EQ(3u, f.write("abc").value());
@@ -365,7 +383,7 @@ TEST_F(file_waits, appending_has_no_offset) {
   });
 }
 
-TEST_F(file_waits, close_ends_what_is_parked) {
+TEST_F(FileWaits, CloseEndsWhatIsParked) {
   baton::run([] {
     two_ends p(O_NONBLOCK);
     baton::test::watched_agent reading;
@@ -387,8 +405,8 @@ TEST_F(file_waits, close_ends_what_is_parked) {
   });
 }
 
-// The number is nobody else's while a call uses it.
-TEST_F(file_waits, close_waits_for_calls_under_way) {
+// While a call uses the descriptor's number no other file gets it.
+TEST_F(FileWaits, CloseWaitsForCallsUnderWay) {
   baton::run([&] {
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("mine"), "m"));
     ASSERT_EQ(absl::OkStatus(), baton::write_file(path("other"), "o"));
@@ -408,14 +426,14 @@ TEST_F(file_waits, close_waits_for_calls_under_way) {
       }
       baton::this_fiber::yield();
       EXPECT_EQ(absl::OkStatus(), f.close());
-      const file other = file::open(path("other")).value();  // has the number
+      const file other = file::open(path("other")).value();  // gets the number
       for (auto& r : readers) EXPECT_TRUE(r.join());
     }
   });
 }
 
-// One that waits in the kernel, where nothing ends it, is waited for.
-TEST_F(file_waits, close_waits_for_a_read_in_the_kernel) {
+// close() waits for a read that waits in the kernel, where nothing ends it.
+TEST_F(FileWaits, CloseWaitsForAReadInTheKernel) {
   baton::run([] {
     two_ends p(0);
     std::atomic<bool> began{false};
@@ -428,7 +446,7 @@ TEST_F(file_waits, close_waits_for_a_read_in_the_kernel) {
     auto closer = baton::spawn([&] { return p.in.close(); });
     baton::this_fiber::yield();
     EXPECT_EQ(1u, p.out.write("x").value());
-    (void)reader.join();  // read it, or came too late
+    (void)reader.join();  // the read got the byte, or came too late
     EXPECT_EQ(absl::OkStatus(), closer.join());
     EXPECT_FALSE(p.in.is_open());
   });

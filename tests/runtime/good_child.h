@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-// Within the child: what is not so ends it with a line.
+// Used in the child: a condition that does not hold ends it with a line.
 inline void check(bool so, const char* what) {
   if (so) return;
   std::fprintf(stderr, "not so: %s\n", what);
@@ -15,7 +15,7 @@ inline void check(bool so, const char* what) {
 }
 #define CHECK(condition) check(condition, #condition)
 
-// Runs the test in the child and ends it with 0 if it comes to its end.
+// Runs the test in the child, and ends the child with 0 if the test comes to its end.
 template <class F>
 [[noreturn]] void in_child(F&& f) {
   ::alarm(60);

@@ -1,4 +1,4 @@
-// What the runtime sets for itself does not get to user code, nor to what user code starts: processes, threads, fibers.
+// What the runtime sets for itself does not reach user code, nor what user code starts: processes, threads, fibers.
 #include "good_child.h"
 
 #include <baton/runtime/context.h>
@@ -38,9 +38,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class inheritance_death_test : public testing::Test {
+class InheritanceDeathTest : public testing::Test {
  protected:
-  inheritance_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  InheritanceDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
 void wait_for(pid_t child) {
@@ -48,7 +48,8 @@ void wait_for(pid_t child) {
   while (::waitpid(child, &status, 0) < 0) CHECK(errno == EINTR);
 }
 
-// Each starts a program and waits for it: a shell's command line, its words, and where its output goes.
+// Each of these starts a program and waits for it. A program is a shell's command line, its words, and the place of its
+// output.
 struct program {
   const char* line;
   std::vector<const char*> words;
@@ -107,7 +108,8 @@ std::string output_of(const program& p, starter start) {
   return text;
 }
 
-// What a child blocks, whether it ignores SIGPIPE (the C library has others ignored in some), its timer slack.
+// Returns what a child blocks, whether it ignores SIGPIPE (the C library ignores others in some children), its timer
+// slack.
 std::string state_of_child(starter start) {
   const std::string text = output_of(
       {"cat /proc/self/status /proc/self/timerslack_ns", {"cat", "/proc/self/status", "/proc/self/timerslack_ns"}},
@@ -132,7 +134,7 @@ void children_are_as_those_of_main() {
   });
 }
 
-TEST_F(inheritance_death_test, children_of_fibers_have_the_signals_and_the_timer_slack_of_those_of_main) {
+TEST_F(InheritanceDeathTest, ChildrenOfFibersHaveTheSignalsAndTheTimerSlackOfThoseOfMain) {
   EXPECT_GOOD_CHILD(children_are_as_those_of_main);
 }
 
@@ -149,7 +151,7 @@ bool is_blocked(int signal) {
   return ::sigismember(&now, signal) == 1;
 }
 
-TEST_F(inheritance_death_test, what_the_program_blocks_is_blocked_in_fibers_too) {
+TEST_F(InheritanceDeathTest, WhatTheProgramBlocksIsBlockedInFibersToo) {
   EXPECT_GOOD_CHILD([] {
     block(SIGUSR2);
     children_are_as_those_of_main();
@@ -160,7 +162,7 @@ TEST_F(inheritance_death_test, what_the_program_blocks_is_blocked_in_fibers_too)
   });
 }
 
-TEST_F(inheritance_death_test, what_only_the_starting_thread_blocks_is_not) {
+TEST_F(InheritanceDeathTest, WhatOnlyTheStartingThreadBlocksIsNot) {
   EXPECT_GOOD_CHILD([] {
     std::thread([] {
       block(SIGTERM);
@@ -174,7 +176,7 @@ TEST_F(inheritance_death_test, what_only_the_starting_thread_blocks_is_not) {
   });
 }
 
-TEST_F(inheritance_death_test, the_mask_is_that_of_the_latest_start) {
+TEST_F(InheritanceDeathTest, TheMaskIsThatOfTheLatestStart) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] { CHECK(!is_blocked(SIGUSR2)); });
     CHECK(baton::shutdown().ok());
@@ -183,13 +185,13 @@ TEST_F(inheritance_death_test, the_mask_is_that_of_the_latest_start) {
   });
 }
 
-TEST_F(inheritance_death_test, raise_in_a_fiber_ends_the_process) {
+TEST_F(InheritanceDeathTest, RaiseInAFiberEndsTheProcess) {
   EXPECT_EXIT(baton::run([] { std::raise(SIGTERM); }), testing::KilledBySignal(SIGTERM), "");
 }
 
 std::atomic<pthread_t> handled_by;
 
-TEST_F(inheritance_death_test, raise_in_a_fiber_runs_the_handler_there_and_then) {
+TEST_F(InheritanceDeathTest, RaiseInAFiberRunsTheHandlerThereAndThen) {
   EXPECT_GOOD_CHILD([] {
     struct sigaction action {};
     action.sa_handler = [](int) { handled_by = ::pthread_self(); };
@@ -207,7 +209,7 @@ TEST_F(inheritance_death_test, raise_in_a_fiber_runs_the_handler_there_and_then)
   });
 }
 
-TEST_F(inheritance_death_test, threads_made_in_a_fiber_have_the_timer_slack_of_the_process) {
+TEST_F(InheritanceDeathTest, ThreadsMadeInAFiberHaveTheTimerSlackOfTheProcess) {
   EXPECT_GOOD_CHILD([] {
     CHECK(::prctl(PR_SET_TIMERSLACK, 123'456, 0, 0, 0) == 0);
     baton::run([] {
@@ -239,7 +241,7 @@ void write_where_nobody_reads() {
   ::close(ends[1]);
 }
 
-TEST_F(inheritance_death_test, sigpipe_ends_children_but_not_the_process) {
+TEST_F(InheritanceDeathTest, SigpipeEndsChildrenButNotTheProcess) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] {
       baton::blocking(write_where_nobody_reads);
@@ -251,7 +253,7 @@ TEST_F(inheritance_death_test, sigpipe_ends_children_but_not_the_process) {
   });
 }
 
-TEST_F(inheritance_death_test, sigpipe_is_as_before_after_shutdown) {
+TEST_F(InheritanceDeathTest, SigpipeIsAsBeforeAfterShutdown) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] { CHECK(sigpipe_handler() != SIG_DFL); });
     CHECK(baton::shutdown().ok());
@@ -264,7 +266,7 @@ TEST_F(inheritance_death_test, sigpipe_is_as_before_after_shutdown) {
   });
 }
 
-TEST_F(inheritance_death_test, sigpipe_stays_the_programs_own_if_it_is_to) {
+TEST_F(InheritanceDeathTest, SigpipeStaysTheProgramsOwnIfItIsTo) {
   EXPECT_GOOD_CHILD([] {
     baton::options o;
     o.ignore_sigpipe = false;
@@ -272,7 +274,7 @@ TEST_F(inheritance_death_test, sigpipe_stays_the_programs_own_if_it_is_to) {
   });
 }
 
-TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outlived_after_a_reset) {
+TEST_F(InheritanceDeathTest, SigpipeThatWasIgnoredBeforeTheStartIsOutlivedAfterAReset) {
   EXPECT_GOOD_CHILD([] {
     baton::os_signals::ignore({SIGPIPE});
     baton::run([] {
@@ -281,7 +283,7 @@ TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outl
     });
     CHECK(baton::shutdown().ok());
     CHECK(sigpipe_handler() == SIG_DFL);
-    // Nor is what the program has set itself taken for that.
+    // An action that the program has set itself is not taken for the runtime's either.
     baton::run([] {
       std::signal(SIGPIPE, SIG_DFL);
       baton::os_signals::ignore({SIGPIPE});
@@ -293,9 +295,9 @@ TEST_F(inheritance_death_test, sigpipe_that_was_ignored_before_the_start_is_outl
 
 // Floating-point modes.
 
-TEST_F(inheritance_death_test, what_serves_all_has_not_the_floating_point_mode_of_the_first_user) {
+TEST_F(InheritanceDeathTest, WhatServesAllHasNotTheFloatingPointModeOfTheFirstUser) {
   EXPECT_GOOD_CHILD([] {
-    std::fesetround(FE_TOWARDZERO);  // as the thread that starts the runtime has it
+    std::fesetround(FE_TOWARDZERO);  // the mode of the thread that starts the runtime
     baton::run([] {
       CHECK(std::fegetround() == FE_TOWARDZERO);
       baton::spawn([] {
@@ -324,7 +326,7 @@ TEST_F(inheritance_death_test, what_serves_all_has_not_the_floating_point_mode_o
   });
 }
 
-TEST_F(inheritance_death_test, a_fiber_has_the_floating_point_mode_of_its_maker_and_keeps_its_own) {
+TEST_F(InheritanceDeathTest, AFiberHasTheFloatingPointModeOfItsMakerAndKeepsItsOwn) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] {
       baton::event go_on;
@@ -345,13 +347,13 @@ TEST_F(inheritance_death_test, a_fiber_has_the_floating_point_mode_of_its_maker_
   });
 }
 
-// The child of a fork that leaves by exit().
+// The child of a fork ends by exit().
 
 template <class Fork>
 void exits_at_once(Fork&& fork) {
   const pid_t child = fork();
   if (child == 0) {
-    ::close(STDERR_FILENO);  // which says what is left
+    ::close(STDERR_FILENO);  // exit() reports there what is left
     std::exit(42);
   }
   CHECK(child > 0);
@@ -359,20 +361,20 @@ void exits_at_once(Fork&& fork) {
   rusage used{};
   while (::wait4(child, &status, 0, &used) < 0) CHECK(errno == EINTR);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
-  CHECK(used.ru_utime.tv_sec + used.ru_stime.tv_sec < 2);  // not on waiting for threads that it has not
+  CHECK(used.ru_utime.tv_sec + used.ru_stime.tv_sec < 2);  // it did not wait for threads that it does not have
 }
 
-TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
+TEST_F(InheritanceDeathTest, ExitInAForkedChildWaitsForNoFiber) {
 #if BATON_ASAN
   GTEST_SKIP() << "in the child LeakSanitizer does not see the stacks of the parent's threads, and what they own leaks";
 #endif
   EXPECT_GOOD_CHILD([] {
-    baton::options quiet;  // about forks that take long
+    baton::options quiet;  // suppresses reports about forks that take long
     quiet.rescue = false;
     baton::run([] {}, quiet);
     static baton::event never;
     static auto waits = baton::spawn([] { never.wait(); });  // its destructor would join
-    baton::run([] {});  // what is static from here on is destroyed after the fibers have been stopped
+    baton::run([] {});  // statics that are made from here on are destroyed after the fibers have been stopped
     baton::run([] {
       std::atomic<bool> stop = false;
       auto busy = baton::spawn([&] {
@@ -392,7 +394,7 @@ TEST_F(inheritance_death_test, exit_in_a_forked_child_waits_for_no_fiber) {
   });
 }
 
-TEST_F(inheritance_death_test, pthread_exit_in_a_fiber_is_an_error) {
+TEST_F(InheritanceDeathTest, PthreadExitInAFiberIsAnError) {
 #if BATON_TSAN
   GTEST_SKIP() << "ThreadSanitizer aborts in pthread_exit on a stack that is not the thread's own";
 #endif

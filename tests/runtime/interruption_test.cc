@@ -1,4 +1,4 @@
-// Signals interrupt the threads that run fibers wherever they are, in the runtime's own code too. Nothing is lost.
+// Signals interrupt the threads that run fibers anywhere, also in the runtime's own code. Nothing is lost.
 #include <baton/netpoll/net.h>
 #include <baton/runtime/channel.h>
 #include <baton/runtime/fiber.h>
@@ -28,10 +28,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// As long as it lives, every other thread of the process gets a signal again and again.
+// While it lives, every other thread of the process gets a signal again and again.
 class storm {
  public:
-  // flags: of sigaction.
+  // `flags` is for sigaction.
   explicit storm(int flags) {
     struct sigaction action {};
     action.sa_handler = [](int) { handled.fetch_add(1, std::memory_order_relaxed); };
@@ -146,9 +146,9 @@ void everything() {
   });
 }
 
-class interruption : public testing::TestWithParam<int> {};
+class Interruption : public testing::TestWithParam<int> {};
 
-TEST_P(interruption, disturbs_nothing) {
+TEST_P(Interruption, DisturbsNothing) {
 #if BATON_TSAN
   GTEST_SKIP()
       << "the sanitizer takes the number of a descriptor that is used again for a race, and aborts in its report";
@@ -160,6 +160,6 @@ TEST_P(interruption, disturbs_nothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(flags, interruption, testing::Values(0, SA_RESTART, SA_ONSTACK));
+INSTANTIATE_TEST_SUITE_P(flags, Interruption, testing::Values(0, SA_RESTART, SA_ONSTACK));
 
 }  // namespace

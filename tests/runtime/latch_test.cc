@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
-TEST(latch, opens_at_zero) {
+TEST(Latch, OpensAtZero) {
   baton::latch l(3);
   EXPECT_FALSE(l.try_wait());
   l.count_down();
@@ -31,7 +31,7 @@ TEST(latch, opens_at_zero) {
   EXPECT_TRUE(l.wait_for(0s));
 }
 
-TEST(latch, of_zero_is_open) {
+TEST(Latch, OfZeroIsOpen) {
   const baton::latch l(0);
   EXPECT_TRUE(l.try_wait());
   l.wait();
@@ -39,12 +39,12 @@ TEST(latch, of_zero_is_open) {
 
 constinit baton::latch static_latch(2);
 
-TEST(latch, may_be_static) {
+TEST(Latch, MayBeStatic) {
   if (!static_latch.try_wait()) static_latch.count_down(2);  // also when the tests are repeated
   static_latch.wait();
 }
 
-TEST(latch, waits_for_everybody_and_shows_what_they_wrote) {
+TEST(Latch, WaitsForEverybodyAndShowsWhatTheyWrote) {
   baton::run([] {
     constexpr int workers = 50;
     baton::latch done(workers);
@@ -61,7 +61,7 @@ TEST(latch, waits_for_everybody_and_shows_what_they_wrote) {
   });
 }
 
-TEST(latch, wakes_fibers_and_threads) {
+TEST(Latch, WakesFibersAndThreads) {
   baton::latch l(1);
   std::atomic<int> through{0};
   std::thread plain([&] {
@@ -84,7 +84,7 @@ TEST(latch, wakes_fibers_and_threads) {
   EXPECT_EQ(through, 2);
 }
 
-TEST(latch, arrive_and_wait_is_a_meeting) {
+TEST(Latch, ArriveAndWaitIsAMeeting) {
   baton::run([] {
     baton::latch all(5);
     std::atomic<int> arrived{0};
@@ -100,7 +100,7 @@ TEST(latch, arrive_and_wait_is_a_meeting) {
   });
 }
 
-TEST(latch, timed_waits_give_up_not_before_their_time) {
+TEST(Latch, TimedWaitsGiveUpNotBeforeTheirTime) {
   baton::run([] {
     baton::latch l(1);
     const auto begin = clock::now();
@@ -119,7 +119,7 @@ TEST(latch, timed_waits_give_up_not_before_their_time) {
   });
 }
 
-TEST(latch, timeouts_race_with_the_opening) {
+TEST(Latch, TimeoutsRaceWithTheOpening) {
   baton::run([] {
     for (int round = 0; round < 300; ++round) {
       baton::latch l(2);
@@ -135,7 +135,7 @@ TEST(latch, timeouts_race_with_the_opening) {
   });
 }
 
-TEST(latch, may_be_destroyed_when_wait_has_returned) {
+TEST(Latch, MayBeDestroyedWhenWaitHasReturned) {
   baton::run([] {
     for (int round = 0; round < 500; ++round) {
       auto l = std::make_unique<baton::latch>(3);
@@ -157,7 +157,7 @@ TEST(latch, may_be_destroyed_when_wait_has_returned) {
   }
 }
 
-TEST(latch_death_test, misuse_aborts) {
+TEST(LatchDeathTest, MisuseAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::latch(-1), "latch: a counter of -1 is out of range");
   EXPECT_DEATH(baton::latch(baton::latch::max() + 1), "latch: a counter of [0-9]+ is out of range");

@@ -1,6 +1,7 @@
-// Random operations on what one can wait for, one after the other, beside a model that says after each who
-// has to be through and who has to wait. One fiber directs; each operation that may wait has a fiber of its
-// own. What an operation lets through is awaited before the next, so there is one right answer to each.
+// Random operations on the objects that agents can wait for, one after the other, beside a model. After each operation
+// the model says which operations have to be through and which have to wait. One fiber directs. Each operation that may
+// wait has a fiber of its own. What an operation lets through is awaited before the next one, so each has one right
+// result.
 #include "parked.h"
 #include "seed.h"
 
@@ -33,9 +34,9 @@ using namespace std::chrono_literals;
 using baton::test::seed_of_this_run;
 using baton::test::watched_agent;
 
-constexpr auto soon = 150us;  // the patience of those whose time shall be up
+constexpr auto soon = 150us;  // the timeout of operations that have to time out
 
-// A fiber that performs one operation, which says when it is about to wait. `through` is set when it has.
+// A fiber that performs one operation, and announces that it is about to wait. It sets `through` when it has finished.
 struct actor {
   template <class F>
   explicit actor(F operation)
@@ -53,7 +54,7 @@ struct actor {
   baton::event through;
   baton::event let_go;
   void (*at_end)(actor&) = nullptr;
-  void* object = nullptr;  // at_end's
+  void* object = nullptr;  // used by at_end
   bool exclusive = false;
   long wanted = 0;  // permits, or what is sent
   bool ok = false;  // what the operation returned
@@ -72,7 +73,7 @@ class director {
   std::mt19937_64 random_;
 };
 
-// Waits until it is so; who waits in vain hangs here, and the test's time is up.
+// Waits until the operation is through. If it never is, the test hangs here until its time is up.
 void must_get_through(actor& a) { a.through.wait(); }
 void must_wait(const std::deque<actor_ptr>& queue) {
   for (const actor_ptr& a : queue) ASSERT_TRUE(a->waits());
@@ -80,7 +81,7 @@ void must_wait(const std::deque<actor_ptr>& queue) {
 
 // ---- semaphore ----
 
-TEST(locks_model, semaphore) {
+TEST(LocksModel, Semaphore) {
   baton::run([] {
     director d(seed_of_this_run());
     baton::semaphore s(2);
@@ -129,7 +130,7 @@ TEST(locks_model, semaphore) {
         if (can) permits -= n;
       }
       if (d.chance(16)) {
-        // One that gives up, perhaps with others behind it by then.
+        // A waiter that gives up, perhaps with others behind it by then.
         const std::size_t before = queue.size();
         arrive(true, false);
         if (queue.size() == before) continue;
@@ -208,7 +209,7 @@ class locks_model {
     return !exclusive && !holders_.front()->exclusive && queue_.empty();
   }
 
-  // Null: it is inside.
+  // Returns null if the actor got the lock at once.
   actor* arrive(bool exclusive, bool impatient) {
     auto a = std::make_unique<actor>([this, exclusive, impatient](actor& self) {
       self.exclusive = exclusive;
@@ -231,8 +232,8 @@ class locks_model {
   void give_up() {
     actor* const a = arrive(wants_exclusive(), true);
     if (a == nullptr) return;
-    // Somebody behind it: a reader, if it is a writer that holds it up, may come in when it has gone. If
-    // there are writers left, or one holds the lock, it may not.
+    // Let another actor queue behind it. If that is a reader that only this writer holds up, it may come in when the
+    // writer has left. If there are writers left, or one holds the lock, it may not.
     arrive(wants_exclusive(), false);
     must_get_through(*a);
     ASSERT_FALSE(a->ok);
@@ -294,23 +295,23 @@ class locks_model {
   director d_;
   Lock lock_;
   std::deque<actor_ptr> queue_;
-  std::deque<bool> queue_exclusive_;  // of the same, which may not have got so far
+  std::deque<bool> queue_exclusive_;  // of the same actors, which may not have got so far
   std::vector<actor_ptr> holders_;
 };
 
-TEST(locks_model, mutex) {
+TEST(LocksModel, Mutex) {
   const std::uint64_t seed = seed_of_this_run();
   baton::run([=] { locks_model<baton::mutex>(seed).play(2'000); });
 }
 
-TEST(locks_model, shared_mutex) {
+TEST(LocksModel, SharedMutex) {
   const std::uint64_t seed = seed_of_this_run();
   baton::run([=] { locks_model<baton::shared_mutex>(seed).play(2'000); });
 }
 
 // ---- condition_variable ----
 
-TEST(locks_model, condition_variable) {
+TEST(LocksModel, ConditionVariable) {
   baton::run([] {
     director d(seed_of_this_run());
     baton::mutex m;
@@ -364,7 +365,7 @@ TEST(locks_model, condition_variable) {
 
 // ---- channel ----
 
-TEST(locks_model, channel) {
+TEST(LocksModel, Channel) {
   baton::run([] {
     director d(seed_of_this_run());
     for (int round = 0; round < 60; ++round) {
@@ -381,7 +382,7 @@ TEST(locks_model, channel) {
         must_get_through(a);
         EXPECT_EQ(a.received, expected);
       };
-      // What a receive now gets; lets the sender through that moves up.
+      // Returns what a receive gets now, and lets the sender that moves up through.
       const auto next_value = [&]() -> std::optional<long> {
         if (values.empty() && senders.empty()) return std::nullopt;
         if (!senders.empty()) {

@@ -12,7 +12,7 @@
 
 namespace {
 
-// Of the machine, in KiB.
+// Returns the machine's available memory in KiB.
 long available_memory() {
   std::ifstream info("/proc/meminfo");
   for (std::string word; info >> word;) {
@@ -32,8 +32,8 @@ TEST(Million, FibersParkAndAreAllWoken) {
 #else
   constexpr int wanted = 1'000'000;
 #endif
-  // With one P and eight: some; with two: all, which takes seconds and 5 GB.
-  const long room = available_memory() / 2 / 5;  // at 5 KiB each, half of it
+  // With one P and with eight it starts some fibers; with two it starts all, which takes seconds and 5 GB.
+  const long room = available_memory() / 2 / 5;  // at 5 KiB each, they use half of it
   const int n = static_cast<int>(std::min<long>(baton::procs() == 2 ? wanted : std::min(wanted, 20'000), room));
   if (n < 20'000 && wanted > 20'000) GTEST_SKIP() << "too little memory";
   baton::event gate;

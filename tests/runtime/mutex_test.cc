@@ -188,7 +188,7 @@ TEST(Mutex, WhoWaitedLongGetsItHandedOverInOrder) {
       }));
       watch[i].await_parked();
     }
-    baton::this_fiber::sleep_for(5ms);  // all of them are old now
+    baton::this_fiber::sleep_for(5ms);  // all waiters are old now
     m.unlock();
     if (m.try_lock()) {
       EXPECT_EQ(order.size(), waiters) << "barged past a starving waiter";
@@ -211,7 +211,7 @@ TEST(Mutex, ABusyLockerStarvesNobody) {
       got = true;
     });
     victim.await_parked();
-    while (!got) {  // never waits, but in lock()
+    while (!got) {  // waits only in lock()
       m.unlock();
       m.lock();
     }
@@ -274,7 +274,7 @@ TEST(Mutex, TimeoutsRaceWithUnlocks) {
   });
 }
 
-// The last one to unlock destroys it, while the others may still be inside their unlock().
+// The last agent to unlock destroys the mutex, while the others may still be inside their unlock().
 TEST(Mutex, MayBeDestroyedByWhoLocksItAfterAnUnlock) {
   struct shared {
     baton::mutex m;

@@ -1,5 +1,5 @@
-// What ends things works without memory. This file replaces operator new for the whole executable; the
-// sanitizers bring their own, beside which there can be no other.
+// Functions that end things work without memory. This file replaces operator new for the whole executable. The
+// sanitizers bring their own operator new, which excludes another.
 #include "parked.h"
 
 #include <baton/runtime/run.h>
@@ -21,10 +21,10 @@ std::atomic<bool> memory_is_used_up{false};
 
 void* allocate(std::size_t size) noexcept { return memory_is_used_up ? nullptr : std::malloc(size != 0 ? size : 1); }
 
-// Not in line: where g++ sees free() and not our operator new, it warns of a mismatch.
+// Not inlined: where g++ sees free() but not this operator new, it warns of a mismatch.
 __attribute__((noinline)) void release(void* p) noexcept { std::free(p); }
 
-// As long as it lives nobody in the process gets memory.
+// While it lives, no allocation in the process succeeds.
 class no_memory {
  public:
   no_memory() noexcept { memory_is_used_up = true; }
@@ -54,7 +54,7 @@ namespace {
 using baton::context;
 using baton::task_group;
 
-TEST(no_memory, a_task_group_cancels_and_ends) {
+TEST(NoMemory, ATaskGroupCancelsAndEnds) {
   baton::run([] {
     absl::Status seen;
     std::optional<task_group> g(std::in_place);
@@ -73,7 +73,7 @@ TEST(no_memory, a_task_group_cancels_and_ends) {
   });
 }
 
-TEST(no_memory, comes_out_of_wait_as_the_exception_that_it_was) {
+TEST(NoMemory, ComesOutOfWaitAsTheExceptionThatItWas) {
   baton::run([] {
     task_group g;
     std::optional<no_memory> none;

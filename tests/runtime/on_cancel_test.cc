@@ -27,7 +27,7 @@ using baton::with_cancel;
 using baton::with_timeout;
 
 // As Go's TestAfterFuncCalledAfterCancel.
-TEST(on_cancel, is_called_once_in_a_fiber_when_cancelled) {
+TEST(OnCancel, IsCalledOnceInAFiberWhenCancelled) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
     std::atomic<int> calls{0};
@@ -49,7 +49,7 @@ TEST(on_cancel, is_called_once_in_a_fiber_when_cancelled) {
   });
 }
 
-TEST(on_cancel, is_called_after_a_deadline_and_for_a_parent) {
+TEST(OnCancel, IsCalledAfterADeadlineAndForAParent) {
   baton::run([] {
     baton::wait_group calls;
     calls.add(3);
@@ -64,7 +64,7 @@ TEST(on_cancel, is_called_after_a_deadline_and_for_a_parent) {
 }
 
 // As Go's TestAfterFuncNotCalledAfterStop.
-TEST(on_cancel, is_not_called_when_it_ended_before) {
+TEST(OnCancel, IsNotCalledWhenItEndedBefore) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
     std::atomic<int> calls{0};
@@ -78,7 +78,7 @@ TEST(on_cancel, is_not_called_when_it_ended_before) {
   });
 }
 
-TEST(on_cancel, of_a_done_context_is_called_at_once) {
+TEST(OnCancel, OfADoneContextIsCalledAtOnce) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
     ctx.cancel();
@@ -90,7 +90,7 @@ TEST(on_cancel, of_a_done_context_is_called_at_once) {
   });
 }
 
-TEST(on_cancel, its_end_waits_for_the_running_function) {
+TEST(OnCancel, ItsEndWaitsForTheRunningFunction) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
     bool finished = false;
@@ -120,7 +120,7 @@ TEST(on_cancel, its_end_waits_for_the_running_function) {
   });
 }
 
-TEST(on_cancel, may_be_destroyed_by_its_function) {
+TEST(OnCancel, MayBeDestroyedByItsFunction) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
     baton::event done;
@@ -134,8 +134,8 @@ TEST(on_cancel, may_be_destroyed_by_its_function) {
   });
 }
 
-// The destructor of one that is about to run waits as well, also in the fiber that cancels.
-TEST(on_cancel, several_of_one_context_run_beside_each_other) {
+// The destructor of an on_cancel that is about to run waits as well, also in the fiber that cancels.
+TEST(OnCancel, SeveralOfOneContextRunBesideEachOther) {
   baton::run([] {
     const auto ctx = with_cancel(context::background());
     std::atomic<int> calls{0};
@@ -155,7 +155,7 @@ TEST(on_cancel, several_of_one_context_run_beside_each_other) {
   });
 }
 
-TEST(on_cancel, works_on_plain_threads) {
+TEST(OnCancel, WorksOnPlainThreads) {
   const auto ctx = with_cancel(context::background());
   std::atomic<bool> called{false};
   {
@@ -165,7 +165,7 @@ TEST(on_cancel, works_on_plain_threads) {
   EXPECT_TRUE(called);
 }
 
-TEST(on_cancel, endings_race_with_cancelling) {
+TEST(OnCancel, EndingsRaceWithCancelling) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
   baton::run([seed] {
@@ -186,7 +186,7 @@ TEST(on_cancel, endings_race_with_cancelling) {
             if (random() % 4 == 0) baton::this_fiber::sleep_for(20us);
           }
           EXPECT_LE(*target, 1) << "seed " << seed;
-          target.reset();  // nobody touches it any more
+          target.reset();  // no longer used
           canceller.join();
         }
       }));

@@ -20,7 +20,7 @@ namespace {
 using baton::test::watched_agent;
 
 // As Go's TestOnce.
-TEST(once, calls_once_and_everybody_sees_it_done) {
+TEST(Once, CallsOnceAndEverybodySeesItDone) {
   baton::run([] {
     baton::once_flag flag;
     int calls = 0;
@@ -39,7 +39,7 @@ TEST(once, calls_once_and_everybody_sees_it_done) {
   });
 }
 
-TEST(once, passes_arguments_and_works_on_plain_threads) {
+TEST(Once, PassesArgumentsAndWorksOnPlainThreads) {
   baton::once_flag flag;
   int sum = 0;
   struct adder {
@@ -56,7 +56,7 @@ TEST(once, passes_arguments_and_works_on_plain_threads) {
   for (auto& t : threads) t.join();
 }
 
-TEST(once, others_wait_for_the_call_under_way) {
+TEST(Once, OthersWaitForTheCallUnderWay) {
   baton::run([] {
     baton::once_flag flag;
     baton::event begun;
@@ -83,7 +83,7 @@ TEST(once, others_wait_for_the_call_under_way) {
   });
 }
 
-TEST(once, after_an_exception_another_one_tries) {
+TEST(Once, AfterAnExceptionAnotherOneTries) {
   baton::once_flag flag;
   int tries = 0;
   const auto attempt = [&] {
@@ -97,7 +97,7 @@ TEST(once, after_an_exception_another_one_tries) {
   EXPECT_EQ(tries, 3);
 }
 
-TEST(once, after_an_exception_one_that_waits_tries) {
+TEST(Once, AfterAnExceptionOneThatWaitsTries) {
   baton::run([] {
     constexpr std::size_t callers = 6;
     baton::once_flag flag;
@@ -127,7 +127,7 @@ TEST(once, after_an_exception_one_that_waits_tries) {
   });
 }
 
-TEST(once, may_be_destroyed_when_all_have_returned) {
+TEST(Once, MayBeDestroyedWhenAllHaveReturned) {
   struct shared {
     baton::once_flag flag;
     std::atomic<int> inside{4};

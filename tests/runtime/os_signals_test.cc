@@ -33,12 +33,12 @@ using baton::channel;
 using baton::channel_status;
 namespace os_signals = baton::os_signals;
 
-class os_signal : public testing::Test {};
+class OsSignal : public testing::Test {};
 
 void send(int signal) { ASSERT_EQ(0, ::kill(::getpid(), signal)); }
 
-// Signals are delivered by way of a fiber; that a channel gets none is seen when another channel has
-// got a later one.
+// A fiber delivers the signals. To see that a channel gets none, the test waits until another channel has got a later
+// signal.
 class flush {
  public:
   flush() { os_signals::notify(all_, {SIGURG}); }
@@ -52,7 +52,7 @@ class flush {
   channel<int> all_;
 };
 
-TEST_F(os_signal, are_received) {
+TEST_F(OsSignal, AreReceived) {
   baton::run([] {
     channel<int> c(4);
     os_signals::notify(c, {SIGUSR1, SIGUSR2});
@@ -64,7 +64,7 @@ TEST_F(os_signal, are_received) {
   });
 }
 
-TEST_F(os_signal, reach_a_plain_thread_that_waits) {
+TEST_F(OsSignal, ReachAPlainThreadThatWaits) {
   channel<int> c;
   os_signals::notify(c, {SIGUSR1});
   std::jthread sender([] { send(SIGUSR1); });
@@ -72,9 +72,9 @@ TEST_F(os_signal, reach_a_plain_thread_that_waits) {
   os_signals::stop(c);
 }
 
-TEST_F(os_signal, are_kept_until_received) {
+TEST_F(OsSignal, AreKeptUntilReceived) {
   baton::run([] {
-    // Nobody receives yet, and the channel has no room.
+    // There is no receiver yet, and the channel has no room.
     channel<int> c;
     os_signals::notify(c, {SIGUSR1, SIGUSR2, SIGWINCH});
     const flush all_handled;
@@ -90,7 +90,7 @@ TEST_F(os_signal, are_kept_until_received) {
   });
 }
 
-TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
+TEST_F(OsSignal, EqualOnesCoalesceButTheLastIsNeverLost) {
   baton::run([] {
     channel<int> c;
     os_signals::notify(c, {SIGUSR1});
@@ -108,10 +108,10 @@ TEST_F(os_signal, equal_ones_coalesce_but_the_last_is_never_lost) {
   });
 }
 
-// The sender is told of a signal like the one it offers: that is one with it, not a second one.
-// A busy thread may run the handler of one after the last has been received. Then stop() raises it again; these two are
-// ignored.
-TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
+// The sender is told of a signal equal to the one that it offers: the two become one. A busy thread may run a signal's
+// handler after the last one has been received. Then stop() raises the signal again. These two signals are ignored by
+// default.
+TEST_F(OsSignal, OneThatIsOnOfferStandsForAllThatCameMeanwhile) {
   baton::run([] {
     channel<int> c;
     os_signals::notify(c, {SIGCHLD, SIGWINCH});
@@ -120,7 +120,7 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
       send(SIGCHLD);
       all_handled();
     }
-    // When it offers the other one, it has seen all of the first.
+    // When the sender offers the other signal, it has seen all of the first kind.
     send(SIGWINCH);
     all_handled();
     std::vector<int> got;
@@ -131,9 +131,9 @@ TEST_F(os_signal, one_that_is_on_offer_stands_for_all_that_came_meanwhile) {
   });
 }
 
-// A sender that holds a signal for nobody ends with stop(), and takes its hold on the channel along. The
-// signal is raised again; this one is ignored then.
-TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
+// A sender that holds a signal without a receiver ends with stop(), and releases its handle of the channel. The signal
+// is raised again; this one is ignored then.
+TEST_F(OsSignal, StopWithdrawsWhatIsOnOffer) {
   baton::run([] {
     const auto before = baton::stats().fibers;
     for (int i = 0; i < 20; ++i) {
@@ -145,22 +145,22 @@ TEST_F(os_signal, stop_withdraws_what_is_on_offer) {
         all_handled();
       }
       os_signals::stop(c);
-      // Until the offer is gone a receiver may get it; afterwards none.
+      // Until the offer is withdrawn a receiver may get it; after that no receiver gets one.
       std::optional<int> s;
       while (c.try_receive(s) == channel_status::ok) {
       }
     }
-    // Of the senders, none is left.
+    // No sender is left.
     while (baton::stats().fibers >= before + 10) baton::this_fiber::yield();
   });
 }
 
-// After each signal that was sent, one is received: what was lost would be waited for in vain.
-TEST_F(os_signal, storms_lose_no_last_one) {
+// A signal is received after each signal that was sent. If one were lost, the test would wait for ever.
+TEST_F(OsSignal, StormsLoseNoLastOne) {
   baton::run([] {
     constexpr int senders = 3;
     constexpr int each = 500;
-    // What comes after the last was received is raised again by stop(): these are ignored then.
+    // stop() raises again what comes after the last receive: these signals are ignored then.
     const std::vector<int> kinds{SIGCHLD, SIGCONT, SIGWINCH};
     std::vector<std::atomic<int>> sent(kinds.size());
     std::vector<baton::fiber<void>> readers;
@@ -173,7 +173,7 @@ TEST_F(os_signal, storms_lose_no_last_one) {
       readers.push_back(baton::spawn([&, k] {
         for (;;) {
           ASSERT_EQ(channels[k].receive(), kinds[k]);
-          // Counted before it is sent: so the last one is received after this holds.
+          // A signal is counted before it is sent, so the last one is received after this condition holds.
           if (sent[k] == senders * each) return;
           if (k == 0) baton::this_fiber::sleep_for(100us);
         }
@@ -192,15 +192,15 @@ TEST_F(os_signal, storms_lose_no_last_one) {
     }
     for (auto& r : readers) r.join();
     threads.clear();
-    // The last ones may still wait in the kernel for some thread to take them: after stop() they would end the
-    // process. A thread takes those with lower numbers first.
+    // The last signals may still wait in the kernel until a thread takes them. After stop() they would end the process.
+    // A thread takes signals with lower numbers first.
     const flush all_handled;
     all_handled();
     for (auto& c : channels) os_signals::stop(c);
   });
 }
 
-TEST_F(os_signal, every_one_that_is_received_before_the_next_counts) {
+TEST_F(OsSignal, EveryOneThatIsReceivedBeforeTheNextCounts) {
   baton::run([] {
     channel<int> c;
     os_signals::notify(c, {SIGUSR1});
@@ -212,7 +212,7 @@ TEST_F(os_signal, every_one_that_is_received_before_the_next_counts) {
   });
 }
 
-TEST_F(os_signal, go_to_every_channel_that_wants_them) {
+TEST_F(OsSignal, GoToEveryChannelThatWantsThem) {
   baton::run([] {
     std::vector<channel<int>> all;
     for (int i = 0; i < 20; ++i) {
@@ -228,7 +228,7 @@ TEST_F(os_signal, go_to_every_channel_that_wants_them) {
   });
 }
 
-TEST_F(os_signal, stop_ends_it_for_that_channel) {
+TEST_F(OsSignal, StopEndsItForThatChannel) {
   baton::run([] {
     channel<int> stopped(1);
     channel<int> other(1);
@@ -246,7 +246,7 @@ TEST_F(os_signal, stop_ends_it_for_that_channel) {
   });
 }
 
-TEST_F(os_signal, a_channel_that_nobody_reads_holds_up_no_other) {
+TEST_F(OsSignal, AChannelThatNobodyReadsHoldsUpNoOther) {
   baton::run([] {
     channel<int> silent;
     channel<int> busy(1);
@@ -261,7 +261,7 @@ TEST_F(os_signal, a_channel_that_nobody_reads_holds_up_no_other) {
   });
 }
 
-TEST_F(os_signal, closing_the_channel_ends_it) {
+TEST_F(OsSignal, ClosingTheChannelEndsIt) {
   baton::run([] {
     channel<int> c;
     channel<int> other(1);
@@ -282,7 +282,7 @@ void (*handler_of(int signal))(int) {
   return now.sa_handler;
 }
 
-TEST_F(os_signal, ignore_and_reset) {
+TEST_F(OsSignal, IgnoreAndReset) {
   baton::run([] {
     channel<int> c(1);
     ASSERT_EQ(SIG_DFL, handler_of(SIGUSR2));
@@ -306,7 +306,7 @@ TEST_F(os_signal, ignore_and_reset) {
   });
 }
 
-TEST_F(os_signal, sigpipe_is_harmless_again_after_stop) {
+TEST_F(OsSignal, SigpipeIsHarmlessAgainAfterStop) {
   baton::run([] {
     const auto former = handler_of(SIGPIPE);
     EXPECT_NE(SIG_DFL, former);
@@ -324,12 +324,12 @@ TEST_F(os_signal, sigpipe_is_harmless_again_after_stop) {
   });
 }
 
-class os_signal_death : public os_signal {
+class OsSignalDeathTest : public OsSignal {
  protected:
-  os_signal_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  OsSignalDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
+TEST_F(OsSignalDeathTest, AResetSignalActsAsBefore) {
   EXPECT_EXIT(baton::run([] {
                 channel<int> c(1);
                 os_signals::notify(c, {SIGTERM});
@@ -342,8 +342,8 @@ TEST_F(os_signal_death, a_reset_signal_acts_as_before) {
               testing::KilledBySignal(SIGTERM), "");
 }
 
-// They would end the process as it was before notify(); it waits for that, and would end well else.
-TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
+// The signals end the process as they did before notify(). The test waits for that; otherwise the process ends well.
+TEST_F(OsSignalDeathTest, WhatWasNotTakenIsRaisedAgain) {
   const auto untaken = [](void (*end)(const channel<int>&)) {
     static_cast<void>(baton::run([=] {
       channel<int> c;
@@ -366,7 +366,7 @@ TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
   EXPECT_EXIT(untaken([](const channel<int>& c) {
                 const flush all_handled;
                 send(SIGTERM);
-                all_handled();  // so it is on offer
+                all_handled();  // so the signal is on offer
                 os_signals::stop(c);
               }),
               testing::KilledBySignal(SIGTERM), "");
@@ -377,7 +377,7 @@ TEST_F(os_signal_death, what_was_not_taken_is_raised_again) {
               testing::KilledBySignal(SIGTERM), "");
 }
 
-TEST_F(os_signal, is_not_raised_again_if_it_came_for_another_channel_too) {
+TEST_F(OsSignal, IsNotRaisedAgainIfItCameForAnotherChannelToo) {
   baton::run([] {
     channel<int> silent;
     channel<int> other;
@@ -401,7 +401,7 @@ TEST_F(os_signal, is_not_raised_again_if_it_came_for_another_channel_too) {
   *p = 1;
 }
 
-TEST_F(os_signal_death, a_fault_is_no_element_but_ends_the_process) {
+TEST_F(OsSignalDeathTest, AFaultIsNoElementButEndsTheProcess) {
 #if BATON_ASAN || BATON_TSAN
   GTEST_SKIP() << "the sanitizer reports the fault, and exits";
 #endif
@@ -422,7 +422,7 @@ TEST_F(os_signal_death, a_fault_is_no_element_but_ends_the_process) {
   return depth == 0 ? 0 : recurse(depth - 1) + room[0];
 }
 
-TEST_F(os_signal_death, a_stack_overflow_is_still_reported) {
+TEST_F(OsSignalDeathTest, AStackOverflowIsStillReported) {
   EXPECT_DEATH(baton::run([] {
                  ::alarm(10);
                  os_signals::notify(channel<int>(), {SIGSEGV, SIGBUS});
@@ -431,7 +431,7 @@ TEST_F(os_signal_death, a_stack_overflow_is_still_reported) {
                "stack overflow in fiber");
 }
 
-// While the process exits a fiber that enters the runtime is held for good: it must not have the lock.
+// While the process exits, a fiber that enters the runtime is held for good: it must not hold the lock then.
 struct stops_at_exit {
   channel<int> c;
   ~stops_at_exit() { os_signals::stop(c); }
@@ -463,15 +463,15 @@ void exit_while_senders_are_told() {
   std::exit(0);
 }
 
-TEST_F(os_signal_death, a_static_destructor_may_stop_it) {
+TEST_F(OsSignalDeathTest, AStaticDestructorMayStopIt) {
   for (int i = 0; i < 3; ++i) EXPECT_EXIT(exit_while_senders_are_told(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(os_signal_death, a_number_that_is_no_signal_is_refused) {
+TEST_F(OsSignalDeathTest, ANumberThatIsNoSignalIsRefused) {
   EXPECT_DEATH(os_signals::notify(channel<int>(), {99}), "os_signals: 99 is no signal");
 }
 
-TEST_F(os_signal_death, waiting_for_a_signal_is_no_deadlock) {
+TEST_F(OsSignalDeathTest, WaitingForASignalIsNoDeadlock) {
   EXPECT_EXIT(
       {
         static std::atomic<bool> notified{false};
@@ -506,7 +506,7 @@ bool is_pending(int signal) {
   return ::sigismember(&set, signal) == 1;
 }
 
-TEST_F(os_signal_death, one_that_the_process_blocks_is_received) {
+TEST_F(OsSignalDeathTest, OneThatTheProcessBlocksIsReceived) {
   EXPECT_EXIT(
       {
         ::alarm(20);
@@ -524,7 +524,7 @@ TEST_F(os_signal_death, one_that_the_process_blocks_is_received) {
           os_signals::notify(other, {SIGUSR1});
           send(SIGUSR1);
           if (other.receive() != SIGUSR1) return 3;
-          // Nobody's again, it is blocked as before.
+          // no channel wants it any more, and it is blocked as before
           os_signals::stop(c);
           send(SIGTERM);
           if (!is_pending(SIGTERM)) return 4;
@@ -538,7 +538,7 @@ TEST_F(os_signal_death, one_that_the_process_blocks_is_received) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(os_signal_death, one_from_another_process_reaches_a_process_whose_main_thread_waits_in_run) {
+TEST_F(OsSignalDeathTest, OneFromAnotherProcessReachesAProcessWhoseMainThreadWaitsInRun) {
   EXPECT_EXIT(
       {
         ::alarm(20);
@@ -562,11 +562,11 @@ rlim_t open_descriptors() {
   return n;
 }
 
-// What notify() says if no descriptor can be had from so many above the next one on: 0, or the error.
+// Returns the error of notify() if only `more` descriptors can be had from the next one on, or 0 if it succeeds.
 int notify_with(rlim_t more, const channel<int>& c) {
   struct rlimit former = {};
   ::getrlimit(RLIMIT_NOFILE, &former);
-  // Traps, for ThreadSanitizer: it does not know that the kernel gives a number again only once it is closed.
+  // Traps: ThreadSanitizer does not know that the kernel gives a number again only once it is closed.
   const long next = ::syscall(SYS_fcntl, 0, F_DUPFD, 0);
   ::syscall(SYS_close, next);
   const struct rlimit now = {static_cast<rlim_t>(next) + more, former.rlim_max};
@@ -584,14 +584,14 @@ int notify_with(rlim_t more, const channel<int>& c) {
 [[noreturn]] void notify_without_descriptors() {
   ::alarm(20);
   baton::run([] {
-    // What the runtime opens for itself when it first waits for a descriptor.
+    // Makes the runtime open the descriptors that it needs when it first waits for one.
     static_cast<void>(baton::net::tcp_listener::bind("127.0.0.1:0"));
     channel<int> c(1);
     const rlim_t before = open_descriptors();
     EXPECT_EQ(EMFILE, notify_with(0, c));
     EXPECT_EQ(before, open_descriptors());
-    // For the second one there is none. What listens already stays; what is made in addition does not. (If that is gone
-    // so early that the second one can be had, all is well.)
+    // There is none for the second listener. A listener that exists already stays; an additional one ends. (If it ends
+    // so early that there is a descriptor for the second one, that is fine, too.)
     for (int i = 0; i < 3; ++i) {
       const int error = notify_with(1, c);
       EXPECT_TRUE(error == EMFILE || error == 0) << error;
@@ -605,12 +605,12 @@ int notify_with(rlim_t more, const channel<int>& c) {
   std::_Exit(testing::Test::HasFailure() ? 1 : 0);
 }
 
-TEST_F(os_signal, without_descriptors_nothing_is_kept_and_nothing_is_lost) {
+TEST_F(OsSignal, WithoutDescriptorsNothingIsKeptAndNothingIsLost) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(notify_without_descriptors(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(os_signal, raised_by_a_fiber_are_received) {
+TEST_F(OsSignal, RaisedByAFiberAreReceived) {
   baton::run([] {
     channel<int> c(1);
     os_signals::notify(c, {SIGUSR1});
@@ -622,7 +622,7 @@ TEST_F(os_signal, raised_by_a_fiber_are_received) {
   });
 }
 
-TEST_F(os_signal, an_action_that_the_program_sets_meanwhile_stays) {
+TEST_F(OsSignal, AnActionThatTheProgramSetsMeanwhileStays) {
   baton::run([] {
     channel<int> c(1);
     os_signals::notify(c, {SIGUSR2});

@@ -1,5 +1,5 @@
-// Every wait until a point in time looks at the clock that it was given: one that is slower than steady_clock, or is
-// set back meanwhile, is waited for.
+// Every wait until a point in time reads the clock that it was given, and waits for one that is slower than
+// steady_clock, or is set back meanwhile.
 #include <baton/baton.h>
 
 #include <gtest/gtest.h>
@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -15,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A third of the speed.
+// Runs at a third of the speed.
 struct slow_clock {
   using duration = std::chrono::nanoseconds;
   using rep = duration::rep;
@@ -25,7 +26,7 @@ struct slow_clock {
   static time_point now() { return time_point(std::chrono::steady_clock::now().time_since_epoch() / 3); }
 };
 
-// Is set back by its third look at most.
+// Is set back at its third reading at the latest.
 struct turned_back_clock {
   using duration = std::chrono::nanoseconds;
   using rep = duration::rep;
@@ -42,7 +43,7 @@ struct turned_back_clock {
 template <class Clock>
 class OtherClocks : public testing::Test {
  protected:
-  // wait(when) ends without success; not before the clock has come there.
+  // Checks that wait(when) ends without success, and not before the clock has reached `when`.
   template <class F>
   void lasts(const char* what, F wait) {
     const auto as_fiber_or_thread = [&] {
@@ -126,7 +127,7 @@ TYPED_TEST(OtherClocks, AreLookedAtByChannelsAndSelects) {
   });
 }
 
-// Comes nowhere, or if it is looked at for far too long.
+// Does not advance before a thousand readings, which is far too many.
 struct standing_clock {
   using duration = std::chrono::nanoseconds;
   using rep = duration::rep;
@@ -137,7 +138,7 @@ struct standing_clock {
   static time_point now() { return time_point(++looks < 1000 ? 1s : 2s); }
 };
 
-// The time of on_timeout() counts from the start of the wait, however often the other clock has to be looked at.
+// The time of on_timeout() counts from the start of the wait, however often the other clock has to be read.
 TEST(OtherClocksBeside, ATimeoutDoNotPutItOff) {
   const auto as_fiber_or_thread = [] {
     const auto when = standing_clock::time_point(1s) + 1ms;
@@ -158,7 +159,37 @@ TEST(OtherClocksBeside, ATimeoutDoNotPutItOff) {
   as_fiber_or_thread();
 }
 
-// What comes while a slow clock is waited for is not missed.
+// Hours that overflow as nanoseconds are past, and so is a NaN: a wait for them ends.
+TEST(OtherClocksBeside, NoWaitIsForWhatCannotCome) {
+  const auto end_at_once = [](auto when) {
+    baton::mutex m;
+    m.lock();
+    EXPECT_FALSE(m.try_lock_until(when));
+    m.unlock();
+    baton::condition_variable changed;
+    std::unique_lock lock(m);
+    EXPECT_FALSE(changed.wait_until(lock, when, [] { return false; }));
+    const baton::channel<int> c;
+    std::optional<int> out;
+    EXPECT_EQ(c.receive_until(out, when), baton::channel_status::timeout);
+    EXPECT_EQ(baton::select(baton::on_receive(c, [](auto) {}), baton::on_timeout(when, [] {})), 1U);
+    EXPECT_FALSE(baton::select_until(when, baton::on_receive(c, [](auto) {})));
+    baton::selector s;
+    s.add(baton::on_timeout(when, [] {}));
+    EXPECT_EQ(s.wait(), 0U);
+    baton::this_fiber::sleep_until(when);
+  };
+  const auto as_fiber_or_thread = [&] {
+    using std::chrono::system_clock;
+    end_at_once(std::chrono::time_point<system_clock, std::chrono::hours>(std::chrono::hours(-3'000'000)));
+    using seconds = std::chrono::duration<double>;
+    end_at_once(std::chrono::time_point<system_clock, seconds>(seconds(std::numeric_limits<double>::quiet_NaN())));
+  };
+  baton::spawn(as_fiber_or_thread).join();
+  as_fiber_or_thread();
+}
+
+// An event that comes during the wait for a slow clock is not missed.
 TYPED_TEST(OtherClocks, DoNotKeepAWaitFromSuccess) {
   baton::spawn([] {
     const baton::channel<int> c;

@@ -1,5 +1,5 @@
-// For tests that need "this fiber (or thread) waits now": the agent announces itself, and another
-// watches its park word. No sleeping to let things happen.
+// For tests that need to know that a fiber (or thread) waits now: the agent announces itself, and another agent watches
+// its park word. No test sleeps to let things happen.
 #pragma once
 
 #include <baton/sched/park.h>
@@ -11,14 +11,14 @@ namespace baton::test {
 
 class watched_agent {
  public:
-  // By the one who is going to wait, right before.
+  // Called by the agent that is going to wait, right before it does.
   void about_to_wait() { agent_.store(sched::current_agent(), std::memory_order_release); }
 
-  // (S) Until it has parked. By somebody else, before anybody may wake it.
+  // Waits until the agent has parked. Called by another agent, before the first may be woken. Switches.
   void await_parked() const {
     while (!has_parked()) sched::yield();
   }
-  // The same for a plain thread, by a fiber that does not let others run on its P.
+  // The same for a watched plain thread. Called by a fiber that must not let others run on its P.
   void await_parked_without_switching() const {
     while (!has_parked()) std::this_thread::yield();
   }

@@ -11,19 +11,19 @@
 
 namespace {
 
-class run_death : public testing::Test {
+class RunDeathTest : public testing::Test {
  protected:
-  run_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  RunDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST(run, returns_what_main_returns) {
+TEST(Run, ReturnsWhatMainReturns) {
   EXPECT_EQ(7, baton::run([] { return 7; }));
   EXPECT_EQ(-1, baton::run([] { return -1L; }));
   EXPECT_EQ(1, baton::run([] { return true; }));
   EXPECT_EQ(0, baton::run([] {}));
 }
 
-TEST(run, rethrows_what_main_throws) {
+TEST(Run, RethrowsWhatMainThrows) {
   try {
     baton::run([]() -> int { throw std::runtime_error("out of run"); });
     FAIL() << "nothing was thrown";
@@ -33,7 +33,7 @@ TEST(run, rethrows_what_main_throws) {
   EXPECT_EQ(3, baton::run([] { return 3; }));
 }
 
-TEST(run, main_is_a_fiber_of_another_thread) {
+TEST(Run, MainIsAFiberOfAnotherThread) {
   const std::thread::id here = std::this_thread::get_id();
   EXPECT_FALSE(baton::this_fiber::on_fiber());
   EXPECT_FALSE(baton::this_fiber::id());
@@ -44,7 +44,7 @@ TEST(run, main_is_a_fiber_of_another_thread) {
   });
 }
 
-TEST(run, takes_mains_that_can_be_neither_copied_nor_moved) {
+TEST(Run, TakesMainsThatCanBeNeitherCopiedNorMoved) {
   struct pinned {
     pinned() = default;
     pinned(const pinned&) = delete;
@@ -57,7 +57,7 @@ TEST(run, takes_mains_that_can_be_neither_copied_nor_moved) {
   EXPECT_EQ(2, main_function.calls);
 }
 
-TEST(run, fibers_go_on_after_it_and_into_the_next) {
+TEST(Run, FibersGoOnAfterItAndIntoTheNext) {
   baton::event go_on;
   baton::event done;
   baton::run([&] {
@@ -70,7 +70,7 @@ TEST(run, fibers_go_on_after_it_and_into_the_next) {
   done.wait();  // on a plain thread
 }
 
-TEST(run, works_from_several_threads_at_once) {
+TEST(Run, WorksFromSeveralThreadsAtOnce) {
   constexpr int threads = 8;
   std::vector<int> got(threads);
   {
@@ -89,7 +89,7 @@ TEST(run, works_from_several_threads_at_once) {
   for (int i = 0; i < threads; ++i) EXPECT_EQ(20 * i, got[static_cast<std::size_t>(i)]);
 }
 
-TEST(run, all_callers_meet_inside) {
+TEST(Run, AllCallersMeetInside) {
   baton::event a;
   baton::event b;
   std::jthread other([&] {
@@ -104,7 +104,7 @@ TEST(run, all_callers_meet_inside) {
   });
 }
 
-TEST(run, options_set_procs) {
+TEST(Run, OptionsSetProcs) {
   const int before = baton::procs();
   baton::run([] { EXPECT_EQ(3, baton::procs()); }, {.procs = 3});
   EXPECT_EQ(3, baton::procs());
@@ -116,21 +116,21 @@ TEST(run, options_set_procs) {
   EXPECT_EQ(before, baton::procs());
 }
 
-TEST(run, max_threads_is_live) {
+TEST(Run, MaxThreadsIsLive) {
   const int before = baton::set_max_threads(500);
   EXPECT_EQ(500, baton::set_max_threads(0)) << "no number of threads: nothing changes";
   EXPECT_EQ(500, baton::set_max_threads(before));
 }
 
-TEST_F(run_death, inside_a_fiber_is_refused) {
+TEST_F(RunDeathTest, InsideAFiberIsRefused) {
   EXPECT_DEATH(baton::run([] { baton::run([] {}); }), "fiber [0-9]+ \"main\".*run\\(\\) called from a fiber");
 }
 
-TEST_F(run_death, exit_inside_main_ends_the_process) {
+TEST_F(RunDeathTest, ExitInsideMainEndsTheProcess) {
   EXPECT_EXIT(baton::run([] { std::exit(5); }), testing::ExitedWithCode(5), "");
 }
 
-TEST_F(run_death, exit_stops_the_fibers_before_static_destructors) {
+TEST_F(RunDeathTest, ExitStopsTheFibersBeforeStaticDestructors) {
   EXPECT_EXIT(
       {
         baton::run([] {
@@ -140,7 +140,7 @@ TEST_F(run_death, exit_stops_the_fibers_before_static_destructors) {
             });
           }
         });
-        // Made after the start of the runtime, so destroyed before its exit handler was registered first.
+        // Made after the start of the runtime, so it is destroyed before the exit handler that was registered first.
         static std::vector<std::string> late(1000, std::string(100, 'x'));
         std::exit(static_cast<int>(late.size()) == 1000 ? 4 : 5);
       },

@@ -8,7 +8,7 @@
 
 namespace baton::test {
 
-// Printed, so that a run can be repeated with BATON_TEST_SEED, as far as its interleavings allow.
+// Prints the seed, so that BATON_TEST_SEED can repeat a run, as far as its interleavings allow.
 inline std::uint64_t seed_of_this_run() {
   const char* const given = std::getenv("BATON_TEST_SEED");
   const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();

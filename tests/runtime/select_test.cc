@@ -243,7 +243,7 @@ TEST(Select, NeverMeetsItself) {
   const channel<int> roomy(1);
   EXPECT_EQ(select(on_send(rendezvous, 1, wrong), on_receive(rendezvous, wrong), on_timeout(1ms, nothing)), 2U);
   EXPECT_EQ(select(on_receive(rendezvous, wrong), on_send(rendezvous, 1, wrong), otherwise(nothing)), 2U);
-  // With room it is always one of both, and only one.
+  // With room it is always one of the two, and only one.
   for (int i = 0; i < 20; ++i) {
     const bool was_empty = roomy.size() == 0;
     EXPECT_EQ(select(on_send(roomy, 1, nothing), on_receive(roomy, nothing)), was_empty ? 0U : 1U);
@@ -333,7 +333,7 @@ TEST(Select, AFunctionMaySelectAgainAndThrow) {
     EXPECT_EQ(seen, (std::vector<int>{1, 2}));
     EXPECT_EQ(waiting.join(), 9);
 
-    // After a wait, too; and nothing of the select is left in the other channel.
+    // The same after a wait; and nothing of the select is left in the other channel.
     watched_agent watch;
     auto throwing = baton::spawn([&] {
       watch.about_to_wait();
@@ -395,6 +395,25 @@ TEST(Select, CarriesMoveOnlyTypes) {
   });
 }
 
+// All of them are told of the end; which is told first must not decide.
+TEST(Select, ChoosesFairlyAmongTheCasesOfOneContextThatEnds) {
+  baton::run([] {
+    constexpr int rounds = 300;
+    int chosen[3] = {};
+    int other = 0;
+    for (int i = 0; i < rounds; ++i) {
+      const auto ctx = baton::with_cancel({});
+      const auto beside = baton::with_cancel({});
+      auto canceller = baton::spawn([&] { ctx.cancel(); });
+      baton::select(baton::on_done(ctx, [&] { ++chosen[0]; }), baton::on_done(beside, [&] { ++other; }),
+                    baton::on_done(ctx, [&] { ++chosen[1]; }), baton::on_done(ctx, [&] { ++chosen[2]; }));
+      canceller.join();
+    }
+    for (const int n : chosen) EXPECT_GT(n, rounds / 10);
+    EXPECT_EQ(other, 0);
+  });
+}
+
 TEST(Select, ChoosesFairlyAmongTheReady) {
   constexpr int rounds = 4'000;
   const std::array<channel<int>, 6> c{channel<int>(1), channel<int>(1), channel<int>(1),
@@ -404,7 +423,7 @@ TEST(Select, ChoosesFairlyAmongTheReady) {
   c[0].send(1);
   c[1].send(1);
   c[4].close();
-  // Ready are 0, 1, 2 (a send), 4 and 6 (the context).
+  // The cases 0, 1, 2 (a send), 4 and 6 (the context) are ready.
   std::array<int, 7> chosen{};
   for (int i = 0; i < rounds; ++i) {
     const std::size_t k =
@@ -458,7 +477,7 @@ TEST(Select, WithoutTheHopeOfAnythingItWaits) {
   });
 }
 
-// All that a select waited for is destroyed as soon as it has returned.
+// Everything that a select waited for is destroyed as soon as it has returned.
 TEST(Select, EverythingMayBeGoneRightAfter) {
   baton::run([] {
     for (int round = 0; round < 1'000; ++round) {
@@ -482,7 +501,7 @@ TEST(Select, EverythingMayBeGoneRightAfter) {
   });
 }
 
-// Of several cases on one channel none is always the first.
+// Of several cases on one channel none always comes first.
 TEST(Select, CasesOnOneChannelTakeTurnsAlsoIfItWaits) {
   for (const bool receives : {true, false}) {
     baton::run(

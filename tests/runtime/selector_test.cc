@@ -149,7 +149,7 @@ TEST(Selector, AFunctionMayChangeItsSelector) {
     std::vector<channel<int>> in;
     int closed = 0;
     int sum = 0;
-    // Each receives until its channel is closed, then removes itself. One brings another channel.
+    // Each case receives until its channel is closed, then removes itself. One of them adds another channel.
     const auto listen = [&](const channel<int>& c) {
       auto index = std::make_shared<std::size_t>();
       *index = s.add(on_receive(c, [&, index](auto v) {
@@ -273,7 +273,8 @@ TEST(Selector, CasesOnOneChannelTakeTurnsAlsoIfItWaits) {
   }
 }
 
-// What is registered with a channel while the selector does not wait takes nothing, and keeps nobody from others.
+// A case that stays registered with a channel while the selector does not wait takes no element, and stops no other
+// agent.
 TEST(Selector, BetweenItsWaitsItIsInNobodysWay) {
   baton::run([] {
     const channel<int> c;
@@ -364,7 +365,7 @@ TEST(Selector, AContextThatIsCancelledMeanwhile) {
   });
 }
 
-// A wait that looked at all of them, or a removal that moved the rest, would be at this for minutes.
+// If a wait checked all cases, or a removal moved the others, this would take minutes.
 TEST(Selector, AWaitCostsWhatIsReady) {
   baton::run([] {
     constexpr std::size_t cases = 50'000;
@@ -388,7 +389,7 @@ TEST(Selector, AWaitCostsWhatIsReady) {
   });
 }
 
-// Senders, receivers, closes, cancels and the clock, beside cases that come and go.
+// Senders, receivers, closes, cancels and the clock run while cases are added and removed.
 TEST(Selector, NothingIsLostWhateverHappensMeanwhile) {
   baton::run([] {
     constexpr int channels = 8;

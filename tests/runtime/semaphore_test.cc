@@ -196,7 +196,7 @@ TEST(Semaphore, MayBeDestroyedByAThreadAsSoonAsAcquireReturns) {
       s->acquire();
       s.reset();
     });
-    p->release(3);  // more than anybody asked for
+    p->release(3);  // more than any waiter asked for
     waiter.join();
   }
 }

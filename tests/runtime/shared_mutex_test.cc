@@ -27,7 +27,7 @@ using namespace std::chrono_literals;
 using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
-TEST(shared_mutex, readers_share_and_writers_do_not) {
+TEST(SharedMutex, ReadersShareAndWritersDoNot) {
   baton::shared_mutex m;
   EXPECT_TRUE(m.try_lock_shared());
   EXPECT_TRUE(m.try_lock_shared());
@@ -45,7 +45,7 @@ TEST(shared_mutex, readers_share_and_writers_do_not) {
   m.unlock();
 }
 
-TEST(shared_mutex, takes_part_in_std_locking) {
+TEST(SharedMutex, TakesPartInStdLocking) {
   baton::shared_mutex a;
   baton::shared_mutex b;
   {
@@ -63,7 +63,7 @@ TEST(shared_mutex, takes_part_in_std_locking) {
 }
 
 // As Go's TestParallelReaders.
-TEST(shared_mutex, all_readers_are_inside_at_once) {
+TEST(SharedMutex, AllReadersAreInsideAtOnce) {
   baton::run([] {
     constexpr int readers = 20;
     baton::shared_mutex m;
@@ -117,14 +117,14 @@ void hammer(int readers, int writers, int rounds) {
   });
 }
 
-TEST(shared_mutex, excludes_writers_from_everybody) {
+TEST(SharedMutex, ExcludesWritersFromEverybody) {
   hammer(1, 1, 1'000);
   hammer(3, 1, 1'000);
   hammer(10, 1, 500);
   hammer(10, 5, 300);
 }
 
-TEST(shared_mutex, a_waiting_writer_is_not_passed_by_readers) {
+TEST(SharedMutex, AWaitingWriterIsNotPassedByReaders) {
   baton::run([] {
     baton::shared_mutex m;
     watched_agent writer;
@@ -151,11 +151,11 @@ TEST(shared_mutex, a_waiting_writer_is_not_passed_by_readers) {
   });
 }
 
-TEST(shared_mutex, readers_that_never_all_leave_do_not_starve_a_writer) {
+TEST(SharedMutex, ReadersThatNeverAllLeaveDoNotStarveAWriter) {
   baton::run([] {
     baton::shared_mutex m;
     std::atomic<bool> written{false};
-    // Each reader leaves only after the other has come in again, as long as it can.
+    // Each reader leaves only after the other has come in again, while that is possible.
     std::vector<baton::fiber<void>> readers;
     for (int i = 0; i < 4; ++i) {
       readers.push_back(baton::spawn([&] {
@@ -177,7 +177,7 @@ TEST(shared_mutex, readers_that_never_all_leave_do_not_starve_a_writer) {
   });
 }
 
-TEST(shared_mutex, a_writer_that_unlocks_lets_all_waiting_readers_in) {
+TEST(SharedMutex, AWriterThatUnlocksLetsAllWaitingReadersIn) {
   baton::run([] {
     constexpr std::size_t readers = 5;
     baton::shared_mutex m;
@@ -211,7 +211,7 @@ TEST(shared_mutex, a_writer_that_unlocks_lets_all_waiting_readers_in) {
   });
 }
 
-TEST(shared_mutex, a_busy_writer_starves_nobody) {
+TEST(SharedMutex, ABusyWriterStarvesNobody) {
   baton::run([] {
     baton::shared_mutex m;
     watched_agent a_writer;
@@ -240,9 +240,9 @@ TEST(shared_mutex, a_busy_writer_starves_nobody) {
   });
 }
 
-// A writer was woken, has not run yet, and the lock was taken past it: the readers that came meanwhile
-// need not wait until it has run.
-TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
+// A writer was woken and has not run yet, and the lock was taken past it. The readers that came meanwhile need not wait
+// until it has run.
+TEST(SharedMutex, AWriterThatWasWokenDoesNotHoldUpTheReaders) {
   const int procs = baton::set_procs(1);
   baton::run([] {
     bool tried = false;
@@ -258,7 +258,7 @@ TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
       });
       a_writer.await_parked();
       m.unlock();
-      // Past the writer, which needs this P. If it has waited for long, it owns the lock already.
+      // Takes the lock past the writer, which needs this P. A writer that has waited for long owns the lock already.
       if (!m.try_lock()) continue;
       tried = true;
       std::thread r([&] {
@@ -281,7 +281,7 @@ TEST(shared_mutex, a_writer_that_was_woken_does_not_hold_up_the_readers) {
   baton::set_procs(procs);
 }
 
-TEST(shared_mutex, timed_locks_give_up_not_before_their_time) {
+TEST(SharedMutex, TimedLocksGiveUpNotBeforeTheirTime) {
   baton::run([] {
     baton::shared_mutex m;
     m.lock();
@@ -307,7 +307,7 @@ TEST(shared_mutex, timed_locks_give_up_not_before_their_time) {
   });
 }
 
-TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
+TEST(SharedMutex, AWriterThatGivesUpLetsTheReadersBehindItIn) {
   baton::run([] {
     baton::shared_mutex m;
     watched_agent writer;
@@ -317,7 +317,7 @@ TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
       return m.try_lock_for(10ms);
     });
     writer.await_parked();
-    // Not before the writer has gone; not only when we unlock.
+    // Not before the writer has left, and not only at this fiber's unlock.
     EXPECT_TRUE(m.try_lock_shared_for(1h));
     EXPECT_FALSE(w.join());
     m.unlock_shared();
@@ -327,7 +327,7 @@ TEST(shared_mutex, a_writer_that_gives_up_lets_the_readers_behind_it_in) {
   });
 }
 
-TEST(shared_mutex, mixed_operations_with_deadlines) {
+TEST(SharedMutex, MixedOperationsWithDeadlines) {
   const auto seed = static_cast<unsigned>(baton::test::seed_of_this_run());
   baton::run([seed] {
     baton::shared_mutex m;
@@ -392,8 +392,8 @@ TEST(shared_mutex, mixed_operations_with_deadlines) {
   });
 }
 
-// The last one to unlock destroys it, while the others may still be inside their unlock().
-TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
+// The last agent to unlock destroys the lock, while the others may still be inside their unlock().
+TEST(SharedMutex, MayBeDestroyedByWhoLocksItAfterAnUnlock) {
   struct shared {
     baton::shared_mutex m;
     std::atomic<int> users{6};
@@ -418,7 +418,7 @@ TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
       }
       for (auto& f : fibers) f.join();
     }
-    // And without any other sign than the lock itself.
+    // The same, with the lock itself as the only sign.
     struct counted {
       baton::shared_mutex m;
       int users = 4;
@@ -440,7 +440,7 @@ TEST(shared_mutex, may_be_destroyed_by_who_locks_it_after_an_unlock) {
   });
 }
 
-TEST(shared_mutex_death_test, misuse_aborts) {
+TEST(SharedMutexDeathTest, MisuseAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
@@ -464,7 +464,7 @@ TEST(shared_mutex_death_test, misuse_aborts) {
                "fiber [0-9]+ \"careless\".*unlock_shared of a shared_mutex that nobody reads");
 }
 
-TEST(shared_mutex_death_test, readers_without_end_abort) {
+TEST(SharedMutexDeathTest, ReadersWithoutEndAbort) {
   if (BATON_TSAN) GTEST_SKIP() << "it would take minutes";
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(

@@ -1,5 +1,5 @@
-// shutdown(): in processes of their own, whose threads can be counted, and in which nothing has been left by
-// other tests.
+// shutdown(), tested in processes of their own, whose threads can be counted, and in which other tests have left
+// nothing.
 #include "good_child.h"
 
 #include <baton/runtime/channel.h>
@@ -41,9 +41,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-class shutdown_death_test : public testing::Test {
+class ShutdownDeathTest : public testing::Test {
  protected:
-  shutdown_death_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  ShutdownDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
 void check_refused(const char* why) {
@@ -53,7 +53,7 @@ void check_refused(const char* why) {
   std::_Exit(1);
 }
 
-// The kernel may count a thread that has been joined for another moment.
+// The kernel may still count a thread for a moment after it has been joined.
 void check_threads(int n) {
   constexpr int of_the_sanitizer = BATON_TSAN;
   for (int i = 0; i < 10'000; ++i) {
@@ -64,7 +64,7 @@ void check_threads(int n) {
   std::_Exit(1);
 }
 
-TEST_F(shutdown_death_test, there_is_nothing_to_end_before_the_first_use) {
+TEST_F(ShutdownDeathTest, ThereIsNothingToEndBeforeTheFirstUse) {
   EXPECT_GOOD_CHILD([] {
     const int before = baton::sched::platform::thread_count();
     CHECK(baton::shutdown().ok());
@@ -72,7 +72,7 @@ TEST_F(shutdown_death_test, there_is_nothing_to_end_before_the_first_use) {
   });
 }
 
-TEST_F(shutdown_death_test, ends_every_thread_and_run_starts_anew) {
+TEST_F(ShutdownDeathTest, EndsEveryThreadAndRunStartsAnew) {
   EXPECT_GOOD_CHILD([] {
     for (int round = 1; round <= 20; ++round) {
       std::atomic<int> sum{0};
@@ -93,12 +93,12 @@ TEST_F(shutdown_death_test, ends_every_thread_and_run_starts_anew) {
       CHECK(sum == 100);
       CHECK(baton::shutdown().ok());
       check_threads(1);
-      CHECK(baton::shutdown().ok());  // again does nothing
+      CHECK(baton::shutdown().ok());  // a second call does nothing
     }
   });
 }
 
-TEST_F(shutdown_death_test, settings_are_those_of_the_start_that_follows) {
+TEST_F(ShutdownDeathTest, SettingsAreThoseOfTheStartThatFollows) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] { CHECK(baton::procs() == 3); }, {.procs = 3, .max_threads = 7});
     CHECK(baton::set_max_threads(7) == 7);
@@ -110,7 +110,7 @@ TEST_F(shutdown_death_test, settings_are_those_of_the_start_that_follows) {
   });
 }
 
-TEST_F(shutdown_death_test, fibers_that_wait_are_named) {
+TEST_F(ShutdownDeathTest, FibersThatWaitAreNamed) {
   EXPECT_GOOD_CHILD([] {
     baton::event go_on;
     auto named = baton::run([&] {
@@ -124,7 +124,7 @@ TEST_F(shutdown_death_test, fibers_that_wait_are_named) {
     check_refused("8 fibers have not ended: fiber ");
     check_refused("\"lost sheep\"");
     check_refused("and 3 more");
-    // Nothing has happened: all goes on.
+    // Nothing has happened: everything goes on.
     CHECK(baton::run([] { return 5; }) == 5);
     go_on.set();
     CHECK(baton::shutdown().ok());
@@ -132,7 +132,7 @@ TEST_F(shutdown_death_test, fibers_that_wait_are_named) {
   });
 }
 
-TEST_F(shutdown_death_test, a_fiber_in_a_declared_call_is_one_that_has_not_ended) {
+TEST_F(ShutdownDeathTest, AFiberInADeclaredCallIsOneThatHasNotEnded) {
   EXPECT_GOOD_CHILD([] {
     std::atomic<bool> end{false};
     std::atomic<bool> there{false};
@@ -152,7 +152,7 @@ TEST_F(shutdown_death_test, a_fiber_in_a_declared_call_is_one_that_has_not_ended
   });
 }
 
-TEST_F(shutdown_death_test, a_fiber_that_has_ended_is_joined_later) {
+TEST_F(ShutdownDeathTest, AFiberThatHasEndedIsJoinedLater) {
   EXPECT_GOOD_CHILD([] {
     auto f = baton::spawn([] { return std::string(1000, 'x'); });
     CHECK(baton::shutdown().ok());  // waits for its end, not for the join
@@ -162,7 +162,7 @@ TEST_F(shutdown_death_test, a_fiber_that_has_ended_is_joined_later) {
   });
 }
 
-TEST_F(shutdown_death_test, a_fiber_may_not) {
+TEST_F(ShutdownDeathTest, AFiberMayNot) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] {
       check_refused("called by fiber ");
@@ -172,7 +172,7 @@ TEST_F(shutdown_death_test, a_fiber_may_not) {
   });
 }
 
-TEST_F(shutdown_death_test, a_timer_that_is_set_is_kept) {
+TEST_F(ShutdownDeathTest, ATimerThatIsSetIsKept) {
   EXPECT_GOOD_CHILD([] {
     std::atomic<bool> called{false};
     auto t = baton::after_func(1h, [&] {
@@ -191,7 +191,7 @@ TEST_F(shutdown_death_test, a_timer_that_is_set_is_kept) {
   });
 }
 
-TEST_F(shutdown_death_test, contexts_and_timers_work_on_after_it) {
+TEST_F(ShutdownDeathTest, ContextsAndTimersWorkOnAfterIt) {
   EXPECT_GOOD_CHILD([] {
     for (int round = 0; round < 3; ++round) {
       const auto ctx = baton::with_timeout(baton::context::background(), 1ms);
@@ -204,7 +204,7 @@ TEST_F(shutdown_death_test, contexts_and_timers_work_on_after_it) {
   });
 }
 
-TEST_F(shutdown_death_test, a_thread_that_waits_for_a_descriptor_is_served) {
+TEST_F(ShutdownDeathTest, AThreadThatWaitsForADescriptorIsServed) {
   EXPECT_GOOD_CHILD([] {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
     CHECK(listener.ok());
@@ -219,7 +219,7 @@ TEST_F(shutdown_death_test, a_thread_that_waits_for_a_descriptor_is_served) {
     waits.join();
     CHECK(baton::shutdown().ok());
     check_threads(1);
-    // And one that comes after it starts it anew.
+    // A call that comes after it starts the runtime anew.
     std::thread again([&] { CHECK(listener->accept().ok()); });
     CHECK(baton::net::dial(listener->local_address().to_string()).ok());
     again.join();
@@ -227,7 +227,7 @@ TEST_F(shutdown_death_test, a_thread_that_waits_for_a_descriptor_is_served) {
   });
 }
 
-TEST_F(shutdown_death_test, a_signal_that_comes_meanwhile_is_kept) {
+TEST_F(ShutdownDeathTest, ASignalThatComesMeanwhileIsKept) {
   EXPECT_GOOD_CHILD([] {
     const baton::channel<int> arrived(1);
     baton::os_signals::notify(arrived, {SIGUSR1});
@@ -241,7 +241,7 @@ TEST_F(shutdown_death_test, a_signal_that_comes_meanwhile_is_kept) {
   });
 }
 
-TEST_F(shutdown_death_test, not_in_the_child_of_a_fork) {
+TEST_F(ShutdownDeathTest, NotInTheChildOfAFork) {
   EXPECT_GOOD_CHILD([] {
     baton::run([] {});
     const pid_t child = ::fork();
@@ -255,7 +255,7 @@ TEST_F(shutdown_death_test, not_in_the_child_of_a_fork) {
   });
 }
 
-TEST_F(shutdown_death_test, not_after_exit) {
+TEST_F(ShutdownDeathTest, NotAfterExit) {
   EXPECT_EXIT(
       {
         std::atexit([] {
@@ -268,7 +268,7 @@ TEST_F(shutdown_death_test, not_after_exit) {
       testing::ExitedWithCode(7), "^$");
 }
 
-TEST_F(shutdown_death_test, what_starts_after_exit_in_a_process_that_was_shut_down_never_runs) {
+TEST_F(ShutdownDeathTest, WhatStartsAfterExitInAProcessThatWasShutDownNeverRuns) {
   EXPECT_EXIT(
       {
         ::alarm(60);
@@ -284,8 +284,8 @@ TEST_F(shutdown_death_test, what_starts_after_exit_in_a_process_that_was_shut_do
       testing::ExitedWithCode(7), "one that is started now never runs");
 }
 
-// The need goes on from a timer to the runtime's own fiber and back.
-TEST_F(shutdown_death_test, a_ticker_is_never_missed) {
+// What needs the runtime changes from a timer to the runtime's own fiber and back.
+TEST_F(ShutdownDeathTest, ATickerIsNeverMissed) {
   EXPECT_GOOD_CHILD([] {
     const baton::ticker ticks(20us);
     const auto until = std::chrono::steady_clock::now() + 2s;
@@ -295,8 +295,8 @@ TEST_F(shutdown_death_test, a_ticker_is_never_missed) {
   });
 }
 
-// There is always one, but never for long the same.
-TEST_F(shutdown_death_test, a_relay_of_fibers_is_never_missed) {
+// There is always a fiber, but none exists for long.
+TEST_F(ShutdownDeathTest, ARelayOfFibersIsNeverMissed) {
   EXPECT_GOOD_CHILD([] {
     static std::atomic<bool> over{false};
     struct runner {
@@ -315,7 +315,7 @@ TEST_F(shutdown_death_test, a_relay_of_fibers_is_never_missed) {
   });
 }
 
-// Its last moments are a destructor's, which may take long and use the runtime.
+// The thread ends with a destructor, which may take long and use the runtime.
 struct last_will {
   ~last_will() {
     if (!used) return;
@@ -326,14 +326,14 @@ struct last_will {
 };
 thread_local last_will will;
 
-TEST_F(shutdown_death_test, the_thread_of_a_locked_fiber_is_waited_for) {
+TEST_F(ShutdownDeathTest, TheThreadOfALockedFiberIsWaitedFor) {
   EXPECT_GOOD_CHILD([] {
     for (int i = 0; i < 300; ++i) {
       baton::spawn([] {
         baton::lock_os_thread();
         will.used = true;
       }).join();
-      // More than once: what the destructor starts is a fiber like others.
+      // More than one try: what the destructor starts is a fiber like any other.
       while (!baton::shutdown().ok()) {
       }
     }
@@ -343,7 +343,7 @@ TEST_F(shutdown_death_test, the_thread_of_a_locked_fiber_is_waited_for) {
 }
 
 // exit() stops the threads that another thread's shutdown() waits for.
-TEST_F(shutdown_death_test, a_static_destructor_does_not_wait_for_a_shutdown_that_exit_stopped) {
+TEST_F(ShutdownDeathTest, AStaticDestructorDoesNotWaitForAShutdownThatExitStopped) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_EXIT(
         {
@@ -368,7 +368,7 @@ TEST_F(shutdown_death_test, a_static_destructor_does_not_wait_for_a_shutdown_tha
 }
 
 // Threads that start fibers, set timers, wait for descriptors, and shut down, all at once.
-TEST_F(shutdown_death_test, nothing_is_lost_between_others) {
+TEST_F(ShutdownDeathTest, NothingIsLostBetweenOthers) {
   EXPECT_GOOD_CHILD([] {
     constexpr int rounds = BATON_TSAN ? 100 : 1500;
     std::atomic<bool> over{false};

@@ -1,5 +1,5 @@
-// What fibers that spawn fibers can rely on: a tree of them is walked by depth, so that few have begun and
-// wait; and none is forgotten, whoever else keeps the Ps busy.
+// What fibers that spawn fibers can rely on: a tree of them is walked depth first, so that few have begun and wait. No
+// fiber is forgotten, whatever else keeps the Ps busy.
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
@@ -16,7 +16,7 @@ namespace {
 constexpr bool sanitized = BATON_TSAN || BATON_ASAN;
 
 struct tree {
-  std::atomic<int> begun{0};  // and not ended
+  std::atomic<int> begun{0};  // and have not ended
   std::atomic<int> most{0};
   std::atomic<int> leaves{0};
 
@@ -49,13 +49,13 @@ TEST(Spilled, ATreeOfFibersIsWalkedByDepth) {
   baton::run([&] { t.node(leaves); });
   EXPECT_EQ(t.leaves, leaves);
   EXPECT_EQ(t.begun, 0);
-  // A FIFO has 1,400 at once. With more Ps than CPUs one may be kept from its batch while others go on.
+  // A FIFO would have 1,400 at once. With more Ps than CPUs one P may be kept from its batch while others go on.
   if (!sanitized && baton::procs() == 1) {
     EXPECT_LT(t.most, 700);
   }
 }
 
-// The ring of its P is never empty, and what is spilled must not wait for that.
+// The ring of the P is never empty, and spilled fibers must not wait for that.
 TEST(Spilled, FibersThatYieldForEverKeepNobodyWaiting) {
   constexpr int bursts = sanitized ? 200 : 2'000;
   constexpr int burst = 100;
@@ -81,7 +81,7 @@ TEST(Spilled, FibersThatYieldForEverKeepNobodyWaiting) {
   EXPECT_EQ(ran, bursts * burst);
 }
 
-// Some thousands that have not run, in batches, while the number of Ps changes: all run.
+// Some thousands of fibers that have not run are in batches while the number of Ps changes: all run.
 TEST(Spilled, NoneIsLostWhenPsComeAndGo) {
   const int procs = baton::procs();
   std::atomic<int> leaves{0};

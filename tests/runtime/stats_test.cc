@@ -10,7 +10,7 @@
 
 namespace {
 
-TEST(stats, count_what_happens) {
+TEST(Stats, CountWhatHappens) {
   baton::run([] {
     const baton::runtime_stats before = baton::stats();
     EXPECT_EQ(static_cast<std::uint64_t>(baton::procs()), before.procs);
@@ -44,7 +44,7 @@ TEST(stats, count_what_happens) {
   });
 }
 
-TEST(stats, print_as_lines) {
+TEST(Stats, PrintAsLines) {
   baton::run([] {
     const std::string text = to_string(baton::stats());
     EXPECT_NE(std::string::npos, text.find("procs " + std::to_string(baton::procs()) + "\n")) << text;

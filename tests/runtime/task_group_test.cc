@@ -33,7 +33,7 @@ using clock = std::chrono::steady_clock;
 int plain_calls = 0;
 void plain_function() { ++plain_calls; }
 
-TEST(task_group, runs_every_kind_of_function) {
+TEST(TaskGroup, RunsEveryKindOfFunction) {
   baton::run([] {
     std::atomic<int> calls{0};
     task_group g;
@@ -58,14 +58,14 @@ TEST(task_group, runs_every_kind_of_function) {
   });
 }
 
-TEST(task_group, an_empty_one_has_succeeded) {
+TEST(TaskGroup, AnEmptyOneHasSucceeded) {
   task_group g;
   EXPECT_TRUE(g.wait().ok());
   EXPECT_TRUE(g.wait_for(0s));
 }
 
 // As errgroup's TestWithContext.
-TEST(task_group, the_first_error_cancels_the_rest_and_is_the_result) {
+TEST(TaskGroup, TheFirstErrorCancelsTheRestAndIsTheResult) {
   baton::run([] {
     task_group g;
     std::atomic<int> cancelled{0};
@@ -84,7 +84,7 @@ TEST(task_group, the_first_error_cancels_the_rest_and_is_the_result) {
   });
 }
 
-TEST(task_group, later_errors_are_dropped) {
+TEST(TaskGroup, LaterErrorsAreDropped) {
   baton::run([] {
     task_group g;
     baton::event first_failed;
@@ -102,7 +102,7 @@ TEST(task_group, later_errors_are_dropped) {
   });
 }
 
-TEST(task_group, an_exception_cancels_the_rest_and_comes_out_of_wait) {
+TEST(TaskGroup, AnExceptionCancelsTheRestAndComesOutOfWait) {
   baton::run([] {
     task_group g;
     g.spawn([](const context& ctx) {
@@ -120,7 +120,7 @@ TEST(task_group, an_exception_cancels_the_rest_and_comes_out_of_wait) {
   });
 }
 
-TEST(task_group, a_done_parent_reaches_the_children) {
+TEST(TaskGroup, ADoneParentReachesTheChildren) {
   baton::run([] {
     const auto parent = with_timeout(context::background(), 2ms);
     task_group g(parent);
@@ -134,7 +134,7 @@ TEST(task_group, a_done_parent_reaches_the_children) {
   });
 }
 
-TEST(task_group, cancel_is_no_failure_by_itself) {
+TEST(TaskGroup, CancelIsNoFailureByItself) {
   baton::run([] {
     task_group g;
     g.spawn([](const context& ctx) { ctx.wait_done(); });
@@ -144,7 +144,7 @@ TEST(task_group, cancel_is_no_failure_by_itself) {
   });
 }
 
-TEST(task_group, the_destructor_cancels_and_waits) {
+TEST(TaskGroup, TheDestructorCancelsAndWaits) {
   baton::run([] {
     bool ended = false;
     {
@@ -159,7 +159,7 @@ TEST(task_group, the_destructor_cancels_and_waits) {
   });
 }
 
-TEST(task_group, a_dropped_exception_is_reported) {
+TEST(TaskGroup, ADroppedExceptionIsReported) {
   testing::internal::CaptureStderr();
   baton::run([] {
     task_group g;
@@ -168,7 +168,7 @@ TEST(task_group, a_dropped_exception_is_reported) {
   EXPECT_NE(testing::internal::GetCapturedStderr().find("nobody looked"), std::string::npos);
 }
 
-TEST(task_group, an_exception_after_a_wait_is_reported) {
+TEST(TaskGroup, AnExceptionAfterAWaitIsReported) {
   testing::internal::CaptureStderr();
   baton::run([] {
     task_group g;
@@ -179,7 +179,7 @@ TEST(task_group, an_exception_after_a_wait_is_reported) {
   EXPECT_NE(testing::internal::GetCapturedStderr().find("nobody looked again"), std::string::npos);
 }
 
-TEST(task_group, an_exception_that_a_wait_has_thrown_is_not_reported) {
+TEST(TaskGroup, AnExceptionThatAWaitHasThrownIsNotReported) {
   testing::internal::CaptureStderr();
   baton::run([] {
     task_group g;
@@ -190,7 +190,7 @@ TEST(task_group, an_exception_that_a_wait_has_thrown_is_not_reported) {
 }
 
 // As errgroup's TestGoLimit.
-TEST(task_group, a_limit_is_kept) {
+TEST(TaskGroup, ALimitIsKept) {
   baton::run([] {
     constexpr int limit = 10;
     task_group g;
@@ -215,7 +215,7 @@ TEST(task_group, a_limit_is_kept) {
   });
 }
 
-TEST(task_group, spawn_waits_for_room_and_a_higher_limit_makes_it) {
+TEST(TaskGroup, SpawnWaitsForRoomAndAHigherLimitMakesIt) {
   baton::run([] {
     task_group g;
     g.set_limit(1);
@@ -238,7 +238,7 @@ TEST(task_group, spawn_waits_for_room_and_a_higher_limit_makes_it) {
   });
 }
 
-TEST(task_group, children_may_spawn_children) {
+TEST(TaskGroup, ChildrenMaySpawnChildren) {
   baton::run([] {
     task_group g;
     std::atomic<int> leaves{0};
@@ -261,7 +261,7 @@ TEST(task_group, children_may_spawn_children) {
   });
 }
 
-TEST(task_group, timed_waits_give_up_not_before_their_time) {
+TEST(TaskGroup, TimedWaitsGiveUpNotBeforeTheirTime) {
   baton::run([] {
     task_group g;
     baton::event go_on;
@@ -275,7 +275,7 @@ TEST(task_group, timed_waits_give_up_not_before_their_time) {
   });
 }
 
-TEST(task_group, works_from_a_plain_thread) {
+TEST(TaskGroup, WorksFromAPlainThread) {
   task_group g;
   g.set_limit(2);
   std::atomic<int> calls{0};
@@ -289,17 +289,17 @@ TEST(task_group, works_from_a_plain_thread) {
   EXPECT_EQ(calls, 100);
 }
 
-TEST(task_group, an_ended_child_leaves_nothing_behind) {
+TEST(TaskGroup, AnEndedChildLeavesNothingBehind) {
   baton::run([] {
     task_group g;
     baton::event go_on;
     g.spawn([&] { go_on.wait(); });
-    // Atomic: that a use_count() of 1 is seen orders nothing.
+    // Atomic, because seeing a use_count() of 1 orders nothing.
     auto watched = std::make_shared<std::atomic<int>>(0);
     g.spawn([held = watched] { ++*held; });
     while (watched.use_count() > 1) baton::this_fiber::yield();
     EXPECT_EQ(*watched, 1);
-    // The fibers as well: this many at once would show.
+    // The fibers end as well: this many at once would be visible.
     g.set_limit(4);
     const auto before = baton::stats().fibers;
     for (int i = 0; i < 5'000; ++i) g.spawn([] {});
@@ -309,8 +309,8 @@ TEST(task_group, an_ended_child_leaves_nothing_behind) {
   });
 }
 
-// What a child's function holds is gone before wait() returns.
-TEST(task_group, functions_are_destroyed_before_wait_returns) {
+// What a child's function owns is destroyed before wait() returns.
+TEST(TaskGroup, FunctionsAreDestroyedBeforeWaitReturns) {
   baton::run([] {
     struct note {
       std::atomic<int>* alive;
@@ -342,7 +342,7 @@ struct slow_to_go {
 };
 baton::fiber_local<slow_to_go> of_a_child;
 
-TEST(task_group, fiber_locals_are_destroyed_before_wait_returns) {
+TEST(TaskGroup, FiberLocalsAreDestroyedBeforeWaitReturns) {
   baton::run([] {
     std::atomic<int> gone{0};
     task_group g;
@@ -354,7 +354,7 @@ TEST(task_group, fiber_locals_are_destroyed_before_wait_returns) {
   });
 }
 
-TEST(task_group, may_be_destroyed_when_wait_has_returned) {
+TEST(TaskGroup, MayBeDestroyedWhenWaitHasReturned) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
   baton::run([seed] {
@@ -382,7 +382,7 @@ TEST(task_group, may_be_destroyed_when_wait_has_returned) {
   });
 }
 
-TEST(task_group, is_used_again_after_wait) {
+TEST(TaskGroup, IsUsedAgainAfterWait) {
   baton::run([] {
     task_group g;
     std::atomic<int> calls{0};
@@ -395,8 +395,8 @@ TEST(task_group, is_used_again_after_wait) {
   });
 }
 
-// A spawn that waits for room is not left behind when the rest fails.
-TEST(task_group, a_failure_lets_waiting_spawns_in) {
+// A spawn that waits for room is let in when the others fail.
+TEST(TaskGroup, AFailureLetsWaitingSpawnsIn) {
   baton::run([] {
     task_group g;
     g.set_limit(1);
@@ -413,7 +413,7 @@ TEST(task_group, a_failure_lets_waiting_spawns_in) {
 }
 
 // The children that are to end would never make room.
-TEST(task_group, a_spawn_that_waits_for_room_ends_when_the_group_is_cancelled) {
+TEST(TaskGroup, ASpawnThatWaitsForRoomEndsWhenTheGroupIsCancelled) {
   baton::run([] {
     task_group g;
     g.set_limit(1);
@@ -435,7 +435,7 @@ TEST(task_group, a_spawn_that_waits_for_room_ends_when_the_group_is_cancelled) {
   });
 }
 
-TEST(task_group, spawns_that_do_not_wait_for_ever) {
+TEST(TaskGroup, SpawnsThatDoNotWaitForEver) {
   baton::run([] {
     task_group g;
     g.set_limit(1);
@@ -453,7 +453,7 @@ TEST(task_group, spawns_that_do_not_wait_for_ever) {
   });
 }
 
-TEST(task_group, cancels_race_with_spawns_that_wait_for_room) {
+TEST(TaskGroup, CancelsRaceWithSpawnsThatWaitForRoom) {
   baton::run([] {
     for (int round = 0; round < 200; ++round) {
       task_group g;
@@ -484,8 +484,8 @@ TEST(task_group, cancels_race_with_spawns_that_wait_for_room) {
   });
 }
 
-// What an exception's what() does is not under a lock of the group.
-TEST(task_group, a_dropped_exception_may_do_anything_in_what) {
+// The group holds no lock while it calls an exception's what().
+TEST(TaskGroup, ADroppedExceptionMayDoAnythingInWhat) {
   struct talkative : std::exception {
     [[nodiscard]] const char* what() const noexcept override {
       baton::this_fiber::yield();
@@ -500,7 +500,7 @@ TEST(task_group, a_dropped_exception_may_do_anything_in_what) {
   EXPECT_NE(testing::internal::GetCapturedStderr().find("I looked around"), std::string::npos);
 }
 
-TEST(task_group_death_test, misuse_aborts) {
+TEST(TaskGroupDeathTest, MisuseAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(baton::run([] {
                  baton::this_fiber::set_name("careless");

@@ -20,7 +20,7 @@ namespace {
 using namespace std::chrono_literals;
 using steady = std::chrono::steady_clock;
 
-TEST(this_fiber, yield_lets_the_others_have_their_turn) {
+TEST(ThisFiber, YieldLetsTheOthersHaveTheirTurn) {
   if (baton::procs() != 1) GTEST_SKIP() << "there is an order with one P only";
   baton::run([] {
     std::vector<int> order;
@@ -35,18 +35,18 @@ TEST(this_fiber, yield_lets_the_others_have_their_turn) {
     a.join();
     b.join();
     ASSERT_EQ(6U, order.size());
-    // Whoever begins, they take turns.
+    // Whichever begins, they take turns.
     for (std::size_t i = 1; i < order.size(); ++i) EXPECT_NE(order[i] / 10, order[i - 1] / 10) << i;
   });
 }
 
-TEST(this_fiber, yield_with_nobody_else_returns) {
+TEST(ThisFiber, YieldWithNobodyElseReturns) {
   baton::run([] {
     for (int i = 0; i < 100'000; ++i) baton::this_fiber::yield();
   });
 }
 
-TEST(this_fiber, yield_and_sleep_work_on_plain_threads) {
+TEST(ThisFiber, YieldAndSleepWorkOnPlainThreads) {
   baton::this_fiber::yield();
   const auto before = steady::now();
   baton::this_fiber::sleep_for(2ms);
@@ -54,7 +54,7 @@ TEST(this_fiber, yield_and_sleep_work_on_plain_threads) {
   baton::this_fiber::set_name("not a fiber");
 }
 
-TEST(this_fiber, sleeps_at_least_as_long_as_asked) {
+TEST(ThisFiber, SleepsAtLeastAsLongAsAsked) {
   baton::run([] {
     for (const auto time : {0us, 1us, 300us, 2500us}) {
       const auto before = steady::now();
@@ -70,19 +70,19 @@ TEST(this_fiber, sleeps_at_least_as_long_as_asked) {
   });
 }
 
-TEST(this_fiber, sleep_until_takes_any_clock) {
+TEST(ThisFiber, SleepUntilTakesAnyClock) {
   baton::run([] {
     const auto steady_end = steady::now() + 2ms;
     baton::this_fiber::sleep_until(steady_end);
     EXPECT_GE(steady::now(), steady_end);
     const auto wall_end = std::chrono::system_clock::now() + 2ms;
     baton::this_fiber::sleep_until(wall_end);
-    // The wall clock may be slewed meanwhile, a little.
+    // The wall clock may be slewed a little meanwhile.
     EXPECT_GE(std::chrono::system_clock::now(), wall_end - 1ms);
   });
 }
 
-TEST(this_fiber, sleepers_wake_in_the_order_of_their_deadlines) {
+TEST(ThisFiber, SleepersWakeInTheOrderOfTheirDeadlines) {
   if (baton::procs() != 1) GTEST_SKIP() << "there is an order with one P only";
   baton::run([] {
     std::vector<int> order;
@@ -95,12 +95,12 @@ TEST(this_fiber, sleepers_wake_in_the_order_of_their_deadlines) {
       }));
     }
     for (auto& s : sleepers) s.join();
-    // A batch that is due at once is run in this order, too.
+    // A batch that is due at once runs in this order, too.
     EXPECT_EQ((std::vector<int>{1, 3, 6, 9}), order);
   });
 }
 
-TEST(this_fiber, thousand_sleepers_sleep_at_the_same_time) {
+TEST(ThisFiber, ThousandSleepersSleepAtTheSameTime) {
   baton::run([] {
     std::vector<baton::fiber<bool>> sleepers;
     for (int i = 0; i < 1000; ++i) {
@@ -114,7 +114,7 @@ TEST(this_fiber, thousand_sleepers_sleep_at_the_same_time) {
   });
 }
 
-TEST(this_fiber, ids_are_unique_and_stay) {
+TEST(ThisFiber, IdsAreUniqueAndStay) {
   baton::run([] {
     std::unordered_set<baton::fiber_id> ids;
     for (int i = 0; i < 1000; ++i) {
@@ -132,7 +132,7 @@ TEST(this_fiber, ids_are_unique_and_stay) {
   });
 }
 
-TEST(this_fiber, id_is_a_value) {
+TEST(ThisFiber, IdIsAValue) {
   const baton::fiber_id none;
   const baton::fiber_id five(5);
   EXPECT_FALSE(none);
@@ -147,7 +147,7 @@ TEST(this_fiber, id_is_a_value) {
   EXPECT_EQ("5", out.str());
 }
 
-TEST(this_fiber, names_are_shown_in_dumps_and_cut) {
+TEST(ThisFiber, NamesAreShownInDumpsAndCut) {
   std::FILE* const dump = std::tmpfile();
   ASSERT_NE(nullptr, dump);
   baton::run([&] {

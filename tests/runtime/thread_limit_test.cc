@@ -1,6 +1,6 @@
-// While every thread is in a blocking call, and no other can be had, all goes on each time that one comes back: timers,
-// sockets, channels, new fibers, fibers that wait in place. What is waited for here never comes where one of them
-// starves.
+// While every thread is in a blocking call, and no other thread can be had, everything goes on each time that a call
+// returns: timers, sockets, channels, new fibers, fibers that wait in place. If one of these starves, a wait of these
+// tests never ends.
 #include <baton/baton.h>
 
 #include "../sched/doorbell.h"
@@ -62,7 +62,7 @@ class callers {
   std::atomic<int> calls_{0};
 };
 
-// Each counts up as long as it gets its turn.
+// Each part counts up as long as it gets its turn.
 struct progress {
   std::atomic<int> timers{0}, channels{0}, fibers{0}, sockets{0}, in_place{0};
 
@@ -87,7 +87,7 @@ struct progress {
     });
     start_echo();
     if (!with_in_place) return;
-    // It waits on its thread, for an event that another fiber sets.
+    // The fiber waits on its thread, for an event that another fiber sets.
     baton::go([this] {
       baton::event turn;
       baton::lock_os_thread();
@@ -105,7 +105,7 @@ struct progress {
     });
   }
 
-  // A plain thread at the other end.
+  // Starts a plain thread at the other end.
   void start_echo() {
     auto listener = baton::net::tcp_listener::bind("127.0.0.1:0");
     if (!listener.ok()) std::_Exit(2);
@@ -135,7 +135,7 @@ struct progress {
 
   using counts = std::array<int, 5>;
   [[nodiscard]] counts read() const { return {timers, channels, fibers, sockets, in_place}; }
-  // Each of them has counted n more than `from` says.
+  // Returns true if each part has counted at least n more than `from` says.
   [[nodiscard]] bool adds(int n, const counts& from, bool with_in_place) const {
     const counts now = read();
     for (std::size_t i = 0; i < now.size() - (with_in_place ? 0 : 1); ++i) {
@@ -152,8 +152,8 @@ struct progress {
   std::thread peer_;
 };
 
-// On a plain thread of a process that has just started the runtime; does not return. What is counted goes on while
-// the callers' calls do. refuse: called before them; no thread comes any more after it.
+// Called on a plain thread of a process that has just started the runtime; does not return. Checks that the parts count
+// on while the callers make calls. It calls `refuse` before the callers start; no thread can be started after that.
 template <class Refuse>
 [[noreturn]] void expect_progress(callers::kind kind, bool with_in_place, Refuse refuse) {
   static callers all;
@@ -203,7 +203,7 @@ TEST_P(AtTheLimit, AllGoesOnBesidePinnedCalls) {
       testing::ExitedWithCode(0), "");
 }
 
-// A P that becomes idle is handed to the fiber that has long waited for one on its thread.
+// A P that becomes idle is handed to the fiber that has waited long for one on its thread.
 TEST_P(AtTheLimit, AnIdlePGoesToAFiberThatWaitsInPlace) {
   EXPECT_EXIT(
       {
@@ -268,7 +268,8 @@ TEST_P(AtTheLimit, LockedFibersLeaveAThread) {
       testing::ExitedWithCode(0), "");
 }
 
-// ctest runs all tests once for each of several numbers of Ps, and says which: each run then takes its own.
+// ctest runs all tests once for each of several numbers of Ps, and sets BATON_PROCS: each run then uses only its
+// number.
 std::vector<int> numbers_of_ps() {
   if (const char* const number = std::getenv("BATON_PROCS")) return {std::atoi(number)};
   return {1, 2, 8};
@@ -281,7 +282,7 @@ INSTANTIATE_TEST_SUITE_P(Threads, AtTheLimit,
                                   std::to_string(std::get<0>(which.param)) + "_procs";
                          });
 
-// A locked fiber that ends takes its thread along, and another one is started for who waits to be locked.
+// A locked fiber that ends takes its thread along. Another thread is started for the fiber that waits to be locked.
 TEST(LockedThreads, ThoseThatEndMakeRoom) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
@@ -320,7 +321,7 @@ class Refused : public testing::TestWithParam<int> {
   }
 };
 
-// Threads and processes of the user of this process, whom nobody else is, may be so many. Returns how many before.
+// Limits the threads and processes of this process's user, which has no other process. Returns the former limit.
 rlim_t refuse_by_rlimit(rlim_t most = 0) {
   if (::geteuid() == 0) {
     const auto nobody_else = static_cast<uid_t>(700'000 + ::getpid());
@@ -342,7 +343,7 @@ TEST_P(Refused, ByRlimitAllGoesOn) {
       testing::ExitedWithCode(0), "cannot start a thread beside the");
 }
 
-// Who waits until there is a thread more to be locked to need not be helped by other work that wants one.
+// A fiber that waits for one more thread to be locked to gets it even if no other work wants a thread.
 TEST_P(Refused, AThreadToLockComesWhenItCanBeHad) {
   EXPECT_EXIT(
       {
@@ -373,7 +374,7 @@ TEST_P(Refused, AThreadToLockComesWhenItCanBeHad) {
       testing::ExitedWithCode(0), "");
 }
 
-// A group of its own in the hierarchy that counts processes, by version 1 or 2.
+// A group of its own in the cgroup hierarchy that counts processes, version 1 or 2.
 class pids_group {
  public:
   pids_group() {
@@ -403,7 +404,7 @@ class pids_group {
   std::string why_;
 };
 
-// The calling process joins it, and gets no thread any more.
+// Moves the calling process into the group; it gets no more threads.
 void refuse_by(const std::string& group) {
   std::ofstream(group + "/cgroup.procs") << ::getpid() << std::flush;
   std::ofstream max(group + "/pids.max");

@@ -17,7 +17,7 @@ using baton::ticker;
 using clock = std::chrono::steady_clock;
 using time_point = clock::time_point;
 
-TEST(ticker, ticks_at_its_pace) {
+TEST(Ticker, TicksAtItsPace) {
   baton::run([] {
     const auto begin = clock::now();
     const ticker t(1ms);
@@ -29,7 +29,7 @@ TEST(ticker, ticks_at_its_pace) {
   });
 }
 
-TEST(ticker, drops_and_never_bunches) {
+TEST(Ticker, DropsAndNeverBunches) {
   baton::run([] {
     const ticker t(1ms);
     const auto c = t.ticks();
@@ -37,19 +37,19 @@ TEST(ticker, drops_and_never_bunches) {
     baton::this_fiber::sleep_for(8ms);
     EXPECT_LE(c.size(), 1U);
     const auto late = clock::now();
-    EXPECT_TRUE(c.receive());  // the one that waited
+    EXPECT_TRUE(c.receive());  // the tick that waited
     int more = 0;
     while (clock::now() - late < 5ms) {
       EXPECT_TRUE(c.receive());
       ++more;
     }
     const auto passed = clock::now() - late;
-    // Of so many regular times, and one tick that was due before, but came late.
+    // One for each regular time, and one tick that was due before, but came late.
     EXPECT_LE(more, passed / 1ms + 2);
   });
 }
 
-TEST(ticker, no_tick_after_stop) {
+TEST(Ticker, NoTickAfterStop) {
   baton::run([] {
     ticker t(1ms);
     const auto c = t.ticks();
@@ -71,7 +71,7 @@ TEST(ticker, no_tick_after_stop) {
   });
 }
 
-TEST(ticker, what_is_moved_from_has_no_clock) {
+TEST(Ticker, WhatIsMovedFromHasNoClock) {
   baton::run([] {
     ticker a(1ms);
     ticker b(1h);
@@ -89,7 +89,7 @@ TEST(ticker, what_is_moved_from_has_no_clock) {
   });
 }
 
-TEST(ticker, resets_race_with_ticks) {
+TEST(Ticker, ResetsRaceWithTicks) {
   baton::run([] {
     ticker t(10us);
     const auto c = t.ticks();
@@ -110,7 +110,7 @@ TEST(ticker, resets_race_with_ticks) {
   });
 }
 
-TEST(ticker_death_test, misuse_aborts) {
+TEST(TickerDeathTest, MisuseAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(static_cast<void>(ticker(0s)), "ticker: the period is not positive");
   EXPECT_DEATH(baton::run([] {

@@ -26,7 +26,7 @@ void on_both(void (*f)()) {
   baton::run(f);
 }
 
-TEST(timed_join, says_whether_the_fiber_has_ended) {
+TEST(TimedJoin, SaysWhetherTheFiberHasEnded) {
   on_both([] {
     baton::event go_on;
     auto f = baton::spawn([&] {
@@ -46,7 +46,7 @@ TEST(timed_join, says_whether_the_fiber_has_ended) {
   });
 }
 
-TEST(timed_join, for_ever_is_a_time_too) {
+TEST(TimedJoin, ForEverIsATimeToo) {
   on_both([] {
     auto f = baton::spawn([] { baton::this_fiber::sleep_for(1ms); });
     EXPECT_TRUE(f.join_for(std::chrono::hours::max()));
@@ -54,7 +54,7 @@ TEST(timed_join, for_ever_is_a_time_too) {
   });
 }
 
-TEST(timed_join, leaves_the_exception_to_join) {
+TEST(TimedJoin, LeavesTheExceptionToJoin) {
   baton::run([] {
     auto f = baton::spawn([] { throw std::runtime_error("no"); });
     EXPECT_TRUE(f.join_for(1h));
@@ -62,7 +62,7 @@ TEST(timed_join, leaves_the_exception_to_join) {
   });
 }
 
-TEST(timed_join, what_ran_out_of_time_can_be_detached) {
+TEST(TimedJoin, WhatRanOutOfTimeCanBeDetached) {
   static std::atomic<int> dropped{0};
   struct counts {
     counts() = default;
@@ -95,8 +95,9 @@ TEST(timed_join, what_ran_out_of_time_can_be_detached) {
   });
 }
 
-// The end, the time, and what comes after a time-out, in any order; the result of those that are detached is dropped.
-TEST(timed_join, races_with_the_end) {
+// The fiber's end, the time-out, and what follows a time-out come in any order. The result of a detached fiber is
+// dropped.
+TEST(TimedJoin, RacesWithTheEnd) {
   static std::atomic<int> alive{0};
   struct counted {
     counted() { ++alive; }
@@ -131,8 +132,8 @@ TEST(timed_join, races_with_the_end) {
   });
 }
 
-// A plain thread that comes while the fiber is at its very end.
-TEST(timed_join, plain_threads_join_what_is_just_ending) {
+// A plain thread joins while the fiber is at its very end.
+TEST(TimedJoin, PlainThreadsJoinWhatIsJustEnding) {
   baton::run([] {
     std::thread outside([] {
       for (int i = 0; i < 20'000; ++i) {
@@ -148,17 +149,17 @@ TEST(timed_join, plain_threads_join_what_is_just_ending) {
   });
 }
 
-class timed_join_death : public testing::Test {
+class TimedJoinDeathTest : public testing::Test {
  protected:
-  timed_join_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  TimedJoinDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST_F(timed_join_death, of_nothing_is_misuse) {
+TEST_F(TimedJoinDeathTest, OfNothingIsMisuse) {
   baton::fiber<void> none;
   EXPECT_DEATH(static_cast<void>(none.join_for(1s)), "join of a fiber that is not joinable");
 }
 
-TEST_F(timed_join_death, of_itself_is_misuse) {
+TEST_F(TimedJoinDeathTest, OfItselfIsMisuse) {
   EXPECT_DEATH(baton::run([] {
                  baton::fiber<void> f;
                  baton::event made;

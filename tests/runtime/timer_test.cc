@@ -29,7 +29,7 @@ using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 using time_point = clock::time_point;
 
-TEST(timer, fires_not_before_its_time) {
+TEST(Timer, FiresNotBeforeItsTime) {
   baton::run([] {
     const auto begin = clock::now();
     const timer t(3ms);
@@ -40,7 +40,7 @@ TEST(timer, fires_not_before_its_time) {
   });
 }
 
-TEST(timer, fires_once) {
+TEST(Timer, FiresOnce) {
   baton::run([] {
     const timer t(1ms);
     const auto c = t.fired();
@@ -51,21 +51,21 @@ TEST(timer, fires_once) {
   });
 }
 
-TEST(timer, one_whose_time_has_passed_is_ready_at_once) {
+TEST(Timer, OneWhoseTimeHasPassedIsReadyAtOnce) {
   const timer zero(0s);
   const timer past(-1h);
   std::optional<time_point> at;
   EXPECT_EQ(zero.fired().try_receive(at), baton::channel_status::ok);
   EXPECT_EQ(past.fired().try_receive(at), baton::channel_status::ok);
   baton::run([] {
-    const timer t(1ms);  // nobody listens yet
+    const timer t(1ms);  // without a receiver so far
     baton::this_fiber::sleep_for(2ms);
     std::optional<time_point> late;
     EXPECT_EQ(t.fired().try_receive(late), baton::channel_status::ok);
   });
 }
 
-TEST(timer, stop_says_whether_it_was_pending) {
+TEST(Timer, StopSaysWhetherItWasPending) {
   timer unheard(1h);
   EXPECT_TRUE(unheard.stop());
   EXPECT_FALSE(unheard.stop());
@@ -92,7 +92,7 @@ TEST(timer, stop_says_whether_it_was_pending) {
 }
 
 // As Go 1.23 promises.
-TEST(timer, no_stale_value_after_stop) {
+TEST(Timer, NoStaleValueAfterStop) {
   baton::run([] {
     timer t(1ms);
     const auto c = t.fired();
@@ -103,8 +103,8 @@ TEST(timer, no_stale_value_after_stop) {
   });
 }
 
-// Nobody else is meant to send into it; who does all the same must not be forgotten.
-TEST(timer, stop_lets_a_sender_of_ones_own_go_on) {
+// No other agent is meant to send into the channel; one that does must still not be forgotten.
+TEST(Timer, StopLetsASenderOfOnesOwnGoOn) {
   baton::run([] {
     timer t(1h);
     const auto c = t.fired();
@@ -120,7 +120,7 @@ TEST(timer, stop_lets_a_sender_of_ones_own_go_on) {
   });
 }
 
-TEST(timer, no_stale_value_after_reset) {
+TEST(Timer, NoStaleValueAfterReset) {
   baton::run([] {
     timer t(1ms);
     const auto c = t.fired();
@@ -135,7 +135,7 @@ TEST(timer, no_stale_value_after_reset) {
   });
 }
 
-TEST(timer, reset_moves_it_both_ways) {
+TEST(Timer, ResetMovesItBothWays) {
   baton::run([] {
     timer t(1h);
     EXPECT_TRUE(t.reset(2h));
@@ -151,7 +151,7 @@ TEST(timer, reset_moves_it_both_ways) {
   });
 }
 
-TEST(timer, the_end_of_the_timer_stops_it) {
+TEST(Timer, TheEndOfTheTimerStopsIt) {
   baton::run([] {
     std::optional<baton::channel<time_point>> c;
     {
@@ -163,7 +163,7 @@ TEST(timer, the_end_of_the_timer_stops_it) {
   });
 }
 
-TEST(timer, a_detached_one_goes_on) {
+TEST(Timer, ADetachedOneGoesOn) {
   baton::run([] {
     std::optional<baton::channel<time_point>> c;
     {
@@ -181,7 +181,7 @@ TEST(timer, a_detached_one_goes_on) {
   });
 }
 
-TEST(timer, moves) {
+TEST(Timer, Moves) {
   baton::run([] {
     timer a(1ms);
     const auto c = a.fired();
@@ -196,7 +196,7 @@ TEST(timer, moves) {
   });
 }
 
-TEST(timer, wakes_a_plain_thread_and_a_select) {
+TEST(Timer, WakesAPlainThreadAndASelect) {
   const timer t(1ms);
   EXPECT_TRUE(t.fired().receive());
   baton::run([] {
@@ -213,7 +213,7 @@ TEST(timer, wakes_a_plain_thread_and_a_select) {
   });
 }
 
-TEST(timer, many_fire_each_in_its_time) {
+TEST(Timer, ManyFireEachInItsTime) {
   baton::run([] {
     std::vector<baton::fiber<void>> fibers;
     for (int i = 0; i < 1'000; ++i) {
@@ -228,9 +228,9 @@ TEST(timer, many_fire_each_in_its_time) {
   });
 }
 
-// The heart of Go's TestTimerStopReset tests: of each arming at most one value comes, and none after
-// stop() has said that it was pending.
-TEST(timer, stops_and_resets_race_with_firing) {
+// The core of Go's TestTimerStopReset tests: at most one value comes of each arming, and none after stop() has said
+// that the timer was pending.
+TEST(Timer, StopsAndResetsRaceWithFiring) {
   const unsigned seed = std::random_device{}();
   std::printf("seed %u\n", seed);
   baton::run([seed] {
@@ -247,7 +247,7 @@ TEST(timer, stops_and_resets_race_with_firing) {
           if (t.stop()) {
             ASSERT_EQ(c.try_receive(at), baton::channel_status::would_block) << "seed " << seed;
           } else {
-            // Not pending, so it was received, which nobody does but us, below.
+            // It was not pending, so it was received; only the code below receives.
             FAIL() << "a value was lost; seed " << seed;
           }
           const auto wait = soon();
@@ -265,7 +265,7 @@ TEST(timer, stops_and_resets_race_with_firing) {
   });
 }
 
-TEST(timer, several_may_listen_stop_and_reset_at_once) {
+TEST(Timer, SeveralMayListenStopAndResetAtOnce) {
   baton::run([] {
     for (int round = 0; round < 100; ++round) {
       timer t(20us);
@@ -289,7 +289,7 @@ TEST(timer, several_may_listen_stop_and_reset_at_once) {
   });
 }
 
-TEST(after_func, calls_it_in_a_fiber_of_its_own) {
+TEST(AfterFunc, CallsItInAFiberOfItsOwn) {
   baton::run([] {
     baton::event done;
     const auto self = baton::this_fiber::id();
@@ -307,7 +307,7 @@ TEST(after_func, calls_it_in_a_fiber_of_its_own) {
   });
 }
 
-TEST(after_func, a_function_that_waits_holds_up_nobody) {
+TEST(AfterFunc, AFunctionThatWaitsHoldsUpNobody) {
   baton::run([] {
     baton::event go_on;
     baton::wait_group calls;
@@ -331,7 +331,7 @@ TEST(after_func, a_function_that_waits_holds_up_nobody) {
   });
 }
 
-TEST(after_func, stopped_it_is_not_called) {
+TEST(AfterFunc, StoppedItIsNotCalled) {
   baton::run([] {
     std::atomic<int> calls{0};
     timer t = baton::after_func(1h, [&] { ++calls; });
@@ -352,7 +352,7 @@ TEST(after_func, stopped_it_is_not_called) {
   });
 }
 
-TEST(after_func, owns_its_function_until_the_end) {
+TEST(AfterFunc, OwnsItsFunctionUntilTheEnd) {
   baton::run([] {
     auto watched = std::make_shared<int>(1);
     const std::weak_ptr<int> life = watched;
@@ -380,8 +380,8 @@ TEST(after_func, owns_its_function_until_the_end) {
   });
 }
 
-// The timer_worker serves all timers; what a user's destructor does must not hold it up.
-TEST(after_func, a_function_whose_destructor_waits_for_a_timer) {
+// The timer_worker serves all timers; a destructor of the user's must not hold it up.
+TEST(AfterFunc, AFunctionWhoseDestructorWaitsForATimer) {
   baton::run([] {
     struct waits {
       std::atomic<int>* ended;
@@ -410,9 +410,9 @@ TEST(after_func, a_function_whose_destructor_waits_for_a_timer) {
   });
 }
 
-// Of two timers that are set, the one whose time comes first fires first; with one P, whose timers are all
-// in one heap, and as long as it is in time: the monitor fires what is late beside it.
-TEST(timer, fires_in_the_order_of_time) {
+// Of two timers that are set, the one with the earlier time fires first. This holds with one P, whose timers are all in
+// one heap, and while the P is in time: the monitor fires late timers beside it.
+TEST(Timer, FiresInTheOrderOfTime) {
   const int procs = baton::set_procs(1);
   baton::run([] {
     constexpr std::size_t count = 100;
@@ -455,7 +455,7 @@ TEST(timer, fires_in_the_order_of_time) {
   baton::set_procs(procs);
 }
 
-TEST(timer, a_hundred_thousand_at_once) {
+TEST(Timer, AHundredThousandAtOnce) {
 #if defined(__SANITIZE_ADDRESS__) || BATON_TSAN
   constexpr std::size_t count = 10'000;
 #else
@@ -467,7 +467,7 @@ TEST(timer, a_hundred_thousand_at_once) {
     std::vector<std::chrono::microseconds> patience;
     timers.reserve(count);
     for (std::size_t i = 0; i < count; ++i) {
-      // Half of them will not fire while this test runs.
+      // Half of the timers do not fire while this test runs.
       patience.emplace_back(i % 2 == 0 ? std::chrono::microseconds(i * 7919 % 100'000) : std::chrono::hours(1));
       timers.emplace_back(patience.back());
       static_cast<void>(timers.back().fired());
@@ -483,7 +483,7 @@ TEST(timer, a_hundred_thousand_at_once) {
   });
 }
 
-TEST(timer, plain_threads_make_and_destroy_them) {
+TEST(Timer, PlainThreadsMakeAndDestroyThem) {
   std::vector<std::jthread> threads;
   std::atomic<int> calls{0};
   std::atomic<int> not_stopped{0};

@@ -1,5 +1,5 @@
-// What cannot be had when there is no memory for the timer_worker's fiber: that is told to whoever asks, and
-// what was granted is done.
+// What happens if there is no memory for the timer_worker's fiber: the callers get the error, and what was granted is
+// done.
 #include <baton/runtime/channel.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
@@ -29,7 +29,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// For the rest of the process: no more than that beside what there is.
+// For the rest of the process: limits the memory to what there is now and `more`.
 void limit_the_address_space(rlim_t more) {
   long pages = 0;
   std::FILE* const statm = std::fopen("/proc/self/statm", "r");
@@ -40,7 +40,7 @@ void limit_the_address_space(rlim_t more) {
   if (::setrlimit(RLIMIT_AS, &as) != 0) std::_Exit(11);
 }
 
-// Until no fiber can be had.
+// Starts fibers until no more can be had.
 void use_up_the_stacks(baton::event& until) {
   try {
     for (;;) baton::go([&] { until.wait(); });
@@ -86,7 +86,7 @@ void make_first_timers_without_memory() {
       {.procs = 1}));
 }
 
-// One that was made can be subscribed to.
+// A context with a deadline cannot be made if there is no memory for the timer_worker's fiber.
 void make_contexts_without_memory() {
   ::alarm(30);
   std::_Exit(baton::run([] {
@@ -103,7 +103,7 @@ void make_contexts_without_memory() {
   }));
 }
 
-// What was promised when there was memory is done as soon as there is some again.
+// What was promised while there was memory is done as soon as there is some again.
 void call_functions_without_memory() {
   ::alarm(30);
   std::_Exit(baton::run(
@@ -128,9 +128,9 @@ void call_functions_without_memory() {
       {.procs = 1}));  // other Ps would have stacks in their caches
 }
 
-class timer_worker_death : public testing::Test {
+class TimerWorkerDeathTest : public testing::Test {
  protected:
-  timer_worker_death() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  TimerWorkerDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
   void SetUp() override {
 #if BATON_ASAN || BATON_TSAN
     GTEST_SKIP() << "sanitizers need the address space";
@@ -138,15 +138,15 @@ class timer_worker_death : public testing::Test {
   }
 };
 
-TEST_F(timer_worker_death, a_timer_that_was_set_fires) {
+TEST_F(TimerWorkerDeathTest, ATimerThatWasSetFires) {
   for (int i = 0; i < 3; ++i) EXPECT_EXIT(make_first_timers_without_memory(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(timer_worker_death, a_context_with_a_deadline_is_not_made_without_it) {
+TEST_F(TimerWorkerDeathTest, AContextWithADeadlineIsNotMadeWithoutIt) {
   EXPECT_EXIT(make_contexts_without_memory(), testing::ExitedWithCode(0), "");
 }
 
-TEST_F(timer_worker_death, functions_that_get_no_fiber_are_called_later) {
+TEST_F(TimerWorkerDeathTest, FunctionsThatGetNoFiberAreCalledLater) {
   EXPECT_EXIT(call_functions_without_memory(), testing::ExitedWithCode(0), "");
 }
 

@@ -166,7 +166,7 @@ TEST(WaitGroup, TimeoutsRaceWithDone) {
   });
 }
 
-// The group is gone as soon as wait() has returned; the last done() must not mind.
+// The group is destroyed as soon as wait() has returned; the last done() must not touch it then.
 TEST(WaitGroup, MayBeDestroyedAsSoonAsWaitReturns) {
   baton::run([] {
     std::vector<baton::fiber<void>> workers;

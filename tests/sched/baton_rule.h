@@ -1,10 +1,10 @@
-// The stress of the baton rule, shared by the test that expects no violation and the one that runs it
-// without the heavy fence and expects to see some.
+// The stress of the baton rule. Two tests share it: one expects no violation, and one runs it without the heavy fence
+// and expects to see some.
 //
-// Ms touch their P in sections at full speed (writing an owner word before and checking it after),
-// make short declared calls, and now and then give their P away; revokers take Ps by the protocol and
-// touch them too. P changes hands only through `pool`. Whoever touches a P that somebody else is
-// touching sees a foreign mark in the owner word.
+// Ms touch their P in sections at full speed (each writes an owner word first and checks it afterwards), make short
+// declared calls, and sometimes give their P away. Revokers take Ps by the protocol and touch them, too. A P changes
+// hands only through `pool`. A thread that touches a P that another thread is touching sees a foreign mark in the owner
+// word.
 #pragma once
 
 #include <baton/sched/baton_word.h>
@@ -23,7 +23,7 @@ using baton::sched::baton_word;
 using baton::sched::place;
 
 struct fake_p {
-  // Deliberately not a read-modify-write: two owners overwrite each other and see it.
+  // Not a read-modify-write, on purpose: two owners overwrite each other's mark and see it.
   alignas(64) std::atomic<std::uint64_t> owner{0};
   std::uint64_t plain = 0;  // ThreadSanitizer watches this one
 };
@@ -47,7 +47,7 @@ class stress {
     }
   }
 
-  // Runs until the time is up, or (with stop_at_violation) somebody has seen a violation.
+  // Runs until the time is up, or (with stop_at_violation) until a thread has seen a violation.
   outcome run(std::chrono::milliseconds time, bool stop_at_violation) {
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < ms_.size(); ++i) threads.emplace_back([this, i] { be_m(i + 1, *ms_[i]); });
@@ -87,7 +87,7 @@ class stress {
     std::uint64_t touches = 0, given = 0, n = 0;
     while (!stop_.load(std::memory_order_relaxed)) {
       ++n;
-      // enter, as sched/machine.h does it
+      // enter as in sched/machine.h
       if (!m.baton.enter() && !m.baton.keep()) m.p.store(nullptr, std::memory_order_relaxed);
       fake_p* p = m.p.load(std::memory_order_relaxed);
       if (p == nullptr) {
@@ -135,7 +135,7 @@ class stress {
         candidates.push_back({m.get(), p, v});
       }
       if (candidates.empty()) continue;
-      // Every so often as if the kernel had refused it.
+      // Every fifth time it acts as if the kernel had refused the fence.
       if (++looks % 5 == 0 || !baton::sched::platform::heavy_fence()) {
         for (const candidate& c : candidates) c.m->baton.withdraw();
         continue;

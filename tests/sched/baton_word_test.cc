@@ -1,4 +1,4 @@
-// The baton's word, transition by transition, and under stress.
+// The baton word, transition by transition and under stress.
 #include "baton_rule.h"
 
 #include <gtest/gtest.h>
@@ -131,8 +131,8 @@ INSTANTIATE_TEST_SUITE_P(Barriers, BatonRule, testing::Values(false, true),
                          [](const auto& p) { return p.param ? "fence" : "membarrier"; });
 
 #if !BATON_TSAN
-// The proof that the stress can see: the same without the heavy fence breaks. (Under
-// ThreadSanitizer the light side is a full fence as well, so nothing would break.)
+// Proves that the stress detects violations: without the heavy fence the rule breaks. (Under ThreadSanitizer the light
+// side is a full fence as well, so nothing would break.)
 TEST(BatonRuleWithoutHeavyBarrier, IsSeenToBreak) {
   if (baton::sched::platform::init_barriers() != barrier_kind::membarrier) {
     std::printf("no membarrier here: both sides are full fences, and there is nothing to leave out\n");

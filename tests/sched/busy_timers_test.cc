@@ -1,5 +1,5 @@
-// Timers of a P that is busy: others see to those that it does not come to, and it never runs so many at once that
-// its fibers wait for long.
+// Timers of a busy P. Other threads run the timers that the P does not get to, and the P never runs so many at once
+// that its fibers wait for long.
 #include "on_fiber.h"
 #include "own_process.h"
 
@@ -24,12 +24,12 @@ using namespace baton::sched;
 using baton_test::on_fiber;
 using baton_test::with_procs;
 
-// Who has run a timer: 1: the monitor, or another thread without an M; 2: an M.
+// Records which thread has run a timer. 1: the monitor, or another thread without an M; 2: an M.
 void note_who(void* arg, std::uint64_t, fiber_list&) noexcept {
   static_cast<std::atomic<int>*>(arg)->store(this_machine() == nullptr ? 1 : 2);
 }
 
-// The monitor would run it, too, but comes milliseconds later. On a busy machine it may be the first now and then.
+// The monitor would run the timer, too, but milliseconds later. On a busy machine it may sometimes be first.
 TEST(BusyTimers, AnIdleThreadRunsThoseOfAFiberThatComputes) {
   const with_procs two(2);
   int by_an_m = 0;
@@ -59,8 +59,8 @@ void count_fired(void* arg, std::uint64_t, fiber_list&) noexcept {
 
 class BusyTimersDeathTest : public baton_test::own_process_test {};
 
-// Between two turns of a fiber that yields, its thread runs no more than a look may; whatever the monitor does beside
-// it.
+// Between two turns of a fiber that yields, the fiber's thread runs at most one portion of timers, whatever the monitor
+// does beside it.
 TEST_F(BusyTimersDeathTest, VeryManyThatAreDueAtOnceComeInPortions) {
   EXPECT_EXIT(
       {
@@ -84,7 +84,7 @@ TEST_F(BusyTimersDeathTest, VeryManyThatAreDueAtOnceComeInPortions) {
       testing::ExitedWithCode(0), "at most");
 }
 
-// Timers that others cancel stay in the heap until it is swept, which goes in portions; the heap stays one meanwhile.
+// Timers that other threads cancel stay in the heap until it is swept in portions. The heap stays a heap meanwhile.
 TEST(BusyTimers, VeryManyThatAreCancelledFromAfarNeverFire) {
   tally t;
   constexpr int many = 20'000;
@@ -94,13 +94,13 @@ TEST(BusyTimers, VeryManyThatAreCancelledFromAfarNeverFire) {
       const std::int64_t when = platform::now_ns() + 3'600'000'000'000;
       for (int i = 0; i < many; ++i) timers.push_back(arm_timer(when + i, count_fired, &t));
     });
-    // A plain thread: no P is its own.
+    // A plain thread: it has no P of its own.
     for (std::size_t i = 0; i < timers.size(); ++i) {
       ASSERT_TRUE(cancel_timer(timers[(i * 7919) % timers.size()]));
     }
   }
   EXPECT_EQ(t.all.load(), 0);
-  // What is armed beside them comes in its order.
+  // A timer that is armed beside them comes in its order.
   std::atomic<int> who{0};
   on_fiber([&] {
     static_cast<void>(arm_timer(platform::now_ns() + 1'000'000, note_who, &who));

@@ -88,7 +88,7 @@ TEST(CgroupV2, GroupsAboveCount) {
   EXPECT_EQ(3, t.cpus());
   t.v2("/sys/fs/cgroup/pods/pod1/app", "500000 100000");
   EXPECT_EQ(3, t.cpus());
-  t.v2("/sys/fs/cgroup/pods/pod2", "100000 100000");  // not ours
+  t.v2("/sys/fs/cgroup/pods/pod2", "100000 100000");  // another group's
   EXPECT_EQ(3, t.cpus());
 }
 
@@ -144,7 +144,7 @@ TEST(CgroupNamespace, AMountFromOutsideShowsGroupsAbove) {
   EXPECT_EQ(2, above("/..", "/../y/z"));
   EXPECT_EQ(3, above("/..", "/../y"));
   EXPECT_EQ(3, above("/../a", "/../a/y/..x"));  // a name that begins with dots
-  EXPECT_EQ(4, above("/..", "/"));              // the group's own name is not told
+  EXPECT_EQ(4, above("/..", "/"));              // the group's own name is unknown
   EXPECT_EQ(4, above("/../..", "/y"));
   EXPECT_EQ(4, above("/../..", "/../y"));
   EXPECT_EQ(cpu_quotas::none, above("/../a", "/"));
@@ -305,8 +305,8 @@ TEST(CpuWatch, RunningOutOfDescriptorsChangesNothing) {
   EXPECT_EQ(affinity_cpus(), w.at(1 + 2 * cpu_watch::reread_after_ns));
 }
 
-// A group of the real cgroup v1 cpu hierarchy, where this process may make one. The child of a death
-// test runs the test's body, too: it uses the group that its parent has made.
+// A group of the real cgroup v1 cpu hierarchy, where this process may make one. The child of a death test runs the
+// test's body, too: it uses the group that its parent has made.
 class real_group {
  public:
   real_group() {
@@ -349,7 +349,7 @@ class real_group {
   bool mine_ = false;
 };
 
-// Keeps a P busy, as far as it does not wait for others.
+// Keeps a P busy, except while it waits for other fibers.
 class busy_fiber {
  public:
   busy_fiber()
@@ -414,7 +414,7 @@ TEST(RealCgroupDeathTest, ANumberThatWasSetStays) {
         ::unsetenv("BATON_PROCS");
         if (!group.set_quota_us(100'000) || !group.join() || set_procs(2) != 1) std::_Exit(10);
         busy_fiber busy;
-        // Twice as long as it takes to be noticed.
+        // Twice as long as it takes until the change is noticed.
         const std::int64_t until = platform::now_ns() + 2 * cpu_watch::reread_after_ns;
         while (platform::now_ns() < until) {
           if (procs() != 2) std::_Exit(11);

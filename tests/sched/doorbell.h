@@ -1,4 +1,4 @@
-// Waiting in tests: for a condition, with an end; and in the kernel, so that the thread really blocks.
+// Waiting in tests: for a condition, with a time limit; and in the kernel, so that the thread really blocks.
 #pragma once
 
 #include <baton/sched/platform/clock.h>
@@ -11,10 +11,10 @@
 
 namespace baton_test {
 
-// Far longer than anything takes on the busiest machine; who waits this long would wait for ever.
+// Far longer than anything takes on the busiest machine. A wait that takes this long would never end.
 inline constexpr std::int64_t for_ever_ns = 20'000'000'000;
 
-// Looks until the condition holds; false if it never does. A plain thread's.
+// Polls until the condition holds. Returns false if it does not hold in time. Only for plain threads.
 template <class F>
 bool eventually(F condition) {
   const std::int64_t give_up = baton::sched::platform::now_ns() + for_ever_ns;
@@ -25,7 +25,7 @@ bool eventually(F condition) {
   return true;
 }
 
-// An eventfd. Any number may ring; one waits, and blocks its thread meanwhile.
+// An eventfd. Any number of threads may ring it. One thread waits, and is blocked meanwhile.
 class doorbell {
  public:
   doorbell() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -39,7 +39,7 @@ class doorbell {
     const std::uint64_t one = 1;
     if (::write(fd_, &one, sizeof one) != sizeof one) std::abort();
   }
-  // Until it is rung, and the condition holds; false: that never happens.
+  // Waits until the condition holds. Checks it at each ring. Returns false if it does not hold in time.
   template <class F>
   [[nodiscard]] bool wait_until(F condition) {
     const std::int64_t give_up = baton::sched::platform::now_ns() + for_ever_ns;

@@ -93,6 +93,44 @@ TEST(Durations, OtherClocksCountFromTheirOwnNow) {
   EXPECT_EQ(deadline_at(float_time(seconds_of<double>(1e300))), forever_ns);
 }
 
+TEST(Durations, AClockHasComeToWhatHasPassed) {
+  using baton::detail::has_come;
+  using clock = chrono::system_clock;
+  using hours_time = chrono::time_point<clock, chrono::hours>;
+  using float_time = chrono::time_point<clock, seconds_of<double>>;
+  EXPECT_TRUE(has_come(clock::now()));
+  EXPECT_FALSE(has_come(clock::now() + 1h));
+  EXPECT_FALSE(has_come(clock::time_point::max()));
+  EXPECT_TRUE(has_come(clock::time_point::min()));
+  // These overflow as nanoseconds, some of them to a time that is to come.
+  EXPECT_TRUE(has_come(hours_time(chrono::hours(-3'000'000))));
+  EXPECT_TRUE(has_come(hours_time::min()));
+  EXPECT_FALSE(has_come(hours_time(chrono::hours(6'000'000))));
+  EXPECT_FALSE(has_come(hours_time::max()));
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  EXPECT_FALSE(has_come(float_time(seconds_of<double>(infinity))));
+  EXPECT_TRUE(has_come(float_time(seconds_of<double>(-infinity))));
+  // A wait for it would never end otherwise.
+  EXPECT_TRUE(has_come(float_time(seconds_of<double>(std::numeric_limits<double>::quiet_NaN()))));
+}
+
+// A clock that is finer than a nanosecond.
+struct fine_clock {
+  using duration = chrono::duration<std::int64_t, std::pico>;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = chrono::time_point<fine_clock>;
+  static constexpr bool is_steady = false;
+  static time_point now() { return time_point(duration(5'300)); }
+};
+
+TEST(Durations, AFineClockHasNotComeBeforeItsTime) {
+  using baton::detail::has_come;
+  EXPECT_TRUE(has_come(fine_clock::time_point(fine_clock::duration(5'300))));
+  EXPECT_FALSE(has_come(fine_clock::time_point(fine_clock::duration(5'400))));
+  EXPECT_FALSE(has_come(fine_clock::time_point(fine_clock::duration(6'100))));
+}
+
 TEST(Durations, SumsAndProductsSaturate) {
   constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
   constexpr std::int64_t smallest = std::numeric_limits<std::int64_t>::min();
@@ -119,7 +157,7 @@ TEST(TimeLimit, TakesAnyDurationAndSaturates) {
   EXPECT_EQ(baton::time_limit(chrono::hours::min()).deadline_ns(), 1);
 }
 
-// What programs did with it when the members of options were plain nanoseconds.
+// What programs did with a limit when the members of options were plain nanoseconds.
 TEST(TimeLimit, IsANumberOfNanoseconds) {
   baton::time_limit limit = 10ms;
   limit = 5ms;

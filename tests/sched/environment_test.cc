@@ -1,4 +1,4 @@
-// Values of environment variables count as a whole, or not at all and somebody says so.
+// The value of an environment variable counts as a whole. A value that does not count is reported.
 #include <baton/sched/environment.h>
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// What exit() meets: fibers that sit in calls, and destructors that use the runtime. A handler that is
-// registered before the runtime starts runs after the runtime's own, where static destructors run.
+// What exit() meets: fibers that are inside calls, and destructors that use the runtime. A handler that is registered
+// before the runtime starts runs after the runtime's own, where static destructors run.
 #include "doorbell.h"
 #include "on_fiber.h"
 #include "own_process.h"
@@ -28,7 +28,7 @@ class AtExitDeathTest : public baton_test::own_process_test {};
 constexpr int sleepers = 100;
 std::int64_t exit_began = 0;
 
-// Each sleeper may be waited for 20 ms: one after the other that would be two seconds.
+// exit() may wait 20 ms for each sleeper. One after the other, that would be two seconds.
 void leave_unless_slow() {
   const std::int64_t took = platform::now_ns() - exit_began;
   std::fprintf(stderr, "exit took %lld ms\n", static_cast<long long>(took / 1'000'000));
@@ -66,7 +66,7 @@ TEST_F(AtExitDeathTest, DoesNotWaitForDeclaredCalls) {
 
 std::atomic<bool> ending{false};
 
-// As a destructor might: it waits, and makes a call that blocks.
+// Does what a destructor might do: it waits, and makes a call that blocks.
 void wait_in_the_end() {
   ending.store(true);
   sleep_until_ns(platform::now_ns() + 20'000'000);

@@ -1,5 +1,5 @@
-// Ps that become idle: somebody goes on looking after their timers, whatever the others do. The calls
-// here end when a sleeper has woken, and it can only wake if somebody does.
+// Ps that become idle: some thread continues to serve their timers, whatever the other threads do. The calls here end
+// when a sleeper has woken, and it can wake only if a thread serves its timer.
 #include "doorbell.h"
 #include "on_fiber.h"
 #include "own_process.h"
@@ -25,7 +25,7 @@ using baton_test::spawn_fiber;
 
 class IdleDeathTest : public baton_test::own_process_test {};
 
-// A fiber that sleeps again and again, and says each time that it woke.
+// A fiber that sleeps again and again and rings the bells each time it has woken.
 class ticker {
  public:
   ticker(doorbell* bells, int count, std::int64_t every_ns)
@@ -57,7 +57,7 @@ class ticker {
   std::_Exit(1);
 }
 
-// A declared call that lasts until the ticker has woken again.
+// Makes a declared call that lasts until the ticker has woken again.
 void call_until_next_tick(doorbell& bell, const ticker& t) {
   const int before = t.ticks();
   begin_blocking_call();
@@ -65,8 +65,8 @@ void call_until_next_tick(doorbell& bell, const ticker& t) {
   end_call(stay::anywhere);
 }
 
-// Another thread takes over the calling fiber's P, and keeps it: most often the one that slept in the
-// poller, so that nobody does afterwards.
+// Another thread takes over the calling fiber's P and keeps it. Most often it is the thread that slept in the poller,
+// so that no thread sleeps there afterwards.
 void have_the_p_taken_over() {
   doorbell taken_over;
   std::atomic<bool> began{false};
@@ -83,7 +83,7 @@ void have_the_p_taken_over() {
   join(successor);
 }
 
-// Each sees that the other's P is still busy, so neither feels obliged to leave somebody polling.
+// Each M sees that the other's P is still busy, so neither needs to leave a thread polling.
 TEST_F(IdleDeathTest, TwoThatHandOverAtOnceLeaveSomebodyPolling) {
   EXPECT_EXIT(
       {
@@ -121,7 +121,7 @@ TEST_F(IdleDeathTest, TwoThatHandOverAtOnceLeaveSomebodyPolling) {
       testing::ExitedWithCode(0), "");
 }
 
-// The P that is handed over has a timer, and no work. The other P's fiber computes, so its M looks at nothing.
+// The P that is handed over has a timer and no work. The other P's fiber computes, so its M does not look for timers.
 TEST_F(IdleDeathTest, ItsTimersAreServedWhileTheOtherPIsBusy) {
   EXPECT_EXIT(
       {

@@ -4,12 +4,17 @@
 #include <baton/sched/counters.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/lock.h>
+#include <baton/sched/timer.h>
 
 #include <gtest/gtest.h>
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
@@ -22,13 +27,13 @@ using baton_test::join;
 using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 
-// A static that fibers use until the end, and whose destructor would notice them.
+// A static object that fibers use until the end. Its destructor would show that they still do.
 struct used_static {
   std::atomic<std::uint64_t> value{0};
   std::atomic<bool> gone{false};
   ~used_static() {
     gone.store(true);
-    // A fiber that still ran would see `gone`; give it the chance.
+    // A fiber that still ran would see `gone`; these yields give it the chance.
     for (int i = 0; i < 100; ++i) std::this_thread::yield();
   }
 };
@@ -93,7 +98,7 @@ TEST(Fork, TheChildMayExecAndExit) {
   });
 }
 
-// What the child says is read through a pipe that is its stderr.
+// Reads what the child says through a pipe that is the child's stderr.
 std::string last_words_of_child(void (*use_runtime)()) {
   int fds[2];
   if (::pipe(fds) != 0) return "no pipe";
@@ -122,6 +127,60 @@ TEST(Fork, UsingTheRuntimeInTheChildSaysSo) {
     const auto yield_once = [] { yield(); };
     EXPECT_NE(last_words_of_child(yield_once).find("child of a fork"), std::string::npos);
   });
+}
+
+void expect_well_in_child(bool (*is_well)()) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::alarm(20);
+    ::_exit(is_well() ? 0 : 1);
+  }
+  const int status = status_of_child(child);
+  EXPECT_TRUE(WIFEXITED(status)) << "signal " << WTERMSIG(status);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// As the destructors do that exit() calls.
+TEST(Fork, TheChildWaitsForNoLockThatAnotherThreadHeld) {
+  start({});
+  static platform::spin_lock lock;
+  std::atomic<bool> held{false};
+  std::atomic<bool> done{false};
+  std::thread holder([&] {
+    const platform::lock_guard hold(lock);
+    held = true;
+    held.notify_one();
+    done.wait(false);
+  });
+  held.wait(false);
+  expect_well_in_child([] {
+    const platform::lock_guard hold(lock);
+    return true;
+  });
+  done = true;
+  done.notify_one();
+  holder.join();
+}
+
+TEST(Fork, TimersAreCancelledInTheChild) {
+  start({});
+  static std::atomic<bool> fires;
+  static std::atomic<bool> done;
+  static timer_handle firing;
+  static timer_handle armed;
+  const timer_function callback = [](void*, std::uint64_t, fiber_list&) noexcept {
+    fires = true;
+    fires.notify_one();
+    while (!done) std::this_thread::yield();
+  };
+  armed = arm_timer(platform::forever_ns - 1, callback, nullptr);
+  on_fiber([] { expect_well_in_child([] { return cancel_timer(armed) && !cancel_timer(armed); }); });
+  firing = arm_timer(0, callback, nullptr);
+  fires.wait(false);
+  expect_well_in_child([] { return !cancel_timer(firing) && cancel_timer(armed); });
+  done = true;
+  EXPECT_FALSE(cancel_timer(firing));
+  EXPECT_TRUE(cancel_timer(armed));
 }
 
 TEST(Reports, FatalNamesTheFiber) {
@@ -156,7 +215,7 @@ TEST(MemoryDeathTest, ARefusedStackIsAnAnswerAndTheProcessLivesOn) {
         rlimit limit;
         limit.rlim_cur = limit.rlim_max = std::size_t{600} << 20;
         ::setrlimit(RLIMIT_AS, &limit);
-        // Joinable ones that cannot start: the only P is held by this fiber.
+        // Joinable fibers that cannot start: this fiber holds the only P.
         on_fiber([] {
           std::vector<fiber*> fibers;
           fibers.reserve(100'000);

@@ -1,4 +1,4 @@
-// Where the runtime's own lines go, and that it never waits for who reads them.
+// Where the runtime's own lines go, and that it never waits for their reader.
 #include "own_process.h"
 
 #include <baton/sched/log/fatal.h>
@@ -22,7 +22,7 @@ namespace {
 
 using namespace baton::sched;
 
-// A pipe on descriptor 2, of a description that blocks.
+// A pipe on descriptor 2 whose file description blocks.
 class pipe_on_stderr {
  public:
   pipe_on_stderr() {
@@ -40,7 +40,7 @@ class pipe_on_stderr {
     }
     ::fcntl(2, F_SETFL, 0);
   }
-  // All that is in it, without the zeros of fill().
+  // Returns everything in the pipe, without the zeros of fill().
   [[nodiscard]] std::string read() const {
     std::string text;
     char some[4096];
@@ -57,9 +57,9 @@ class pipe_on_stderr {
 [[noreturn]] void right_if(bool right) { ::_exit(right ? 0 : 1); }
 const auto is_right = testing::ExitedWithCode(0);
 
-class log_death : public baton_test::own_process_test {};
+class LogDeathTest : public baton_test::own_process_test {};
 
-TEST_F(log_death, a_full_pipe_loses_lines_and_the_next_one_says_how_many) {
+TEST_F(LogDeathTest, AFullPipeLosesLinesAndTheNextOneSaysHowMany) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -76,7 +76,7 @@ TEST_F(log_death, a_full_pipe_loses_lines_and_the_next_one_says_how_many) {
       is_right, "");
 }
 
-TEST_F(log_death, last_words_wait_for_a_reader_but_not_for_ever) {
+TEST_F(LogDeathTest, LastWordsWaitForAReaderButNotForEver) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -86,7 +86,7 @@ TEST_F(log_death, last_words_wait_for_a_reader_but_not_for_ever) {
       testing::KilledBySignal(SIGABRT), "");
 }
 
-TEST_F(log_death, a_pipe_that_nobody_reads_any_more_kills_nobody) {
+TEST_F(LogDeathTest, APipeThatNobodyReadsAnyMoreKillsNobody) {
   EXPECT_EXIT(
       {
         std::signal(SIGPIPE, SIG_DFL);
@@ -100,7 +100,7 @@ TEST_F(log_death, a_pipe_that_nobody_reads_any_more_kills_nobody) {
       is_right, "");
 }
 
-TEST_F(log_death, a_terminal_that_takes_no_more_is_not_waited_for) {
+TEST_F(LogDeathTest, ATerminalThatTakesNoMoreIsNotWaitedFor) {
   EXPECT_EXIT(
       {
         const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
@@ -113,7 +113,7 @@ TEST_F(log_death, a_terminal_that_takes_no_more_is_not_waited_for) {
       is_right, "");
 }
 
-TEST_F(log_death, a_connection_that_got_number_two_gets_no_report) {
+TEST_F(LogDeathTest, AConnectionThatGotNumberTwoGetsNoReport) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -128,7 +128,7 @@ TEST_F(log_death, a_connection_that_got_number_two_gets_no_report) {
       is_right, "");
 }
 
-TEST_F(log_death, a_data_file_that_got_number_two_gets_no_report) {
+TEST_F(LogDeathTest, ADataFileThatGotNumberTwoGetsNoReport) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -144,7 +144,7 @@ TEST_F(log_death, a_data_file_that_got_number_two_gets_no_report) {
       is_right, "");
 }
 
-TEST_F(log_death, nor_does_it_after_a_second_start) {
+TEST_F(LogDeathTest, NorDoesItAfterASecondStart) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -164,7 +164,7 @@ TEST_F(log_death, nor_does_it_after_a_second_start) {
       is_right, "");
 }
 
-TEST_F(log_death, a_log_file_put_in_place_is_a_redirection) {
+TEST_F(LogDeathTest, ALogFilePutInPlaceIsARedirection) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -179,7 +179,7 @@ TEST_F(log_death, a_log_file_put_in_place_is_a_redirection) {
       is_right, "");
 }
 
-TEST_F(log_death, a_closed_stderr_that_is_said_to_be_closed_lets_the_pipe_end) {
+TEST_F(LogDeathTest, AClosedStderrThatIsSaidToBeClosedLetsThePipeEnd) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -191,7 +191,7 @@ TEST_F(log_death, a_closed_stderr_that_is_said_to_be_closed_lets_the_pipe_end) {
       is_right, "");
 }
 
-TEST_F(log_death, closed_standard_descriptors_are_opened_at_start) {
+TEST_F(LogDeathTest, ClosedStandardDescriptorsAreOpenedAtStart) {
   EXPECT_EXIT(
       {
         ::close(0);
@@ -209,7 +209,7 @@ TEST_F(log_death, closed_standard_descriptors_are_opened_at_start) {
       is_right, "");
 }
 
-TEST_F(log_death, no_descriptor_of_the_log_is_inherited) {
+TEST_F(LogDeathTest, NoDescriptorOfTheLogIsInherited) {
   EXPECT_EXIT(
       {
         bool there_before[1024];
@@ -228,7 +228,7 @@ TEST_F(log_death, no_descriptor_of_the_log_is_inherited) {
       is_right, "");
 }
 
-TEST_F(log_death, whatever_is_said_is_one_line) {
+TEST_F(LogDeathTest, WhateverIsSaidIsOneLine) {
   EXPECT_EXIT(
       {
         const pipe_on_stderr p;
@@ -238,7 +238,7 @@ TEST_F(log_death, whatever_is_said_is_one_line) {
       is_right, "");
 }
 
-// ---- write_all(), for descriptors of the user's ----
+// ---- write_all(), for the user's descriptors ----
 
 TEST(WriteAll, ADescriptorThatDoesNotBlockIsWaitedFor) {
   int fds[2];

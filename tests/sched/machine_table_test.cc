@@ -1,4 +1,4 @@
-// Threads that end: their places in the table, and who waits for whom.
+// Threads that end: their places in the table, and which thread waits for which.
 #include <baton/sched/machine_table.h>
 #include <baton/sched/thread_lock.h>
 

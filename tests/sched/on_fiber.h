@@ -38,7 +38,7 @@ void on_fiber(F f) {
   join(spawn_fiber(std::move(f)));
 }
 
-// For the time of a test, another number of Ps.
+// Sets another number of Ps for its lifetime.
 class with_procs {
  public:
   explicit with_procs(int n) : before_(baton::sched::set_procs(n)) {}
@@ -50,7 +50,7 @@ class with_procs {
   int before_;
 };
 
-// A one-shot flag on which a fiber or a thread parks; one waiter.
+// A one-shot flag on which one fiber or thread parks.
 class flag {
  public:
   void wait() {

@@ -1,4 +1,5 @@
-// Death tests each in a process of its own, which has nothing of the tests before, and starts as it likes.
+// Death tests that run in a process of their own. The process has nothing left from earlier tests and starts the
+// runtime as it likes.
 #pragma once
 
 #include <baton/sched/lifecycle.h>
@@ -12,7 +13,7 @@ class own_process_test : public testing::Test {
   own_process_test() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-// Ps move only where a test says so: a fiber has its P until it gives it up, or the P must go.
+// Ps move only where a test says so: a fiber keeps its P until it gives the P up or the P must retire.
 inline void start_without_rescue(int procs) {
   baton::sched::settings s;
   s.procs = procs;

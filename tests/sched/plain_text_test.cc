@@ -1,4 +1,4 @@
-// What users named things, in the lines of reports.
+// Names that users chose, in the lines of reports.
 #include <baton/sched/log/plain_text.h>
 
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ TEST(PlainText, ControlCharactersAreEscaped) {
 TEST(PlainText, WhatIsNoUtf8IsEscapedByteByByte) {
   EXPECT_EQ(plain("\xc3"), "\\xc3");
   EXPECT_EQ(plain("\xc3(\xa4"), "\\xc3(\\xa4");
-  EXPECT_EQ(plain("\xc0\xaf"), "\\xc0\\xaf");           // too long a form
+  EXPECT_EQ(plain("\xc0\xaf"), "\\xc0\\xaf");           // an overlong form
   EXPECT_EQ(plain("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate
   EXPECT_EQ(plain("\xf5\x80\x80\x80"), "\\xf5\\x80\\x80\\x80");
 }

@@ -1,4 +1,4 @@
-// The poller is replaced while everything runs; whoever wakes the sleeper reaches it wherever it sleeps.
+// The poller is replaced while everything runs. A thread that wakes the sleeper reaches it wherever it sleeps.
 #include "doorbell.h"
 #include "on_fiber.h"
 
@@ -20,7 +20,7 @@ using baton_test::eventually;
 using baton_test::join;
 using baton_test::spawn_fiber;
 
-// There is never anything to find in it.
+// A poller that never finds anything.
 class empty_poller final : public poller {
  public:
   int poll(std::int64_t timeout_ns, fiber_list&) noexcept override {
@@ -39,8 +39,8 @@ class empty_poller final : public poller {
   platform::atomic<std::uint32_t> woken_{0};
 };
 
-// With one P a fiber that a thread starts is found by the sleeper alone. Each round starts one fiber, replaces
-// the poller once (another time would wake the sleeper, too), and ends when the fiber has run.
+// With one P, only the sleeper finds a fiber that a thread starts. Each round starts one fiber, replaces the poller
+// once (a second replacement would wake the sleeper, too), and ends when the fiber has run.
 TEST(PollerDeathTest, AWakeThatCameWhileItWasReplacedIsNotLost) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(

@@ -1,4 +1,4 @@
-// A process that forbids itself membarrier(2) while the runtime runs: no P is taken any more, and everybody gets on.
+// A process that forbids itself membarrier(2) while the runtime runs: no P is taken any more, and every fiber gets on.
 #include "on_fiber.h"
 #include "own_process.h"
 
@@ -39,7 +39,7 @@ class RefusedFence : public baton_test::own_process_test {
   }
 };
 
-// For all threads, from now on.
+// Takes effect for all threads at once.
 void forbid_membarrier() {
   sock_filter rules[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
@@ -54,7 +54,7 @@ void forbid_membarrier() {
   }
 }
 
-// Exit code 77, for a system that allows no filter, is as good.
+// Accepts exit code 77, too: this system allows no filter.
 bool right_or_no_filter(int status) {
   return testing::ExitedWithCode(0)(status) || testing::ExitedWithCode(77)(status);
 }
@@ -65,7 +65,7 @@ void start_with(int procs) {
   start(s);
 }
 
-// A call that keeps its P, and lasts until the monitor has tried to take that P in vain.
+// A call that keeps its P, and lasts until the monitor has tried to take that P and failed.
 void make_monitor_notice() {
   call_site site("a short call");
   std::atomic<bool> stop{false};
@@ -78,7 +78,7 @@ void make_monitor_notice() {
   on_fiber([&] {
     while (std::strcmp(read_counters().barrier, "refused") != 0) {
       static_cast<void>(begin_short_call(site));
-      ::usleep(static_cast<useconds_t>(2 * limits::retake_at_the_latest_ns / 1000));  // whoever else could serve
+      ::usleep(static_cast<useconds_t>(2 * limits::retake_at_the_latest_ns / 1000));  // even if others serve the work
       end_call(stay::anywhere);
     }
     stop = true;
@@ -118,7 +118,7 @@ TEST_F(RefusedFence, NothingIsTaken) {
   }
 }
 
-// The site has learnt that its calls are short; one that is not waits for what another fiber does.
+// The site has learnt that its calls are short. This call is not: it waits for what another fiber does.
 int a_short_site_blocks() {
   start_with(1);
   on_fiber([] {});
@@ -148,7 +148,7 @@ TEST_F(RefusedFence, ADeclaredCallThatBlocksDoesNotKeepTheOthers) {
   EXPECT_EXIT(std::_Exit(a_short_site_blocks()), right_or_no_filter, "");
 }
 
-// Ps that must go are given up by their Ms, which make calls that never switch; idle and busy times follow each other.
+// Ms that make calls which never switch give up the Ps that must retire. Idle and busy times alternate.
 int procs_follow() {
   start_with(4);
   on_fiber([] {});

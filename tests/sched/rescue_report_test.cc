@@ -61,7 +61,7 @@ class pipe_pair {
   int fds_[2];
 };
 
-// A thread in the place of an M whose fiber blocks, or computes.
+// A thread in the place of an M whose fiber blocks or computes.
 class suspect {
  public:
   enum class doing { reads, polls, computes };

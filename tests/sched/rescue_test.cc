@@ -1,5 +1,5 @@
-// Fibers that block their thread, or compute, without a word: the others go on. What the others do is
-// what ends the blocking, so where no P is taken these tests hang.
+// Fibers that block their thread, or compute, without a declaration: the other fibers go on. The blocking ends only by
+// what the other fibers do, so these tests hang if no P is taken.
 #include "doorbell.h"
 #include "on_fiber.h"
 #include "own_process.h"
@@ -120,7 +120,7 @@ TEST(Rescue, FibersThatComputeShareTheCpu) {
   }
 }
 
-// With calls: such as never switch, so that no visit is long.
+// With calls: they never switch, so no visit is long.
 void not_each_gets_a_thread(int procs, bool with_calls) {
   const with_procs set(procs);
   const auto most = static_cast<std::uint64_t>(procs + limits::hogs_beside);
@@ -135,7 +135,7 @@ void not_each_gets_a_thread(int procs, bool with_calls) {
     }));
   }
   while (read_counters().rescues - before < most) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  // Those beyond come later and later, and never faster than this.
+  // The rescues beyond `most` come later and later, and never sooner than this.
   const std::int64_t since = platform::now_ns();
   while (read_counters().rescues - before < most + 2) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_GE(platform::now_ns() - since, limits::hog_beyond_waits_ns / 2) << procs << " Ps";
@@ -151,10 +151,11 @@ TEST(Rescue, NorOfManyThatMakeCallsWhichNeverSwitch) {
   for (const int n : {1, 2}) not_each_gets_a_thread(n, true);
 }
 
-// Who computed once, and sleeps undeclared now, does not count: another one that computes is relieved as the first was.
+// A fiber that computed once and now sleeps in an undeclared call does not count as a hog. Another fiber that computes
+// is relieved as soon as the first was.
 TEST(Rescue, WhoComputedOnceIsNoHogForEver) {
   {
-    const int n = 1;  // with more, the others may all be in the queue of a P that nobody keeps
+    const int n = 1;  // with more, the other fibers may all be in the queue of a P that no hog keeps
     const with_procs set(n);
     const int many = n + limits::hogs_beside + 2;
     std::vector<pipe_pair> pipes(static_cast<std::size_t>(many));
@@ -162,7 +163,7 @@ TEST(Rescue, WhoComputedOnceIsNoHogForEver) {
     for (auto& p : pipes) {
       const std::uint64_t before = read_counters().rescues;
       std::atomic<bool> computes{true};
-      // Others wait all the time, or nobody would be relieved.
+      // Other fibers wait all the time; otherwise no fiber would be relieved.
       std::vector<fiber*> others;
       for (int i = 0; i < n; ++i) {
         others.push_back(spawn_fiber([&] {
@@ -177,7 +178,7 @@ TEST(Rescue, WhoComputedOnceIsNoHogForEver) {
         EXPECT_EQ(::read(p.fds[0], &c, 1), 1);
       }));
       for (fiber* f : others) join(f);
-      // Its thread has been seen to sleep before the next one begins.
+      // The monitor has seen this fiber's thread sleep before the next fiber begins.
       std::this_thread::sleep_for(std::chrono::milliseconds(30));
     }
     std::atomic<bool> stop{false};
@@ -191,7 +192,7 @@ TEST(Rescue, WhoComputedOnceIsNoHogForEver) {
     const std::int64_t since = platform::now_ns();
     fiber* const other = spawn_fiber([] {});
     join(other);
-    // With all of them counted it would have waited for the last of a crowd.
+    // If all of them counted, the fiber would have waited as long as the last of a crowd.
     EXPECT_LT(platform::now_ns() - since, 20 * limits::time_slice_ns) << n << " Ps";
     stop = true;
     for (fiber* hog : hogs) join(hog);
@@ -200,7 +201,7 @@ TEST(Rescue, WhoComputedOnceIsNoHogForEver) {
   }
 }
 
-// More fibers spin for a flag than get a thread soon; the one that sets it needs a P.
+// More fibers spin for a flag than get a thread soon. The fiber that sets the flag needs a P.
 int spin_for_a_fiber() {
   settings s;
   s.procs = 1;
@@ -225,7 +226,7 @@ TEST_F(RescueDeathTest, ACrowdOfSpinnersIsNamedAndGetsOn) {
               "[0-9]+");
 }
 
-// A hog beside others: once its P was taken it is told to give way at its next call that may switch.
+// A hog beside other fibers: once its P has been taken, it is told to give way at its next call that may switch.
 bool hog_is_told() {
   std::atomic<bool> told{false};
   std::atomic<bool> ended{false};
@@ -246,7 +247,7 @@ bool hog_is_told() {
   return told;
 }
 
-// Whom the monitor looked after when it was ended is nobody whom the next one looks after.
+// A monitor does not watch the hogs that the previous monitor watched when it was ended.
 int tell_hogs_after_shutdowns() {
   for (int round = 0; round < 10; ++round) {
     settings s;
@@ -257,7 +258,7 @@ int tell_hogs_after_shutdowns() {
     while (!shut_down(why)) {
     }
   }
-  // The last one's mark was cleared when its M was looked after, or when another monitor began.
+  // The last hog's mark was cleared when the monitor examined its M, or when another monitor began.
   start(settings{});
   on_fiber([] {});
   return baton_test::eventually([] { return slices_over.unhandled.load(mo::relaxed) == 0; }) ? 0 : 2;
@@ -299,7 +300,7 @@ TEST(Rescue, InADestructorANoexceptFunctionAndACatchBlock) {
   const auto block = [&]() noexcept {
     char c = 0;
     EXPECT_EQ(::read(p.fds[0], &c, 1), 1);
-    yield();  // and now it may be on another thread
+    yield();  // now it may be on another thread
   };
   fiber* const f = spawn_fiber([&] {
     struct blocks_at_the_end {
@@ -308,7 +309,7 @@ TEST(Rescue, InADestructorANoexceptFunctionAndACatchBlock) {
     };
     try {
       const blocks_at_the_end guard{block};
-      throw 7;  // the destructor runs while the exception is on its way
+      throw 7;  // the destructor runs while the exception propagates
     } catch (int x) {
       block();
       EXPECT_EQ(x, 7);
@@ -358,7 +359,7 @@ TEST_F(RescueDeathTest, CanBeSwitchedOff) {
           while (turns == 0) yield();
           const int before = turns;
           ::usleep(100'000);
-          if (turns != before) std::_Exit(1);  // somebody ran
+          if (turns != before) std::_Exit(1);  // another fiber ran
           done = true;
         });
         join(other);
@@ -367,7 +368,7 @@ TEST_F(RescueDeathTest, CanBeSwitchedOff) {
       testing::ExitedWithCode(0), "");
 }
 
-// Eight fibers on two Ps that yield while `meanwhile` runs. Exit code 0: nobody was rescued.
+// Eight fibers on two Ps that yield while `meanwhile` runs. Exit code 0: no P was rescued.
 template <class F>
 int yielding_while(F meanwhile) {
   settings s;
@@ -388,7 +389,7 @@ int yielding_while(F meanwhile) {
   return rescues == 0 ? 0 : 3;
 }
 
-// A process that was stopped looks, on waking, as if everybody had been in one call for that long.
+// When a process that was stopped continues, it looks as if every fiber had been in one call for all that time.
 int stopped_and_continued() {
   return yielding_while([] {
     for (int i = 0; i < 5; ++i) ::raise(SIGSTOP);
@@ -410,7 +411,7 @@ TEST_F(RescueDeathTest, StoppedAndContinuedProcessesAreNotRescued) {
       testing::ExitedWithCode(0), "");
 }
 
-// In a group that gets a fifth of a CPU everybody stops for 80 ms at a time.
+// In a group that gets a fifth of a CPU, all threads stop for 80 ms at a time.
 int throttled() {
   return yielding_while([] { ::sleep(1); });
 }
@@ -440,7 +441,7 @@ TEST_F(RescueDeathTest, ThrottledGroupsAreNotRescued) {
     const pid_t child = ::fork();
     if (child == 0) {
       if (!write_to(group + "/cgroup.procs", std::to_string(::getpid()))) ::_exit(9);
-      // A process of its own, which has never had a runtime: this test, inside.
+      // Runs this test in a process of its own, which has never had a runtime.
       ::setenv("BATON_TEST_INSIDE", "1", 1);
       ::execl("/proc/self/exe", "sched_test", "--gtest_filter=RescueDeathTest.ThrottledGroupsAreNotRescued",
               "--gtest_brief=1", "--gtest_output=", nullptr);

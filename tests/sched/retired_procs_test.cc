@@ -1,4 +1,4 @@
-// Ps beyond a lowered number of procs: what they had goes on elsewhere, and they come back whole.
+// Ps beyond a lowered number of procs: other Ps take over what they had, and they come back whole.
 #include "doorbell.h"
 #include "on_fiber.h"
 #include "own_process.h"
@@ -30,7 +30,7 @@ class RetiredProcsDeathTest : public baton_test::own_process_test {};
   std::_Exit(1);
 }
 
-// The fibers of the P that stays always find work, so its M never gets to where Ms without work look around.
+// The fibers of the P that stays always find work, so its M never reaches the point where Ms without work look around.
 TEST_F(RetiredProcsDeathTest, TheirTimersFireWhileTheOthersAreBusy) {
   EXPECT_EXIT(
       {
@@ -74,8 +74,8 @@ TEST_F(RetiredProcsDeathTest, TheirTimersFireWhileTheOthersAreBusy) {
       testing::ExitedWithCode(0), "");
 }
 
-// While the number changes, the monitor takes Ps from Ms that lose and get theirs all the time. Two fibers
-// that wait for each other without giving up their P show that none was lost.
+// While the number changes, the monitor takes Ps from Ms that lose and get theirs all the time. Two fibers that wait
+// for each other without giving up their P show that none was lost.
 TEST_F(RetiredProcsDeathTest, NoneIsLostWhileTheNumberGoesUpAndDown) {
   EXPECT_EXIT(
       {

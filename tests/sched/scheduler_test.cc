@@ -1,5 +1,5 @@
-// What the scheduler promises to the layers above it: fibers run, wait and are woken exactly once, work
-// is not left lying, nobody starves, and fibers and plain threads mix.
+// What the scheduler promises to the layers above it: fibers run, wait and are woken exactly once, no work is left
+// lying, no fiber starves, and fibers and plain threads mix.
 #include "on_fiber.h"
 
 #include <baton/sched/counters.h>
@@ -46,8 +46,8 @@ TEST(Spawn, TenThousandFibersInATree) {
   EXPECT_EQ(ran.load(), 10'000);
 }
 
-// The last one goes first, because its data are warm; on every 16th pick, when the ring comes before
-// runnext, second. The others run in the order of their birth.
+// The last one starts first, because its data are warm. On every 16th pick it starts second, because the ring comes
+// before runnext. The others start in the order of their creation.
 int starts_in_order() {
   settings one;
   one.procs = 1;
@@ -66,7 +66,7 @@ int starts_in_order() {
   return 0;
 }
 
-// In a process that has never had another P: one that has just been retired may still be at work.
+// In a process that has never had another P: a P that has just been retired may still be at work.
 TEST(SpawnDeathTest, FibersStartInOrderOnOneP) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(std::_Exit(starts_in_order()), testing::ExitedWithCode(0), "");
@@ -93,7 +93,7 @@ TEST(Spawn, DetachedFibersAreReused) {
   EXPECT_LT(read_counters().fibers, 5000U);
 }
 
-// A wake that comes before the park, during it, and after it: each exactly once.
+// Wakes that come before the park, during it and after it: each counts exactly once.
 TEST(Park, EveryParkIsMatchedByOneReady) {
   constexpr int rounds = 20'000;
   on_fiber([] {
@@ -170,7 +170,7 @@ TEST(Fairness, YieldLetsTheOthersRun) {
   });
 }
 
-// Two fibers that ready each other through runnext for ever, and a third one in the queue.
+// Two fibers ready each other through runnext for ever, and a third one is in the queue.
 TEST(Fairness, AChainThroughRunnextDoesNotStarveTheQueue) {
   const with_procs one(1);
   on_fiber([] {
@@ -206,7 +206,7 @@ TEST(Fairness, AFiberThatNeverWaitsGivesWayWhenItsSliceIsOver) {
   });
 }
 
-// Each call is a visit of its own, so nothing looks as if it blocked or computed.
+// Each call is a visit of its own, so no visit looks as if the fiber blocked or computed.
 TEST(Fairness, AFiberOfShortDeclaredCallsGivesWayWhenItsSliceIsOver) {
   for (const stay where : {stay::anywhere, stay::here}) {
     const with_procs one(1);
@@ -239,7 +239,7 @@ TEST(Fairness, AFiberLockedToItsThreadGivesWayToo) {
   });
 }
 
-// A loop of calls that never switch (a lock that is tried, say) has no place to give way; others run beside it.
+// A loop of calls that never switch (a lock that is tried, say) has no place to give way. Other fibers run beside it.
 TEST(Fairness, AFiberOfCallsThatNeverSwitchLosesItsP) {
   for (const int n : {1, 2, 8}) {
     const with_procs set(n);
@@ -272,7 +272,7 @@ TEST(Fairness, TheGlobalQueueIsServedBesideLocalWork) {
   join(busy);
 }
 
-// Far more fibers than a run queue has slots, all yielding: each gets its turn, not only those that fit.
+// Far more yielding fibers than a run queue has slots. Each gets its turn, not only those that fit.
 TEST(Fairness, YieldingFibersTakeTurnsBeyondTheRing) {
   const with_procs one(1);
   constexpr std::size_t n = 2000;
@@ -295,7 +295,7 @@ TEST(Fairness, YieldingFibersTakeTurnsBeyondTheRing) {
   EXPECT_GE(least_at_first_end, rounds / 2) << "when the first had all its turns";
 }
 
-// Two fibers that only end when both run at the same time: the second must be found by another P.
+// Two fibers that end only when both run at the same time. Another P must find the second.
 TEST(Stealing, AnIdlePTakesWorkFromABusyOne) {
   const with_procs two(2);
   for (int round = 0; round < 50; ++round) {
@@ -313,8 +313,8 @@ TEST(Stealing, AnIdlePTakesWorkFromABusyOne) {
   }
 }
 
-// The order is that of deadlines if nobody goes to sleep, or is woken, later than the next is due: on a machine
-// so slow that somebody does, with longer times.
+// The order is that of the deadlines unless a fiber goes to sleep, or is woken, later than the next one is due. On a
+// machine so slow that this happens, the test repeats with longer times.
 TEST(Timers, SleepersWakeInOrderAndNotEarly) {
   const with_procs one(1);
   bool in_time = false;
@@ -364,7 +364,8 @@ TEST(Timers, CancelSaysWhetherItWillEverRun) {
       if (i % 2 == 0) yield();
       if (i % 5 == 0) sleep_until_ns(when + 50'000);
       const bool cancelled = cancel_timer(h);
-      // t is about to go: the callback must not run from here on, and must have run if not cancelled.
+      // t is about to be destroyed: from here on the callback must not run, and it must have run if it was not
+      // cancelled.
       EXPECT_EQ(t.fired.load(), cancelled ? 0 : 1);
       EXPECT_FALSE(cancel_timer(h)) << "a stale handle";
     }

@@ -1,5 +1,5 @@
-// The report of a stack overflow, and what happens to faults that are none. The process ends in nearly
-// all of these.
+// The report of a stack overflow, and what happens to faults that are not overflows. In nearly all of these tests the
+// process ends.
 #include "on_fiber.h"
 
 #include <baton/sched/lifecycle.h>
@@ -23,7 +23,7 @@
 namespace baton::sched {
 namespace {
 
-// One of 64 KiB; it is not given back.
+// A stack of 64 KiB that is not given back.
 stack a_stack() {
   stack s;
   if (stack_pool::instance().acquire(stack_class_for(64 * 1024), &s, 1) != 1) std::abort();
@@ -34,7 +34,7 @@ void name_seventeen(const stack& s, char* buffer, std::size_t size) noexcept {
   std::snprintf(buffer, size, "fiber 17 \"deep\" of class %u", s.klass);
 }
 
-struct overflow_death : testing::Test {
+struct OverflowDeathTest : testing::Test {
   static void prepare() {
     install_overflow_handler();
     set_overflow_namer(name_seventeen);
@@ -45,7 +45,7 @@ constexpr const char* report_of_64k =
     "baton: stack overflow in fiber 17 \"deep\" of class 1: its stack of 64 KiB is used up "
     "\\(raise it with attributes.stack_size or options.stack_size\\); fault at 0x[0-9a-f]+\n";
 
-TEST_F(overflow_death, touching_the_guard_is_reported) {
+TEST_F(OverflowDeathTest, TouchingTheGuardIsReported) {
   EXPECT_DEATH(
       {
         prepare();
@@ -56,7 +56,7 @@ TEST_F(overflow_death, touching_the_guard_is_reported) {
       report_of_64k);
 }
 
-TEST_F(overflow_death, the_lowest_byte_of_the_guard_is_reported) {
+TEST_F(OverflowDeathTest, TheLowestByteOfTheGuardIsReported) {
   EXPECT_EXIT(
       {
         prepare();
@@ -67,7 +67,7 @@ TEST_F(overflow_death, the_lowest_byte_of_the_guard_is_reported) {
       testing::KilledBySignal(SIGABRT), report_of_64k);
 }
 
-#if !BATON_ASAN && !BATON_TSAN  // they would have to be told of the switch
+#if !BATON_ASAN && !BATON_TSAN  // the sanitizers would have to be told of the switch
 
 [[gnu::noinline]] int dig(int depth) {
   volatile char frame[256];
@@ -89,7 +89,7 @@ void run_on(const stack& s, void (*f)()) {
   ::swapcontext(&main_context, &context);
 }
 
-TEST_F(overflow_death, recursion_is_reported_with_its_trace) {
+TEST_F(OverflowDeathTest, RecursionIsReportedWithItsTrace) {
   EXPECT_DEATH(
       {
         prepare();
@@ -102,7 +102,7 @@ TEST_F(overflow_death, recursion_is_reported_with_its_trace) {
 
 void ignore_signal(int) {}
 
-// Little is left of the stack: the kernel cannot place the frame of a handler that runs there.
+// Little of the stack is left: the kernel cannot place the frame of a handler that runs there.
 [[gnu::noinline]] void dig_and_raise(const std::byte* limit) {
   volatile char frame[64];
   frame[0] = 1;
@@ -116,7 +116,7 @@ void ignore_signal(int) {}
 
 const std::byte* limit_to_dig_to = nullptr;
 
-TEST_F(overflow_death, a_signal_that_finds_no_room_is_reported) {
+TEST_F(OverflowDeathTest, ASignalThatFindsNoRoomIsReported) {
   EXPECT_DEATH(
       {
         prepare();
@@ -131,7 +131,7 @@ TEST_F(overflow_death, a_signal_that_finds_no_room_is_reported) {
 
 #endif
 
-TEST_F(overflow_death, faults_elsewhere_go_to_the_previous_handler) {
+TEST_F(OverflowDeathTest, FaultsElsewhereGoToThePreviousHandler) {
   EXPECT_EXIT(
       {
         struct sigaction theirs = {};
@@ -146,7 +146,7 @@ TEST_F(overflow_death, faults_elsewhere_go_to_the_previous_handler) {
       testing::ExitedWithCode(42), "");
 }
 
-TEST_F(overflow_death, a_previous_handler_for_one_call_is_called_once) {
+TEST_F(OverflowDeathTest, APreviousHandlerForOneCallIsCalledOnce) {
   EXPECT_EXIT(
       {
         struct sigaction theirs = {};
@@ -161,7 +161,7 @@ TEST_F(overflow_death, a_previous_handler_for_one_call_is_called_once) {
       testing::KilledBySignal(SIGSEGV), "^called\n$");
 }
 
-TEST_F(overflow_death, faults_elsewhere_are_what_they_were_without_a_previous_handler) {
+TEST_F(OverflowDeathTest, FaultsElsewhereAreWhatTheyWereWithoutAPreviousHandler) {
   for (const bool sent : {false, true}) {
     EXPECT_EXIT(
         {
@@ -176,13 +176,13 @@ TEST_F(overflow_death, faults_elsewhere_are_what_they_were_without_a_previous_ha
   }
 }
 
-// The same in real fibers, whom the scheduler names. These start the runtime: hence a process from scratch.
-struct fiber_overflow_death : testing::Test {
-  fiber_overflow_death() { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
-  ~fiber_overflow_death() override { testing::FLAGS_gtest_death_test_style = "fast"; }
+// The same in real fibers, which the scheduler names. These tests start the runtime, so each needs a fresh process.
+struct FiberOverflowDeathTest : testing::Test {
+  FiberOverflowDeathTest() { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+  ~FiberOverflowDeathTest() override { testing::FLAGS_gtest_death_test_style = "fast"; }
 };
 
-TEST_F(fiber_overflow_death, the_report_names_the_fiber) {
+TEST_F(FiberOverflowDeathTest, TheReportNamesTheFiber) {
   EXPECT_DEATH(baton_test::join(baton_test::spawn_fiber(
                    [] {
                      stack mine;
@@ -200,11 +200,11 @@ int recurse(int depth) {
   return depth > 0 ? recurse(depth - 1) + frame[0] : frame[0];
 }
 
-TEST_F(fiber_overflow_death, recursion_without_end_is_reported) {
+TEST_F(FiberOverflowDeathTest, RecursionWithoutEndIsReported) {
   EXPECT_DEATH(baton_test::on_fiber([] { std::printf("%d", recurse(100'000'000)); }), "stack overflow in fiber");
 }
 
-TEST_F(fiber_overflow_death, recursion_into_mprotect_guards_is_reported) {
+TEST_F(FiberOverflowDeathTest, RecursionIntoMprotectGuardsIsReported) {
   EXPECT_DEATH(
       {
         stack_pool::instance().set_guard_kind_for_test(stack_pool::guard_kind::mprotect_pages, 20'000);
@@ -213,14 +213,14 @@ TEST_F(fiber_overflow_death, recursion_into_mprotect_guards_is_reported) {
       "stack overflow in fiber");
 }
 
-TEST_F(fiber_overflow_death, any_other_bad_address_is_no_overflow) {
+TEST_F(FiberOverflowDeathTest, AnyOtherBadAddressIsNoOverflow) {
   volatile std::uintptr_t nowhere = 64;
   EXPECT_EXIT(
       baton_test::on_fiber([&] { *reinterpret_cast<volatile int*>(nowhere) = 1; }),
       [](int status) { return !WIFEXITED(status) || WEXITSTATUS(status) != 0; }, "");
 }
 
-// In a fiber "astray" above the stack of a fiber "neighbour": calls f with an address in the guard of that one.
+// In a fiber "astray" whose stack lies above that of a fiber "neighbour": calls f with an address in neighbour's guard.
 template <class F>
 void beside_a_neighbour(F f) {
   auto neighbour = baton_test::spawn_fiber(
@@ -248,7 +248,7 @@ void beside_a_neighbour(F f) {
   baton_test::join(neighbour);
 }
 
-#if !BATON_ASAN && !BATON_TSAN  // they touch what such a frame holds
+#if !BATON_ASAN && !BATON_TSAN  // the sanitizers touch what such a frame holds
 
 [[gnu::noinline]] void have_a_frame_down_to(volatile char* low) {
   char here = 0;
@@ -256,7 +256,7 @@ void beside_a_neighbour(F f) {
   *frame = 1;
 }
 
-TEST_F(fiber_overflow_death, a_frame_that_steps_over_its_guard_is_named_and_whose_guard_it_hit) {
+TEST_F(FiberOverflowDeathTest, AFrameThatStepsOverItsGuardIsNamedAndWhoseGuardItHit) {
   EXPECT_DEATH(
       beside_a_neighbour(have_a_frame_down_to),
       "stack overflow in fiber [0-9]+ \"astray\": a frame stepped over the guard beneath its stack of 256 KiB, "
@@ -264,12 +264,12 @@ TEST_F(fiber_overflow_death, a_frame_that_steps_over_its_guard_is_named_and_whos
 }
 #endif
 
-TEST_F(fiber_overflow_death, an_address_in_the_guard_of_another_is_no_overflow) {
+TEST_F(FiberOverflowDeathTest, AnAddressInTheGuardOfAnotherIsNoOverflow) {
   EXPECT_DEATH(beside_a_neighbour([](volatile char* at) { *at = 1; }),
                "fiber [0-9]+ \"astray\" touched the guard beneath the stack of fiber [0-9]+ \"neighbour\"");
 }
 
-// ---- what was there before ----
+// ---- previous handlers ----
 
 void (*handler_now())(int, siginfo_t*, void*) {
   struct sigaction now = {};
@@ -287,7 +287,7 @@ void handle_by(void (*handler)(int, siginfo_t*, void*)) {
   ::sigaction(SIGSEGV, &a, nullptr);
 }
 
-TEST_F(fiber_overflow_death, former_handlers_are_back_after_a_shutdown) {
+TEST_F(FiberOverflowDeathTest, FormerHandlersAreBackAfterAShutdown) {
   EXPECT_EXIT(
       {
         handle_by(former);
@@ -303,7 +303,7 @@ TEST_F(fiber_overflow_death, former_handlers_are_back_after_a_shutdown) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST_F(fiber_overflow_death, a_handler_that_came_later_stays) {
+TEST_F(FiberOverflowDeathTest, AHandlerThatCameLaterStays) {
   EXPECT_EXIT(
       {
         char why[64];
@@ -317,7 +317,7 @@ TEST_F(fiber_overflow_death, a_handler_that_came_later_stays) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST(alternate_stack, is_there_in_its_scope_only) {
+TEST(AlternateStack, IsThereInItsScopeOnly) {
   stack_t before = {};
   stack_t within = {};
   stack_t after = {};

@@ -1,5 +1,5 @@
-// The stack pool: classes, recycling, guards in all three kinds, giving deep pages back, running out of
-// memory. What changes the process for good happens in a child process.
+// The stack pool: classes, recycling, guards of all three kinds, giving deep pages back, running out of memory. Changes
+// to the process that cannot be undone happen in a child process.
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/stack/stack_pool.h>
 
@@ -38,7 +38,7 @@ constexpr bool sanitized = BATON_ASAN != 0 || BATON_TSAN != 0;
 
 stack_pool& pool() { return stack_pool::instance(); }
 
-// A number of stacks of one class, acquired by batches and released at the end of the scope.
+// Stacks of one class, acquired in batches and released at the end of the scope.
 class some_stacks {
  public:
   some_stacks(std::size_t klass, std::size_t n) : all_(n) {
@@ -67,7 +67,7 @@ class some_stacks {
   std::vector<stack> all_;
 };
 
-// The kernel's view: it refuses to read what would fault.
+// Asks the kernel, which refuses to read what would fault.
 bool readable(const std::byte* at) {
   static std::array<int, 2> pipe_ends = [] {
     std::array<int, 2> ends{};
@@ -94,7 +94,7 @@ void touch(const stack& s, std::size_t pages) {
   for (std::size_t i = 0; i < pages; ++i) *(s.top - 1 - i * page_size()) = std::byte{1};
 }
 
-// Runs f in a child process and returns its exit status (-1: a signal ended it) and what it said.
+// Runs f in a child process. Returns its exit status (-1: a signal ended it) and its output.
 struct outcome {
   int status = -1;
   std::string said;
@@ -124,7 +124,7 @@ std::size_t occurrences(const std::string& text, const std::string& what) {
   return n;
 }
 
-TEST(stack_class, sizes_ascend_and_are_what_the_header_says) {
+TEST(StackClass, SizesAscendAndAreWhatTheHeaderSays) {
   EXPECT_GE(stack_class_size(0), 16 * kib);
   if (page_size() <= 16 * kib) {
     EXPECT_EQ(stack_class_size(1), 64 * kib);
@@ -135,7 +135,7 @@ TEST(stack_class, sizes_ascend_and_are_what_the_header_says) {
   for (std::size_t k = 0; k < stack_classes; ++k) EXPECT_EQ(stack_class_size(k) % page_size(), 0U);
 }
 
-TEST(stack_class, the_smallest_that_fits) {
+TEST(StackClass, TheSmallestThatFits) {
   EXPECT_EQ(stack_class_for(0), 0U);
   EXPECT_EQ(stack_class_for(1), 0U);
   for (std::size_t k = 0; k < stack_classes; ++k) {
@@ -144,7 +144,7 @@ TEST(stack_class, the_smallest_that_fits) {
   }
 }
 
-TEST(stack_pool, stacks_are_usable_aligned_and_apart) {
+TEST(StackPool, StacksAreUsableAlignedAndApart) {
   for (std::size_t klass = 0; klass < stack_classes; ++klass) {
     const some_stacks held(klass, 20);
     ASSERT_EQ(held.all().size(), 20U);
@@ -165,7 +165,7 @@ TEST(stack_pool, stacks_are_usable_aligned_and_apart) {
   }
 }
 
-TEST(stack_pool, recycles_what_was_released) {
+TEST(StackPool, RecyclesWhatWasReleased) {
   std::set<const std::byte*> before;
   {
     const some_stacks held(class_64k, 100);
@@ -177,7 +177,7 @@ TEST(stack_pool, recycles_what_was_released) {
   EXPECT_EQ(pool().read().stacks, stacks);
 }
 
-TEST(stack_pool, takes_back_mixed_classes) {
+TEST(StackPool, TakesBackMixedClasses) {
   std::array<stack, 5> mixed;
   for (std::size_t k = 0; k < 5; ++k) ASSERT_EQ(pool().acquire((k * 2) % 5, &mixed[k], 1), 1U);
   pool().release(mixed.data(), mixed.size());
@@ -189,13 +189,13 @@ TEST(stack_pool, takes_back_mixed_classes) {
   }
 }
 
-TEST(stack_pool, no_such_class) {
+TEST(StackPool, NoSuchClass) {
   stack s;
   EXPECT_EQ(pool().acquire(stack_classes, &s, 1), 0U);
   EXPECT_EQ(errno, EINVAL);
 }
 
-TEST(stack_pool, foreign_stack_aborts) {
+TEST(StackPool, ForeignStackAborts) {
   EXPECT_DEATH(
       {
         const some_stacks held(class_64k, 1);
@@ -206,7 +206,7 @@ TEST(stack_pool, foreign_stack_aborts) {
       "not the pool's");
 }
 
-TEST(stack_pool, many_stacks_are_all_guarded) {
+TEST(StackPool, ManyStacksAreAllGuarded) {
   const std::size_t n = sanitized ? 4'000 : 100'000;
   const auto before = pool().read();
   const some_stacks held(class_64k, n);
@@ -220,7 +220,7 @@ TEST(stack_pool, many_stacks_are_all_guarded) {
   }
 }
 
-TEST(stack_pool, threads_never_share_a_stack) {
+TEST(StackPool, ThreadsNeverShareAStack) {
   const auto work = [](std::uint64_t me) {
     std::array<stack, 16> held;
     for (int round = 0; round < 300; ++round) {
@@ -240,7 +240,7 @@ TEST(stack_pool, threads_never_share_a_stack) {
   for (std::thread& t : threads) t.join();
 }
 
-TEST(stack_pool, find_tells_guard_from_stack) {
+TEST(StackPool, FindTellsGuardFromStack) {
   const some_stacks held(class_64k, 3);
   for (const stack& s : held.all()) {
     stack owner;
@@ -271,7 +271,7 @@ TEST(stack_pool, find_tells_guard_from_stack) {
 constexpr std::int64_t period = 500'000'000;
 constexpr std::size_t kept = 16;  // of 256 KiB, in a depot
 
-// Trims what earlier tests have left, and gives the time after that. In a child, where no monitor trims.
+// Trims what earlier tests have left and returns the time after that. Called in a child, where no monitor trims.
 std::int64_t settle() {
   std::int64_t now = platform::now_ns() + 10 * period;
   for (int round = 0; round < 10; ++round, now += period) {
@@ -281,7 +281,7 @@ std::int64_t settle() {
   return now;
 }
 
-TEST(stack_pool, stacks_that_stay_free_for_two_periods_give_their_memory_back) {
+TEST(StackPool, StacksThatStayFreeForTwoPeriodsGiveTheirMemoryBack) {
   const outcome o = in_child([] {
     constexpr std::size_t n = 300;
     std::int64_t now = settle();
@@ -300,8 +300,8 @@ TEST(stack_pool, stacks_that_stay_free_for_two_periods_give_their_memory_back) {
     std::int64_t next = 0;
     int calls = 0;
     while ((next = pool().trim(now)) == now && calls < 100) ++calls;
-    if (calls < 3) return 4;  // not all of them in one
-    // What other tests have left may be among the ones that stay.
+    if (calls < 3) return 4;  // not all of them in one call
+    // What other tests have left may be among the stacks that stay.
     if (resident() > kept) return 5;
     now += period;
     while ((next = pool().trim(now)) == now) {
@@ -314,7 +314,7 @@ TEST(stack_pool, stacks_that_stay_free_for_two_periods_give_their_memory_back) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-TEST(stack_pool, stacks_that_go_round_keep_their_pages) {
+TEST(StackPool, StacksThatGoRoundKeepTheirPages) {
   const outcome o = in_child([] {
     std::int64_t now = settle();
     const auto before = pool().read().trimmed;
@@ -329,7 +329,7 @@ TEST(stack_pool, stacks_that_go_round_keep_their_pages) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-TEST(stack_pool, large_stacks_are_all_trimmed) {
+TEST(StackPool, LargeStacksAreAllTrimmed) {
   const outcome o = in_child([] {
     const std::size_t klass = stack_class_for(8192 * kib);
     some_stacks held(klass, 20);
@@ -342,7 +342,7 @@ TEST(stack_pool, large_stacks_are_all_trimmed) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-TEST(stack_pool, acquiring_and_releasing_touches_nothing) {
+TEST(StackPool, AcquiringAndReleasingTouchesNothing) {
   some_stacks held(stack_class_for(1024 * kib), 200);
   const std::vector<stack> all = held.all();
   const auto resident = [&all] {
@@ -362,8 +362,8 @@ TEST(stack_pool, acquiring_and_releasing_touches_nothing) {
   std::memcpy(s.top - 64, &kept, sizeof kept);
 }
 
-// In a process of its own: after all the other tests there are so many stacks that a look takes half a minute.
-TEST(stack_pool_death_test, leak_sanitizer_looks_at_stacks) {
+// In a process of its own: after all the other tests there are so many stacks that a scan takes half a minute.
+TEST(StackPoolDeathTest, LeakSanitizerLooksAtStacks) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
@@ -374,7 +374,7 @@ TEST(stack_pool_death_test, leak_sanitizer_looks_at_stacks) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST(stack_pool, address_sanitizer_poison_ends_with_release) {
+TEST(StackPool, AddressSanitizerPoisonEndsWithRelease) {
   some_stacks held(class_64k, 1);
   const stack s = held[0];
   __asan_poison_memory_region(s.top - 4096, 1024);
@@ -383,8 +383,8 @@ TEST(stack_pool, address_sanitizer_poison_ends_with_release) {
 }
 #endif
 
-// Out of address space: fewer stacks, then none, and an errno.
-TEST(stack_pool, address_space_limit_gives_none_but_no_crash) {
+// Out of address space: fewer stacks, then none, and an errno value.
+TEST(StackPool, AddressSpaceLimitGivesNoneButNoCrash) {
   if (sanitized) GTEST_SKIP() << "a sanitizer's own mappings exceed any such limit";
   const outcome o = in_child([] {
     std::size_t pages = 0;
@@ -409,7 +409,7 @@ TEST(stack_pool, address_space_limit_gives_none_but_no_crash) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-TEST(guard, mprotect_stands_in) {
+TEST(Guard, MprotectStandsIn) {
   const outcome o = in_child([] {
     pool().set_guard_kind_for_test(stack_pool::guard_kind::mprotect_pages);
     const auto before = pool().read().stacks;
@@ -423,7 +423,7 @@ TEST(guard, mprotect_stands_in) {
 }
 
 // A guard region in locked memory gives EINVAL, as it does on a kernel before 6.13.
-TEST(guard, locked_memory_falls_back_to_mprotect) {
+TEST(Guard, LockedMemoryFallsBackToMprotect) {
   if (sanitized) GTEST_SKIP() << "sanitizers make mlockall do nothing";
   const outcome o = in_child([] {
     if (pool().guard() != stack_pool::guard_kind::guard_region) return 77;
@@ -439,7 +439,7 @@ TEST(guard, locked_memory_falls_back_to_mprotect) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-TEST(guard, without_any_it_goes_on_and_says_so_once) {
+TEST(Guard, WithoutAnyItGoesOnAndSaysSoOnce) {
   const outcome o = in_child([] {
     pool().set_guard_kind_for_test(stack_pool::guard_kind::mprotect_pages, 100);
     const std::size_t klass = stack_class_for(1024 * kib);
@@ -460,7 +460,7 @@ TEST(guard, without_any_it_goes_on_and_says_so_once) {
   EXPECT_EQ(occurrences(o.said, "-th have no guard: too many mappings (raise vm.max_map_count)"), 1U) << o.said;
 }
 
-TEST(guard, a_child_process_guards_its_own_memory) {
+TEST(Guard, AChildProcessGuardsItsOwnMemory) {
   const std::size_t klass = stack_class_for(8192 * kib);
   const some_stacks parents(klass, 1);
   const outcome o = in_child([klass] {

@@ -79,7 +79,7 @@ STAYS_A_FUNCTION void with_alloca(blocker b, int fd) {
   AS_IF_BETWEEN;
 }
 
-// Directly around the call of libc, where nothing further in has saved the frame pointer.
+// Directly around the call of libc, where no frame further in has saved the frame pointer.
 WITH_FRAME_POINTER void reads_with_frame_pointer(int fd) {
   char c = 0;
   while (::read(fd, &c, 1) != 1) {
@@ -121,7 +121,7 @@ std::vector<void*> frames_of(const frame_registers& from, const stack_bounds& bo
   return frames;
 }
 
-// A thread that reads from a pipe, somehow.
+// A thread that reads from a pipe, by way of a given function.
 class blocked_thread {
  public:
   explicit blocked_thread(std::function<void(int fd)> block) {
@@ -148,7 +148,7 @@ class blocked_thread {
   [[nodiscard]] std::int32_t tid() const { return tid_; }
   [[nodiscard]] const stack_bounds& bounds() const { return bounds_; }
 
-  // Its trace, once it is blocked in that call.
+  // Returns the thread's trace once it is blocked in that call.
   [[nodiscard]] std::string trace(long number) const {
     for (;;) {
       const auto call = platform::thread_call(tid_);
@@ -244,7 +244,7 @@ TEST(StackTrace, FindsAFrameWhoseFramePointerNobodyShows) {
   }
 }
 
-// A comparison function: called by libc, from within qsort.
+// libc calls a comparison function from within qsort.
 TEST(StackTrace, GoesThroughLibcInTheMiddle) {
   static int read_from = 0;
   const blocked_thread t([](int fd) {
@@ -260,7 +260,7 @@ TEST(StackTrace, GoesThroughLibcInTheMiddle) {
   expect_in_order(t.trace(SYS_read), {"vendor::in_read()", "qsort"});
 }
 
-#if !BATON_ASAN && !BATON_TSAN  // they run handlers later, elsewhere
+#if !BATON_ASAN && !BATON_TSAN  // the sanitizers run handlers later, elsewhere
 TEST(StackTrace, GoesThroughASignalsFrame) {
   static int read_from = 0;
   std::signal(SIGUSR1, [](int) { vendor::in_read(read_from); });
@@ -315,7 +315,7 @@ TEST(DumpFibers, PrintsTheStackBelowEachParkedFiber) {
   fiber* const waiting = spawn_fiber([&] { waits_for_the_flag(f); }, true, "the patient one");
   while (waiting->word.peek() != park_word::parked) std::this_thread::yield();
   std::string from_a_fiber;
-  // On the smallest stack that there is.
+  // On the smallest stack that exists.
   const auto prepared = prepare_fiber({"dumper", 16 * 1024}, sizeof(void*), alignof(void*));
   static std::FILE* file = nullptr;
   file = std::tmpfile();

@@ -1,4 +1,4 @@
-// What is seen of a thread from outside.
+// What is visible of a thread from outside.
 #include <baton/sched/platform/thread_state.h>
 
 #include <baton/sched/platform/clock.h>
@@ -72,7 +72,7 @@ TEST(ThreadState, OfOneThatReadsFromAPipe) {
   const std::int64_t cpu = thread_cpu_ns(t.tid());
   EXPECT_GT(cpu, 0);
   EXPECT_EQ(thread_cpu_ns(t.tid()), cpu) << "it sleeps";
-  EXPECT_EQ(::write(fds[1], "x", 1), 1);  // and no look has ended the read
+  EXPECT_EQ(::write(fds[1], "x", 1), 1);  // no observation has ended the read
   t.join();
   ::close(fds[0]);
   ::close(fds[1]);

@@ -1,7 +1,7 @@
 #include "../runtime/parked.h"
 
+#include <baton/runtime/blocking_context.h>
 #include <baton/runtime/context.h>
-#include <baton/runtime/detail/blocking_context.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
@@ -33,7 +33,7 @@ void until_waiting(const blocking_gate& gate, std::uint64_t n) {
   while (gate.stats().waiting != n) baton::this_fiber::yield();
 }
 
-// Somebody inside a gate of one, until told to leave.
+// A fiber or thread inside a gate of one, until it is told to leave.
 class occupant {
  public:
   explicit occupant(blocking_gate& gate)
@@ -204,7 +204,7 @@ TEST(BlockingGate, WhatACallReturnsWhenItMayNotBeMade) {
   EXPECT_EQ(&same, &value);
 }
 
-// Places are handed over, deadlines pass, contexts end, all at once: nobody is lost, no place either.
+// Places are handed over, deadlines pass and contexts end, all at once: no caller is lost, and no place either.
 TEST(BlockingGate, NoPlaceIsLost) {
   baton::run([] {
     for (int round = 0; round < 20; ++round) {

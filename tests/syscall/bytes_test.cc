@@ -48,18 +48,18 @@ static_assert(!fills<std::span<const std::byte>> && !fills<const char (&)[4]> &&
 static_assert(!fills<std::string> && !fills<std::vector<char>>, "memory that a temporary owns");
 static_assert(!fills<std::vector<int>&> && !fills<int (&)[4]> && !fills<char*>);
 
-TEST(bytes, a_literal_is_text_without_its_nul) {
+TEST(Bytes, ALiteralIsTextWithoutItsNul) {
   EXPECT_EQ(text_of("abc"), "abc");
   EXPECT_TRUE(const_bytes("").empty());
   EXPECT_EQ(text_of("a\0b"), std::string("a\0b", 3));
 }
 
-TEST(bytes, a_constant_array_without_a_nul_is_shown_whole) {
+TEST(Bytes, AConstantArrayWithoutANulIsShownWhole) {
   const char letters[] = {'x', 'y'};
   EXPECT_EQ(text_of(letters), "xy");
 }
 
-TEST(bytes, a_char_pointer_goes_up_to_its_nul) {
+TEST(Bytes, ACharPointerGoesUpToItsNul) {
   const char* text = "hello";
   EXPECT_EQ(text_of(text), "hello");
   char buffer[8] = "abc";
@@ -69,7 +69,7 @@ TEST(bytes, a_char_pointer_goes_up_to_its_nul) {
   EXPECT_TRUE(const_bytes(none).empty());
 }
 
-TEST(bytes, arrays_of_bytes_are_shown_whole_zeros_too) {
+TEST(Bytes, ArraysOfBytesAreShownWholeZerosToo) {
   const unsigned char zeros[4] = {};
   EXPECT_EQ(const_bytes(zeros).size(), 4U);
   std::byte more[3] = {};
@@ -79,7 +79,7 @@ TEST(bytes, arrays_of_bytes_are_shown_whole_zeros_too) {
   EXPECT_EQ(room_of(buffer), 16U);
 }
 
-TEST(bytes, containers_are_shown_whole) {
+TEST(Bytes, ContainersAreShownWhole) {
   std::string s("a\0b", 3);
   EXPECT_EQ(text_of(s), s);
   EXPECT_EQ(text_of(std::vector<char>{'a', 'b'}), "ab");
@@ -92,7 +92,7 @@ TEST(bytes, containers_are_shown_whole) {
   EXPECT_EQ(room_of(std::span(v).first(2)), 2U);
 }
 
-TEST(bytes, what_is_filled_can_be_read) {
+TEST(Bytes, WhatIsFilledCanBeRead) {
   std::string s = "....";
   const bytes b = s;
   std::memcpy(b.data(), "abcd", 4);
@@ -100,7 +100,7 @@ TEST(bytes, what_is_filled_can_be_read) {
   EXPECT_EQ(b.as_string_view(), "abcd");
 }
 
-TEST(bytes, parts) {
+TEST(Bytes, Parts) {
   const const_bytes b = "abcdef";
   EXPECT_EQ(text_of(b.first(2)), "ab");
   EXPECT_EQ(text_of(b.drop(2)), "cdef");
@@ -115,21 +115,21 @@ TEST(bytes, parts) {
   EXPECT_EQ(n, 597U);
 }
 
-TEST(bytes, views_of_nothing) {
+TEST(Bytes, ViewsOfNothing) {
   EXPECT_TRUE(bytes().empty());
   EXPECT_TRUE(const_bytes().empty());
   EXPECT_EQ(const_bytes().drop(0).size(), 0U);
   EXPECT_EQ(const_bytes(std::string()).as_string_view(), "");
 }
 
-TEST(bytes, as_iovec_shows_the_same_memory) {
+TEST(Bytes, AsIovecShowsTheSameMemory) {
   std::string s = "abc";
   EXPECT_EQ(baton::as_iovec(bytes(s)).iov_base, s.data());
   EXPECT_EQ(baton::as_iovec(const_bytes(s).drop(1)).iov_len, 2U);
 }
 
 using bytes_death_test = testing::Test;
-TEST(bytes_death_test, beyond_the_end) {
+TEST(BytesDeathTest, BeyondTheEnd) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const const_bytes b = "abc";
   EXPECT_DEATH((void)b.drop(4), "4 is beyond the end of a view of 3 bytes");

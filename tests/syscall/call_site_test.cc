@@ -54,7 +54,7 @@ __attribute__((noinline)) void blocks_by_hand(const std::atomic<int>& turns) {
   const int before = turns;
   baton::enter_syscall();
   do ::usleep(1000);
-  while (turns == before);  // until somebody else has had the P
+  while (turns == before);  // until another fiber has had the P
   baton::exit_syscall();
 }
 __attribute__((noinline)) void does_not_by_hand() {
@@ -78,7 +78,7 @@ TEST(CallSite, BareEnterSyscallLearnsByPlace) {
       EXPECT_GT(read_counters().handoffs_predicted, predicted);
       predicted = read_counters().handoffs_predicted;
       for (int k = 0; k < 1000; ++k) does_not_by_hand();
-      // Hardly ever, rather than never: one in which the kernel took the CPU away looks like a long one.
+      // Hardly ever rather than never: a call during which the kernel took the CPU away looks like a long one.
       EXPECT_LT(read_counters().handoffs_predicted, predicted + 500);
       predicted = read_counters().handoffs_predicted;
     }
@@ -106,8 +106,8 @@ TEST(CallSite, TypedCallsAreSitesByNumber) {
     while (!done) yield();
   });
   on_fiber([] {
-    // The sleep lasts until a point in time that is set before the P is handed over. If the hand-over takes as long as
-    // that, because the machine is busy, the call is a short one, and counts as such: so until they were long.
+    // The sleep lasts until a point in time that is set before the P is handed over. If the handoff takes as long as
+    // that, because the machine is busy, the call is short and counts as such. So repeat until the calls were long.
     std::vector<call_site::history> known;
     do {
       ASSERT_TRUE(baton::sys::nanosleep(std::chrono::milliseconds(2)));

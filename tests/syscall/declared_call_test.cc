@@ -1,6 +1,6 @@
-// Declared calls: while one blocks its thread, the P runs the others; afterwards the fiber goes on.
-// Blocking is real (a read from a pipe that nobody has written to), and is ended by a fiber that can only
-// run if the P was handed over: where that fails, these tests hang.
+// Declared calls: while one blocks its thread, the P runs the other fibers; afterwards the fiber goes on. The blocking
+// is real (a read from an empty pipe). A fiber that can run only if the P was handed over ends it, so these tests hang
+// if the handoff fails.
 #include "../sched/on_fiber.h"
 
 #include <baton/sched/counters.h>
@@ -92,8 +92,8 @@ TEST(EnterSyscallDeathTest, ExitWithoutEnterAborts) {
                "fiber [0-9]+ \"unbalanced\": exit_syscall without enter_syscall");
 }
 
-// Inside, the thread counts as a plain thread: what waits puts the thread to sleep, and the fiber is
-// still on it afterwards.
+// Inside, the thread counts as a plain thread: a call that waits puts the thread to sleep, and the fiber is still on it
+// afterwards.
 TEST(EnterSyscall, WaitingInsideKeepsTheThread) {
   const with_procs one(1);
   on_fiber([] {
@@ -162,7 +162,7 @@ TEST(Blocking, AShortSiteLearnsToKeepItsP) {
       while (!stop.load()) yield();
     });
     std::uint64_t first = handoffs();
-    // One in 64 calls is timed, and a descheduled thread makes a short call long now and then.
+    // One in 64 calls is timed, and descheduling sometimes makes a short call long.
     for (int i = 0; i < 20'000; ++i) {
       baton::blocking([] {});
       if (i == 10'000) first = handoffs();
@@ -211,7 +211,7 @@ TEST(Blocking, ReturnsWhatTheCallReturnsAndPassesExceptions) {
   });
 }
 
-// Again and again: it takes a P with work to be put on the idle list below one without, for want of an M.
+// Repeated, because the failure needs a P with work that is put on the idle list below one without, for want of an M.
 TEST(Blocking, ManyBlockedCallsAtOnceAllComeBack) {
   for (const int n : {1, 2, 2, 2, 8, 8, 3, 3, 2, 2, 2}) {
     const with_procs set(n);

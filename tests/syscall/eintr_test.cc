@@ -1,4 +1,4 @@
-// Calls that go on after a signal, and those that do not.
+// Calls that continue after a signal, and calls that do not.
 #include <baton/syscall/calls.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
@@ -33,7 +33,7 @@ std::thread after_interruptions(int times, F then) {
   });
 }
 
-// Until the storm has interrupted it often enough: on a busy machine signals come late, and then as one.
+// Repeats until the storm has interrupted the call often enough: on a busy machine signals come late and merge.
 template <class F>
 void in_a_storm(F sleeps_60ms) {
   const signal_storm storm;
@@ -44,14 +44,14 @@ void in_a_storm(F sleeps_60ms) {
   } while (storm.handled().load() < 3);
 }
 
-TEST(eintr, nanosleep_sleeps_its_whole_time_in_a_signal_storm) {
+TEST(Eintr, NanosleepSleepsItsWholeTimeInASignalStorm) {
   in_a_storm([] {
     const auto slept = sys::nanosleep(60ms);
     EXPECT_TRUE(slept) << slept.error();
   });
 }
 
-TEST(eintr, poll_waits_its_whole_time_in_a_signal_storm) {
+TEST(Eintr, PollWaitsItsWholeTimeInASignalStorm) {
   in_a_storm([] {
     const auto none = sys::poll({}, 60);
     ASSERT_TRUE(none) << none.error();
@@ -59,7 +59,7 @@ TEST(eintr, poll_waits_its_whole_time_in_a_signal_storm) {
   });
 }
 
-TEST(eintr, read_goes_on_until_something_comes) {
+TEST(Eintr, ReadGoesOnUntilSomethingComes) {
   const auto ends = sys::pipe2(O_CLOEXEC).value();
   const sys::owned_fd in(ends[0]);
   const sys::owned_fd out(ends[1]);
@@ -73,7 +73,7 @@ TEST(eintr, read_goes_on_until_something_comes) {
   EXPECT_EQ(c, 'x');
 }
 
-TEST(eintr, accept_goes_on_until_somebody_connects) {
+TEST(Eintr, AcceptGoesOnUntilSomebodyConnects) {
   const sys::owned_fd listener(sys::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC).value());
   ::sockaddr name{AF_UNIX, {}};
   ASSERT_TRUE(sys::bind(listener.get(), &name, sizeof name.sa_family));  // the kernel gives it an abstract name
@@ -93,7 +93,7 @@ TEST(eintr, accept_goes_on_until_somebody_connects) {
   EXPECT_EQ(*sys::send(server.get(), "hi"), 2U);
 }
 
-TEST(eintr, a_raw_call_tells_of_it) {
+TEST(Eintr, ARawCallTellsOfIt) {
   const auto ends = sys::pipe2(O_CLOEXEC).value();
   const sys::owned_fd in(ends[0]);
   const sys::owned_fd out(ends[1]);
@@ -103,7 +103,7 @@ TEST(eintr, a_raw_call_tells_of_it) {
   EXPECT_EQ(n.error(), EINTR);
 }
 
-TEST(eintr, errno_is_untouched_by_interrupted_calls) {
+TEST(Eintr, ErrnoIsUntouchedByInterruptedCalls) {
   const signal_storm storm;
   errno = 77;
   const auto slept = sys::nanosleep(5ms);
@@ -112,7 +112,7 @@ TEST(eintr, errno_is_untouched_by_interrupted_calls) {
   EXPECT_EQ(kept, 77);
 }
 
-TEST(nanosleep, nothing_and_less_return_at_once) {
+TEST(Nanosleep, NothingAndLessReturnAtOnce) {
   EXPECT_TRUE(sys::nanosleep(0s));
   EXPECT_TRUE(sys::nanosleep(-1h));
   EXPECT_TRUE(sys::nanosleep(std::chrono::hours::min()));

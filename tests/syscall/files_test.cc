@@ -33,8 +33,8 @@ struct pipe_ends {
 
 bool is_open(int fd) { return sys::fcntl(fd, F_GETFD).has_value(); }
 
-// Whatever becomes a C string.
-TEST(files, names_with_a_nul_are_refused) {
+// Every text that becomes a C string.
+TEST(Files, NamesWithANulAreRefused) {
   const temporary_directory dir;
   const std::string path = dir / "f";
   const owned_fd fd(sys::open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
@@ -65,7 +65,7 @@ TEST(files, names_with_a_nul_are_refused) {
   EXPECT_FALSE(sys::stat(dir / "d"));
 }
 
-TEST(files, names_are_any_text) {
+TEST(Files, NamesAreAnyText) {
   const temporary_directory dir;
   const std::string path = dir / "f";
   EXPECT_TRUE(sys::mkdir(path.c_str(), 0700));
@@ -74,7 +74,7 @@ TEST(files, names_are_any_text) {
   EXPECT_EQ(sys::stat(static_cast<const char*>(nullptr)).error(), EFAULT);
 }
 
-TEST(files, openat2_stays_below) {
+TEST(Files, Openat2StaysBelow) {
   const temporary_directory dir;
   const owned_fd at(sys::open(dir.path(), O_PATH | O_DIRECTORY | O_CLOEXEC).value());
   ASSERT_TRUE(sys::mkdir(dir / "d", 0700));
@@ -87,7 +87,7 @@ TEST(files, openat2_stays_below) {
   EXPECT_EQ(sys::openat2(at.get(), "..", how).error(), EXDEV);
 }
 
-TEST(files, round_trip) {
+TEST(Files, RoundTrip) {
   const temporary_directory dir;
   const std::string path = dir / "file";
   const owned_fd fd(sys::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640).value());
@@ -113,7 +113,7 @@ TEST(files, round_trip) {
   EXPECT_TRUE(S_ISREG(s.st_mode));
 }
 
-TEST(files, vectors) {
+TEST(Files, Vectors) {
   const temporary_directory dir;
   const owned_fd fd(sys::open((dir / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
   const std::array<::iovec, 2> from = {baton::as_iovec(baton::const_bytes("abc")),
@@ -132,7 +132,7 @@ TEST(files, vectors) {
   EXPECT_EQ(a + b, "cdefg");
 }
 
-TEST(files, names) {
+TEST(Files, Names) {
   const temporary_directory dir;
   const std::string sub = dir / "sub";
   const std::string one = dir / "one";
@@ -166,7 +166,7 @@ TEST(files, names) {
   EXPECT_EQ(*sys::getdents(listing.get(), entries), 0U);
 }
 
-TEST(files, errors_carry_errno_and_leave_the_threads_alone) {
+TEST(Files, ErrorsCarryErrnoAndLeaveTheThreadsAlone) {
   std::string room(8, '\0');
   errno = 77;
   EXPECT_EQ(sys::open("/no/such/file", O_RDONLY).error(), ENOENT);
@@ -181,7 +181,7 @@ TEST(files, errors_carry_errno_and_leave_the_threads_alone) {
   EXPECT_EQ(kept, 77);
 }
 
-TEST(files, bad_pointers_are_efault) {
+TEST(Files, BadPointersAreEfault) {
   const pipe_ends p;
   char* const nowhere = reinterpret_cast<char*>(8);
   EXPECT_EQ(sys::write(p.out.get(), baton::const_bytes(nowhere, 1)).error(), EFAULT);
@@ -191,7 +191,7 @@ TEST(files, bad_pointers_are_efault) {
   EXPECT_EQ(sys::stat("/", reinterpret_cast<struct ::stat*>(nowhere)).error(), EFAULT);
 }
 
-TEST(files, a_pipe_brings_bytes_and_then_its_end) {
+TEST(Files, APipeBringsBytesAndThenItsEnd) {
   pipe_ends p;
   EXPECT_EQ(*sys::write(p.out.get(), "abc"), 3U);
   EXPECT_TRUE(sys::close(p.out.release()));
@@ -201,7 +201,7 @@ TEST(files, a_pipe_brings_bytes_and_then_its_end) {
   EXPECT_EQ(*sys::read(p.in.get(), text), 0U);
 }
 
-TEST(files, partial_writes_and_would_block_are_exposed) {
+TEST(Files, PartialWritesAndWouldBlockAreExposed) {
   const pipe_ends p(O_NONBLOCK);
   const int room = sys::fcntl(p.out.get(), F_SETPIPE_SZ, 4096).value();
   const std::string much(static_cast<std::size_t>(room) + 1000, 'x');
@@ -213,7 +213,7 @@ TEST(files, partial_writes_and_would_block_are_exposed) {
   EXPECT_EQ(sys::nb::read(p.in.get(), back).error(), EAGAIN);
 }
 
-TEST(files, nobody_reads_is_epipe) {
+TEST(Files, NobodyReadsIsEpipe) {
   auto* const former = ::signal(SIGPIPE, SIG_IGN);
   pipe_ends p;
   p.in.reset();
@@ -221,7 +221,7 @@ TEST(files, nobody_reads_is_epipe) {
   ::signal(SIGPIPE, former);
 }
 
-TEST(files, descriptors_are_duplicated) {
+TEST(Files, DescriptorsAreDuplicated) {
   const pipe_ends p;
   const owned_fd copy(sys::dup(p.out.get()).value());
   EXPECT_NE(copy.get(), p.out.get());
@@ -234,7 +234,7 @@ TEST(files, descriptors_are_duplicated) {
   EXPECT_EQ(c, 'x');
 }
 
-TEST(files, status_flags) {
+TEST(Files, StatusFlags) {
   const pipe_ends p;
   const int flags = sys::fcntl(p.in.get(), F_GETFL).value();
   EXPECT_EQ(flags & O_NONBLOCK, 0);
@@ -242,7 +242,7 @@ TEST(files, status_flags) {
   EXPECT_NE(*sys::fcntl(p.in.get(), F_GETFL) & O_NONBLOCK, 0);
 }
 
-TEST(files, flock_excludes_other_openings) {
+TEST(Files, FlockExcludesOtherOpenings) {
   const temporary_directory dir;
   const std::string path = dir / "lock";
   const owned_fd a(sys::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
@@ -253,7 +253,7 @@ TEST(files, flock_excludes_other_openings) {
   EXPECT_TRUE(sys::flock(b.get(), LOCK_EX | LOCK_NB));
 }
 
-TEST(files, record_locks_exclude_other_openings) {
+TEST(Files, RecordLocksExcludeOtherOpenings) {
   const temporary_directory dir;
   const std::string path = dir / "lock";
   const owned_fd a(sys::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
@@ -264,7 +264,7 @@ TEST(files, record_locks_exclude_other_openings) {
   EXPECT_EQ(sys::fcntl(b.get(), F_OFD_SETLK, &whole).error(), EAGAIN);
 }
 
-TEST(files, sendfile_moves_from_an_offset) {
+TEST(Files, SendfileMovesFromAnOffset) {
   const temporary_directory dir;
   const owned_fd file(sys::open((dir / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
   ASSERT_EQ(*sys::write(file.get(), "0123456789"), 10U);
@@ -279,7 +279,7 @@ TEST(files, sendfile_moves_from_an_offset) {
   EXPECT_EQ(text.substr(0, 6), "456789");
 }
 
-TEST(files, poll_tells_what_is_ready) {
+TEST(Files, PollTellsWhatIsReady) {
   const pipe_ends p;
   std::array<::pollfd, 2> fds = {::pollfd{p.in.get(), POLLIN, 0}, ::pollfd{p.out.get(), POLLOUT, 0}};
   EXPECT_EQ(*sys::poll(std::span(fds).first(1), 0), 0);
@@ -291,12 +291,12 @@ TEST(files, poll_tells_what_is_ready) {
   EXPECT_EQ(fds[0].revents, POLLIN);
 }
 
-TEST(files, umask_gives_the_former) {
+TEST(Files, UmaskGivesTheFormer) {
   const ::mode_t former = sys::umask(0077).value();
   EXPECT_EQ(*sys::umask(former), 0077U);
 }
 
-TEST(owned_fd, closes_what_it_holds_once) {
+TEST(OwnedFd, ClosesWhatItHoldsOnce) {
   const auto ends = sys::pipe2(O_CLOEXEC).value();
   {
     const owned_fd a(ends[0]);
@@ -318,7 +318,7 @@ TEST(owned_fd, closes_what_it_holds_once) {
   EXPECT_FALSE(is_open(fd));
 }
 
-TEST(owned_fd, assignment_closes_the_former_and_leaves_errno_alone) {
+TEST(OwnedFd, AssignmentClosesTheFormerAndLeavesErrnoAlone) {
   const auto ends = sys::pipe2(O_CLOEXEC).value();
   owned_fd a(ends[0]);
   errno = 77;

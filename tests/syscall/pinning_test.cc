@@ -1,4 +1,4 @@
-// Fibers that stay on their thread: for one call (pinned_blocking), or for good (lock_os_thread).
+// Fibers that stay on their thread: for one call (pinned_blocking) or for good (lock_os_thread).
 #include "../sched/on_fiber.h"
 
 #include <baton/sched/counters.h>
@@ -27,7 +27,7 @@ using baton_test::with_procs;
 
 std::int32_t here() { return platform::thread_id(); }
 
-// What a vendor's library keeps per thread.
+// Stands for what a vendor's library keeps per thread.
 thread_local int last_error = 0;
 __attribute__((noinline)) void set_last_error(int e) { last_error = e; }
 __attribute__((noinline)) int get_last_error() {
@@ -61,7 +61,7 @@ TEST(PinnedBlocking, ThreadLocalsAndErrnoAreStillRightAfterwards) {
         running.fetch_sub(1);
       }));
     }
-    fibers.push_back(spawn_fiber([&] {  // somebody always wants the P
+    fibers.push_back(spawn_fiber([&] {  // another fiber always wants the P
       while (running.load() > 0) yield();
     }));
     for (fiber* f : fibers) join(f);
@@ -107,7 +107,7 @@ TEST(LockOsThread, TheFiberStaysWhateverItWaitsFor) {
             case 2: {
               flag f;
               fiber* const child = spawn_fiber([&] {
-                EXPECT_NE(here(), mine);  // nobody else runs on a locked fiber's thread
+                EXPECT_NE(here(), mine);  // no other fiber runs on a locked fiber's thread
                 f.set();
               });
               f.wait();
@@ -149,7 +149,7 @@ TEST(LockOsThreadDeathTest, UnlockWithoutLockAborts) {
   EXPECT_DEATH(on_fiber([] { baton::unlock_os_thread(); }), "unlock_os_thread without lock_os_thread");
 }
 
-// The thread of a fiber that ends while locked is gone: what it did to it harms nobody.
+// The thread of a fiber that ends while locked is gone, so what the fiber did to it harms no other fiber.
 TEST(LockOsThread, EndingWhileLockedEndsTheThread) {
   for (const int n : {1, 2, 8}) {
     const with_procs set(n);
@@ -161,7 +161,7 @@ TEST(LockOsThread, EndingWhileLockedEndsTheThread) {
         if (round % 2 == 0) yield();
       });
       join(f);
-      // It ends by itself; nothing that a fiber can wait for tells when.
+      // The thread ends by itself. Nothing that a fiber can wait for tells when.
       const std::string path = "/proc/self/task/" + std::to_string(thread.load());
       while (::access(path.c_str(), F_OK) == 0) std::this_thread::yield();
       on_fiber([&] { EXPECT_NE(here(), thread.load()); });
@@ -169,7 +169,7 @@ TEST(LockOsThread, EndingWhileLockedEndsTheThread) {
   }
 }
 
-// thread_local destructors run when such a thread ends; the runtime's calls work there as on any thread.
+// thread_local destructors run when such a thread ends. The runtime's calls work there as on any thread.
 TEST(LockOsThread, DestructorsOfThreadLocalsMayUseTheRuntime) {
   static std::atomic<int> destroyed{0};
   struct on_exit {
@@ -222,7 +222,7 @@ TEST(LockOsThread, LockedFibersTakeTurnsWithOthersThroughAFlag) {
   }
 }
 
-// Everything at once, while the number of Ps changes: nothing is lost, nobody is moved.
+// Everything at once, while the number of Ps changes: nothing is lost, and no fiber is moved.
 TEST(LockOsThread, MixedStressWithChangingProcs) {
   constexpr int rounds = 2100;  // 100,800 operations
   const with_procs set(2);

@@ -13,7 +13,7 @@ namespace {
 
 namespace sys = baton::sys;
 
-TEST(processes, identities) {
+TEST(Processes, Identities) {
   EXPECT_EQ(*sys::getpid(), ::getpid());
   EXPECT_EQ(*sys::getppid(), ::getppid());
   EXPECT_EQ(*sys::gettid(), static_cast<::pid_t>(::syscall(SYS_gettid)));
@@ -22,12 +22,12 @@ TEST(processes, identities) {
   EXPECT_NE(other, *sys::gettid());
 }
 
-TEST(processes, kill_asks_and_errs) {
+TEST(Processes, KillAsksAndErrs) {
   EXPECT_TRUE(sys::kill(*sys::getpid(), 0));
   EXPECT_EQ(sys::kill(*sys::getpid(), 1000).error(), EINVAL);
 }
 
-TEST(processes, wait4_brings_a_childs_end) {
+TEST(Processes, Wait4BringsAChildsEnd) {
   const ::pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) ::_exit(7);
@@ -39,7 +39,7 @@ TEST(processes, wait4_brings_a_childs_end) {
   EXPECT_EQ(sys::wait4(child, nullptr, WNOHANG).error(), ECHILD);
 }
 
-TEST(processes, wait4_brings_a_childs_signal) {
+TEST(Processes, Wait4BringsAChildsSignal) {
   const ::pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
@@ -53,7 +53,7 @@ TEST(processes, wait4_brings_a_childs_signal) {
   EXPECT_EQ(WTERMSIG(status), SIGKILL);
 }
 
-TEST(processes, limits_are_read_and_set) {
+TEST(Processes, LimitsAreReadAndSet) {
   const ::rlimit former = sys::getrlimit(RLIMIT_CORE).value();
   ::rlimit none = former;
   none.rlim_cur = 0;

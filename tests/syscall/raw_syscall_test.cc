@@ -1,4 +1,4 @@
-// The bare trap: all argument counts and kinds, errors as values, errno left alone.
+// The bare trap: all numbers and kinds of arguments, errors as values, errno left alone.
 #include <baton/syscall/raw_syscall.h>
 #include <baton/syscall/syscall.h>
 
@@ -27,9 +27,9 @@ static_assert(traps<int, int, int, int, int, int> && !traps<int, int, int, int, 
 
 enum class whence : int { begin = SEEK_SET };
 
-TEST(raw_syscall, no_argument) { EXPECT_EQ(*sys::raw_syscall(SYS_getpid), ::getpid()); }
+TEST(RawSyscall, NoArgument) { EXPECT_EQ(*sys::raw_syscall(SYS_getpid), ::getpid()); }
 
-TEST(raw_syscall, three_arguments_pointers_among_them) {
+TEST(RawSyscall, ThreeArgumentsPointersAmongThem) {
   int fds[2];
   ASSERT_EQ(::pipe2(fds, O_CLOEXEC), 0);
   EXPECT_EQ(*sys::raw_syscall(SYS_write, fds[1], "abc", 3), 3);
@@ -40,7 +40,7 @@ TEST(raw_syscall, three_arguments_pointers_among_them) {
   ::close(fds[1]);
 }
 
-TEST(raw_syscall, six_arguments_each_in_its_place) {
+TEST(RawSyscall, SixArgumentsEachInItsPlace) {
   const int fd = ::memfd_create("six", MFD_CLOEXEC);
   ASSERT_GE(fd, 0);
   const long page = ::sysconf(_SC_PAGESIZE);
@@ -53,14 +53,14 @@ TEST(raw_syscall, six_arguments_each_in_its_place) {
   ::close(fd);
 }
 
-TEST(raw_syscall, enumerations_and_negative_numbers) {
+TEST(RawSyscall, EnumerationsAndNegativeNumbers) {
   const int fd = ::memfd_create("seek", MFD_CLOEXEC);
   EXPECT_EQ(*sys::raw_syscall(SYS_lseek, fd, 5, whence::begin), 5);
   EXPECT_EQ(*sys::raw_syscall(SYS_lseek, fd, -2, SEEK_CUR), 3);
   ::close(fd);
 }
 
-TEST(raw_syscall, an_error_is_a_value_and_errno_is_untouched) {
+TEST(RawSyscall, AnErrorIsAValueAndErrnoIsUntouched) {
   errno = 77;
   const auto bad = sys::raw_syscall(SYS_close, -1);
   const auto fine = sys::raw_syscall(SYS_getpid);
@@ -71,7 +71,7 @@ TEST(raw_syscall, an_error_is_a_value_and_errno_is_untouched) {
   EXPECT_EQ(sys::raw_syscall(4000).error(), ENOSYS);
 }
 
-TEST(raw_syscall, a_bad_pointer_is_efault) {
+TEST(RawSyscall, ABadPointerIsEfault) {
   int fds[2];
   ASSERT_EQ(::pipe2(fds, O_CLOEXEC), 0);
   EXPECT_EQ(sys::raw_syscall(SYS_write, fds[1], reinterpret_cast<const char*>(8), 1).error(), EFAULT);
@@ -79,7 +79,7 @@ TEST(raw_syscall, a_bad_pointer_is_efault) {
   ::close(fds[1]);
 }
 
-TEST(syscall, tells_the_scheduler_and_gives_the_same) {
+TEST(Syscall, TellsTheSchedulerAndGivesTheSame) {
   errno = 77;
   const auto a = sys::syscall(SYS_getpid);
   const auto b = sys::syscall<SYS_getpid>();

@@ -1,4 +1,4 @@
-// result<T>, and errno values in and out of absl::Status.
+// result<T>, and errno values into and out of absl::Status.
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/result.h>
 #include <baton/syscall/status.h>
@@ -22,7 +22,7 @@ static_assert(std::is_trivially_copyable_v<sys::result<std::size_t>>);
 static_assert(std::is_trivially_copyable_v<sys::result<void>> && sizeof(sys::result<void>) == 4);
 static_assert(!std::is_convertible_v<sys::result<int>, bool> && !std::is_convertible_v<sys::result<int>, int>);
 
-TEST(result, holds_a_value) {
+TEST(Result, HoldsAValue) {
   const sys::result<int> r = 7;
   EXPECT_TRUE(r.has_value());
   EXPECT_TRUE(static_cast<bool>(r));
@@ -35,7 +35,7 @@ TEST(result, holds_a_value) {
   EXPECT_TRUE(r.status("open").ok());
 }
 
-TEST(result, holds_an_error) {
+TEST(Result, HoldsAnError) {
   const sys::result<int> r = sys::failure(ENOENT);
   EXPECT_FALSE(r.has_value());
   EXPECT_FALSE(static_cast<bool>(r));
@@ -44,14 +44,14 @@ TEST(result, holds_an_error) {
   EXPECT_FALSE(r == 0);
 }
 
-TEST(result, arrow_reaches_members) {
+TEST(Result, ArrowReachesMembers) {
   sys::result<std::string> r = std::string("abc");
   EXPECT_EQ(r->size(), 3U);
   r->push_back('d');
   EXPECT_EQ(*r, "abcd");
 }
 
-TEST(result, takes_move_only_values) {
+TEST(Result, TakesMoveOnlyValues) {
   sys::result<std::unique_ptr<int>> r = std::make_unique<int>(3);
   const std::unique_ptr<int> p = std::move(r).value();
   EXPECT_EQ(*p, 3);
@@ -59,7 +59,7 @@ TEST(result, takes_move_only_values) {
   EXPECT_EQ(none.error(), EMFILE);
 }
 
-TEST(result, of_nothing) {
+TEST(Result, OfNothing) {
   const sys::result<void> fine;
   EXPECT_TRUE(fine.has_value());
   EXPECT_TRUE(fine.status("close").ok());
@@ -69,7 +69,7 @@ TEST(result, of_nothing) {
   EXPECT_EQ(bad.error(), EIO);
 }
 
-TEST(result, status_names_operation_text_and_errno) {
+TEST(Result, StatusNamesOperationTextAndErrno) {
   const sys::result<int> r = sys::failure(EACCES);
   const absl::Status s = r.status("open /etc/shadow");
   EXPECT_EQ(s.code(), absl::StatusCode::kPermissionDenied);
@@ -77,7 +77,7 @@ TEST(result, status_names_operation_text_and_errno) {
   EXPECT_EQ(errno_of(s), EACCES);
 }
 
-TEST(status, carries_every_errno) {
+TEST(Status, CarriesEveryErrno) {
   for (int err = 1; err < 4096; ++err) {
     const absl::Status s = baton::status_from_errno(err, "call");
     ASSERT_FALSE(s.ok()) << err;
@@ -88,8 +88,8 @@ TEST(status, carries_every_errno) {
   }
 }
 
-// Nothing exists already, and NOT_FOUND is what there is not.
-TEST(status, codes_that_absl_gives_otherwise) {
+// None of these errors means that something exists already, and NOT_FOUND means that something does not exist.
+TEST(Status, CodesThatAbslGivesOtherwise) {
   const auto code = [](int err) { return baton::status_from_errno(err, "call").code(); };
   EXPECT_EQ(code(EADDRNOTAVAIL), absl::StatusCode::kUnavailable);
   EXPECT_EQ(code(EALREADY), absl::StatusCode::kFailedPrecondition);
@@ -99,7 +99,7 @@ TEST(status, codes_that_absl_gives_otherwise) {
   EXPECT_EQ(code(EMSGSIZE), absl::StatusCode::kInvalidArgument);
 }
 
-TEST(status, written_of_is_what_was_said) {
+TEST(Status, WrittenOfIsWhatWasSaid) {
   const absl::Status s = baton::status_from_errno(ENOSPC, "write f");
   EXPECT_EQ(baton::written_of(s), 0u);
   EXPECT_EQ(baton::written_of(baton::with_written(s, 4711)), 4711u);
@@ -109,7 +109,7 @@ TEST(status, written_of_is_what_was_said) {
   EXPECT_EQ(baton::written_of(baton::with_written(s, SIZE_MAX)), SIZE_MAX);
 }
 
-TEST(status, for_a_reason) {
+TEST(Status, ForAReason) {
   const absl::Status cause = baton::status_from_errno(EIO, "the disk");
   const absl::Status s = baton::status_for_reason(cause, "read x");
   EXPECT_EQ(s.code(), cause.code());
@@ -119,25 +119,25 @@ TEST(status, for_a_reason) {
   EXPECT_TRUE(baton::status_for_reason(absl::OkStatus(), "read x").ok());
 }
 
-TEST(status, an_unknown_errno_is_named_by_its_number) {
+TEST(Status, AnUnknownErrnoIsNamedByItsNumber) {
   const absl::Status s = baton::status_from_errno(4000, "call");
   EXPECT_EQ(std::string(s.message()), "call: unknown error (errno 4000)");
 }
 
-TEST(status, errno_of_is_0_when_there_is_none) {
+TEST(Status, ErrnoOfIs0WhenThereIsNone) {
   EXPECT_EQ(errno_of(absl::OkStatus()), 0);
   EXPECT_EQ(errno_of(absl::CancelledError("stop")), 0);
   EXPECT_TRUE(baton::status_from_errno(0, "call").ok());
 }
 
-TEST(status, the_errno_survives_a_copy) {
+TEST(Status, TheErrnoSurvivesACopy) {
   const absl::Status first = baton::status_from_errno(ECONNRESET, "read");
   absl::Status second = first;
   second.SetPayload("other", absl::Cord("x"));
   EXPECT_EQ(errno_of(second), ECONNRESET);
 }
 
-TEST(status, making_one_leaves_errno_alone) {
+TEST(Status, MakingOneLeavesErrnoAlone) {
   errno = 77;
   const absl::Status s = baton::status_from_errno(ENOENT, "open");
   const int kept = errno;
@@ -146,7 +146,7 @@ TEST(status, making_one_leaves_errno_alone) {
 }
 
 using result_death_test = testing::Test;
-TEST(result_death_test, value_of_an_error) {
+TEST(ResultDeathTest, ValueOfAnError) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const sys::result<int> r = sys::failure(ENOENT);
   const sys::result<void> v = sys::failure(EBADF);

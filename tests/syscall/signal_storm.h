@@ -1,5 +1,5 @@
-// SIGALRM at the calling thread, every millisecond, without SA_RESTART: whatever blocks there is
-// interrupted with EINTR. One at a time.
+// Sends SIGALRM to the calling thread every millisecond, without SA_RESTART: EINTR interrupts every call that blocks
+// there. Only one at a time.
 #pragma once
 
 #include <sys/syscall.h>
@@ -27,14 +27,14 @@ class signal_storm {
   }
   ~signal_storm() {
     ::timer_delete(timer_);
-    // A signal that is still under way finds "ignore", not the default, which would end the process.
+    // A signal that is still under way then finds "ignore", not the default, which would end the process.
     ::signal(SIGALRM, SIG_IGN);
     ::sigaction(SIGALRM, &former_, nullptr);
   }
   signal_storm(const signal_storm&) = delete;
   signal_storm& operator=(const signal_storm&) = delete;
 
-  // How often the handler has run since the storm began.
+  // Returns how often the handler has run since the storm began.
   static std::atomic<int>& handled() {
     static std::atomic<int> count{0};
     return count;

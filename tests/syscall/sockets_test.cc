@@ -34,7 +34,7 @@ struct socket_pair {
 }
 ::sockaddr* generic(::sockaddr_in& at) { return reinterpret_cast<::sockaddr*>(&at); }
 
-TEST(sockets, a_pair_talks_both_ways_until_shut_down) {
+TEST(Sockets, APairTalksBothWaysUntilShutDown) {
   const socket_pair s(SOCK_STREAM);
   std::string text(8, '\0');
   EXPECT_EQ(*sys::send(s.a.get(), "ping", MSG_NOSIGNAL), 4U);
@@ -48,7 +48,7 @@ TEST(sockets, a_pair_talks_both_ways_until_shut_down) {
   EXPECT_EQ(sys::send(s.a.get(), "x", MSG_NOSIGNAL).error(), EPIPE);
 }
 
-TEST(sockets, a_connection_is_made_and_named) {
+TEST(Sockets, AConnectionIsMadeAndNamed) {
   const owned_fd listener(sys::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC).value());
   ::sockaddr_in at = loopback();
   ASSERT_TRUE(sys::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, 1));
@@ -74,7 +74,7 @@ TEST(sockets, a_connection_is_made_and_named) {
   EXPECT_EQ(*sys::recv(client.get(), text), 2U);
 }
 
-TEST(sockets, options) {
+TEST(Sockets, Options) {
   const socket_pair s(SOCK_STREAM);
   EXPECT_EQ(*sys::getsockopt(s.a.get(), SOL_SOCKET, SO_TYPE), SOCK_STREAM);
   EXPECT_EQ(*sys::getsockopt(s.a.get(), SOL_SOCKET, SO_ERROR), 0);
@@ -83,7 +83,7 @@ TEST(sockets, options) {
   EXPECT_EQ(*sys::getsockopt(s.a.get(), SOL_SOCKET, SO_PASSCRED), 1);
 }
 
-TEST(sockets, a_datagram_that_is_too_large_says_so) {
+TEST(Sockets, ADatagramThatIsTooLargeSaysSo) {
   const socket_pair s(SOCK_DGRAM);
   EXPECT_EQ(*sys::send(s.a.get(), "0123456789"), 10U);
   std::string text(4, '\0');
@@ -96,7 +96,7 @@ TEST(sockets, a_datagram_that_is_too_large_says_so) {
   EXPECT_EQ(text, "0123");
 }
 
-TEST(sockets, messages_have_parts) {
+TEST(Sockets, MessagesHaveParts) {
   const socket_pair s(SOCK_DGRAM);
   ::iovec from[2] = {baton::as_iovec(baton::const_bytes("ab")), baton::as_iovec(baton::const_bytes("cde"))};
   ::msghdr message{};
@@ -110,7 +110,7 @@ TEST(sockets, messages_have_parts) {
   EXPECT_EQ(text.substr(0, 5), "abcde");
 }
 
-TEST(nonblocking, everything_that_would_block_says_eagain) {
+TEST(Nonblocking, EverythingThatWouldBlockSaysEagain) {
   const socket_pair s(SOCK_STREAM | SOCK_NONBLOCK);
   std::string text(8, '\0');
   const ::iovec into = baton::as_iovec(baton::bytes(text));
@@ -132,7 +132,7 @@ TEST(nonblocking, everything_that_would_block_says_eagain) {
   EXPECT_EQ(text.substr(0, 6), "abcdef");
 }
 
-TEST(nonblocking, a_full_stream_takes_a_part) {
+TEST(Nonblocking, AFullStreamTakesAPart) {
   const socket_pair s(SOCK_STREAM | SOCK_NONBLOCK);
   const std::string much(16U << 20, 'x');
   const std::size_t sent = sys::nb::write(s.a.get(), much).value();
@@ -140,7 +140,7 @@ TEST(nonblocking, a_full_stream_takes_a_part) {
   EXPECT_LT(sent, much.size());
 }
 
-TEST(nonblocking, connect_and_accept) {
+TEST(Nonblocking, ConnectAndAccept) {
   const owned_fd listener(sys::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK).value());
   ::sockaddr_in at = loopback();
   ASSERT_TRUE(sys::bind(listener.get(), generic(at), sizeof at));

@@ -1,4 +1,4 @@
-// A directory for one test, gone with what is in it at the test's end.
+// A directory for one test. It is removed with its contents at the test's end.
 #pragma once
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// How many threads there are, and what happens when there cannot be more.
+// How many threads there are, and what happens when no more can be started.
 #include "../sched/doorbell.h"
 #include "../sched/on_fiber.h"
 #include "../sched/own_process.h"
@@ -36,8 +36,8 @@ namespace {
 std::atomic<bool> threads_start_slowly{false};
 }
 
-// In the place of libc's: every thread of the runtime calls it as it starts. (So do the sanitizers, before
-// anything that they have instrumented may run.)
+// Replaces libc's function. Every thread of the runtime calls it when it starts. (So do the sanitizers, before any code
+// that they have instrumented may run.)
 extern "C" int sigaltstack(const stack_t* use, stack_t* was) noexcept {
   if (threads_start_slowly.load()) ::usleep(5000);
   return static_cast<int>(::syscall(SYS_sigaltstack, use, was));
@@ -53,7 +53,7 @@ using baton_test::on_fiber;
 using baton_test::spawn_fiber;
 using baton_test::with_procs;
 
-// Fibers that each block their thread some times; returns how many calls came back.
+// Starts fibers that each block their thread once. Returns how many calls came back.
 int block_a_hundred_times() {
   std::atomic<int> back{0};
   std::vector<fiber*> fibers;
@@ -131,7 +131,7 @@ TEST_F(ThreadsDeathTest, RefusedThreadsAreWarnedOfOnceAndNothingIsLost) {
 }
 
 #if !BATON_ASAN && !BATON_TSAN
-// On a busy machine a thread takes long to start. Meanwhile work goes on asking for one.
+// On a busy machine a thread takes long to start. Meanwhile work keeps asking for one.
 TEST_F(ThreadsDeathTest, ThreadsThatAreSlowToStartDoNotAskForMore) {
   EXPECT_EXIT(
       {
@@ -167,7 +167,7 @@ TEST_F(ThreadsDeathTest, IdleOnesEnd) {
       testing::ExitedWithCode(0), "");
 }
 
-// All that have been idle for long enough find at the same moment that there are too many.
+// All threads that have been idle for long enough find at the same moment that there are too many.
 TEST_F(ThreadsDeathTest, IdleOnesThatEndTogetherLeaveEnough) {
   EXPECT_EXIT(
       {
@@ -181,7 +181,7 @@ TEST_F(ThreadsDeathTest, IdleOnesThatEndTogetherLeaveEnough) {
             block_a_hundred_times();
           } while (read_counters().threads < 8);
           if (!eventually([] { return read_counters().threads <= 4; })) std::_Exit(2);
-          // As long as they would go on ending.
+          // As long as threads would go on ending.
           const std::int64_t until = platform::now_ns() + 2 * s.idle_thread_ends_after_ns;
           while (platform::now_ns() < until) {
             fewest = std::min(fewest, read_counters().threads);
@@ -194,7 +194,7 @@ TEST_F(ThreadsDeathTest, IdleOnesThatEndTogetherLeaveEnough) {
       testing::ExitedWithCode(0), "4 threads");
 }
 
-// A process with one P whose every thread, four of them, blocks in a call.
+// A process with one P whose four threads all block in a call.
 class all_threads_block {
  public:
   all_threads_block() {
@@ -209,7 +209,7 @@ class all_threads_block {
       if (!eventually([&] { return blocked_.load() == i; })) std::_Exit(2);
     }
   }
-  // Whether or not there is a thread for it.
+  // Adds a fiber that blocks, whether or not there is a thread for it.
   void block_one() {
     spawn_fiber(
         [this] {
@@ -228,7 +228,7 @@ class all_threads_block {
   std::atomic<int> blocked_{0};
 };
 
-// What the monitor's thread has used of a CPU in the next half second.
+// Returns how much of a CPU the monitor's thread uses in the next half second.
 double cpu_share_of_monitor() {
   std::int32_t tid = 0;
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
@@ -243,7 +243,7 @@ double cpu_share_of_monitor() {
   return static_cast<double>(platform::thread_cpu_ns(tid) - used) / static_cast<double>(platform::now_ns() - began);
 }
 
-// It asks again and again for a thread, but leaves time in between. (That is 1 or 2 %.)
+// The monitor asks again and again for a thread, but leaves time in between. (That is 1 or 2 %.)
 TEST_F(ThreadsDeathTest, AtTheLimitTheMonitorSleepsWhileWorkWaits) {
   EXPECT_EXIT(
       {
@@ -257,7 +257,7 @@ TEST_F(ThreadsDeathTest, AtTheLimitTheMonitorSleepsWhileWorkWaits) {
       testing::ExitedWithCode(0), "the monitor uses");
 }
 
-// No work waits, but a timer, for which a thread has to sleep in the poller.
+// No work waits, only a timer, for which a thread has to sleep in the poller.
 TEST_F(ThreadsDeathTest, AThreadThatIsOnlyToPollIsStartedOnceItMayBe) {
   EXPECT_EXIT(
       {

@@ -1,4 +1,4 @@
-#include <baton/runtime/detail/blocking_context.h>
+#include <baton/runtime/blocking_context.h>
 
 #include <baton/netpoll/wake_on_cancel.h>
 

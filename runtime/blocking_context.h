@@ -1,11 +1,11 @@
-// Calls behind a gate that a context may end while they wait for room.
+// Public API: calls behind a gate, with a context that can end their wait for room.
 //
 //   absl::StatusOr<row> r = baton::blocking(queries, request.ctx(), [&] { return ::vendor_query(handle); });
 //
-// A context that is done, before or during the wait, ends it: f is not called, and the status is the
-// context's error with a message that names the gate. Once f runs the context has no effect on it.
-// Otherwise what f returned: OK for void, a StatusOr<T> of a T; a Status or StatusOr of f's own is passed on
-// as it is. For the gate itself, and waits with a deadline: syscall/blocking_gate.h.
+// If the context is done before or during the wait, the wait ends: f is not called, and the status is the context's
+// error with a message that names the gate. Once f runs, the context has no effect on it. Otherwise the result is what
+// f returned: OK for void, a StatusOr<T> for a T; a Status or StatusOr from f is passed on as it is. The gate itself,
+// and waits with a deadline: syscall/blocking_gate.h.
 #pragma once
 
 #include <baton/runtime/context.h>
@@ -19,7 +19,7 @@ namespace baton {
 
 namespace detail {
 
-// (S) OK: inside.
+// Switches. Returns OK if the caller is inside.
 [[nodiscard]] absl::Status enter_gate(gate_entry& entry, const context& ctx);
 
 template <sched::stay Where, class F>
@@ -31,13 +31,13 @@ or_status_t<F> call_unless_done(blocking_gate& gate, const context& ctx, F&& f) 
 
 }  // namespace detail
 
-// (S) Waits for room, then calls f() as blocking(f) does.
+// Switches. Waits for room, then calls f() as blocking(f) does.
 template <class F>
 [[nodiscard]] auto blocking(blocking_gate& gate, const context& ctx, F&& f) {
   return detail::call_unless_done<sched::stay::anywhere>(gate, ctx, std::forward<F>(f));
 }
 
-// (S) The same around pinned_blocking(f): f begins, and this returns, on one thread.
+// Switches. The same around pinned_blocking(f): f begins, and this call returns, on one thread.
 template <class F>
 [[nodiscard]] auto pinned_blocking(blocking_gate& gate, const context& ctx, F&& f) {
   return detail::call_unless_done<sched::stay::here>(gate, ctx, std::forward<F>(f));

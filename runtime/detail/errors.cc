@@ -1,4 +1,4 @@
-#include <baton/runtime/errors.h>
+#include <baton/runtime/detail/errors.h>
 
 #include <baton/sched/log/plain_text.h>
 
