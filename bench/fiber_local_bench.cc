@@ -2,6 +2,7 @@
 // that may change threads has to do (pairs.h says how pairs are measured).
 #include "pairs.h"
 
+#include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_local.h>
 
 #include <benchmark/benchmark.h>
@@ -57,8 +58,21 @@ void fiber_local_first_use(benchmark::State& state) {
       state, 1, fibers, [&] { return spawn_and_join([] { ++*fiber_value; }); },
       [&] { return spawn_and_join([] { benchmark::ClobberMemory(); }); });
 }
-BENCHMARK(fiber_local_access)->Apply([](auto* b) { bench::paired(b); });
-BENCHMARK(fiber_local_on_a_thread);
-BENCHMARK(fiber_local_first_use)->Apply([](auto* b) { bench::paired(b); });
+
+const bench::row rows[] = {
+    {.benchmark = "fiber_local_access",
+     .run = fiber_local_access,
+     .name = "fiber_local, an access",
+     .primitive = {"thread_local in a function"}},
+    {.benchmark = "fiber_local_on_a_thread",
+     .run = fiber_local_on_a_thread,
+     .name = "fiber_local on a plain thread, an access",
+     .manual_time = false},
+    {.benchmark = "fiber_local_first_use",
+     .run = fiber_local_first_use,
+     .name = "spawn + join, first use of a fiber_local",
+     .primitive = {"spawn + join"}},
+};
+const bench::pairs measured("sched", rows);
 
 }  // namespace

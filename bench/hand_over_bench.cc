@@ -99,7 +99,30 @@ void condition_variable_trip(benchmark::State& state) {
   bench::run_pairs(state, static_cast<int>(state.range(0)), trips, by_condition_variables, by_channels);
 }
 
-BENCHMARK(semaphore_trip)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
-BENCHMARK(condition_variable_trip)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
+const bench::row rows[] = {
+    {.benchmark = "semaphore_trip",
+     .run = semaphore_trip,
+     .args = {1},
+     .name = "semaphore round trip, 2 fibers",
+     .primitive = {"2 channels"},
+     .target = bench::at_most_times(1)},
+    {.benchmark = "semaphore_trip",
+     .run = semaphore_trip,
+     .args = {2},
+     .name = "semaphore round trip, 2 Ps",
+     .primitive = {"2 channels"}},
+    {.benchmark = "condition_variable_trip",
+     .run = condition_variable_trip,
+     .args = {1},
+     .name = "condition_variable round trip, 2 fibers",
+     .primitive = {"2 channels"},
+     .target = bench::at_most_times(1)},
+    {.benchmark = "condition_variable_trip",
+     .run = condition_variable_trip,
+     .args = {2},
+     .name = "condition_variable round trip, 2 Ps",
+     .primitive = {"2 channels"}},
+};
+const bench::pairs measured("sync", rows);
 
 }  // namespace

@@ -1,5 +1,5 @@
 """Runs scenarios of several programs in turns, A B C, B C A, ..., a fresh process for each measurement, and makes a
-table of what they print (see scenario.h). bench/handoff/run and bench/concurrency/run say which, and what is wanted.
+table of what they print (see scenario.h). Each suite.py says which, and what is wanted.
 
 Per measurement the exact percentiles of all values of a run; printed are the medians of these over the rounds,
 and as spread the least and the largest p50.
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import fetched_peers
 from go_peers import build_go
 from rust_peers import build_rust
 
@@ -26,29 +27,13 @@ class Measurement:
     """One run of a scenario of baton's program, and of its peers'.
 
     peers: those that have it, with the same arguments. instead: {peer: name of the measurement whose figures
-    count here, too}. why_not: what is printed for the others, or {peer: that}.
+    count here, too}. why_not: what is printed for the others, or {peer: that}. group: "" if the suite has one only.
     """
 
-    def __init__(self, name, scenario, peers=(), instead=None, why_not="", rounds=None, **arguments):
-        self.name, self.scenario, self.rounds = name, scenario, rounds
+    def __init__(self, name, scenario, peers=(), instead=None, why_not="", rounds=None, group="", **arguments):
+        self.name, self.scenario, self.rounds, self.group = name, scenario, rounds, group
         self.peers, self.instead, self.why_not = peers, instead or {}, why_not
         self.words = [scenario] + [f"{key}={value}" for key, value in arguments.items()]
-
-
-class Row:
-    """A line of the table: `metric` of a measurement.
-
-    target: its text; met(figure): whether it is met, where figure(peer="baton", measurement=this one,
-    percentile="p50") is a median, or NaN if there is none. peers: False if theirs are not to be shown. percentile:
-    what stands in the column of p50, and what the ratio is taken of. compared: False if nobody is ahead who has less of
-    it: what the machine does before anything is measured.
-    """
-
-    def __init__(self, what, measurement, metric, unit, target="", met=None, peers=True, digits=1, percentile="p50",
-                 compared=True):
-        self.what, self.measurement, self.metric, self.unit = what, measurement, metric, unit
-        self.target, self.met, self.peers, self.digits = target, met, peers, digits
-        self.percentile, self.compared = percentile, compared
 
 
 def at_most(**limits):
@@ -133,10 +118,10 @@ def fill(rows, measurements, raw, missing):
         figures, why_not = {}, {}
         for peer in raw:
             name = m.instead.get(peer, m.name)
-            shown = peer == "baton" or row.peers
+            shown = peer == "baton" or row.shows_peers
             figures[peer] = summary(raw[peer].get(name, []), row.metric) if shown else None
             if figures[peer] is None:
-                absent = not row.peers or (peer not in m.peers and peer not in m.instead)
+                absent = not row.shows_peers or (peer not in m.peers and peer not in m.instead)
                 reason = m.why_not.get(peer) if isinstance(m.why_not, dict) else m.why_not
                 why_not[peer] = (reason or "-") if absent else missing.get(peer, "-")
 
@@ -154,9 +139,10 @@ def fill(rows, measurements, raw, missing):
         met = bool(row.met(figure)) if row.met is not None and ours is not None else None
         if not met and unknown:
             met = None  # it cannot be told without that peer
-        results.append({"heading": heading, "what": row.what, "measurement": m.name, "metric": row.metric,
-                        "unit": row.unit, "digits": row.digits, "percentile": row.percentile, "compared": row.compared,
-                        "figures": figures, "ratios": ratios, "why_not": why_not, "target": row.target, "met": met})
+        results.append({"group": m.group, "heading": heading, "what": row.name, "measurement": m.name,
+                        "metric": row.metric, "unit": row.unit, "digits": row.digits,
+                        "percentile": row.percentile, "compared": row.compared, "figures": figures, "ratios": ratios,
+                        "why_not": why_not, "target": row.target, "met": met})
     # A heading with nothing beneath it goes.
     return [r for i, r in enumerate(results)
             if not isinstance(r, str) or (i + 1 < len(results) and not isinstance(results[i + 1], str))]
@@ -223,7 +209,9 @@ def print_groups(lines):
 def add_choice(p):
     p.add_argument("--only", action="append", default=[], metavar="NAME",
                    help="measurements and rows whose name contains this; again for more")
+    p.add_argument("--group", default=None, metavar="GROUP", help="only measurements of this group: sched, sync, ...")
     p.add_argument("--list", action="store_true", help="prints the measurements' names, measures nothing")
+    p.add_argument("--rows", action="store_true", help="prints measurements, groups and rows as JSON, measures nothing")
 
 
 def parse(description):
@@ -232,8 +220,6 @@ def parse(description):
     level.add_argument("--quick", action="store_true")
     level.add_argument("--smoke", action="store_true")
     add_choice(p)
-    p.add_argument("--without", action="append", default=[], metavar="NAME",
-                   help="no measurement whose name contains this; again for more")
     p.add_argument("--rounds", type=int, default=None)
     p.add_argument("--bin", type=pathlib.Path, default=None,
                    help="directory of the programs (default: $BATON_BENCH_DIR, else build/release/bench)")
@@ -243,32 +229,51 @@ def parse(description):
     return p.parse_args()
 
 
-def selected(measurements, rows, only, without=()):
-    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.) only: parts
-    of a measurement's or a row's name, all if there are none; without: of a measurement's."""
+def selected(measurements, rows, only, group=None):
+    """(The measurements that are named, or that a named row needs; the names of those that are to be shown.)
+
+    only: parts of a measurement's or a row's name, all if there are none; group: None for all."""
     words = only or [""]
     named = {m.name for m in measurements if any(word in m.name for word in words)}
-    named |= {r.measurement for r in rows if not isinstance(r, str) and any(word in r.what for word in words)}
-    named = {name for name in named if not any(word in name for word in without)}
+    named |= {r.measurement for r in rows if not isinstance(r, str) and any(word in r.name for word in words)}
+    named &= {m.name for m in measurements if group in (None, m.group)}
     # Those whose figures stand for others', too.
     wanted = named | {name for m in measurements if m.name in named for name in m.instead.values()}
     return [m for m in measurements if m.name in wanted], named
 
 
-def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENTILES, peers_shown=("p50",),
-         extra_words=None, derive=lambda values: None):
-    """suite: its name, which is also that of baton's program, of Go's package, of the report. programs: those of
+def version_of(program, heading):
+    """Of a peer that CMake has built: Boost.Fiber's program says which version it is; the others have none."""
+    if not program.name.startswith("boost_"):
+        return heading
+    done = subprocess.run([str(program), "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    fetched = (fetched_peers.PLACE / "boost").is_dir()
+    return (done.stdout.strip().replace("_", ".") or heading) + fetched_peers.origin("boost", fetched)
+
+
+def listing(measurements, rows):
+    lines = [row for row in rows if not isinstance(row, str)]
+    return [{"measurement": m.name, "group": m.group, "rows": [row.name for row in lines if row.measurement == m.name]}
+            for m in measurements]
+
+
+def run(suite, group, args, rounds, measurements, rows, peers, programs, shown=PERCENTILES, peers_shown=("p50",),
+        extra_words=None, derive=lambda values: None):
+    """suite: its name, which is also that of baton's program, of Go's package, of the report. group: of measurements
+    that do not name theirs. programs: those of
     the peers that CMake builds. peers: {peer: heading}, in the order of the columns. extra_words: {peer: [word]}, with
     {baton} for its program. derive: adds to the values of a run."""
     directory = (args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parent / "build/release/bench"))
     directory = directory.resolve()
-    if args.list:
-        chosen, _ = selected(measurements, rows, args.only, args.without)
-        print("\n".join(m.name for m in chosen))
+    for m in measurements:
+        m.group = m.group or group
+    if args.list or args.rows:
+        chosen, _ = selected(measurements, rows, args.only, args.group)
+        print(json.dumps(listing(chosen, rows)) if args.rows else "\n".join(m.name for m in chosen))
         return
     baton = directory / f"baton_{suite}"
     if not os.access(baton, os.X_OK):
-        sys.exit(f"{suite}/run: not built: {baton}")
+        sys.exit(f"{suite}: not built: {baton}")
     report = (args.json or directory.parent / f"bench-results/{suite}.json").resolve()
     report.parent.mkdir(parents=True, exist_ok=True)
     built = directory.parent / "bench-results"  # what Go and Rust make, wherever the report goes
@@ -283,18 +288,17 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
         elif peer == "tokio":
             program, version = build_rust(f"tokio_{suite}", built, only_if_built=args.smoke)
         elif os.access(directory / programs[peer], os.X_OK):
-            program, version = directory / programs[peer], heading
+            program, version = directory / programs[peer], version_of(directory / programs[peer], heading)
         else:
-            program, version = None, "not installed"
+            program, version = None, fetched_peers.absent(peer, "not installed")
         everything[peer] = program
         if program is None:
             missing[peer] = version
         versions.append(version if program else f"{heading}: {version}")
-    versions = ", ".join(versions)
-    measurements, named = selected(measurements, rows, args.only, args.without)
+    measurements, named = selected(measurements, rows, args.only, args.group)
     if not measurements:
-        sys.exit(f"{suite}/run: nothing is called {', '.join(args.only)}")
-    print(f"{suite}: baton beside {versions}, in turns; rounds: {rounds}", flush=True)
+        sys.exit(f"{suite}: nothing is called {', '.join(args.only)}")
+    print(f"{suite}: baton beside {', '.join(versions)}, in turns; rounds: {rounds}", flush=True)
     words = {peer: [w.format(baton=baton) for w in extra] for peer, extra in (extra_words or {}).items()}
     raw = run_all(measurements, rounds, everything, words, derive)
     results = fill([r for r in rows if isinstance(r, str) or r.measurement in named], measurements, raw, missing)
@@ -302,12 +306,13 @@ def main(suite, args, rounds, measurements, rows, peers, programs, shown=PERCENT
     if args.smoke:  # what a moment says is no ground to judge by
         for r in lines:
             r.update(target="", met=None)
-    report.write_text(json.dumps({"peers": versions, "headings": peers, "rounds": rounds,
-                                  "load_average_before": load_before, "rows": lines, "raw": raw}) + "\n")
+    report.write_text(json.dumps({"peers": ", ".join(versions), "versions": versions, "headings": peers,
+                                  "rounds": rounds, "load_average_before": load_before, "rows": lines, "raw": raw}) +
+                      "\n")
     if args.smoke:
         empty = [r["what"] for r in lines if r["figures"]["baton"] is None and r["metric"] != "ratio"]
         if empty:
-            sys.exit(f"{suite}/run: nothing measured: " + ", ".join(empty))
+            sys.exit(f"{suite}: nothing measured: " + ", ".join(empty))
     print_table(results, peers, shown, peers_shown)
     judged = [r for r in lines if r["met"] is not None]
     targets = "" if args.smoke else f"{sum(r['met'] for r in judged)} of {len(judged)} targets met; "

@@ -1,6 +1,7 @@
 // What very many parked fibers cost: memory, time to create them, time to wake them and let them finish.
 //
 //   memory_bench [--fibers N] [--stack BYTES] [--procs P] [--json FILE]
+//   memory_bench --rows     prints the rows of the table as JSON and measures nothing
 //
 // Each stack size (64 KiB and the default, or the one given) is measured in a process of its own, in
 // two rounds: the first maps and touches every stack, the second finds them kept.
@@ -13,6 +14,7 @@
 //
 // Beside it, in a process of its own, the floor: mappings of the same size without guards, of which one
 // page per stack is touched. What the kernel takes for those pages nobody can save.
+#include "clock.h"
 #include "process_memory.h"
 
 #include <baton/runtime/event.h>
@@ -27,7 +29,6 @@
 #include <sys/wait.h>
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -41,7 +42,44 @@ extern char** environ;
 
 namespace {
 
-using clock_type = std::chrono::steady_clock;
+using bench::clock_type;
+using bench::seconds_since;
+
+// A row of the table: one for each round that it belongs to. bench/driver/memory.py fills it with `figure` of what
+// append_json() writes.
+struct row {
+  const char* name;
+  const char* figure;
+  const char* unit;
+  const char* floor;       // what the floor's figure of the first round is called; empty: it has none
+  double at_most;          // with stacks of 64 KiB; 0: not judged
+  bool for_a_million;      // at_most is for a million fibers: it is scaled
+  bool has_to_be_guarded;  // it is not reached if stacks have no guards, or fibers do not wait
+  int judged_rounds;       // the first one, or both
+  int rounds;
+};
+
+constexpr row rows[] = {
+    {"memory per parked fiber", "bytes_per_fiber", "B", "a page each", 4'800, false, true, 1, 2},
+    {"create", "create_s", "s", "a page touched each", 5, true, false, 1, 2},
+    {"wake and finish", "wake_s", "s", "", 0.8, true, false, 2, 2},
+    {"stacks without a guard", "without_guard", "", "", 0, false, false, 0, 1},
+    {"threads of the process", "threads", "", "", 0, false, false, 0, 1},
+};
+
+int print_rows() {
+  const char* between = "[";
+  for (const row& r : rows) {
+    std::printf(
+        "%s{\"name\": \"%s\", \"figure\": \"%s\", \"unit\": \"%s\", \"floor\": \"%s\", \"at_most\": %g, "
+        "\"for_a_million\": %s, \"has_to_be_guarded\": %s, \"judged_rounds\": %d, \"rounds\": %d}",
+        between, r.name, r.figure, r.unit, r.floor, r.at_most, r.for_a_million ? "true" : "false",
+        r.has_to_be_guarded ? "true" : "false", r.judged_rounds, r.rounds);
+    between = ",\n ";
+  }
+  std::printf("]\n");
+  return 0;
+}
 
 struct arguments {
   std::int64_t fibers = 1'000'000;
@@ -51,10 +89,6 @@ struct arguments {
   bool one = false;    // this process measures, and does not start others
   bool floor = false;  // the same, for the bare mappings
 };
-
-double seconds_since(clock_type::time_point begin) {
-  return std::chrono::duration<double>(clock_type::now() - begin).count();
-}
 
 struct round_result {
   double create_s = 0;
@@ -207,7 +241,7 @@ int measure_apart(const arguments& a, const char* what, std::int64_t stack) {
 }
 
 [[noreturn]] void usage() {
-  std::fputs("memory_bench [--fibers N] [--stack BYTES, 0: the default] [--procs P] [--json FILE]\n", stderr);
+  std::fputs("memory_bench [--rows] [--fibers N] [--stack BYTES, 0: the default] [--procs P] [--json FILE]\n", stderr);
   std::exit(2);
 }
 
@@ -244,6 +278,7 @@ arguments parse(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--rows") return print_rows();
   const arguments a = parse(argc, argv);
   if (a.one) return measure_here(a);
   if (a.floor) return measure_floor(a);

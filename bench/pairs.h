@@ -14,25 +14,20 @@
 // kernel. Google Benchmark's own Time is the mean of a whole block.
 #pragma once
 
-#include <baton/runtime/fiber.h>
+#include "clock.h"
+#include "rows.h"
+
 #include <baton/runtime/run.h>
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
+#include <iterator>
 #include <vector>
 
 namespace bench {
-
-using clock_type = std::chrono::steady_clock;
-
-inline double seconds_since(clock_type::time_point begin) {
-  return std::chrono::duration<double>(clock_type::now() - begin).count();
-}
 
 inline double median_of(std::vector<double>& values) {
   if (values.empty()) return 0;
@@ -78,12 +73,13 @@ void run_pairs(benchmark::State& state, int procs, std::int64_t ops, Baton baton
   state.counters["extra_ns"] = median_of(extra);
 }
 
-inline double minimum_of(const std::vector<double>& v) { return *std::min_element(v.begin(), v.end()); }
-inline double maximum_of(const std::vector<double>& v) { return *std::max_element(v.begin(), v.end()); }
-
-// Of a row's repetitions (pairs_main.cc: 9) the median, the least and the largest are reported.
-inline benchmark::internal::Benchmark* paired(benchmark::internal::Benchmark* b) {
-  return b->UseManualTime()->ComputeStatistics("min", minimum_of)->ComputeStatistics("max", maximum_of);
-}
+// Registers the rows of a program.
+class pairs {
+ public:
+  template <std::size_t N>
+  pairs(const char* group, const row (&rows)[N]) {
+    add_rows(group, true, {std::begin(rows), std::end(rows)});
+  }
+};
 
 }  // namespace bench

@@ -155,12 +155,73 @@ void event_trip(benchmark::State& state) {
       [&ring] { return time_ring(ring, 2, 2 * trips); });
 }
 
-BENCHMARK(yield)->Apply([](auto* b) {
-  bench::paired(b->Args({1, 2})->Args({1, 1000})->Args({2, 2})->Args({2, 1000}));
-});
-BENCHMARK(spawn_join)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
-BENCHMARK(spawn_all)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
-BENCHMARK(go_wait_group)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
-BENCHMARK(event_trip)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
+const bench::row rows[] = {
+    {.benchmark = "yield",
+     .run = yield,
+     .args = {1, 2},
+     .name = "yield, 2 fibers, in short blocks",
+     .primitive = {"jump_fcontext"},
+     .target = bench::at_most_ns(15) || bench::at_most_times(4)},
+    {.benchmark = "yield",
+     .run = yield,
+     .args = {1, 1000},
+     .name = "yield, 1,000 fibers, in short blocks",
+     .primitive = {"jump_fcontext, 1,000"},
+     .target = bench::at_most_ns(30)},
+    {.benchmark = "yield",
+     .run = yield,
+     .args = {2, 2},
+     .name = "yield, 2 fibers, 2 Ps, in short blocks",
+     .primitive = {"jump_fcontext"}},
+    {.benchmark = "yield",
+     .run = yield,
+     .args = {2, 1000},
+     .name = "yield, 1,000 fibers, 2 Ps, in short blocks",
+     .primitive = {"jump_fcontext, 1,000"}},
+    {.benchmark = "spawn_join",
+     .run = spawn_join,
+     .args = {1},
+     .name = "spawn + join, in short blocks",
+     .primitive = {"make_fcontext, 2 jumps"},
+     .target = bench::at_most_ns(90)},
+    {.benchmark = "spawn_join",
+     .run = spawn_join,
+     .args = {2},
+     .name = "spawn + join, 2 Ps, in short blocks",
+     .primitive = {"make_fcontext, 2 jumps"}},
+    {.benchmark = "spawn_all",
+     .run = spawn_all,
+     .args = {1},
+     .name = "spawn 100, join 100: each",
+     .primitive = {"make_fcontext, 2 jumps"},
+     .target = bench::at_most_ns(90)},
+    {.benchmark = "spawn_all",
+     .run = spawn_all,
+     .args = {2},
+     .name = "spawn 100, join 100, 2 Ps: each",
+     .primitive = {"make_fcontext, 2 jumps"}},
+    {.benchmark = "go_wait_group",
+     .run = go_wait_group,
+     .args = {1},
+     .name = "go 100, wait_group: each",
+     .primitive = {"make_fcontext, 2 jumps"}},
+    {.benchmark = "go_wait_group",
+     .run = go_wait_group,
+     .args = {2},
+     .name = "go 100, wait_group, 2 Ps: each",
+     .primitive = {"make_fcontext, 2 jumps"}},
+    {.benchmark = "event_trip",
+     .run = event_trip,
+     .args = {1},
+     .name = "event round trip, 2 fibers",
+     .primitive = {"2 jump_fcontext"},
+     .target = bench::at_most_ns(70)},
+    {.benchmark = "event_trip",
+     .run = event_trip,
+     .args = {2},
+     .name = "event round trip, 2 fibers, 2 Ps",
+     .primitive = {"2 jump_fcontext"}},
+};
+const bench::pairs measured("sched", rows);
 
 }  // namespace

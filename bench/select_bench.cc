@@ -101,8 +101,35 @@ void select_idle(benchmark::State& state) {
       });
 }
 
-BENCHMARK(select_ready)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
-BENCHMARK(select_blocking)->Apply([](auto* b) { bench::paired(b->Arg(1)->Arg(2)); });
-BENCHMARK(select_idle)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+const bench::row rows[] = {
+    {.benchmark = "select_ready",
+     .run = select_ready,
+     .args = {1},
+     .name = "select over 4 buffered channels, an item",
+     .primitive = {"receive() from one"},
+     .target = bench::at_most_ns(120)},
+    {.benchmark = "select_ready",
+     .run = select_ready,
+     .args = {2},
+     .name = "select over 4 buffered channels, 2 Ps",
+     .primitive = {"receive() from one"}},
+    {.benchmark = "select_blocking",
+     .run = select_blocking,
+     .args = {1},
+     .name = "select over 4 that waits, an item",
+     .primitive = {"receive() from one"},
+     .target = bench::at_most_ns(120)},
+    {.benchmark = "select_blocking",
+     .run = select_blocking,
+     .args = {2},
+     .name = "select over 4 that waits, 2 Ps",
+     .primitive = {"receive() from one"}},
+    {.benchmark = "select_idle",
+     .run = select_idle,
+     .args = {1},
+     .name = "select over 4, otherwise",
+     .primitive = {"4 try_receive()"}},
+};
+const bench::pairs measured("sync", rows);
 
 }  // namespace

@@ -1,9 +1,6 @@
-// What waiting and passing on cost: events, mutexes, channels.
-//
-// A benchmark's loop runs on the plain main thread. Each iteration runs one batch of operations in
-// fibers and reports the time that a fiber measured around them (manual time), so that starting the
-// fibers is not counted. `per_op` is that time per operation. The number of Ps is the argument; the
-// bare compare-and-swap pairs beside the mutex are measured in the same process, in a fiber as well.
+// What waiting and passing on cost: events, mutexes, channels (batches.h says how rows are measured).
+#include "batches.h"
+
 #include <baton/runtime/channel.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
@@ -15,7 +12,6 @@
 #include <benchmark/benchmark.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <mutex>
@@ -23,30 +19,9 @@
 
 namespace {
 
-using clock_type = std::chrono::steady_clock;
-
-double seconds_since(clock_type::time_point begin) {
-  return std::chrono::duration<double>(clock_type::now() - begin).count();
-}
-
-// Runs batch() -> seconds as a fiber, once per iteration.
-template <class Batch>
-void run_batches(benchmark::State& state, std::int64_t ops, Batch batch) {
-  baton::run([] {});
-  baton::set_procs(static_cast<int>(state.range(0)));
-  for (auto _ : state) {
-    double seconds = 0;
-    baton::run([&] { seconds = batch(); });
-    state.SetIterationTime(seconds);
-  }
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * ops);
-  using counter = benchmark::Counter;
-  state.counters["per_op"] = counter(static_cast<double>(ops), counter::kIsIterationInvariantRate | counter::kInvert);
-}
-
 void event_round_trip(benchmark::State& state) {
   constexpr int trips = 100'000;
-  run_batches(state, trips, [] {
+  bench::run_batches(state, trips, [] {
     baton::event ping;
     baton::event pong;
     auto other = baton::spawn([&] {
@@ -56,13 +31,13 @@ void event_round_trip(benchmark::State& state) {
         pong.set();
       }
     });
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < trips; ++i) {
       ping.set();
       pong.wait();
       pong.reset();
     }
-    const double seconds = seconds_since(begin);
+    const double seconds = bench::seconds_since(begin);
     other.join();
     return seconds;
   });
@@ -70,9 +45,9 @@ void event_round_trip(benchmark::State& state) {
 
 void cas_pair(benchmark::State& state) {
   constexpr int pairs = 1'000'000;
-  run_batches(state, pairs, [] {
+  bench::run_batches(state, pairs, [] {
     std::atomic<std::uint32_t> word{0};
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < pairs; ++i) {
       std::uint32_t expected = 0;
       if (!word.compare_exchange_strong(expected, 1, std::memory_order_acquire, std::memory_order_relaxed)) {
@@ -84,34 +59,34 @@ void cas_pair(benchmark::State& state) {
       }
       benchmark::DoNotOptimize(word);
     }
-    return seconds_since(begin);
+    return bench::seconds_since(begin);
   });
 }
 
 template <class Mutex>
 void mutex_uncontended(benchmark::State& state) {
   constexpr int pairs = 1'000'000;
-  run_batches(state, pairs, [] {
+  bench::run_batches(state, pairs, [] {
     Mutex m;
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < pairs; ++i) {
       m.lock();
       m.unlock();
       benchmark::DoNotOptimize(m);
     }
-    return seconds_since(begin);
+    return bench::seconds_since(begin);
   });
 }
 
 void mutex_contended(benchmark::State& state) {
   constexpr int fibers = 100;
   constexpr int each = 5'000;
-  run_batches(state, std::int64_t{fibers} * each, [] {
+  bench::run_batches(state, std::int64_t{fibers} * each, [] {
     baton::mutex m;
     std::int64_t count = 0;
     std::vector<baton::fiber<void>> all;
     all.reserve(fibers);
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int f = 0; f < fibers; ++f) {
       all.push_back(baton::spawn([&] {
         for (int i = 0; i < each; ++i) {
@@ -123,37 +98,37 @@ void mutex_contended(benchmark::State& state) {
     }
     for (auto& f : all) f.join();
     benchmark::DoNotOptimize(count);
-    return seconds_since(begin);
+    return bench::seconds_since(begin);
   });
 }
 
 void semaphore_uncontended(benchmark::State& state) {
   constexpr int pairs = 1'000'000;
-  run_batches(state, pairs, [] {
+  bench::run_batches(state, pairs, [] {
     baton::semaphore s(1);
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < pairs; ++i) {
       s.acquire();
       s.release();
     }
-    return seconds_since(begin);
+    return bench::seconds_since(begin);
   });
 }
 
 void channel_ping_pong(benchmark::State& state) {
   constexpr int trips = 100'000;
-  run_batches(state, trips, [] {
+  bench::run_batches(state, trips, [] {
     const baton::channel<int> ping;
     const baton::channel<int> pong;
     auto other = baton::spawn([=] {
       while (auto v = ping.receive()) pong.send(*v);
     });
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < trips; ++i) {
       ping.send(i);
       benchmark::DoNotOptimize(pong.receive());
     }
-    const double seconds = seconds_since(begin);
+    const double seconds = bench::seconds_since(begin);
     ping.close();
     other.join();
     return seconds;
@@ -162,43 +137,89 @@ void channel_ping_pong(benchmark::State& state) {
 
 void channel_buffered(benchmark::State& state) {
   constexpr int items = 1'000'000;
-  run_batches(state, items, [] {
+  bench::run_batches(state, items, [] {
     const baton::channel<int> c(128);
     auto receiver = baton::spawn([=] {
       std::int64_t sum = 0;
       while (auto v = c.receive()) sum += *v;
       return sum;
     });
-    const auto begin = clock_type::now();
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < items; ++i) c.send(i);
     c.close();
     benchmark::DoNotOptimize(receiver.join());
-    return seconds_since(begin);
+    return bench::seconds_since(begin);
   });
 }
 
 void wait_group_of_100(benchmark::State& state) {
   constexpr int groups = 200;
-  run_batches(state, groups, [] {
-    const auto begin = clock_type::now();
+  bench::run_batches(state, groups, [] {
+    const auto begin = bench::clock_type::now();
     for (int i = 0; i < groups; ++i) {
       baton::wait_group g;
       g.add(100);
       for (int f = 0; f < 100; ++f) baton::go([&] { g.done(); });
       g.wait();
     }
-    return seconds_since(begin);
+    return bench::seconds_since(begin);
   });
 }
 
-BENCHMARK(event_round_trip)->Arg(1)->Arg(2)->UseManualTime();
-BENCHMARK(cas_pair)->Arg(1)->UseManualTime();
-BENCHMARK(mutex_uncontended<baton::mutex>)->Arg(1)->UseManualTime();
-BENCHMARK(mutex_uncontended<std::mutex>)->Arg(1)->UseManualTime();
-BENCHMARK(mutex_contended)->Arg(1)->Arg(2)->UseManualTime();
-BENCHMARK(semaphore_uncontended)->Arg(1)->UseManualTime();
-BENCHMARK(channel_ping_pong)->Arg(1)->Arg(2)->UseManualTime();
-BENCHMARK(channel_buffered)->Arg(1)->Arg(2)->UseManualTime();
-BENCHMARK(wait_group_of_100)->Arg(1)->Arg(2)->UseManualTime();
+const bench::row rows[] = {
+    {.benchmark = "event_round_trip", .run = event_round_trip, .args = {1}, .name = "event round trip (sync_bench)"},
+    {.benchmark = "event_round_trip",
+     .run = event_round_trip,
+     .args = {2},
+     .name = "event round trip (sync_bench), 2 Ps"},
+    {.benchmark = "cas_pair", .run = cas_pair, .args = {1}, .name = "compare-and-swap pair"},
+    {.benchmark = "mutex_uncontended<baton::mutex>",
+     .run = mutex_uncontended<baton::mutex>,
+     .args = {1},
+     .name = "mutex, uncontended",
+     .primitive = {"compare-and-swap pair", "cas_pair/1"},
+     .peer = {"std::mutex", "mutex_uncontended<std::mutex>/1"},
+     .target = bench::at_most_times(1.2)},
+    {.benchmark = "mutex_uncontended<std::mutex>",
+     .run = mutex_uncontended<std::mutex>,
+     .args = {1},
+     .name = "std::mutex"},
+    {.benchmark = "mutex_contended",
+     .run = mutex_contended,
+     .args = {1},
+     .name = "mutex, 100 fibers, 1 P (sync_bench)"},
+    {.benchmark = "mutex_contended",
+     .run = mutex_contended,
+     .args = {2},
+     .name = "mutex, 100 fibers, 2 Ps (sync_bench)",
+     .target = bench::at_most_ns(23).shown_as("<= 23 ns (Go)")},
+    {.benchmark = "semaphore_uncontended",
+     .run = semaphore_uncontended,
+     .args = {1},
+     .name = "semaphore, uncontended",
+     .primitive = {"compare-and-swap pair", "cas_pair/1"}},
+    {.benchmark = "channel_ping_pong",
+     .run = channel_ping_pong,
+     .args = {1},
+     .name = "channel ping-pong, round trip",
+     .target = bench::at_most_ns(110)},
+    {.benchmark = "channel_ping_pong",
+     .run = channel_ping_pong,
+     .args = {2},
+     .name = "channel ping-pong, 2 Ps",
+     .target = bench::at_most_ns(250)},
+    {.benchmark = "channel_buffered",
+     .run = channel_buffered,
+     .args = {1},
+     .name = "buffered(128) channel, an item",
+     .target = bench::at_most_ns(25)},
+    {.benchmark = "channel_buffered",
+     .run = channel_buffered,
+     .args = {2},
+     .name = "buffered(128) channel, an item, 2 Ps"},
+    {.benchmark = "wait_group_of_100", .run = wait_group_of_100, .args = {1}, .name = "go 100, wait_group: all"},
+    {.benchmark = "wait_group_of_100", .run = wait_group_of_100, .args = {2}, .name = "go 100, wait_group, 2 Ps: all"},
+};
+const bench::batches measured("sync", rows);
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "pairs.h"
 
 #include <baton/runtime/event.h>
+#include <baton/runtime/fiber.h>
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/enter_exit.h>
 #include <baton/syscall/pinning.h>
@@ -23,6 +24,7 @@
 #include <sys/syscall.h>
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <thread>
 
 namespace {
@@ -145,11 +147,41 @@ void locked_trip(benchmark::State& state) {
 }
 
 // The argument is the number of Ps.
-BENCHMARK(locked_trip)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
-BENCHMARK(enter_exit)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
-BENCHMARK(enter_exit_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
-BENCHMARK(blocking_short)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
-BENCHMARK(blocking_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
-BENCHMARK(typed_getpid)->Apply([](auto* b) { bench::paired(b->Arg(1)); });
+const bench::row rows[] = {
+    {.benchmark = "locked_trip",
+     .run = locked_trip,
+     .args = {1},
+     .name = "locked fiber, round trip",
+     .primitive = {"two threads, atomic wait"},
+     .target = bench::at_most_ns(5'000).shown_as("under 5 us")},
+    {.benchmark = "enter_exit",
+     .run = enter_exit,
+     .args = {1},
+     .name = "enter + exit, nothing between",
+     .primitive = {"compare-and-swap pair"},
+     .target = bench::at_most_ns(4)},
+    {.benchmark = "enter_exit_getpid",
+     .run = enter_exit_getpid,
+     .args = {1},
+     .name = "enter + exit around getpid",
+     .primitive = {"bare getpid"},
+     .target = bench::at_most_extra_ns(6)},
+    {.benchmark = "blocking_short",
+     .run = blocking_short,
+     .args = {1},
+     .name = "blocking(f), f does nothing",
+     .primitive = {"compare-and-swap pair"}},
+    {.benchmark = "blocking_getpid",
+     .run = blocking_getpid,
+     .args = {1},
+     .name = "blocking(getpid)",
+     .primitive = {"bare getpid"}},
+    {.benchmark = "typed_getpid",
+     .run = typed_getpid,
+     .args = {1},
+     .name = "sys::syscall<SYS_getpid>()",
+     .primitive = {"bare getpid"}},
+};
+const bench::pairs measured("syscall", rows);
 
 }  // namespace

@@ -1,4 +1,6 @@
-"""The programs that Google Benchmark drives: running them, and rows from what they leave as JSON."""
+"""The programs that Google Benchmark drives: running them, and rows from what they leave as JSON. What a row is called,
+what stands beside it and its target come from the program itself, which prints that for `--rows` (see rows.h)."""
+import dataclasses
 import functools
 import json
 import re
@@ -7,10 +9,7 @@ import subprocess
 import sys
 
 from .rows import Row
-from .targets import PAIRED, PEERS, SYNC
 
-GROUPS = {"sched": "sched", "fiber_local": "sched", "syscall": "syscall", "sync": "sync", "locks": "sync",
-          "select": "sync", "hand_over": "sync", "timer": "sync"}
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 
 
@@ -19,26 +18,50 @@ def plain_name(name):
     return name.replace("/manual_time", "").replace("/real_time", "")
 
 
-def shown_name(name):
-    return PAIRED[name][0] if name in PAIRED else SYNC[name][0] if name in SYNC else name
+@dataclasses.dataclass
+class Listed:
+    """A row as its program lists it. primitive, peer: the benchmark that stands beside it, or "" if there is none or
+    if the pair measures it. any_of: [(figure, at most)]: one of them has to hold."""
+    row: Row
+    pair: bool
+    primitive: str
+    peer: str
+    peer_name: str
+    any_of: list
+
+    def reached(self, **figures):
+        if not self.any_of:
+            return None
+        return any(figures[which] is not None and figures[which] <= limit for which, limit in self.any_of)
 
 
 @functools.cache
-def names_in(program):
-    done = subprocess.run([program, "--benchmark_list_tests=true"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True)
-    return done.stdout.split("\n")[:-1] if done.returncode == 0 else []
+def listing(program):
+    """(group, {benchmark: Listed}), in the order in which they are measured."""
+    done = subprocess.run([program, "--rows"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"tools/bench: {program} does not list its rows: {done.stderr.strip()}")
+    found = json.loads(done.stdout)
+    rows = {}
+    for r in found["rows"]:
+        row = Row(r["name"], group=found["group"], unit=r["unit"], target=r["target"], bare_name=r["primitive"]["name"])
+        rows[r["benchmark"]] = Listed(row, r["pair"], r["primitive"]["benchmark"], r["peer"]["benchmark"],
+                                      r["peer"]["name"], r["any_of"])
+    return found["group"], rows
+
+
+def group_of(program):
+    return listing(program)[0]
 
 
 def filter_for(program, words):
     """A --benchmark_filter for the benchmarks that are called or shown so, with the primitives that their rows need;
     None if there are none."""
-    names = names_in(program)
-    wanted = {plain_name(n) for n in names
-              if any(word in plain_name(n) or word in shown_name(plain_name(n)) for word in words)}
-    wanted |= {PEERS[n][0] for n in wanted if n in PEERS} | {SYNC[n][1] for n in wanted if n in SYNC and SYNC[n][1]}
-    chosen = [n for n in names if plain_name(n) in wanted]
-    return "^(" + "|".join(re.escape(n).replace("\\-", "-") for n in chosen) + ")$" if chosen else None
+    rows = listing(program)[1]
+    wanted = {n for n, listed in rows.items() if any(word in n or word in listed.row.name for word in words)}
+    wanted |= {other for n in wanted for other in (rows[n].primitive, rows[n].peer) if other}
+    chosen = [re.escape(n).replace("\\-", "-") for n in rows if n in wanted]
+    return "^(" + "|".join(chosen) + ")(/manual_time)?$" if chosen else None
 
 
 def command(program, effort, report, chosen=None):
@@ -53,40 +76,37 @@ def per_op_ns(entry):
     return entry["real_time"] * NANOSECONDS[entry["time_unit"]]
 
 
-def paired_row(group, name, entries):
-    what, bare_name, target, judge = PAIRED.get(name, (name, "primitive", "", None))
+def paired_row(listed, entries):
     c = {key: statistics.median(e[key] for e in entries) for key in ("baton_ns", "bare_ns", "ratio", "extra_ns")}
     spread = (min(e["baton_ns"] for e in entries), max(e["baton_ns"] for e in entries))
-    return Row(group, what, c["baton_ns"], "ns", bare=c["bare_ns"], bare_name=bare_name, ratio=c["ratio"],
-               extra=c["extra_ns"] if "+" in target else None, spread=spread, target=target,
-               reached=judge(c) if judge else None)
+    return dataclasses.replace(listed.row, baton=c["baton_ns"], bare=c["bare_ns"], ratio=c["ratio"],
+                               extra=c["extra_ns"] if "+" in listed.row.target else None, spread=spread,
+                               reached=listed.reached(ns=c["baton_ns"], ratio=c["ratio"], extra=c["extra_ns"]))
 
 
-def plain_row(group, name, entries, results):
-    what, primitive, bare_name, target, judge = SYNC.get(name, (name, None, "", "", None))
+def plain_row(listed, entries, results):
     values = [per_op_ns(e) for e in entries]
     ns = statistics.median(values)
-    bare = statistics.median(per_op_ns(e) for e in results[primitive]) if primitive in results else None
+    bare = statistics.median(map(per_op_ns, results[listed.primitive])) if listed.primitive in results else None
     ratio = ns / bare if bare else None
-    other, other_name = PEERS.get(name, ("", ""))
-    peers = {other_name: statistics.median(per_op_ns(e) for e in results[other])} if other in results else {}
-    return Row(group, what, ns, "ns", peers=peers, bare=bare, bare_name=bare_name, ratio=ratio,
-               spread=(min(values), max(values)), target=target, reached=judge(ns, ratio) if judge else None)
+    peers = {}
+    if listed.peer in results:
+        peers[listed.peer_name] = statistics.median(map(per_op_ns, results[listed.peer]))
+    return dataclasses.replace(listed.row, baton=ns, peers=peers, bare=bare, ratio=ratio,
+                               spread=(min(values), max(values)),
+                               reached=listed.reached(ns=ns, ratio=ratio, extra=ns - bare if bare else None))
 
 
-def rows(name, report):
-    """name: the program's, without _bench."""
+def rows(program, report):
     results = {}
     for entry in json.loads(report.read_text())["benchmarks"]:
         if entry.get("error_occurred"):
             sys.exit(f"tools/bench: {entry['name']}: {entry.get('error_message')}")
         if entry["run_type"] == "iteration":
             results.setdefault(plain_name(entry["run_name"]), []).append(entry)
-    group = GROUPS.get(name, name)
-    beside = {SYNC[n][1] for n in results if n in SYNC} | {PEERS[n][0] for n in results if n in PEERS}
-    found = [paired_row(group, n, entries) if "baton_ns" in entries[0] else plain_row(group, n, entries, results)
-             for n, entries in results.items() if n not in beside]
-    pairs = any("baton_ns" in entries[0] for entries in results.values())
-    for row in found:
-        row.heading = f"{name}_bench" + (": beside the bare primitive" if pairs else "")
-    return found
+    listed = {n: row for n, row in listing(program)[1].items() if n in results}
+    beside = {other for row in listed.values() for other in (row.primitive, row.peer)}
+    found = [paired_row(row, results[n]) if "baton_ns" in results[n][0] else plain_row(row, results[n], results)
+             for n, row in listed.items() if n not in beside]
+    heading = program.name + (": beside the bare primitive" if any(row.pair for row in listed.values()) else "")
+    return [dataclasses.replace(row, heading=heading) for row in found]

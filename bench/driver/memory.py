@@ -1,7 +1,12 @@
-"""memory_bench: a million parked fibers."""
+"""memory_bench: a million parked fibers. What the rows are called, and their targets, it prints itself (--rows)."""
+import functools
 import json
+import subprocess
+import sys
 
 from .rows import Row
+
+JUDGED_STACK = 64 * 1024
 
 
 def command(program, effort, report):
@@ -9,40 +14,35 @@ def command(program, effort, report):
     return [program, "--fibers", effort.fibers, "--json", report]
 
 
+@functools.cache
+def listing(program):
+    done = subprocess.run([program, "--rows"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        sys.exit(f"tools/bench: {program} does not list its rows: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
 def results(report):
     return [json.loads(line) for line in report.read_text().splitlines()]
 
 
-def rows(report):
-    rows, floor = [], {}
-    for r in results(report):
-        if r.get("floor"):
-            floor[r["stack"]] = r
-            continue
-        share = r["fibers"] / 1e6
-        bare = floor.get(r["stack"]) if r["round"] == 1 else None
-        which = f"{r['fibers']:,} stacks of {r['stack'] // 1024} KiB, round {r['round']}"
-        judged = r["stack"] == 64 * 1024
-        first = judged and r["round"] == 1
+def row_of(what, r, floor):
+    """A listed row with the figures of a round; floor: those of bare mappings, or None."""
+    figures = {**r, "without_guard": r["fibers"] if r["guard"] == "none" else r["unguarded"]}
+    row = Row(f"{r['fibers']:,} stacks of {r['stack'] // 1024} KiB, round {r['round']}: {what['name']}", group="memory",
+              unit=what["unit"], baton=figures[what["figure"]])
+    if floor and what["floor"]:
+        row.bare, row.bare_name = floor[what["figure"]], what["floor"]
+    if r["stack"] == JUDGED_STACK and r["round"] <= what["judged_rounds"]:
+        limit = what["at_most"] * (r["fibers"] / 1e6 if what["for_a_million"] else 1)
         guarded = r["guard"] != "none" and r["unguarded"] == 0 and r["parked"] >= r["fibers"]
-        row = Row("memory", f"{which}: memory per parked fiber", r["bytes_per_fiber"], "B")
-        if bare:
-            row.bare, row.bare_name = bare["bytes_per_fiber"], "a page each"
-        if first:
-            row.target, row.reached = "<= 4,800 B, guarded", r["bytes_per_fiber"] <= 4800 and guarded
-        rows.append(row)
-        row = Row("memory", f"{which}: create", r["create_s"], "s")
-        if bare:
-            row.bare, row.bare_name = bare["create_s"], "a page touched each"
-        if first:
-            row.target, row.reached = f"<= {5 * share:g} s", r["create_s"] <= 5 * share
-        rows.append(row)
-        row = Row("memory", f"{which}: wake and finish", r["wake_s"], "s")
-        if judged:
-            row.target, row.reached = f"<= {0.8 * share:g} s", r["wake_s"] <= 0.8 * share
-        rows.append(row)
-        if r["round"] == 1:
-            unguarded = r["fibers"] if r["guard"] == "none" else r["unguarded"]
-            rows.append(Row("memory", f"{which}: stacks without a guard", unguarded, ""))
-            rows.append(Row("memory", f"{which}: threads of the process", r["threads"], ""))
-    return rows
+        row.target = f"<= {limit:,.6g} {what['unit']}" + (", guarded" if what["has_to_be_guarded"] else "")
+        row.reached = row.baton <= limit and (guarded or not what["has_to_be_guarded"])
+    return row
+
+
+def rows(program, report):
+    found = results(report)
+    floor = {r["stack"]: r for r in found if r.get("floor")}
+    return [row_of(what, r, floor.get(r["stack"]) if r["round"] == 1 else None)
+            for r in found if not r.get("floor") for what in listing(program) if r["round"] <= what["rounds"]]

@@ -1,26 +1,41 @@
 """A line of the table, and the table."""
 import dataclasses
+from collections.abc import Callable
 
 
 @dataclasses.dataclass
 class Row:
-    """The figures are numbers in `unit`. peers: {name: figure} of other runtimes, which baton can lose to; bare: of a
+    """What a line says, and its figures. Who measures a row makes it: a suite's `suite.py` (the first group of fields),
+    or a program that prints its rows (`--rows`); the figures come later.
+
+    Of a suite: `metric` of a measurement. met(figure): whether the target is reached, where figure(peer="baton",
+    measurement=this one, percentile="p50") is a median, or NaN if there is none. shows_peers: False if theirs are not
+    to be shown. percentile: what stands in the column of p50, and what the ratio is taken of. compared: False if nobody
+    is ahead who has less of it: what the machine does before anything is measured.
+
+    The figures are numbers in `unit`. peers: {name: figure} of other runtimes, which baton can lose to; bare: of a
     primitive or of a loop without a runtime, which does less on purpose. reached is None where nothing is judged."""
-    group: str
     name: str
-    baton: float
-    unit: str
+    measurement: str = ""
+    metric: str = ""
+    unit: str = ""
+    target: str = ""
+    met: Callable = None
+    shows_peers: bool = True
+    digits: int = 1
+    percentile: str = "p50"
+    compared: bool = True
+    more_is_better: bool = False
+    group: str = ""
+    heading: str = ""
+    baton: float = None
     peers: dict = dataclasses.field(default_factory=dict)
     bare: float = None
     bare_name: str = ""
     ratio: float = None  # of pairs, where those were measured; else see times()
     extra: float = None
     spread: tuple = None
-    target: str = ""
     reached: bool = None
-    more_is_better: bool = False
-    compared: bool = True
-    heading: str = ""
 
     def times(self, theirs):
         """How many times as good as theirs baton's figure is: over 1, baton is ahead."""

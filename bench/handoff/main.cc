@@ -1,4 +1,4 @@
-// baton_handoff SCENARIO [key=value ...]: see ../scenario.h. bench/handoff/run calls it, and the program of the
+// baton_handoff SCENARIO [key=value ...]: see ../scenario.h. bench/handoff/suite.py calls it, and the program of the
 // same shape in bench/peers/go, in turns.
 #include "scenarios.h"
 

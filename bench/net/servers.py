@@ -2,7 +2,7 @@
 load generator on another. Makes a table, and keeps every figure of every round as JSON, in the form of in_turns.py:
 `rows`, and raw[peer][measurement], a dictionary for each round; `loads` says what a measurement's load is.
 
-echo/run, http/run and churn/run say which servers, and which loads.
+The suites echo, http and churn say which servers, and which loads.
 """
 import argparse
 import json
@@ -15,11 +15,12 @@ import subprocess
 import sys
 import time
 
+from go_peers import build_go
+from in_turns import add_choice
+from rust_peers import build_rust
+
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
-from go_peers import build_go  # noqa: E402 (the path comes first)
-from in_turns import add_choice  # noqa: E402
-from rust_peers import build_rust  # noqa: E402
+GROUP = "net"
 
 HEADINGS = {"raw": "raw epoll", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
 
@@ -149,8 +150,9 @@ def rows_of(heading, case, runs):
         for name, all_runs in runs.items():
             values = [run[metric] for run in all_runs]
             figures[name] = {"p50": statistics.median(values), "least": min(values), "largest": max(values)}
-        row = {"heading": heading, "what": case.what + end, "measurement": case.name, "metric": metric, "unit": unit,
-               "digits": digits, "better": "more" if more else "less", "figures": figures, "target": "", "met": None}
+        row = {"group": GROUP, "heading": heading, "what": case.what + end, "measurement": case.name,
+               "metric": metric, "unit": unit, "digits": digits, "better": "more" if more else "less",
+               "figures": figures, "target": "", "met": None}
         if metric == "requests_per_s":
             ratios = ratios_of({name: [run[metric] for run in all_runs] for name, all_runs in runs.items()})
             row["target"], row["met"] = judge(case, ratios)
@@ -216,14 +218,15 @@ class Suite:
         self.directory = given.resolve()
         self.report = (args.json or self.directory.parent / f"bench-results/{name}.json").resolve()
         self.built = self.directory.parent / "bench-results"  # what Go and Rust make
-        for folder in (self.report.parent, self.built) if not args.list else ():
+        self.lists = args.list or args.rows
+        for folder in (self.report.parent, self.built) if not self.lists else ():
             folder.mkdir(parents=True, exist_ok=True)
         self.peers = {}
 
     def add_built(self, name, program, *words):
         """One that CMake builds."""
-        if not self.args.list and not os.access(self.directory / program, os.X_OK):
-            sys.exit(f"{self.name}/run: not built: {self.directory / program}")
+        if not self.lists and not os.access(self.directory / program, os.X_OK):
+            sys.exit(f"{self.name}: not built: {self.directory / program}")
         self.add(name, Peer([self.directory / program, 0, *words]))
 
     def add_go(self, word):
@@ -231,13 +234,13 @@ class Suite:
             program, version = build_go("net", self.built)
             self.add("go", Peer([program, word, 0] if program else None, version))
 
-    def add_rust(self, name, program):
+    def add_rust(self, name, program, older=None):
         if self.wanted(name):
-            path, version = build_rust(program, self.built, only_if_built=self.args.smoke)
+            path, version = build_rust(program, self.built, only_if_built=self.args.smoke, older=older)
             self.add(name, Peer([path, 0] if path else None, version))
 
     def wanted(self, name):
-        return not self.args.list and (name == "baton" or self.args.peers is None or name in self.args.peers.split(","))
+        return not self.lists and (name == "baton" or self.args.peers is None or name in self.args.peers.split(","))
 
     def add(self, name, peer):
         if self.wanted(name):
@@ -248,26 +251,28 @@ class Suite:
 
     def chosen(self, cases):
         words = self.args.only or [""]
-        return [case for case in cases if any(word in name for word in words for name in case.names())]
+        return [case for case in cases if self.args.group in (None, GROUP)
+                and any(word in name for word in words for name in case.names())]
 
     def run(self, what, cases, rounds):
         title, there = f"{self.name}: {what}", cases
         cases = self.chosen(there)
-        if self.args.list:
-            print("\n".join(case.name for case in cases))
+        if self.lists:
+            listing = [{"measurement": case.name, "group": GROUP, "rows": case.names()[1:]} for case in cases]
+            print(json.dumps(listing) if self.args.rows else "\n".join(case.name for case in cases))
             return
         if there and not cases:
-            sys.exit(f"{self.name}/run: nothing is called {', '.join(self.args.only)}")
+            sys.exit(f"{self.name}: nothing is called {', '.join(self.args.only)}")
         peers, rounds = self.present(), self.args.rounds or rounds
         missing = {name: peer.version for name, peer in self.peers.items() if peer.command is None}
-        versions = ", ".join(peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
-                             for name, peer in self.peers.items() if peer.version)
+        versions = [peer.version if peer.command else f"{HEADINGS[name]}: {peer.version}"
+                    for name, peer in self.peers.items() if peer.version]
         if self.args.smoke:  # what a moment says is no ground to judge by
             for case in cases:
                 case.target = None
         cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
         begin, load_before = time.monotonic(), os.getloadavg()[0]
-        print(f"{title}; rounds: {rounds}; {cpus.said}\n{versions}", flush=True)
+        print(f"{title}; rounds: {rounds}; {cpus.said}\n{', '.join(versions)}", flush=True)
         print_head()
         rows, raw, names = [], {name: {} for name in peers}, list(peers)
         for case in cases:
@@ -281,7 +286,8 @@ class Suite:
             for name in peers:
                 raw[name][case.name] = runs[name]
         self.report.write_text(json.dumps({
-            "suite": self.name, "peers": versions, "headings": HEADINGS, "missing": missing, "pinning": cpus.said,
+            "suite": self.name, "peers": ", ".join(versions), "versions": versions, "headings": HEADINGS,
+            "missing": missing, "pinning": cpus.said,
             "rounds": rounds, "load_average_before": load_before,
             "loads": {case.name: {"what": case.what, **case.facts} for case in cases}, "rows": rows,
             "raw": raw}) + "\n")

@@ -1,6 +1,6 @@
-"""Pictures as SVG by gnuplot. Text and axes have the colour of the text around the picture, so a page may be light or dark;
-a peer has the same colour, line and mark in every picture, and the colours differ in lightness, so they stay apart in
-grey. Titles, legends and headings are written here and not by gnuplot, whose own have columns of one width."""
+"""Pictures as SVG by gnuplot. Text and axes have the colour of the text around the picture, so a page may be light or
+dark; a peer has the same colour, line and mark in every picture, and the colours differ in lightness, so they stay
+apart in grey. Titles, legends and headings are written here and not by gnuplot, whose own have columns of one width."""
 import dataclasses
 import html
 import math

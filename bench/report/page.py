@@ -79,8 +79,8 @@ def row_html(row):
 
 
 def table_html(rows):
-    lines = ['<div class="wide"><table><thead><tr><th>row</th><th>baton</th><th>spread</th><th>beside it, same unit</th>'
-             '<th>ratio</th><th>target</th><th></th></tr></thead><tbody>']
+    lines = ['<div class="wide"><table><thead><tr><th>row</th><th>baton</th><th>spread</th>'
+             '<th>beside it, same unit</th><th>ratio</th><th>target</th><th></th></tr></thead><tbody>']
     above = (rows[0].group, "") if rows else None
     for row in rows:
         if (row.group, row.heading) != above:
@@ -127,15 +127,16 @@ def write(page, out, readers):
     rows = [row for part, _ in found.values() for row in part]
     judged = [row for row in rows if row.reached is not None]
     lost = [row for row in rows if row.lost_to()]
-    groups = [g for g in list(GROUPS) + sorted({r.group for r in rows} - set(GROUPS)) if any(r.group == g for r in rows)]
+    there = {r.group for r in rows}
+    groups = [g for g in GROUPS if g in there] + sorted(there - set(GROUPS))
     quick = sorted({run["level"] for name, run in runs.items() if name in found} - {"full"})
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>baton: benchmarks</title>',
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">',
         f"<style>{STYLE}</style></head><body><h1>baton: benchmarks</h1>",
-        f"<p>{sum(r.reached for r in judged)} of {len(judged)} targets reached; {len(lost)} of {len(rows)} rows lost to a "
-        "peer. The figures are medians; spread is the least and the largest repetition (of suites: the least and the "
-        "largest p50 of the rounds). bench/README.md says how each number is taken, and what it does not say.</p>",
+        f"<p>{sum(r.reached for r in judged)} of {len(judged)} targets reached; {len(lost)} of {len(rows)} rows lost "
+        "to a peer. The figures are medians; spread is the least and the largest repetition (of suites: the least and "
+        "the largest p50 of the rounds). bench/README.md says how each number is taken, and what it does not say.</p>",
     ]
     if quick:
         parts.append('<p class="warn">Some of this is of a quick run: too few repetitions to be quoted.</p>')
@@ -143,7 +144,8 @@ def write(page, out, readers):
         parts.append('<p class="warn">There is no gnuplot here, so there are no pictures.</p>')
     facts = (("machine", f"{here['cpu']}, {here['cpus']} CPUs" + (", virtual" if here["virtual"] else "")),
              ("kernel", f"Linux {here['kernel']}"), ("compiler", here["compiler"]), ("commit", here["commit"]),
-             ("date", here["date"]))
+             ("date", here["date"]), ("peers", ", ".join(dict.fromkeys(version for _, report in found.values()
+                                                                       for version in report.get("versions", ())))))
     parts.append("<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in facts if v) + "</dl>")
     parts.append("<nav>" + " · ".join(f'<a href="#{g}">{html.escape(GROUPS.get(g, g))}</a>' for g in groups) +
                  ' · <a href="#lost">lost rows</a> · <a href="#results">raw results</a></nav>')

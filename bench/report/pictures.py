@@ -2,7 +2,6 @@
 import dataclasses
 import re
 
-from driver.rows import number
 from driver.suites import HEADINGS, heading
 
 from . import gnuplot
@@ -22,8 +21,9 @@ class Picture:
 
 def peers_of(report):
     """Those with values, baton first."""
-    return sorted(report.get("raw", {}), key=lambda peer: (peer != "baton", list(HEADINGS).index(peer)
-                                                            if peer in HEADINGS else len(HEADINGS), peer))
+    known = list(HEADINGS)
+    return sorted(report.get("raw", {}), key=lambda peer: (
+        peer != "baton", known.index(peer) if peer in HEADINGS else len(known), peer))
 
 
 def name_of(peer, report):
@@ -49,6 +49,10 @@ def steps(values):
     return [f"{max(v, 0.1):.6g} {share:.5g}" for v, share in points]
 
 
+def in_words(us):
+    return f"{us:g} µs" if us < 1e3 else f"{us / 1e3:g} ms" if us < 1e6 else f"{us / 1e6:g} s"
+
+
 def handoff_cdf(report):
     panels = []
     for measurement, what in PANELS:
@@ -66,8 +70,7 @@ def handoff_cdf(report):
     title = "Handoff: time until another fiber runs, after a declared call has blocked the thread (1 P)"
     everything = [v for _, curves in panels for _, _, values in curves for v in values]
     low, high = max(1, min(everything) / 1.5), max(everything) * 1.5
-    tics = gnuplot.log_tics(low, high, WIDTH * 0.9 / len(panels),
-                            lambda us: f"{us:g} µs" if us < 1e3 else f"{us / 1e3:g} ms" if us < 1e6 else f"{us / 1e6:g} s")
+    tics = gnuplot.log_tics(low, high, WIDTH * 0.9 / len(panels), in_words)
     commands = ""
     for p, (_, curves) in enumerate(panels):
         for i, (_, _, values) in enumerate(curves):
@@ -77,7 +80,8 @@ def handoff_cdf(report):
     beside, top = gnuplot.legend("handoff-cdf", entries, WIDTH)
     commands += (f"set multiplot layout 1,{len(panels)} "
                  f"margins 0.07,0.985,0.15,{1 - (top + 40) / height:.4f} spacing 0.035\nset logscale x\n"
-                 f"set xrange [{low:.4g}:{high:.4g}]\nset yrange [0:100]\nset xtics {gnuplot.tics_command(tics)} nomirror\n"
+                 f"set xrange [{low:.4g}:{high:.4g}]\nset yrange [0:100]\n"
+                 f"set xtics {gnuplot.tics_command(tics)} nomirror\n"
                  "set xlabel 'time until another fiber runs (log)'\n")
     for p, (what, curves) in enumerate(panels):
         commands += f"set title {quoted(what)}\n"
@@ -87,8 +91,8 @@ def handoff_cdf(report):
                                         f"dashtype {dash}" for i, (_, (colour, dash, _), _) in enumerate(curves))
         commands += "\n"
     commands += "unset multiplot\n"
-    text = ("Every value of every round. Further left is better, and a steep curve is a sure one. Dotted: what two bare "
-            "threads take to wake each other on this machine in the same minutes.")
+    text = ("Every value of every round. Further left is better, and a steep curve is a sure one. Dotted: what two "
+            "bare threads take to wake each other on this machine in the same minutes.")
     return Picture("handoff-cdf", "handoff", title, text,
                    gnuplot.draw("handoff-cdf", WIDTH, height, commands, gnuplot.title(title, WIDTH) + beside))
 
@@ -107,7 +111,8 @@ def scaling(report, machine):
     if not found:
         return None
     names = sorted({n for curves in found.values() for n in curves}, key=lambda n: (n != "baton", n))
-    title = f"Scaling: time of an operation with 1 to {max(p for c in found.values() for v in c.values() for p in v)} Ps"
+    most = max(procs for curves in found.values() for values in curves.values() for procs in values)
+    title = f"Scaling: time of an operation with 1 to {most} Ps"
     across, down = 3, (len(found) + 2) // 3
     commands = ""
     for p, curves in enumerate(found.values()):
@@ -130,14 +135,15 @@ def scaling(report, machine):
         highest = max(f["largest"] for values in curves.values() for f in values.values())
         commands += (f"set title {quoted(what)} offset 0,0.2\nset yrange [0:{highest * 1.12:.4g}]\nunset arrow\n"
                      f"set ylabel {quoted(('a tree, ' if 'skynet' in what else 'an operation, ') + unit)} offset 1.5\n"
-                     f"set arrow from {cpus}, graph 0 to {cpus}, graph 1 nohead linecolor rgb '#888888' dashtype (5,4)\n"
+                     f"set arrow from {cpus}, graph 0 to {cpus}, graph 1 nohead linecolor rgb '#888888' "
+                     "dashtype (5,4)\n"
                      f"set label 1 {quoted(f'{cpus} CPUs here')} at {cpus}, graph 1 center offset 0,0.6 "
                      f"textcolor rgb '{gnuplot.INK}' font ',11'\n")
         commands += "plot " + ", ".join(
             f"$d{p}_{names.index(n)} using 1:2:3:4 with yerrorlines {line(n, 2)}" for n in curves) + "\n"
     commands += "unset multiplot\n"
-    text = (f"This machine has {cpus} CPUs: more Ps than that cannot be quicker, but must not be much slower. Medians, with "
-            "the least and the largest round.")
+    text = (f"This machine has {cpus} CPUs: more Ps than that cannot be quicker, but must not be much slower. Medians, "
+            "with the least and the largest round.")
     return Picture("scaling", "sched", title, text,
                    gnuplot.draw("scaling", WIDTH, height, commands, gnuplot.title(title, WIDTH) + beside))
 
@@ -179,7 +185,8 @@ def memory(report, bench):
         return None
     title = "Memory of a parked fiber: resident, page tables among it"
     names = sorted(curves, key=lambda n: (n == "baton", n.endswith(OTHER_STACKS)))  # what is drawn last lies on top
-    commands = "".join(block(f"d{i}", [f"{x} {y:.6g}" for x, y in sorted(curves[n].items())]) for i, n in enumerate(names))
+    commands = "".join(block(f"d{i}", [f"{x} {y:.6g}" for x, y in sorted(curves[n].items())])
+                       for i, n in enumerate(names))
     values = [y for c in curves.values() for y in c.values()]
     xs = sorted({x for c in curves.values() for x in c})
     low, high = min(values + [4096]) / 1.4, max(values + [8192]) * 1.4
@@ -203,7 +210,8 @@ def memory(report, bench):
     shown = sorted(names, key=lambda n: (not n.startswith("baton"), n))
     beside, top = gnuplot.legend("memory", [entries[n] for n in shown], WIDTH)
     commands += (f"set tmargin at screen {1 - (top + 8) / height:.4f}\n"
-                 f"set logscale xy\nset xrange [{min(xs) / 1.4:.5g}:{max(xs) * 1.4:.6g}]\nset yrange [{low:.5g}:{high:.5g}]\n"
+                 f"set logscale xy\nset xrange [{min(xs) / 1.4:.5g}:{max(xs) * 1.4:.6g}]\n"
+                 f"set yrange [{low:.5g}:{high:.5g}]\n"
                  f"set xtics ({tics_at((f'{x:,}', x) for x in xs)})\n"
                  f"set ytics ({tics_at((t, v) for v, t in tics)})\n"
                  "set xlabel 'parked fibers (log)'\nset ylabel 'bytes each (log)'\nplot " + ", ".join(plots) + "\n")
@@ -248,8 +256,9 @@ def throughput(name, report):
                                for x, (m, least, largest) in sorted(values.items())])
     picture, height, width = f"throughput-{name}", 440, WIDTH if len(panels) > 1 else 640
     beside, top = gnuplot.legend(picture, [Entry.of(n) for n in names], width)
-    commands += (f"set multiplot layout 1,{len(panels)} margins {72 / width:.4f},0.985,0.14,{1 - (top + 40) / height:.4f} "
-                 f"spacing 0.05\nset logscale xy\nset xrange [{left:.5g}:{right:.6g}]\nset yrange [{low:.5g}:{high:.5g}]\n"
+    commands += (f"set multiplot layout 1,{len(panels)} "
+                 f"margins {72 / width:.4f},0.985,0.14,{1 - (top + 40) / height:.4f} spacing 0.05\nset logscale xy\n"
+                 f"set xrange [{left:.5g}:{right:.6g}]\nset yrange [{low:.5g}:{high:.5g}]\n"
                  f"set ytics {gnuplot.tics_command(gnuplot.log_tics(low, high, height - top - 100))}\n"
                  f"set xtics ({tics_at((f'{x:,}', x) for x in xs)})\nset xlabel '{over} (log)'\n")
     for p, (size, curves) in enumerate(panels.items()):
@@ -262,7 +271,7 @@ def throughput(name, report):
              for data, n in here] +
             [f"{data} 1:2 with linespoints {line(n, 2)}" for data, n in here]) + "\n"
     commands += "unset multiplot\n"
-    text = ("Medians, with the least and the largest run; the peers stand a little beside each other, so all can be seen. "
-            "Server and load generator have a CPU each; see bench/README.md.")
+    text = ("Medians, with the least and the largest run; the peers stand a little beside each other, so all can be "
+            "seen. Server and load generator have a CPU each; see bench/README.md.")
     return Picture(picture, "net", title, text,
                    gnuplot.draw(picture, width, height, commands, gnuplot.title(title, width) + beside))

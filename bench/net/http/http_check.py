@@ -2,7 +2,7 @@
 import socket
 import sys
 
-from servers import Server
+from net.servers import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: check\r\n\r\n"
 VARYING = {"date"}
@@ -82,6 +82,6 @@ def check_all(peers):
         with Server(peer) as server:
             answers[name] = answer_of(server.port)
         if answers[name] is None:
-            sys.exit(f"http/run: {name} does not speak HTTP as the others do")
+            sys.exit(f"http: {name} does not speak HTTP as the others do")
     if any(answer != answers["baton"] for answer in answers.values()):
-        sys.exit(f"http/run: the servers answer differently: {answers}")
+        sys.exit(f"http: the servers answer differently: {answers}")

@@ -5,8 +5,11 @@
 #include "../../concurrency/workloads.h"
 
 #include <boost/fiber/all.hpp>
+#include <boost/version.hpp>
 
+#include <cstdio>
 #include <memory>
+#include <string_view>
 #include <thread>
 
 namespace {
@@ -100,6 +103,10 @@ struct boost_runtime {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--version") {
+    std::puts("Boost.Fiber " BOOST_LIB_VERSION);
+    return 0;
+  }
   using namespace concurrency;
   using rt = boost_runtime;
   constexpr bench::scenario scenarios[] = {

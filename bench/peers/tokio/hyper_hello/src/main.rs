@@ -4,14 +4,18 @@
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{HeaderValue, CONTENT_TYPE};
-use hyper::server::conn::Http;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Body, Request, Response};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-async fn hello(_: Request<Body>) -> Result<Response<Body>, Infallible> {
-    let mut response = Response::new(Body::from("Hello, World!"));
+async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::new(Bytes::from_static(b"Hello, World!")));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     Ok(response)
 }
@@ -23,7 +27,7 @@ async fn listen(port: u16) -> std::io::Result<()> {
         let (peer, _) = listener.accept().await?;
         peer.set_nodelay(true)?;
         tokio::spawn(async move {
-            let _ = Http::new().http1_only(true).serve_connection(peer, service_fn(hello)).await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(peer), service_fn(hello)).await;
         });
     }
 }

@@ -1,18 +1,16 @@
-#!/usr/bin/env python3
 """Handoff: what happens to the other fibers, and to the caller, when a fiber blocks its thread. Each
 scenario in baton, in Go and with Tokio, in turns (see in_turns.py).
 
-  bench/handoff/run [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
+  bench/run_suite.py handoff [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
   --quick     under a minute; too few rounds and calls to be quoted
   --smoke     everything once: does it run, and is every row there?
 """
 import os
 import pathlib
-import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from in_turns import Measurement, Row, at_least, at_most, main, parse  # noqa: E402 (the path comes first)
+from driver.rows import Row
+from in_turns import Measurement, at_least, at_most, parse, run
 
 
 class Effort:
@@ -57,7 +55,7 @@ def plan(effort, lock, file):
                                             fibers=100, ms=ms, calls=calls))
             rows.append(Row(what, name, "first_us", "us", **targets))
         name = f"declared-learnt-{ms}ms"
-        rows.append(Row("its own fiber again: after the call's end", name, "return_us", "us", peers=False,
+        rows.append(Row("its own fiber again: after the call's end", name, "return_us", "us", shows_peers=False,
                         **at_most(p50=150)))
         rows.append(Row("its own fiber again: after the due time", name, "due_us", "us"))
     rows.append("Declared call of 10 ms, one fiber yields, 1 P: until it runs")
@@ -100,14 +98,14 @@ def plan(effort, lock, file):
     measurements.append(Measurement("cached_reads", "cached_reads", PEERS, fibers=64, procs=2,
                                     ms=effort.segment_ms, segments=2, file=file))
     rows.append(Row("thousands of reads per second", "cached_reads", "reads_per_s", "/ms", digits=0))
-    rows.append(Row("of what bare threads read, as many as Ps", "cached_reads", "share", "%", peers=False,
+    rows.append(Row("of what bare threads read, as many as Ps", "cached_reads", "share", "%", shows_peers=False,
                     **at_least(p50=90)))
-    rows.append(Row("the same of what they read in as much CPU time", "cached_reads", "cpu_share", "%", peers=False,
-                    **at_least(p50=90)))
+    rows.append(Row("the same of what they read in as much CPU time", "cached_reads", "cpu_share", "%",
+                    shows_peers=False, **at_least(p50=90)))
     rows.append(Row("CPU time of a read", "cached_reads", "cpu_ns", "ns", digits=0))
     rows.append(Row("threads of the process", "cached_reads", "threads", "", digits=0, **at_most(max=4)))
-    rows.append(Row("of these, threads that run fibers", "cached_reads", "machines", "", peers=False, digits=0))
-    rows.append(Row("of 100 time slices: ended by taking the P", "cached_reads", "rescued", "", peers=False))
+    rows.append(Row("of these, threads that run fibers", "cached_reads", "machines", "", shows_peers=False, digits=0))
+    rows.append(Row("of 100 time slices: ended by taking the P", "cached_reads", "rescued", "", shows_peers=False))
 
     rows.append("W + 2 fibers that block 10 ms in a loop, one that yields, W Ps: its wall time in gaps over 100 us")
     for procs in (1, 2):
@@ -124,12 +122,12 @@ def plan(effort, lock, file):
         name = f"short_calls-{fibers}"
         measurements.append(Measurement(name, "short_calls", ["go"], why_not={"go": "not counted", "tokio": "none"},
                                         fibers=fibers, ms=effort.short_ms))
-        rows.append(Row(f"{what}: retakes per 10,000 calls", name, "retakes", "", peers=False, digits=3,
+        rows.append(Row(f"{what}: retakes per 10,000 calls", name, "retakes", "", shows_peers=False, digits=3,
                         **at_most(max=1)))
         rows.append(Row(f"{what}: CPU of monitor, sysmon", name, "watcher_percent", "%", digits=2))
         rows.append(Row(f"{what}: wakes of it per second", name, "watcher_wakes", "/s"))
         rows.append(Row(f"{what}: its CPU / a bare thread's, same pace", name, "ratio", "x", **at_most(p50=1.2),
-                        peers=False, digits=2))
+                        shows_peers=False, digits=2))
     measurements.append(Measurement("idle", "idle", PEERS, rounds=effort.idle_rounds, seconds=effort.idle_s))
     rows.append(Row(f"idle for {effort.idle_s} s: CPU of the process", "idle", "cpu_ms", "ms", digits=3,
                     **at_most(p50=0.1)))
@@ -141,12 +139,12 @@ def derive(values):
         values["added"] = [a - b for a, b in zip(values["with"], values["without"])]
 
 
-if __name__ == "__main__":
+def main():
     args = parse(__doc__)
     effort = SMOKE if args.smoke else QUICK if args.quick else FULL
     with tempfile.TemporaryDirectory() as scratch:
         file = pathlib.Path(scratch) / "file"
         file.write_bytes(os.urandom(FILE_SIZE))  # and so it is in the page cache
         measurements, rows = plan(effort, os.path.join(scratch, "lock"), file)
-        main("handoff", args, effort.rounds, measurements, rows, {"go": "Go", "tokio": "Tokio"}, {},
-             peers_shown=("p50", "p90"), extra_words={peer: ["holder={baton}"] for peer in PEERS}, derive=derive)
+        run("handoff", "handoff", args, effort.rounds, measurements, rows, {"go": "Go", "tokio": "Tokio"}, {},
+            peers_shown=("p50", "p90"), extra_words={peer: ["holder={baton}"] for peer in PEERS}, derive=derive)

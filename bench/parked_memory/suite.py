@@ -1,16 +1,13 @@
-#!/usr/bin/env python3
 """Fibers that wait, from a hundred to a million: what each of them costs in memory, and how long it takes to make them
 and to wake them, in baton, in Go, with Tokio and with threads, in turns (see in_turns.py).
 
-  bench/parked_memory/run [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
+  bench/run_suite.py parked_memory [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
   --quick     no million; too few rounds to be quoted
   --smoke     everything once, small: does it run, and is every row there?
 """
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from in_turns import Measurement, Row, at_most, main, parse  # noqa: E402 (the path comes first)
+from driver.rows import Row
+from in_turns import Measurement, at_most, parse, run
 
 
 class Effort:
@@ -63,10 +60,10 @@ def plan(effort):
     return measurements, rows
 
 
-if __name__ == "__main__":
+def main():
     args = parse(__doc__)
     effort = SMOKE if args.smoke else QUICK if args.quick else FULL
     measurements, rows = plan(effort)
-    main("parked_memory", args, effort.rounds, measurements, rows,
-         {"go": "Go", "tokio": "Tokio", "threads": "std::thread"}, {"threads": "threads_parked_memory"},
-         shown=("p50",))
+    run("parked_memory", "memory", args, effort.rounds, measurements, rows,
+        {"go": "Go", "tokio": "Tokio", "threads": "std::thread"}, {"threads": "threads_parked_memory"},
+        shown=("p50",))

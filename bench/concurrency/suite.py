@@ -1,16 +1,13 @@
-#!/usr/bin/env python3
 """Fibers, channels, select, locks, timers: the same workloads in baton, in Go, with Tokio, with Boost.Fiber and with
 threads, in turns (see in_turns.py).
 
-  bench/concurrency/run [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
+  bench/run_suite.py concurrency [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
   --quick     under a minute; too few rounds to be quoted
   --smoke     everything once, small: does it run, and is every row there?
 """
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from in_turns import Measurement, Row, at_most, main, parse  # noqa: E402 (the path comes first)
+from driver.rows import Row
+from in_turns import Measurement, at_most, parse, run
 
 
 class Effort:
@@ -39,13 +36,14 @@ def ps(procs):
 def plan(effort):
     """The measurements, in the order in which a round makes them, and the rows with their headings."""
     measurements, rows = [], []
+    group = ""  # the suite's own
 
     def add(what, name, peers, target=None, metric="op_ns", unit="ns", **arguments):
         scenario = name.split("-")[0]
         if "ops" in arguments:
             arguments["ops"] = max(4 * arguments.get("fibers", 25), int(arguments["ops"] * effort.share))
             arguments["times"] = effort.times
-        measurements.append(Measurement(name, scenario, peers, **arguments))
+        measurements.append(Measurement(name, scenario, peers, group=group, **arguments))
         rows.append(Row(what, name, metric, unit, **(target or {})))
 
     every = ["go", "tokio", "boost", "threads"]
@@ -59,6 +57,7 @@ def plan(effort):
             ops=2_000_000)
         target = at_most(p50=120) if procs == 1 else None
         add(f"spawn and join, {ps(procs)}", f"spawn_join-{procs}", every, target, procs=procs, ops=200_000)
+    group = "sync"
     rows.append("Channels: an item; ping-pong: a round trip")
     ping_pong = {
         1: {"target": "<= 110, or 0.25 Go", "met": lambda f: f() <= 110 or f() <= 0.25 * f("go")},
@@ -93,8 +92,8 @@ def plan(effort):
     rows.append("Time")
     add("timer with a function: make and stop", "timer", languages, at_most(p50=80), ops=500_000)
     late = {"target": "<= 2000", "met": lambda f: f(percentile="p99") <= 2000, "percentile": "p99"}
-    measurements.append(Measurement("sleepers", "sleepers", green, rounds=effort.long_rounds, fibers=effort.sleepers,
-                                    seconds=effort.seconds, why_not="too many"))
+    measurements.append(Measurement("sleepers", "sleepers", green, rounds=effort.long_rounds, group=group,
+                                    fibers=effort.sleepers, seconds=effort.seconds, why_not="too many"))
     rows.append(Row(f"{effort.sleepers:,} sleepers of 1 to 1,000 ms: how late", "sleepers", "late_us", "us"))
     rows.append(Row(f"{effort.sleepers:,} sleepers: how late, p99", "sleepers", "late_us", "us", **late))
     rows.append(f"Skynet: a tree of {effort.leaves:,} leaves")
@@ -132,10 +131,10 @@ def scaling(effort, measurements, rows):
             rows.append(Row(f"{what}, {procs} P", measurement, metric, unit))  # the pictures know this end
 
 
-if __name__ == "__main__":
+def main():
     args = parse(__doc__)
     effort = SMOKE if args.smoke else QUICK if args.quick else FULL
     measurements, rows = plan(effort)
-    main("concurrency", args, effort.rounds, measurements, rows,
-         {"go": "Go", "tokio": "Tokio", "boost": "Boost.Fiber", "threads": "std::thread"},
-         {"boost": "boost_concurrency", "threads": "threads_concurrency"}, shown=("p50",))
+    run("concurrency", "sched", args, effort.rounds, measurements, rows,
+        {"go": "Go", "tokio": "Tokio", "boost": "Boost.Fiber", "threads": "std::thread"},
+        {"boost": "boost_concurrency", "threads": "threads_concurrency"}, shown=("p50",))

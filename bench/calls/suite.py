@@ -1,17 +1,15 @@
-#!/usr/bin/env python3
 """Calls into the kernel: from a fiber of baton, bare, in Go, with Tokio; in turns (see in_turns.py).
 
-  bench/calls/run [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
+  bench/run_suite.py calls [--quick] [--only NAME]     NAME: part of a row's or a measurement's name
   --quick     under half a minute; too few rounds to be quoted
   --smoke     everything once, small: does it run, and is every row there? Tokio only if it has been built
 """
 import os
 import pathlib
-import sys
 import tempfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from in_turns import Measurement, Row, at_most, main, parse  # noqa: E402 (the path comes first)
+from driver.rows import Row
+from in_turns import Measurement, at_most, parse, run
 
 MEMORY = pathlib.Path("/dev/shm")  # a tmpfs, as every Linux with glibc has it
 
@@ -53,10 +51,10 @@ def plan(effort, file):
     return measurements, rows
 
 
-if __name__ == "__main__":
+def main():
     args = parse(__doc__)
     effort = SMOKE if args.smoke else QUICK if args.quick else FULL
     with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as scratch:
         measurements, rows = plan(effort, os.path.join(scratch, "file"))
-        main("calls", args, effort.rounds, measurements, rows, {"bare": "bare", "go": "Go", "tokio": "Tokio"},
-             {"bare": "bare_calls"}, shown=("p50",))
+        run("calls", "syscall", args, effort.rounds, measurements, rows, {"bare": "bare", "go": "Go", "tokio": "Tokio"},
+            {"bare": "bare_calls"}, shown=("p50",))
