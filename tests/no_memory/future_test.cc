@@ -9,6 +9,7 @@
 #include <chrono>
 #include <functional>
 #include <future>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -30,16 +31,16 @@ TEST(FuturesWithoutMemory, APromiseIsMadeAndSet) {
   const std::string text(100, 'x');
   on_both([&text](failing_allocation& fails) {
     bool set = false;
-    std::optional<promise<std::string>> p;
+    std::unique_ptr<promise<std::string>> p;
     std::optional<future<std::string>> f;
     const bool threw = fails.during([&] {
-      p.emplace();
+      p = std::make_unique<promise<std::string>>();
       f = p->get_future();
       p->set_value(text);
       set = true;
     });
     EXPECT_EQ(threw, !set);
-    if (!f) return;
+    if (!p || !f) return;
     if (!set) {
       EXPECT_FALSE(f->is_ready());
       p->set_value(text);
