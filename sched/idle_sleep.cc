@@ -25,7 +25,7 @@ std::int64_t earliest_timer(std::int64_t slack_ns) noexcept {
     const processor& p = the_scheduler.ps[i];
     std::int64_t its = p.timers.earliest();
     if (its == platform::forever_ns) continue;
-    if (!p.idle.load(mo::relaxed)) its += slack_ns;
+    if (!p.idle.load(mo::relaxed)) its = baton::detail::saturated_sum(its, slack_ns);
     when = std::min(when, its);
   }
   return when;
