@@ -69,7 +69,7 @@ __attribute__((no_sanitize("thread"))) sight look_at(const fiber& f) noexcept {
 std::size_t trace(const fiber& f, const sight& before, std::span<void*> frames) noexcept {
   std::size_t n = 0;
   if (before.parked && !before.in_place) {
-    if (const auto from = context_of(before.context)) n = unwind(*from, before.bounds, frames);
+    if (const auto from = context_of(&f.context)) n = unwind(*from, before.bounds, frames);
   } else if (before.on != nullptr && (before.parked || before.in_call)) {
     const std::int32_t tid = before.on->tid.load(mo::relaxed);
     const auto call = platform::thread_call(tid);

@@ -325,9 +325,9 @@ void name_object(const loaded_object& o, std::span<char> out) noexcept {
 }  // namespace
 
 // A fiber that runs meanwhile causes a race on purpose: what is read here is only ever peeked at.
-__attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of(const void* stored) noexcept {
+__attribute__((no_sanitize("thread"))) std::optional<frame_registers> context_of(void* const* stored) noexcept {
   const context_layout& layout = layout_of_contexts();
-  const auto context = reinterpret_cast<std::uintptr_t>(stored);
+  const auto context = reinterpret_cast<std::uintptr_t>(*stored);
   frame_registers r;
   if (context == 0 || layout.end == 0 || !platform::peek_memory(context + layout.pc, &r.pc, sizeof r.pc) ||
       !platform::peek_memory(context + layout.fp, &r.fp, sizeof r.fp)) {

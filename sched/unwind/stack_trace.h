@@ -20,10 +20,10 @@
 
 namespace baton::sched {
 
-// Returns where a fiber that does not run resumes, and where its stack ends then. `context` is what its last jump left
-// (platform/jump.h). The result is meaningful if the fiber still has not run when this function returns. It is empty if
-// the context cannot be read.
-[[nodiscard]] std::optional<frame_registers> context_of(const void* context) noexcept;
+// Returns where a fiber that does not run resumes, and where its stack ends then. `stored` is where its last jump left
+// its context (platform/jump.h). The result is meaningful if the fiber still has not run when this function returns. It
+// is empty if the context cannot be read.
+[[nodiscard]] std::optional<frame_registers> context_of(void* const* stored) noexcept;
 // Returns the context of a thread that is blocked in the kernel; empty if the thread is not blocked there.
 [[nodiscard]] std::optional<frame_registers> context_of(const platform::thread_call_state& call) noexcept;
 

@@ -282,7 +282,7 @@ TEST(StackTrace, OfAParkedFiberNamesWhoWaitsAndEndsThere) {
   flag f;
   fiber* const waiting = spawn_fiber([&] { waits_for_the_flag(f); });
   while (waiting->word.peek() != park_word::parked) std::this_thread::yield();
-  const auto from = context_of(waiting->context);
+  const auto from = context_of(&waiting->context);
   ASSERT_TRUE(from.has_value());
   const std::string text = text_of(frames_of(*from, bounds_of(waiting->stack)));
   f.set();
@@ -294,7 +294,7 @@ TEST(StackTrace, OfAParkedFiberNamesWhoWaitsAndEndsThere) {
 
 TEST(StackTrace, OfAFiberThatHasNotBegun) {
   const auto prepared = prepare_fiber({{}, 0}, 8, 8);
-  const auto from = context_of(prepared.f->context);
+  const auto from = context_of(&prepared.f->context);
   ASSERT_TRUE(from.has_value());
   EXPECT_EQ(text_of(frames_of(*from, bounds_of(prepared.f->stack))).find("#1"), std::string::npos);
   discard_fiber(prepared.f);
