@@ -1,4 +1,5 @@
 // async() and packaged_task, in fibers and on plain threads.
+#include "future_checks.h"
 #include "parked.h"
 
 #include <baton/runtime/event.h>
@@ -24,24 +25,8 @@
 namespace {
 
 using namespace std::chrono_literals;
+using baton::test::on_both;
 using baton::test::watched_agent;
-
-template <class F>
-std::optional<std::error_code> code_of(F f) {
-  try {
-    f();
-  } catch (const std::future_error& e) {
-    return e.code();
-  }
-  return std::nullopt;
-}
-#define EXPECT_FUTURE_ERROR(statement, which) \
-  EXPECT_EQ(code_of([&] { statement; }), make_error_code(std::future_errc::which))
-
-void on_both(const std::function<void()>& f) {
-  baton::run(f);
-  f();
-}
 
 TEST(Async, RunsInAFiberOfItsOwn) {
   on_both([] {

@@ -1,6 +1,7 @@
 // promise, future and shared_future: what std's suites check of the namesakes, in fibers and on plain threads.
 #include <baton/runtime/future.h>
 
+#include "future_checks.h"
 #include "parked.h"
 
 #include <baton/runtime/fiber.h>
@@ -13,7 +14,6 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -26,6 +26,7 @@
 namespace {
 
 using namespace std::chrono_literals;
+using baton::test::on_both;
 using baton::test::watched_agent;
 using clock = std::chrono::steady_clock;
 
@@ -40,24 +41,6 @@ static_assert(std::is_same_v<decltype(std::declval<const baton::shared_future<in
 static_assert(std::is_void_v<decltype(std::declval<const baton::shared_future<void>&>().get())>);
 static_assert(std::is_same_v<decltype(std::declval<baton::future<int&>&>().get()), int&>);
 static_assert(std::uses_allocator_v<baton::promise<int>, std::allocator<char>>);
-
-// Returns the code of the future_error that f() throws.
-template <class F>
-std::optional<std::error_code> code_of(F f) {
-  try {
-    f();
-  } catch (const std::future_error& e) {
-    return e.code();
-  }
-  return std::nullopt;
-}
-#define EXPECT_FUTURE_ERROR(statement, which) \
-  EXPECT_EQ(code_of([&] { statement; }), make_error_code(std::future_errc::which))
-
-void on_both(const std::function<void()>& f) {
-  baton::run(f);
-  f();
-}
 
 TEST(Future, GetsWhatThePromiseSets) {
   on_both([] {

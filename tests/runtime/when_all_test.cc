@@ -1,6 +1,7 @@
 // when_all() and when_any() over packs and ranges of futures.
 #include <baton/runtime/when_all.h>
 
+#include "future_checks.h"
 #include "parked.h"
 
 #include <baton/runtime/event.h>
@@ -15,7 +16,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -28,12 +28,8 @@
 namespace {
 
 using namespace std::chrono_literals;
+using baton::test::on_both;
 using baton::test::watched_agent;
-
-void on_both(const std::function<void()>& f) {
-  baton::run(f);
-  f();
-}
 
 TEST(WhenAll, OfAPackIsReadyWhenTheLastIs) {
   on_both([] {
