@@ -151,10 +151,11 @@ void converse(const room& r, baton::net::tcp_stream& stream, const baton::contex
   const absl::Cleanup hang_up = [&] { me->outbox.close(); };             // before the join, also after an exception
   examples::line_reader in([&](baton::bytes into) { return stream.read(into); }, line_max);
 
-  stream.set_context(stopping);
+  stream.set_write_context(me->connection);
+  stream.set_read_context(stopping);  // a client without a name is not a member yet: nothing waits for it
   stream.set_read_deadline(clock::now() + 10s);
   if (enter(r, me, in)) {
-    stream.set_context(me->connection);
+    stream.set_read_context(me->connection);
     stream.set_read_deadline(clock::time_point::max());
     const absl::Cleanup leave = [&] { r.leave(me); };
     for (std::string text; in.next(text) && r.say(me->name + ": " + examples::printable(text, line_max));) {

@@ -3,7 +3,7 @@
 //   attach    Take the number, get a poll descriptor from the slab, register with epoll. From here on edges come.
 //   use       fd_mutex lock or reference; the loops of descriptor.h; unlock.
 //   close     1. fd_mutex::close(): no new users; agents that queue for a lock fail.
-//             2. Drop the context; after that set_cancelled() is not called any more.
+//             2. Drop the contexts; after that set_cancelled() is not called any more.
 //             3. poll_descriptor::close_begin(): agents that wait for an edge wake and fail; no deadline runs any more.
 //             4. Wait until the last user is gone.
 //             5. epoll DEL, close(2), recycle the poll descriptor. close(2) is called once, because on EINTR the number
@@ -16,9 +16,12 @@
 // the last edge was used up. An agent that leaves without knowing that marks the slot ready: after failures (they may
 // have used up an edge on the way), full reads, the end of the stream.
 //
-// Cancellation: a context calls cancelled() on any thread. That call only sets a flag and evicts, without a lock. So
+// Cancellation: a context calls cancelled() on any thread. That call only sets flags and evicts, without a lock. So
 // set_cancellation() may hold context_lock_ while it unsubscribes, which waits for a running call. Replaced contexts
 // are destroyed outside the lock, because their destructor is foreign code.
+//   - A subscription changes of_read and of_write only while it is not subscribed, so cancelled() reads them safely.
+//   - If one side of a context of both gets its own, the context is subscribed for the other side before its flag could
+//     be cleared. A flag is cleared only for the sides whose context is replaced.
 #include <baton/netpoll/descriptor.h>
 
 #include <baton/netpoll/epoll_poller.h>
@@ -85,22 +88,51 @@ void descriptor::set_deadlines(std::int64_t deadline_ns) {
   if (held) poll_->set_deadlines(deadline_ns);
 }
 
-void descriptor::set_cancellation(std::shared_ptr<cancellation> c) {
+void descriptor::set_cancellation(const std::shared_ptr<cancellation>& c) { replace_contexts(true, true, c); }
+
+void descriptor::set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c) {
+  replace_contexts(side == poll_side::read, side == poll_side::write, c);
+}
+
+void descriptor::replace_contexts(bool of_read, bool of_write, const std::shared_ptr<cancellation>& c) {
   const fd_reference held(mutex_);
   if (!held) return;
-  {
-    sched::platform::lock_guard hold(context_lock_);
-    // The closer takes the context away after it has set `closed`, so it takes this one away, too.
-    if (!mutex_.is_closed()) {
-      context_.swap(c);
-      if (c != nullptr) c->unsubscribe(*this);
-      poll_->set_cancelled(false);
-      if (context_ != nullptr && !context_->subscribe(*this)) poll_->set_cancelled(true);
-    }
+  std::shared_ptr<cancellation> former[2];
+  sched::platform::lock_guard hold(context_lock_);
+  // The closer takes the contexts away after it has set `closed`, so it takes these away, too.
+  if (mutex_.is_closed()) return;
+  const bool kept_by_writer = reader_.of_write && !of_write;
+  if (kept_by_writer) subscribe(writer_, reader_.context, false, true);
+  if (of_read || reader_.of_write) {
+    if (reader_.context != nullptr) reader_.context->unsubscribe(reader_);
+    former[0] = std::move(reader_.context);
+  }
+  if (of_write && writer_.context != nullptr) {
+    writer_.context->unsubscribe(writer_);
+    former[1] = std::move(writer_.context);
+  }
+  const bool kept_by_reader = reader_.of_write && !of_read;
+  if (of_read) poll_->set_cancelled(poll_side::read, false);
+  if (of_write) poll_->set_cancelled(poll_side::write, false);
+  if (of_read) {
+    subscribe(reader_, c, true, of_write);
+  } else {
+    if (kept_by_reader) subscribe(reader_, former[0], true, false);
+    subscribe(writer_, c, false, true);
   }
 }
 
-void descriptor::cancelled() noexcept { poll_->set_cancelled(true); }
+void descriptor::subscribe(subscription& s, std::shared_ptr<cancellation> c, bool of_read, bool of_write) noexcept {
+  s.context = std::move(c);
+  s.of_read = of_read;
+  s.of_write = of_write;
+  if (s.context != nullptr && !s.context->subscribe(s)) fail_sides(s);
+}
+
+void descriptor::fail_sides(const subscription& s) noexcept {
+  if (s.of_read) poll_->set_cancelled(poll_side::read, true);
+  if (s.of_write) poll_->set_cancelled(poll_side::write, true);
+}
 
 void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   // The timer evicts without a flag: the agent returns from wait() and finds that the time has come.
@@ -136,11 +168,13 @@ bool descriptor::close() noexcept {
   if (poll_ == nullptr) return true;
   return mutex_.close(
       [this]() noexcept {
-        std::shared_ptr<cancellation> context;
+        std::shared_ptr<cancellation> former[2];
         {
           sched::platform::lock_guard hold(context_lock_);
-          context.swap(context_);
-          if (context != nullptr) context->unsubscribe(*this);
+          if (reader_.context != nullptr) reader_.context->unsubscribe(reader_);
+          if (writer_.context != nullptr) writer_.context->unsubscribe(writer_);
+          former[0].swap(reader_.context);
+          former[1].swap(writer_.context);
         }
         poll_->close_begin();
       },
@@ -170,7 +204,7 @@ absl::Status descriptor::status_of(const io_result& r, const char* operation, co
       std::shared_ptr<cancellation> context;
       {
         sched::platform::lock_guard hold(context_lock_);
-        context = context_;
+        context = r.side == poll_side::read || reader_.of_write ? reader_.context : writer_.context;
       }
       // The context may have been replaced, or taken away by close(), since the operation failed.
       if (context == nullptr) return absl::CancelledError(describe(operation, object, "cancelled"));

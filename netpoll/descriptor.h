@@ -30,6 +30,7 @@ struct io_result {
   std::size_t count = 0;  // bytes moved, also before a failure; or what the call returned
   int error = 0;          // an errno
   poll_failure failure = poll_failure::none;
+  poll_side side = poll_side::read;  // the side that failed
 
   [[nodiscard]] bool ok() const noexcept { return error == 0 && failure == poll_failure::none; }
 };
@@ -44,7 +45,7 @@ enum class io_step : std::uint8_t {
   again,  // would block
 };
 
-class descriptor final : private cancellation::node {
+class descriptor final {
  public:
   enum class short_reads : std::uint8_t {
     mean_nothing,
@@ -115,7 +116,9 @@ class descriptor final : private cancellation::node {
   void set_deadlines(std::int64_t deadline_ns);
 
   // From when `c` is done until it is replaced, both sides fail with its error. Null: no cancellation. Never switches.
-  void set_cancellation(std::shared_ptr<cancellation> c);
+  void set_cancellation(const std::shared_ptr<cancellation>& c);
+  // The same for one side. The other side keeps its own.
+  void set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c);
 
   // Switches. Requires: the caller holds the side's lock, within a step. Waits until the point in time, or a failure.
   void pause(poll_side side, std::int64_t until_ns) noexcept;
@@ -151,6 +154,7 @@ class descriptor final : private cancellation::node {
   template <poll_side Side, class Step, class Failed>
   io_result transfer_on(sched::wait_reason why, Step& step, Failed& failed) {
     io_result r;
+    r.side = Side;
     {
       const fd_hold<lock_of(Side)> held(mutex_);
       if (held) {
@@ -234,7 +238,21 @@ class descriptor final : private cancellation::node {
     slot.mark();  // the next read must try first
   }
 
-  void cancelled() noexcept override;
+  // One context of the descriptor, and the sides that fail once it is done.
+  struct subscription final : cancellation::node {
+    explicit subscription(descriptor& d) noexcept : owner(d) {}
+    void cancelled() noexcept override { owner.fail_sides(*this); }
+
+    descriptor& owner;
+    std::shared_ptr<cancellation> context;
+    bool of_read = false;
+    bool of_write = false;
+  };
+
+  void fail_sides(const subscription& s) noexcept;
+  void subscribe(subscription& s, std::shared_ptr<cancellation> c, bool of_read, bool of_write) noexcept
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(context_lock_);
+  void replace_contexts(bool of_read, bool of_write, const std::shared_ptr<cancellation>& c);
   void close_number() noexcept;
 
   int fd_ = -1;
@@ -245,7 +263,9 @@ class descriptor final : private cancellation::node {
   descriptor* next_left_ = nullptr;  // see leave_at_exit()
 
   mutable sched::platform::spin_lock context_lock_;
-  std::shared_ptr<cancellation> context_ ABSL_GUARDED_BY(context_lock_);
+  // A context of both sides has one subscription: the reader's. Then the writer's is empty.
+  subscription reader_ ABSL_GUARDED_BY(context_lock_){*this};
+  subscription writer_ ABSL_GUARDED_BY(context_lock_){*this};
 };
 
 // Switches. Closes the descriptor `io` of *s and deletes *s. At exit, if an operation is inside that may never leave,

@@ -14,9 +14,9 @@
 // under the lock. Timers are cancelled outside the lock, because cancel_timer waits for a running callback, and the
 // callback takes the lock.
 //
-// Flags are changed with the lock held and read without it. The exceptions are `hangup`, and `cancelled`, whose callers
-// are serialised by the descriptor. Evicting happens after unlock: an evict that comes late finds nil, or an agent of a
-// later wait, which then just checks again.
+// Flags are changed with the lock held and read without it. The exceptions are `hangup`, and the two cancelled flags,
+// whose callers are serialised by the descriptor. Evicting happens after unlock: an evict that comes late finds nil, or
+// an agent of a later wait, which then just checks again.
 //
 // Reuse. A tag holds index and generation; recycle() bumps the generation before the poll descriptor can be obtained
 // again. An event that passed find() before that and posts after it is a spurious edge for the next owner: it costs a
@@ -119,7 +119,7 @@ poll_descriptor::tag poll_descriptor::current_tag() const noexcept {
 
 poll_failure poll_descriptor::name(std::uint32_t flags) noexcept {
   if ((flags & closing) != 0) return poll_failure::closed;
-  if ((flags & cancelled_flag) != 0) return poll_failure::cancelled;
+  if ((flags & (read_cancelled | write_cancelled)) != 0) return poll_failure::cancelled;
   return poll_failure::expired;
 }
 
@@ -244,14 +244,13 @@ void poll_descriptor::close_begin() noexcept {
   }
 }
 
-void poll_descriptor::set_cancelled(bool cancelled) noexcept {
+void poll_descriptor::set_cancelled(poll_side side, bool cancelled) noexcept {
   if (!cancelled) {
-    flags_.fetch_and(~std::uint32_t{cancelled_flag}, mo::relaxed);  // as for an expired flag
+    flags_.fetch_and(~cancelled_flag(side), mo::relaxed);  // as for an expired flag
     return;
   }
-  raise(cancelled_flag);
-  evict(poll_side::read);
-  evict(poll_side::write);
+  raise(cancelled_flag(side));
+  evict(side);
 }
 
 void poll_descriptor::post(bool readable, bool writable, bool hung_up_now, sched::fiber_list& readied) noexcept {

@@ -66,14 +66,21 @@ class alignas(64) poll_descriptor {
   void set_deadlines(std::int64_t deadline_ns);
   // From now on both sides fail, and no deadline runs any more. Called once.
   void close_begin() noexcept;
-  // true: both sides fail, until a call with false.
-  void set_cancelled(bool cancelled) noexcept;
+  // true: the side fails, until a call with false.
+  void set_cancelled(poll_side side, bool cancelled) noexcept;
 
   // For the poller: an event came. Never switches.
   void post(bool readable, bool writable, bool hung_up, sched::fiber_list& readied) noexcept;
 
  private:
-  enum flag : std::uint32_t { closing = 1, read_expired = 2, write_expired = 4, cancelled_flag = 8, hangup = 16 };
+  enum flag : std::uint32_t {
+    closing = 1,
+    read_expired = 2,
+    write_expired = 4,
+    read_cancelled = 8,
+    write_cancelled = 16,
+    hangup = 32,
+  };
 
   struct deadline {
     std::uint64_t seq = 0;  // the number of the deadline in force
@@ -84,8 +91,11 @@ class alignas(64) poll_descriptor {
   static constexpr std::uint32_t expired_flag(poll_side side) noexcept {
     return side == poll_side::read ? read_expired : write_expired;
   }
+  static constexpr std::uint32_t cancelled_flag(poll_side side) noexcept {
+    return side == poll_side::read ? read_cancelled : write_cancelled;
+  }
   static constexpr std::uint32_t failures_of(poll_side side) noexcept {
-    return closing | cancelled_flag | expired_flag(side);
+    return closing | cancelled_flag(side) | expired_flag(side);
   }
   static poll_failure name(std::uint32_t flags) noexcept;
 

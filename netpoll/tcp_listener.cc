@@ -234,8 +234,8 @@ void tcp_listener::set_deadline_ns(std::int64_t deadline_ns) {
   if (state_ != nullptr) state_->io.set_deadline(poll_side::read, deadline_ns);
 }
 
-void tcp_listener::set_cancellation(std::shared_ptr<cancellation> c) {
-  if (state_ != nullptr) state_->io.set_cancellation(std::move(c));
+void tcp_listener::set_cancellation(const std::shared_ptr<cancellation>& c) {
+  if (state_ != nullptr) state_->io.set_cancellation(c);
 }
 
 void tcp_listener::close() {

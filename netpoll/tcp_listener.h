@@ -60,7 +60,7 @@ class tcp_listener {
   void set_context(const Context& c) {
     set_cancellation(c.as_cancellation());
   }
-  void set_cancellation(std::shared_ptr<cancellation> c);
+  void set_cancellation(const std::shared_ptr<cancellation>& c);
 
   // Switches. Ends the accepts that are under way, waits until they have left, and closes the socket. Afterwards the
   // port is free. Every close() returns only after that.

@@ -165,8 +165,12 @@ void tcp_stream::set_deadlines_ns(std::int64_t deadline_ns) {
   if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
 }
 
-void tcp_stream::set_cancellation(std::shared_ptr<cancellation> c) {
-  if (state_ != nullptr) state_->io.set_cancellation(std::move(c));
+void tcp_stream::set_cancellation(const std::shared_ptr<cancellation>& c) {
+  if (state_ != nullptr) state_->io.set_cancellation(c);
+}
+
+void tcp_stream::set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c) {
+  if (state_ != nullptr) state_->io.set_cancellation(side, c);
 }
 
 absl::Status tcp_stream::close_write() {

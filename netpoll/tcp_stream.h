@@ -79,13 +79,22 @@ class tcp_stream {
     set_deadline_ns(poll_side::write, detail::deadline_at(when));
   }
 
-  // Never switches. Once the context is done, blocked and later calls fail with its error, until another context
-  // replaces it. Costs nothing per call.
+  // These never switch. Once the context is done, blocked and later reads (writes, both) fail with its error, until
+  // another context replaces it. set_context() replaces the contexts of both sides. Costs nothing per call.
   template <cancellation_source Context>
   void set_context(const Context& c) {
     set_cancellation(c.as_cancellation());
   }
-  void set_cancellation(std::shared_ptr<cancellation> c);
+  template <cancellation_source Context>
+  void set_read_context(const Context& c) {
+    set_cancellation(poll_side::read, c.as_cancellation());
+  }
+  template <cancellation_source Context>
+  void set_write_context(const Context& c) {
+    set_cancellation(poll_side::write, c.as_cancellation());
+  }
+  void set_cancellation(const std::shared_ptr<cancellation>& c);
+  void set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c);
 
   // Sends what has been written, then the end of the stream. Reading goes on. Does not wait.
   absl::Status close_write();

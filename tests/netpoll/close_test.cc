@@ -432,6 +432,68 @@ TEST(Context, IsLeftAtCloseAndAtReplacement) {
   });
 }
 
+// The context that ends reads leaves the writes alone, and the other way round, in whatever order they were set.
+TEST(Context, EachSideHasItsOwn) {
+  run([] {
+    for (const bool both_first : {false, true}) {
+      for (const bool reads_end : {false, true}) {
+        connection c = connect();
+        const manual_context of_reads;
+        const manual_context of_writes;
+        const manual_context of_both;
+        if (both_first) c.client.set_context(of_both);
+        c.client.set_write_context(of_writes);
+        c.client.set_read_context(of_reads);
+        auto reader = spawn([&] {
+          char buffer[10];
+          return c.client.read(buffer).status();
+        });
+        until_reader_waits(c.client);
+        of_both.state->cancel();  // replaced on both sides
+        (reads_end ? of_reads : of_writes).state->cancel();
+        const absl::Status written = c.client.write("x").status();
+        EXPECT_EQ(written.code(), reads_end ? absl::StatusCode::kOk : absl::StatusCode::kAborted) << written;
+        if (!reads_end) must(c.server.write("y"));
+        EXPECT_EQ(reader.join().code(), reads_end ? absl::StatusCode::kAborted : absl::StatusCode::kOk);
+        EXPECT_EQ(of_both.state->subscribers(), 0u);
+      }
+    }
+  });
+}
+
+// A context of both sides stays in force for the side that did not get its own.
+TEST(Context, OfBothStaysForTheOtherSide) {
+  run([] {
+    for (const bool done_before : {false, true}) {
+      for (const bool reads_change : {false, true}) {
+        connection c = connect();
+        const manual_context of_both;
+        const manual_context of_one;
+        c.client.set_context(of_both);
+        if (done_before) of_both.state->cancel();
+        if (reads_change) c.client.set_read_context(of_one);
+        if (!reads_change) c.client.set_write_context(of_one);
+        if (!done_before) {
+          EXPECT_EQ(of_both.state->subscribers(), 1u);
+          of_both.state->cancel();
+        }
+        must(c.server.write("y"));
+        char buffer[10];
+        const absl::Status read = c.client.read(buffer).status();
+        const absl::Status written = c.client.write("x").status();
+        EXPECT_EQ(read.code(), reads_change ? absl::StatusCode::kOk : absl::StatusCode::kAborted) << read;
+        EXPECT_EQ(written.code(), reads_change ? absl::StatusCode::kAborted : absl::StatusCode::kOk) << written;
+        EXPECT_EQ(read.ok(), read.message().find("the test says so") == absl::string_view::npos) << read;
+        EXPECT_EQ(written.ok(), written.message().find("the test says so") == absl::string_view::npos) << written;
+        c.client.set_context(manual_context());
+        must(c.server.write("z"));
+        EXPECT_GT(must(c.client.read(buffer)), 0u);
+        must(c.client.write("x"));
+      }
+    }
+  });
+}
+
 TEST(Context, RaceWithABeginningWait) {
   run([] {
     connection c = connect();
