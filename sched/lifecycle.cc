@@ -419,10 +419,11 @@ counters read_counters() noexcept {
     case stack_pool::guard_kind::mprotect_pages: c.guard = "mprotect"; break;
     case stack_pool::guard_kind::none: c.guard = "none"; break;
   }
-  switch (platform::barriers()) {
-    case platform::barrier_kind::membarrier: c.barrier = "membarrier"; break;
-    case platform::barrier_kind::fence: c.barrier = "fence"; break;
-    case platform::barrier_kind::refused: c.barrier = "refused"; break;
+  // "refused" once declared calls know it, too: from then on each hands its P over.
+  if (platform::barriers() == platform::barrier_kind::fence) {
+    c.barrier = "fence";
+  } else {
+    c.barrier = the_scheduler.takes_no_more.load(mo::relaxed) ? "refused" : "membarrier";
   }
   return c;
 }

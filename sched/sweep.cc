@@ -25,7 +25,8 @@
 //
 // The fence may fail: a process may forbid itself membarrier(2) while it runs. Then nothing is known of the Ms, so no M
 // that was asked loses its P. If the fence is refused for good, a log line says so, and nothing is taken any more:
-//   declared calls      They hand their P over at entry, whatever their site has learnt (declared_call.cc).
+//   declared calls      They hand their P over at entry, whatever their site has learnt (declared_call.cc). A call that
+//                       had kept its P before the refusal keeps it until its end.
 //   a retired P         Its M is told `slice_overdue` and gives the P up at its next call.
 //   undeclared code     Code that blocks keeps its P. Code that makes calls is told `slice_overdue`, as always.
 //

@@ -154,7 +154,7 @@ void hand_on(int signal, siginfo_t* info, void* context) noexcept {
   if (plain && previous.sa_handler == SIG_IGN && sent) return;
   const bool none = plain && (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN);
   // relaxed: only one of several threads calls the previous handler.
-  if (none || ((previous.sa_flags & SA_RESETHAND) != 0 && h.reset.exchange(true, mo::relaxed))) {
+  if (none || ((previous.sa_flags & static_cast<int>(SA_RESETHAND)) != 0 && h.reset.exchange(true, mo::relaxed))) {
     struct sigaction standard = {};
     standard.sa_handler = SIG_DFL;
     ::sigaction(signal, &standard, nullptr);

@@ -120,7 +120,7 @@ struct fine_clock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = chrono::time_point<fine_clock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static time_point now() { return time_point(duration(5'300)); }
 };
 

@@ -104,6 +104,7 @@ std::string last_words_of_child(void (*use_runtime)()) {
   if (::pipe(fds) != 0) return "no pipe";
   const pid_t child = ::fork();
   if (child == 0) {
+    ::alarm(20);
     rlimit no_core{0, 0};
     ::setrlimit(RLIMIT_CORE, &no_core);
     ::dup2(fds[1], STDERR_FILENO);

@@ -151,7 +151,7 @@ TEST_F(OverflowDeathTest, APreviousHandlerForOneCallIsCalledOnce) {
       {
         struct sigaction theirs = {};
         theirs.sa_handler = [](int) { std::fputs("called\n", stderr); };
-        theirs.sa_flags = SA_RESETHAND;
+        theirs.sa_flags = static_cast<int>(SA_RESETHAND);
         ::sigaction(SIGSEGV, &theirs, nullptr);
         prepare();
         const alternate_stack handlers;

@@ -358,8 +358,8 @@ TEST(StackPool, AcquiringAndReleasingTouchesNothing) {
 
 #if BATON_ASAN
 [[gnu::noinline]] void keep_an_allocation_on(const stack& s) {
-  const auto* const kept = new int(7);
-  std::memcpy(s.top - 64, &kept, sizeof kept);
+  const auto* const allocation = new int(7);
+  std::memcpy(s.top - 64, &allocation, sizeof allocation);
 }
 
 // In a process of its own: after all the other tests there are so many stacks that a scan takes half a minute.
