@@ -10,6 +10,7 @@
 #include <baton/sched/counter.h>
 #include <baton/sched/fiber.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/platform/thread_state.h>
 #include <baton/sched/processor.h>
 
 #include <cstdint>
@@ -63,8 +64,7 @@ struct alignas(64) machine {
   // ---- the monitor's, while the fiber goes on without its P (rescue.cc) ----
   machine* next_watched = nullptr;
   bool watched = false;
-  std::int64_t watched_at = 0;
-  std::int64_t watched_cpu_ns = 0;  // the CPU time that the thread had used then
+  platform::cpu_mark watched_since;  // when its use of the CPU was last checked
 
   // ---- sanitizers: the native context ----
   void* asan_fake_stack = nullptr;

@@ -61,27 +61,24 @@ rescue_policy::verdict rescue_policy::judge(const machine& m, std::uint32_t p, c
   sample& s = samples_[p];
   const std::int32_t tid = m.tid.load(mo::relaxed);
   if (s.m != &m || s.visit != v.count) {
-    s = {&m, v.count, now_ns, platform::thread_cpu_ns(tid), platform::thread_run_delay_ns(tid)};
+    s = {&m, v.count, platform::run_mark::read(tid, now_ns)};
     return verdict::none;
   }
   if (age_ns < after_ns_) return verdict::none;
-  const std::int64_t window = std::max<std::int64_t>(1, now_ns - s.at_ns);
-  const std::int64_t cpu = platform::thread_cpu_ns(tid) - s.cpu_ns;
-  const std::int64_t delay = platform::thread_run_delay_ns(tid) - s.delay_ns;
-  const bool idle = 10 * cpu < window;
-  if (idle && 10 * delay < window && !platform::thread_is_runnable(tid)) {
+  const auto now = platform::run_mark::read(tid, now_ns);
+  if (s.since.asleep_until(now) && !platform::thread_is_runnable(tid)) {
     return within_rate(now_ns) ? verdict::blocked : verdict::none;
   }
-  if (idle && age_ns < baton::detail::saturated_product(10, after_ns_)) return verdict::none;
+  if (s.since.idle_until(now) && age_ns < baton::detail::saturated_product(10, after_ns_)) return verdict::none;
   // The fiber may yet handle the end of its slice: yield_if_due() begins no visit while there is no notice.
   if (!told) return verdict::none;
   return room_for_a_hog(m, age_ns, procs) && within_rate(now_ns) ? verdict::computing : verdict::none;
 }
 
-bool rescue_policy::slice_is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
-                                     int procs) noexcept {
+bool rescue_policy::slice_is_overdue(machine& m, const platform::cpu_mark& told, std::int64_t age_ns,
+                                     std::int64_t now_ns, int procs) noexcept {
   if (age_ns < after_ns_) return false;
-  const std::int64_t cpu = platform::thread_cpu_ns(m.tid.load(mo::relaxed)) - told_cpu_ns;
+  const std::int64_t cpu = told.used_until(platform::cpu_mark::read(m.tid.load(mo::relaxed), now_ns));
   if (cpu < after_ns_ / 2 || !room_for_a_hog(m, age_ns, procs) || !within_rate(now_ns)) return false;
   watch(m, true, now_ns);
   return true;
@@ -125,8 +122,7 @@ void rescue_policy::taken(machine& m, verdict why, std::int64_t now_ns) noexcept
 void rescue_policy::watch(machine& m, bool computes, std::int64_t now_ns) noexcept {
   if (m.watched) return;  // it got a P, and lost it, since the last sweep
   m.watched = true;
-  m.watched_at = now_ns;
-  m.watched_cpu_ns = platform::thread_cpu_ns(m.tid.load(mo::relaxed));
+  m.watched_since = platform::cpu_mark::read(m.tid.load(mo::relaxed), now_ns);
   if (computes) m.baton.tell_without_p();
   (computes ? hogs_ : sleepers_).push(m);
 }
@@ -148,13 +144,12 @@ void rescue_policy::look_after(machine& m, bool computed, std::int64_t now_ns) n
     if (m.baton.has_no_p()) m.baton.clear_slice();  // it waits for a P
     return;
   }
-  const std::int64_t window = now_ns - m.watched_at;
+  const std::int64_t window = now_ns - m.watched_since.at_ns;
   bool computes = computed;
   if (window >= after_ns_) {
     const std::int32_t tid = m.tid.load(mo::relaxed);
-    const std::int64_t cpu = platform::thread_cpu_ns(tid);
-    const std::int64_t used = cpu - std::exchange(m.watched_cpu_ns, cpu);
-    m.watched_at = now_ns;
+    const auto now = platform::cpu_mark::read(tid, now_ns);
+    const std::int64_t used = std::exchange(m.watched_since, now).used_until(now);
     // For an M that slept, the state is read only if the thread has run at all, which is cheaper to check.
     computes = 10 * used >= window || ((computed || used > 0) && platform::thread_is_runnable(tid));
     if (computes) {

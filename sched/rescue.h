@@ -3,6 +3,7 @@
 
 #include <baton/sched/limits.h>
 #include <baton/sched/machine.h>
+#include <baton/sched/platform/thread_state.h>
 
 #include <cstdint>
 
@@ -20,11 +21,11 @@ class rescue_policy {
   // number p. Requires: work waits. told: an earlier sweep has told m that its slice is over. procs: the number of Ps.
   [[nodiscard]] verdict judge(const machine& m, std::uint32_t p, const baton_word::visit& v, std::int64_t age_ns,
                               std::int64_t now_ns, bool told, int procs) noexcept;
-  // m's fiber was told age_ns ago that its slice is over; its thread had used told_cpu_ns by then. The fiber has made
+  // m's fiber was told age_ns ago that its slice is over; `told` is its thread's mark of then. The fiber has made
   // calls since, but none that may switch. Returns true if the M is to lose its P at its next call. From then on m
   // counts as one whose P was taken.
-  [[nodiscard]] bool slice_is_overdue(machine& m, std::int64_t told_cpu_ns, std::int64_t age_ns, std::int64_t now_ns,
-                                      int procs) noexcept;
+  [[nodiscard]] bool slice_is_overdue(machine& m, const platform::cpu_mark& told, std::int64_t age_ns,
+                                      std::int64_t now_ns, int procs) noexcept;
   // The P was taken.
   void taken(machine& m, verdict why, std::int64_t now_ns) noexcept;
   // At each sweep: checks what the fibers do whose P was taken.
@@ -39,7 +40,7 @@ class rescue_policy {
   struct sample {
     const machine* m = nullptr;
     std::uint64_t visit = 0;
-    std::int64_t at_ns = 0, cpu_ns = 0, delay_ns = 0;
+    platform::run_mark since;
   };
   // Machines, linked through next_watched.
   class queue {

@@ -11,7 +11,6 @@
 #include <baton/sched/strict_watch.h>
 
 #include <baton/sched/durations.h>
-#include <baton/sched/platform/thread_state.h>
 
 #include <algorithm>
 
@@ -24,21 +23,18 @@ std::int64_t strict_watch::pace() const noexcept {
 bool strict_watch::is_due(const machine& m, std::uint32_t p, const baton_word::visit& v, std::int64_t age_ns,
                           std::int64_t now_ns) noexcept {
   watched& w = watched_[p];
-  if (w.m != &m || w.visit != v.count) w = {&m, v.count, after_ns_, 0, 0, 0};
+  if (w.m != &m || w.visit != v.count) w = {&m, v.count, after_ns_, false, {}};
   if (age_ns < w.next_age_ns - after_ns_ / 2) return false;
   const std::int32_t tid = m.tid.load(mo::relaxed);
-  if (w.at_ns == 0) {
-    w.at_ns = now_ns;
-    w.cpu_ns = platform::thread_cpu_ns(tid);
-    w.delay_ns = platform::thread_run_delay_ns(tid);
+  if (!w.suspected) {
+    w.suspected = true;
+    w.since = platform::run_mark::read(tid, now_ns);
     return false;
   }
   if (age_ns < w.next_age_ns) return false;
-  const std::int64_t window = std::max<std::int64_t>(1, now_ns - w.at_ns);
-  const bool blocked = 10 * (platform::thread_cpu_ns(tid) - w.cpu_ns) < window &&
-                       10 * (platform::thread_run_delay_ns(tid) - w.delay_ns) < window &&
-                       !platform::thread_is_runnable(tid);
-  w.at_ns = 0;
+  const bool blocked =
+      w.since.asleep_until(platform::run_mark::read(tid, now_ns)) && !platform::thread_is_runnable(tid);
+  w.suspected = false;
   w.next_age_ns = baton::detail::saturated_sum(age_ns, blocked ? age_ns : after_ns_);
   return blocked;
 }

@@ -5,6 +5,7 @@
 #include <baton/sched/baton_word.h>
 #include <baton/sched/limits.h>
 #include <baton/sched/machine.h>
+#include <baton/sched/platform/thread_state.h>
 
 #include <cstdint>
 
@@ -33,8 +34,8 @@ class strict_watch {
     const machine* m = nullptr;
     std::uint64_t visit = 0;
     std::int64_t next_age_ns = 0;  // when it is judged next
-    std::int64_t at_ns = 0;        // when the times below were read; 0: not yet
-    std::int64_t cpu_ns = 0, delay_ns = 0;
+    bool suspected = false;        // `since` has been read
+    platform::run_mark since;
   };
 
   bool on_ = false;

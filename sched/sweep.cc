@@ -111,7 +111,7 @@ void sweep::observe(observation& o, machine* m, const processor& p, const baton_
     o.visit = v;
     o.visit_since = now_;
     o.visit_age = passed_ / 2;
-    o.cpu_ns = -1;
+    o.call = {};
   } else {
     o.visit_age += passed_;
   }
@@ -160,7 +160,7 @@ void sweep::judge_slice(observation& o, bool waits, bool new_visit) noexcept {
     o.slice_told = false;
     o.slice_since = now_;
   } else if (new_visit && o.visit.count - o.told_visits >= limits::overdue_calls && o.visit.where == place::user &&
-             rescue_ && !somebody_serves() && rescues_.slice_is_overdue(m, o.told_cpu_ns, since_end, now_, procs_)) {
+             rescue_ && !somebody_serves() && rescues_.slice_is_overdue(m, o.told, since_end, now_, procs_)) {
     m.baton.tell(baton_word::slice_overdue);
     describe(m, rescued::kind::computed, since_end + limits::time_slice_ns);
     o.slice_since = now_;
@@ -228,18 +228,17 @@ bool sweep::is_to_be_retaken(const machine& m, observation& o, std::int64_t age,
   if (age < limits::retake_after_ns || somebody_serves()) return false;
   const std::int32_t tid = m.tid.load(mo::relaxed);
   if (!platform::thread_is_runnable(tid)) return true;
-  const std::int64_t cpu = platform::thread_cpu_ns(tid);
-  if (o.cpu_ns >= 0 && 2 * (cpu - o.cpu_ns) >= now - o.cpu_at) return true;
-  o.cpu_ns = cpu;
-  o.cpu_at = now;
+  const auto at = platform::cpu_mark::read(tid, now);
+  if (o.call.cpu_ns >= 0 && 2 * o.call.used_until(at) >= o.call.time_until(at)) return true;
+  o.call = at;
   return false;
 }
 
-void sweep::tell_slice_over(observation& o) noexcept {
+void sweep::tell_slice_over(observation& o) const noexcept {
   if (o.slice_told) return;
   if (!o.m->baton.tell_slice_over()) return;  // the M has just given its P away
   o.slice_told = true;
-  o.told_cpu_ns = platform::thread_cpu_ns(o.m->tid.load(mo::relaxed));
+  o.told = platform::cpu_mark::read(o.m->tid.load(mo::relaxed), now_);
   o.told_visits = o.visit.count;
 }
 

@@ -8,6 +8,7 @@
 #include <baton/sched/limits.h>
 #include <baton/sched/machine.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/sched/platform/thread_state.h>
 #include <baton/sched/processor.h>
 #include <baton/sched/rescue.h>
 #include <baton/sched/rescue_report.h>
@@ -58,12 +59,11 @@ class sweep {
     baton_word::visit visit;
     std::int64_t visit_since = 0;
     std::int64_t visit_age = 0;  // counted in sweeps that came on time
-    std::int64_t cpu_ns = -1;  // CPU time of the thread at cpu_at, in a declared call that may be at work; -1: not read
-    std::int64_t cpu_at = 0;
+    platform::cpu_mark call;     // of a declared call that may be at work
     std::uint64_t slice = 0;
     std::int64_t slice_since = 0;
     bool slice_told = false;
-    std::int64_t told_cpu_ns = 0;   // CPU time of the thread when it was told
+    platform::cpu_mark told;        // when it was told
     std::uint64_t told_visits = 0;  // visits that the M had begun when it was told
   };
   struct candidate {
@@ -80,7 +80,7 @@ class sweep {
   void judge_slice(observation& o, bool waits, bool new_visit) noexcept;
   [[nodiscard]] static bool is_to_be_retaken(const machine& m, observation& o, std::int64_t age,
                                              std::int64_t now) noexcept;
-  static void tell_slice_over(observation& o) noexcept;
+  void tell_slice_over(observation& o) const noexcept;
   void note_refusal() noexcept;
   void revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept;
   void describe(const machine& m, rescued::kind what, std::int64_t age) noexcept;

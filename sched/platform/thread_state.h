@@ -10,6 +10,7 @@
 //   thread_call           8 us
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 namespace baton::sched::platform {
@@ -17,8 +18,38 @@ namespace baton::sched::platform {
 // Returns the CPU time that the thread has used, or -1 if it is unknown. Reads the thread's CPU clock, no file.
 [[nodiscard]] std::int64_t thread_cpu_ns(std::int32_t tid) noexcept;
 
+// The CPU time that a thread had used at one point in time. What the monitor remembers of a thread is one of these.
+struct cpu_mark {
+  std::int64_t at_ns = 0;
+  std::int64_t cpu_ns = -1;  // -1: not read, or unknown
+
+  [[nodiscard]] static cpu_mark read(std::int32_t tid, std::int64_t now_ns) noexcept {
+    return {now_ns, thread_cpu_ns(tid)};
+  }
+  [[nodiscard]] std::int64_t used_until(const cpu_mark& later) const noexcept { return later.cpu_ns - cpu_ns; }
+  [[nodiscard]] std::int64_t time_until(const cpu_mark& later) const noexcept { return later.at_ns - at_ns; }
+};
+
 // Returns how long the thread has waited for a CPU in total, or -1 if that is unknown.
 [[nodiscard]] std::int64_t thread_run_delay_ns(std::int32_t tid) noexcept;
+
+// As cpu_mark, and how long the thread had waited for a CPU.
+struct run_mark {
+  cpu_mark cpu;
+  std::int64_t delay_ns = 0;
+
+  [[nodiscard]] static run_mark read(std::int32_t tid, std::int64_t now_ns) noexcept {
+    return {cpu_mark::read(tid, now_ns), thread_run_delay_ns(tid)};
+  }
+  // Returns true if the thread used the CPU for less than a tenth of the time between the marks.
+  [[nodiscard]] bool idle_until(const run_mark& later) const noexcept {
+    return 10 * cpu.used_until(later.cpu) < std::max<std::int64_t>(1, cpu.time_until(later.cpu));
+  }
+  // Returns true if it did not wait for a CPU either.
+  [[nodiscard]] bool asleep_until(const run_mark& later) const noexcept {
+    return idle_until(later) && 10 * (later.delay_ns - delay_ns) < std::max<std::int64_t>(1, cpu.time_until(later.cpu));
+  }
+};
 
 // Returns the state letter of proc(5): R runs or waits for a CPU, S sleeps, D sleeps and cannot be woken, T stopped, Z
 // and X ended. Returns '\0' if the state is unknown.
