@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 namespace {
 
 using baton::sched::baton_word;
@@ -139,8 +141,11 @@ TEST(BatonRuleWithoutHeavyBarrier, IsSeenToBreak) {
     return;
   }
   baton::sched::platform::disable_heavy_fence_for_test(true);
+  const std::clock_t before = std::clock();
   const auto seen = baton_rule::stress(4, 3).run(std::chrono::seconds(30), true);
+  const double cpus = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC / 30;
   baton::sched::platform::disable_heavy_fence_for_test(false);
+  if (seen.violations == 0 && cpus < 1.5) GTEST_SKIP() << "two threads must run at once, and had " << cpus << " CPUs";
   EXPECT_GT(seen.violations, 0U) << "after " << seen.touches << " touches and " << seen.taken << " takes";
 }
 #endif
