@@ -129,6 +129,9 @@ class descriptor final {
   // that; it is a declared call. Returns false if this thread called exit() and an operation is inside that may never
   // leave. The descriptor must not be destroyed then.
   bool close() noexcept;
+  // Switches. As close(), but does not close the number: returns it, and it belongs to the caller. Returns -1 if the
+  // descriptor was closed before, was never attached, or where close() returns false.
+  [[nodiscard]] int release() noexcept;
   // Call this after close() returned false. It keeps the memory reachable, because no thread will free it.
   void leave_at_exit() noexcept;
   [[nodiscard]] bool is_closed() const noexcept { return mutex_.is_closed(); }
@@ -253,6 +256,9 @@ class descriptor final {
   void subscribe(subscription& s, std::shared_ptr<cancellation> c, bool of_read, bool of_write) noexcept
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(context_lock_);
   void replace_contexts(bool of_read, bool of_write, const std::shared_ptr<cancellation>& c);
+  // The parts of close().
+  void end_use() noexcept;
+  void deregister() noexcept;
   void close_number() noexcept;
 
   int fd_ = -1;
