@@ -59,8 +59,8 @@ struct two_ends {
   explicit two_ends(int flags) {
     int ends[2];
     EXPECT_EQ(0, ::pipe2(ends, O_CLOEXEC | flags));
-    in = file::adopt(ends[0], "in");
-    out = file::adopt(ends[1], "out");
+    in = file::adopt(ends[0], "in").value();
+    out = file::adopt(ends[1], "out").value();
   }
   file in, out;
 };
@@ -142,7 +142,7 @@ TEST_F(FileWaits, AMessageWithoutContentIsReadAsNothing) {
     for (const bool blocks : {true, false}) {
       int ends[2];
       ASSERT_EQ(0, ::socketpair(AF_UNIX, type | SOCK_CLOEXEC | (blocks ? 0 : SOCK_NONBLOCK), 0, ends));
-      file in = file::adopt(ends[0], "messages");
+      file in = file::adopt(ends[0], "messages").value();
       const baton::sys::owned_fd out(ends[1]);
       ASSERT_EQ(0, ::send(out.get(), "", 0, 0));
       ASSERT_EQ(2, ::send(out.get(), "ab", 2, 0));
@@ -165,7 +165,7 @@ TEST_F(FileWaits, DirectReadsAreDeclared) {
         if (!filter_nowait(SECCOMP_RET_KILL_PROCESS)) _exit(77);
         _exit(baton::run([&] {
           file opened = file::open(path("f"), O_RDONLY | O_DIRECT).value();
-          file adopted = file::adopt(probe, "f");
+          file adopted = file::adopt(probe, "f").value();
           bool right = true;
           for (file* f : {&opened, &adopted}) {
             right = right && f->read_at(buffer, 4096).value() == 4096 && f->read_at(buffer, 8192).value() == 1808;
@@ -254,7 +254,7 @@ TEST_F(FileWaits, MakingFilesPassesAGate) {
       {
         _exit(baton::run(
             [&] {
-              baton::blocking_gate& gate = baton::detail::opening_gate();
+              baton::blocking_gate& gate = baton::detail::gate_of_path(path("g"));
               auto fifo = baton::spawn([&] { return file::open(path("fifo"), O_WRONLY | O_CREAT).ok(); });
               baton::fiber<bool> made;
               {
@@ -432,23 +432,21 @@ TEST_F(FileWaits, CloseWaitsForCallsUnderWay) {
   });
 }
 
-// close() waits for a read that waits in the kernel, where nothing ends it.
-TEST_F(FileWaits, CloseWaitsForAReadInTheKernel) {
+// Also of a pipe that was blocking when it was adopted.
+TEST_F(FileWaits, CloseEndsAReadOfAPipe) {
   baton::run([] {
     two_ends p(0);
-    std::atomic<bool> began{false};
+    baton::test::watched_agent reading;
     auto reader = baton::spawn([&] {
       char c;
-      began = true;
-      return p.in.read(baton::bytes(&c, 1)).ok();
+      reading.about_to_wait();
+      return p.in.read(baton::bytes(&c, 1)).status();
     });
-    while (!began) baton::this_fiber::yield();
-    auto closer = baton::spawn([&] { return p.in.close(); });
-    baton::this_fiber::yield();
-    EXPECT_EQ(1u, p.out.write("x").value());
-    (void)reader.join();  // the read got the byte, or came too late
-    EXPECT_EQ(absl::OkStatus(), closer.join());
+    reading.await_parked();
+    EXPECT_EQ(absl::OkStatus(), p.in.close());
+    EXPECT_TRUE(absl::IsCancelled(reader.join()));
     EXPECT_FALSE(p.in.is_open());
+    EXPECT_EQ(EPIPE, baton::errno_of(p.out.write("x").status()));
   });
 }
 
