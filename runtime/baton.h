@@ -20,6 +20,7 @@
 #include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/future.h>
+#include <baton/runtime/io.h>
 #include <baton/runtime/latch.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/on_cancel.h>
