@@ -9,9 +9,15 @@
 //   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in memory
 //             for long is read by pread, declared as short. If such a read has to wait, its P waits too, until the
 //             monitor takes the P (half a millisecond where work waits), and the file is asked again.
-//   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file. Then a read is a declared
-//             call, which learns (call_site.h). Files opened with O_DIRECT are read this way, too: preadv2 would fetch
-//             their content with or without the flag, and return when it is there.
+//   ring      What would wait goes to io_uring (netpoll/ring.h): the fiber parks. This is also the way of files that
+//   are
+//             open with O_DIRECT, of which memory has nothing.
+//   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file; without a thread io_uring
+//             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). So it is
+//             where the kernel refuses io_uring, and for what io_uring answers with an error.
+//
+// Writes go to memory in declared calls, which rarely wait. Only those at an offset of a file that is open with
+// O_DIRECT go through the ring.
 //
 // When to trust: once asking has cost as much as one surprise does. Then both together cost at most about twice what
 // the better of the two would have cost, whatever comes.
@@ -32,6 +38,7 @@
 #include <baton/runtime/detail/file_state.h>
 
 #include <baton/netpoll/descriptor.h>
+#include <baton/netpoll/ring.h>
 #include <baton/runtime/detail/file_gate.h>
 #include <baton/sched/declared_call.h>
 #include <baton/sched/lifecycle.h>
@@ -67,9 +74,9 @@ constexpr std::uint32_t counted_every = 64;
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
 // Null: the file does not lie on a device.
-blocking_gate* gate_for(const struct ::stat& about) noexcept {
-  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode)) return &file_gate_of(about.st_dev);
-  if (S_ISBLK(about.st_mode)) return &file_gate_of(about.st_rdev);
+device_gates* gates_for(const struct ::stat& about) noexcept {
+  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode)) return &gates_of(about.st_dev);
+  if (S_ISBLK(about.st_mode)) return &gates_of(about.st_rdev);
   return nullptr;
 }
 
@@ -92,9 +99,9 @@ sys::result<file_state*> file_state::make(int number, const std::string& name, f
 
 sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin,
                                           const struct ::stat& about, int flags) noexcept try {
-  blocking_gate* const gate = gate_for(about);
-  auto* const s = new file_state(number, name, origin, gate, gate != nullptr && (flags & O_DIRECT) != 0);
-  s->was_blocking_ = gate == nullptr && origin != file_origin::borrowed && (flags & O_NONBLOCK) == 0;
+  device_gates* const gates = gates_for(about);
+  auto* const s = new file_state(number, name, origin, gates, gates != nullptr && (flags & O_DIRECT) != 0);
+  s->was_blocking_ = gates == nullptr && origin != file_origin::borrowed && (flags & O_NONBLOCK) == 0;
   return s;
 } catch (const std::bad_alloc&) {
   return sys::failure(ENOMEM);
@@ -210,6 +217,7 @@ sys::result<std::size_t> file_state::ask(bytes buffer, off_t offset) {
   // The kernel, the file system, or a filter of system calls does not know the flag. (Or the error comes again.)
   const bool never = n.error() == EOPNOTSUPP || n.error() == EINVAL || n.error() == ENOSYS || n.error() == EPERM;
   cached_in_a_row_.store(never ? cannot_ask : 0, platform::mo::relaxed);
+  if (n.error() == EAGAIN) nowait_.store(nowait::known, platform::mo::relaxed);
   return n;
 }
 
@@ -227,6 +235,47 @@ sys::result<std::size_t> file_state::declared_read(bytes buffer, off_t offset) {
   });
 }
 
+// The file's content is not in memory, or it is read directly. Fails with EAGAIN if a thread has to wait instead.
+sys::result<std::size_t> file_state::ring_read(bytes buffer, off_t offset) {
+  if (!net::ring::is_there() || nowait_.load(platform::mo::relaxed) != nowait::known) return sys::failure(EAGAIN);
+  gate_entry entry(gates_->ring);
+  static_cast<void>(entry.enter());
+  if (offset != at_position) {
+    const auto n = net::ring::read(fd_, buffer, offset);
+    // A declared call finds out about errors, unless close() has ended this one.
+    if (n) return n;
+    return sys::failure(n.error() == ECANCELED && users_.is_closed() ? file_closed : EAGAIN);
+  }
+  // A read at the position, of which io_uring knows nothing that is atomic: fetch what is there into memory, with the
+  // buffer as the place for a first copy. Then read, which moves the position as always.
+  if (direct_) return sys::failure(EAGAIN);
+  constexpr int tries_max = 3;
+  for (int tries = 0; tries < tries_max; ++tries) {
+    const auto at = sys::lseek(fd_, 0, SEEK_CUR);
+    if (!at) break;
+    const auto fetched = net::ring::read(fd_, buffer, *at);
+    if (fetched.error() == ECANCELED && users_.is_closed()) return sys::failure(file_closed);
+    if (!fetched || *fetched == 0) break;
+    const auto n = ask(buffer, offset);
+    if (n || n.error() != EAGAIN) return n;
+  }
+  return sys::failure(EAGAIN);
+}
+
+// A transfer of a file that is open with O_DIRECT. The first one is probe(), a declared call that may not wait within
+// the file system (but does wait for the device): whether that is refused tells whether io_uring needs a thread.
+// Returns true if it has done the transfer, with `done` set.
+template <class Probe>
+bool file_state::direct_by_ring(Probe&& probe, sys::result<std::size_t>& done) {
+  if (!direct_ || !net::ring::is_there()) return false;
+  if (nowait_.load(platform::mo::relaxed) != nowait::unknown) return false;
+  done = behind_gate(probe);
+  const int error = done.error();
+  const bool never = error == EOPNOTSUPP || error == EINVAL || error == ENOSYS || error == EPERM;
+  nowait_.store(never ? nowait::refused : nowait::known, platform::mo::relaxed);
+  return done.has_value() && (*done > 0);
+}
+
 sys::result<std::size_t> file_state::read_device(bytes buffer, off_t offset) {
   const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed);
   if (row < trusted_from) {
@@ -237,8 +286,16 @@ sys::result<std::size_t> file_state::read_device(bytes buffer, off_t offset) {
     }
   } else if (row != cannot_ask) {
     return trust(buffer, offset);
+  } else if (sys::result<std::size_t> n = sys::failure(EAGAIN); direct_by_ring(
+                 [=, this]() noexcept {
+                   const ::iovec one = as_iovec(buffer);
+                   return sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
+                 },
+                 n)) {
+    return n;
   }
-  return declared_read(buffer, offset);
+  const auto n = ring_read(buffer, offset);
+  return n.error() == EAGAIN ? declared_read(buffer, offset) : n;
 }
 
 // Returns true if a call on a borrowed file would wait, as far as poll() knows.
@@ -276,8 +333,23 @@ sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) 
   const auto call = [=, this]() noexcept {
     return offset == at_position ? sys::nb::write(fd_, data) : sys::nb::pwrite(fd_, data, offset);
   };
-  if (on_device()) return behind_gate(call);
-  return polled(net::poll_side::write, call);
+  if (!on_device()) return polled(net::poll_side::write, call);
+  if (direct_ && offset != at_position) {
+    sys::result<std::size_t> n = sys::failure(EAGAIN);
+    const auto probe = [=, this]() noexcept {
+      const ::iovec one = as_iovec(data);
+      return sys::nb::pwritev2(fd_, {&one, 1}, offset, RWF_NOWAIT);
+    };
+    if (direct_by_ring(probe, n)) return n;
+    if (net::ring::is_there() && nowait_.load(platform::mo::relaxed) == nowait::known) {
+      gate_entry entry(gates_->ring);
+      static_cast<void>(entry.enter());
+      n = net::ring::write(fd_, data, offset);
+      if (n && *n > 0) return n;
+      if (n.error() == ECANCELED && users_.is_closed()) return sys::failure(file_closed);
+    }
+  }
+  return behind_gate(call);
 }
 
 // With O_APPEND pwrite would append, whatever the offset (pwrite(2), BUGS). So a write at a position returns EINVAL
@@ -345,6 +417,7 @@ sys::result<bool> file_state::end() noexcept {
   }
   // seq_cst: see waits().
   if (net::descriptor* const poller = waits_.load(platform::mo::seq_cst)) poller->close();
+  if (users_.any() && on_device() && nowait_.load(platform::mo::relaxed) == nowait::known) net::ring::cancel(fd_);
   users_.wait_until_none();
   // A user may have made it meanwhile.
   if (net::descriptor* const poller = waits_.load(platform::mo::acquire)) poller->close();

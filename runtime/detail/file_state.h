@@ -1,6 +1,7 @@
 // What a file owns. Internal; users include file.h.
 #pragma once
 
+#include <baton/runtime/detail/file_gate.h>
 #include <baton/runtime/event.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/syscall/blocking_gate.h>
@@ -114,7 +115,7 @@ class file_state {
   // Calls call() behind the gate, if the file has one, as a declared call. Switches.
   template <class Call>
   auto behind_gate(Call&& call) {
-    if (gate_ != nullptr) return blocking(*gate_, std::forward<Call>(call));
+    if (gates_ != nullptr) return blocking(gates_->threads, std::forward<Call>(call));
     return blocking(std::forward<Call>(call));
   }
   // What waits for the file fails at that time, or once the context is done. 0, or an errno: EPERM for a file that
@@ -123,7 +124,7 @@ class file_state {
   [[nodiscard]] int set_cancellation(std::shared_ptr<net::cancellation> c) noexcept;
   [[nodiscard]] int fd() const noexcept { return fd_; }
   // The file lies on a device: its calls end when the device answers. Otherwise they may last for ever.
-  [[nodiscard]] bool on_device() const noexcept { return gate_ != nullptr; }
+  [[nodiscard]] bool on_device() const noexcept { return gates_ != nullptr; }
   [[nodiscard]] bool borrowed() const noexcept { return origin_ == file_origin::borrowed; }
 
   // For everyone.
@@ -138,14 +139,22 @@ class file_state {
   static constexpr off_t at_position = -1;
 
  private:
-  file_state(int number, std::string name, file_origin origin, blocking_gate* gate, bool direct) noexcept
-      : fd_(number), origin_(origin), gate_(gate), path_(std::move(name)), cached_in_a_row_(direct ? cannot_ask : 0) {}
+  file_state(int number, std::string name, file_origin origin, device_gates* gates, bool direct) noexcept
+      : fd_(number),
+        origin_(origin),
+        direct_(direct),
+        gates_(gates),
+        path_(std::move(name)),
+        cached_in_a_row_(direct ? cannot_ask : 0) {}
   ~file_state();
   [[nodiscard]] static bool is_direct(int number) noexcept;
   sys::result<std::size_t> ask(bytes buffer, off_t offset);
   sys::result<std::size_t> trust(bytes buffer, off_t offset);
   sys::result<std::size_t> read_device(bytes buffer, off_t offset);
   sys::result<std::size_t> declared_read(bytes buffer, off_t offset);
+  sys::result<std::size_t> ring_read(bytes buffer, off_t offset);
+  template <class Probe>
+  bool direct_by_ring(Probe&& probe, sys::result<std::size_t>& done);
   sys::result<std::size_t> write_once(const_bytes data, off_t offset);
   [[nodiscard]] bool must_wait(net::poll_side side) noexcept;
   template <class Call>
@@ -161,12 +170,16 @@ class file_state {
   const int fd_;
   const file_origin origin_;
   bool was_blocking_ = false;  // before this object set O_NONBLOCK
-  blocking_gate* const gate_;  // of the device; null: the file does not lie on one
+  const bool direct_;          // opened with O_DIRECT
+  device_gates* const gates_;  // null: the file does not lie on a device
   const std::string path_;
   file_users users_;
   event closed_;
   // About how many reads in a row have found their data in memory. Or cannot_ask.
   sched::platform::atomic<std::uint32_t> cached_in_a_row_;
+  // Whether the file system can say that a transfer would wait. Without that io_uring needs a thread for each.
+  enum class nowait : std::uint8_t { unknown, known, refused };
+  sched::platform::atomic<nowait> nowait_{nowait::unknown};
   sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first call that would have to wait
 };
 
