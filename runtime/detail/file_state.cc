@@ -235,9 +235,14 @@ sys::result<std::size_t> file_state::declared_read(bytes buffer, off_t offset) {
   });
 }
 
+bool file_state::may_use_ring() const noexcept {
+  const nowait seen = nowait_.load(platform::mo::relaxed);
+  return (seen == nowait::known || seen == nowait::asking) && net::ring::is_there();
+}
+
 // The file's content is not in memory, or it is read directly. Fails with EAGAIN if a thread has to wait instead.
 sys::result<std::size_t> file_state::ring_read(bytes buffer, off_t offset) {
-  if (!net::ring::is_there() || nowait_.load(platform::mo::relaxed) != nowait::known) return sys::failure(EAGAIN);
+  if (!may_use_ring()) return sys::failure(EAGAIN);
   gate_entry entry(gates_->ring);
   static_cast<void>(entry.enter());
   if (offset != at_position) {
@@ -268,8 +273,16 @@ sys::result<std::size_t> file_state::ring_read(bytes buffer, off_t offset) {
 template <class Probe>
 bool file_state::direct_by_ring(Probe&& probe, sys::result<std::size_t>& done) {
   if (!direct_ || !net::ring::is_there()) return false;
-  if (nowait_.load(platform::mo::relaxed) != nowait::unknown) return false;
-  done = behind_gate(probe);
+  // relaxed: only one call is to find out. Others that come meanwhile go to the ring.
+  nowait unknown = nowait::unknown;
+  if (!nowait_.compare_exchange_strong(unknown, nowait::asking, platform::mo::relaxed, platform::mo::relaxed)) {
+    return false;
+  }
+  {
+    gate_entry entry(gates_->threads);
+    static_cast<void>(entry.enter());
+    done = blocking(probe, wont_block);  // one call for each file: it is not worth another thread
+  }
   const int error = done.error();
   const bool never = error == EOPNOTSUPP || error == EINVAL || error == ENOSYS || error == EPERM;
   nowait_.store(never ? nowait::refused : nowait::known, platform::mo::relaxed);
@@ -341,7 +354,7 @@ sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) 
       return sys::nb::pwritev2(fd_, {&one, 1}, offset, RWF_NOWAIT);
     };
     if (direct_by_ring(probe, n)) return n;
-    if (net::ring::is_there() && nowait_.load(platform::mo::relaxed) == nowait::known) {
+    if (may_use_ring()) {
       gate_entry entry(gates_->ring);
       static_cast<void>(entry.enter());
       n = net::ring::write(fd_, data, offset);
@@ -417,7 +430,7 @@ sys::result<bool> file_state::end() noexcept {
   }
   // seq_cst: see waits().
   if (net::descriptor* const poller = waits_.load(platform::mo::seq_cst)) poller->close();
-  if (users_.any() && on_device() && nowait_.load(platform::mo::relaxed) == nowait::known) net::ring::cancel(fd_);
+  if (users_.any() && on_device() && may_use_ring()) net::ring::cancel(fd_);
   users_.wait_until_none();
   // A user may have made it meanwhile.
   if (net::descriptor* const poller = waits_.load(platform::mo::acquire)) poller->close();

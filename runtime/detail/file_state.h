@@ -153,6 +153,7 @@ class file_state {
   sys::result<std::size_t> read_device(bytes buffer, off_t offset);
   sys::result<std::size_t> declared_read(bytes buffer, off_t offset);
   sys::result<std::size_t> ring_read(bytes buffer, off_t offset);
+  [[nodiscard]] bool may_use_ring() const noexcept;
   template <class Probe>
   bool direct_by_ring(Probe&& probe, sys::result<std::size_t>& done);
   sys::result<std::size_t> write_once(const_bytes data, off_t offset);
@@ -178,7 +179,7 @@ class file_state {
   // About how many reads in a row have found their data in memory. Or cannot_ask.
   sched::platform::atomic<std::uint32_t> cached_in_a_row_;
   // Whether the file system can say that a transfer would wait. Without that io_uring needs a thread for each.
-  enum class nowait : std::uint8_t { unknown, known, refused };
+  enum class nowait : std::uint8_t { unknown, asking, known, refused };
   sched::platform::atomic<nowait> nowait_{nowait::unknown};
   sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first call that would have to wait
 };
