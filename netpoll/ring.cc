@@ -22,8 +22,8 @@
 // are less than a handed-over P, and much less than a device takes.
 //
 // Worker threads: what a file system cannot do without waiting, the kernel gives to threads of its own (which count as
-// threads of this process), here at most workers_max. The callers pass only files that know RWF_NOWAIT, so that is
-// rare.
+// threads of this process), here at most 16 (ring_queues.cc). The callers pass only files that know RWF_NOWAIT, so that
+// is rare.
 //
 // Refused (seccomp, io_uring_disabled, Linux without it): the thread says so, fails what is queued with ENOSYS, and
 // ends; nobody starts it again. A filter that is set later: io_uring_enter fails; what the kernel has already got is
@@ -33,6 +33,7 @@
 // mapping, closes its copy of the descriptor, and finds the ring refused.
 #include <baton/netpoll/ring.h>
 
+#include <baton/netpoll/ring_queues.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
@@ -40,20 +41,16 @@
 #include <baton/sched/wait_reason.h>
 #include <baton/syscall/direct_call.h>
 #include <baton/syscall/nonblocking.h>
-#include <baton/syscall/owned_fd.h>
 
 #include <linux/io_uring.h>
-#include <linux/time_types.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <ctime>
 #include <utility>
 
@@ -63,11 +60,6 @@ namespace {
 
 namespace mo = sched::platform::mo;
 namespace platform = sched::platform;
-using sys::detail::call;
-
-constexpr unsigned entries = 256;  // of the submission queue: the most that one system call hands over
-constexpr unsigned workers_max = 16;
-constexpr std::int64_t idle_s = 10;
 
 struct transfer {
   std::uint8_t code = 0;
@@ -106,126 +98,6 @@ void fail(transfer_list& all, int error) noexcept {
     t->result = -error;
     sched::ready(t->who);  // *t is gone
   }
-}
-
-// The queues that are shared with the kernel. Only the ring's thread uses it.
-class queues {
- public:
-  queues() noexcept = default;
-  ~queues();
-  queues(const queues&) = delete;
-  queues& operator=(const queues&) = delete;
-
-  [[nodiscard]] bool open() noexcept;
-  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-  // Null: no room before the next submit_and_wait().
-  [[nodiscard]] io_uring_sqe* next_entry() noexcept;
-  // Returns 0 or an errno.
-  int submit_and_wait(bool wait) noexcept;
-  // Calls done(user_data, result) for each completion.
-  template <class Done>
-  void reap(Done&& done) noexcept;
-
- private:
-  struct mapped {
-    void* at = MAP_FAILED;
-    std::size_t size = 0;
-    bool map(int fd, std::size_t bytes, off_t what) noexcept {
-      size = bytes;
-      at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, what);
-      if (at != MAP_FAILED) static_cast<void>(::madvise(at, size, MADV_DONTFORK));
-      return at != MAP_FAILED;
-    }
-    void unmap() noexcept {
-      if (at != MAP_FAILED) ::munmap(at, size);
-    }
-    template <class T>
-    T* part(std::uint32_t offset) const noexcept {
-      return reinterpret_cast<T*>(static_cast<char*>(at) + offset);
-    }
-  };
-
-  sys::owned_fd fd_;
-  io_uring_params p_{};
-  mapped submissions_, completions_, sqes_;
-  unsigned tail_ = 0;       // of the submission queue, with what the kernel has not been told of
-  unsigned submitted_ = 0;  // the tail that the kernel has been told of
-};
-
-queues::~queues() {
-  submissions_.unmap();
-  completions_.unmap();
-  sqes_.unmap();
-}
-
-bool queues::open() noexcept {
-  // Newer kernels first: with these flags completions are made when the thread asks for them, without interrupting it.
-  for (const unsigned flags : {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0U}) {
-    p_ = {};
-    p_.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-    p_.cq_entries = 2 * transfers_max;
-    const auto fd = call<SYS_io_uring_setup, int>(entries, &p_);
-    if (fd) {
-      fd_.reset(*fd);
-      break;
-    }
-    if (fd.error() != EINVAL) return false;
-  }
-  // NODROP: none is lost. RW_CUR_POS, FAST_POLL and others are not needed.
-  if (!fd_ || (p_.features & IORING_FEAT_NODROP) == 0) return false;
-  const int fd = fd_.get();
-  if (!submissions_.map(fd, p_.sq_off.array + p_.sq_entries * sizeof(unsigned), IORING_OFF_SQ_RING) ||
-      !completions_.map(fd, p_.cq_off.cqes + p_.cq_entries * sizeof(io_uring_cqe), IORING_OFF_CQ_RING) ||
-      !sqes_.map(fd, p_.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES)) {
-    return false;
-  }
-  auto* const array = submissions_.part<unsigned>(p_.sq_off.array);
-  for (unsigned i = 0; i < p_.sq_entries; ++i) array[i] = i;
-  unsigned workers[2] = {workers_max, workers_max};
-  // Linux 5.15. Before, the kernel's own limit holds: four for each CPU.
-  static_cast<void>(call<SYS_io_uring_register, int>(fd, IORING_REGISTER_IOWQ_MAX_WORKERS, &workers[0], 2U));
-  return true;
-}
-
-io_uring_sqe* queues::next_entry() noexcept {
-  // acquire: pairs with the kernel, which has read the entries before the head.
-  const unsigned head = __atomic_load_n(submissions_.part<unsigned>(p_.sq_off.head), __ATOMIC_ACQUIRE);
-  if (tail_ - head >= p_.sq_entries) return nullptr;
-  auto* const e = sqes_.part<io_uring_sqe>(0) + (tail_++ & (p_.sq_entries - 1));
-  std::memset(e, 0, sizeof *e);
-  return e;
-}
-
-int queues::submit_and_wait(bool wait) noexcept {
-  // release: the kernel sees the entries with the tail.
-  __atomic_store_n(submissions_.part<unsigned>(p_.sq_off.tail), tail_, __ATOMIC_RELEASE);
-  __kernel_timespec limit{idle_s, 0};
-  io_uring_getevents_arg how{};
-  how.ts = reinterpret_cast<std::uint64_t>(&limit);
-  const bool timed = wait && (p_.features & IORING_FEAT_EXT_ARG) != 0;
-  const unsigned flags = IORING_ENTER_GETEVENTS | (timed ? IORING_ENTER_EXT_ARG : 0U);
-  const auto n = call<SYS_io_uring_enter, unsigned, sys::detail::on_eintr::report>(
-      fd_.get(), tail_ - submitted_, wait ? 1U : 0U, flags, timed ? static_cast<void*>(&how) : nullptr,
-      timed ? sizeof how : std::size_t{0});
-  // Where the wait fails, the entries may have been taken nevertheless. The head tells.
-  submitted_ = __atomic_load_n(submissions_.part<unsigned>(p_.sq_off.head), __ATOMIC_ACQUIRE);
-  return n.error();
-}
-
-template <class Done>
-void queues::reap(Done&& done) noexcept {
-  auto* const head_at = completions_.part<unsigned>(p_.cq_off.head);
-  unsigned head = *head_at;
-  // acquire: pairs with the kernel's release, so the entries before the tail are there.
-  const unsigned tail = __atomic_load_n(completions_.part<unsigned>(p_.cq_off.tail), __ATOMIC_ACQUIRE);
-  const auto* const cqes = completions_.part<io_uring_cqe>(p_.cq_off.cqes);
-  while (head != tail) {
-    const io_uring_cqe& c = cqes[head & (p_.cq_entries - 1)];
-    done(c.user_data, c.res);
-    ++head;
-  }
-  // release: the kernel may overwrite the entries now.
-  __atomic_store_n(head_at, head, __ATOMIC_RELEASE);
 }
 
 enum class life : std::uint8_t { none, runs, refused };

@@ -14,14 +14,17 @@
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/condition_variable_any.h>
 #include <baton/runtime/context.h>
+#include <baton/runtime/directory.h>
 #include <baton/runtime/event.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_local.h>
 #include <baton/runtime/file.h>
+#include <baton/runtime/file_lock.h>
 #include <baton/runtime/future.h>
 #include <baton/runtime/io.h>
 #include <baton/runtime/latch.h>
+#include <baton/runtime/mapping.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/on_cancel.h>
 #include <baton/runtime/once.h>
