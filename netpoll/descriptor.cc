@@ -6,8 +6,8 @@
 //             2. Drop the context; after that set_cancelled() is not called any more.
 //             3. poll_descriptor::close_begin(): agents that wait for an edge wake and fail; no deadline runs any more.
 //             4. Wait until the last user is gone.
-//             5. epoll DEL, close(2), recycle the poll descriptor. close(2) is called once, because on EINTR the number
-//                is free already. It is a declared call, because a socket may linger.
+//             5. epoll DEL, recycle the poll descriptor, close(2). close(2) is called once, because on EINTR the number
+//                is free already. It is a declared call, because a socket may linger. (release() leaves it out.)
 //             6. Let all close() calls return.
 //
 // close() does everything that can block, and close() may switch. No other caller ends up with that work.
@@ -132,24 +132,43 @@ void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   sched::cancel_timer(timer);
 }
 
+void descriptor::end_use() noexcept {
+  std::shared_ptr<cancellation> context;
+  {
+    sched::platform::lock_guard hold(context_lock_);
+    context.swap(context_);
+    if (context != nullptr) context->unsubscribe(*this);
+  }
+  poll_->close_begin();
+}
+
 bool descriptor::close() noexcept {
   if (poll_ == nullptr) return true;
-  return mutex_.close(
-      [this]() noexcept {
-        std::shared_ptr<cancellation> context;
-        {
-          sched::platform::lock_guard hold(context_lock_);
-          context.swap(context_);
-          if (context != nullptr) context->unsubscribe(*this);
-        }
-        poll_->close_begin();
-      },
-      [this]() noexcept { close_number(); });
+  return mutex_.close([this]() noexcept { end_use(); },
+                      [this]() noexcept {
+                        deregister();
+                        close_number();
+                      });
+}
+
+int descriptor::release() noexcept {
+  int number = -1;
+  if (poll_ == nullptr) return number;
+  const bool ended = mutex_.close([this]() noexcept { end_use(); },
+                                  [this, &number]() noexcept {
+                                    deregister();
+                                    number = fd_;
+                                  });
+  return ended ? number : -1;
+}
+
+void descriptor::deregister() noexcept {
+  int error = 0;
+  if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);
+  poll_->recycle();
 }
 
 void descriptor::close_number() noexcept {
-  int error = 0;
-  if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);
   // Most closes are short, and the call's site knows it. A close that will be long says so; otherwise it would keep its
   // P until the monitor takes it.
   if (sys::detail::lingers(fd_)) {
@@ -158,7 +177,6 @@ void descriptor::close_number() noexcept {
   } else {
     (void)sys::close(fd_);
   }
-  poll_->recycle();
 }
 
 absl::Status descriptor::status_of(const io_result& r, const char* operation, const std::string& object) const {

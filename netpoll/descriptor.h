@@ -126,6 +126,9 @@ class descriptor final : private cancellation::node {
   // that; it is a declared call. Returns false if this thread called exit() and an operation is inside that may never
   // leave. The descriptor must not be destroyed then.
   bool close() noexcept;
+  // Switches. As close(), but does not close the number: returns it, and it belongs to the caller. Returns -1 if the
+  // descriptor was closed before, was never attached, or where close() returns false.
+  [[nodiscard]] int release() noexcept;
   // Call this after close() returned false. It keeps the memory reachable, because no thread will free it.
   void leave_at_exit() noexcept;
   [[nodiscard]] bool is_closed() const noexcept { return mutex_.is_closed(); }
@@ -235,6 +238,9 @@ class descriptor final : private cancellation::node {
   }
 
   void cancelled() noexcept override;
+  // The parts of close().
+  void end_use() noexcept;
+  void deregister() noexcept;
   void close_number() noexcept;
 
   int fd_ = -1;
