@@ -52,11 +52,16 @@ void give(const context& ctx, const channel<T>& to, T value) {
   baton::select(baton::on_send(to, std::move(value), [](bool) {}), baton::on_done(ctx, [] {}));
 }
 
-// A read of stdin may keep a thread until there is a line, and cannot be cancelled then. So this fiber is not joined.
-// It holds only a handle of the channel, and the end of the process ends it.
+// Where stdin is a terminal or a pipe, a read parks the fiber until there is a line. Nothing cancels it. So this fiber
+// is not joined. It holds only a handle of the channel, and the end of the process ends it.
 void read(const channel<absl::StatusOr<std::string>>& lines) {
-  auto stdin_file = baton::file::adopt(STDIN_FILENO, "stdin");
-  examples::line_reader in([&](baton::bytes into) { return stdin_file.read(into); }, 4096);
+  auto stdin_file = baton::file::borrow(STDIN_FILENO, "stdin");
+  examples::line_reader in(
+      [&](baton::bytes into) -> absl::StatusOr<std::size_t> {
+        if (!stdin_file.ok()) return stdin_file.status();
+        return stdin_file->read(into);
+      },
+      4096);
   for (std::string line; in.next(line);) {
     if (!lines.send(line)) return;
   }
@@ -108,11 +113,12 @@ absl::Status factor(const context& ctx, const channel<job>& todo) {
 
 // Writes a line at a time: a result is printed as soon as it is there. A full pipe blocks this fiber, not its P.
 absl::Status print(const context& ctx, const channel<job>& in_order) {
-  auto stdout_file = baton::file::adopt(STDOUT_FILENO, "stdout");
+  auto stdout_file = baton::file::borrow(STDOUT_FILENO, "stdout");
+  if (!stdout_file.ok()) return stdout_file.status();
   while (const auto j = take(ctx, in_order)) {
     const auto factors = take(ctx, j->answer);
     if (!factors) break;
-    const auto written = stdout_file.write(std::to_string(j->number) + ":" + *factors + "\n");
+    const auto written = stdout_file->write(std::to_string(j->number) + ":" + *factors + "\n");
     if (!written.ok()) return written.status();
   }
   return ctx.error();

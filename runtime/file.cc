@@ -14,6 +14,7 @@
 
 namespace baton {
 
+using detail::file_origin;
 using detail::file_state;
 
 namespace {
@@ -40,22 +41,34 @@ file& file::operator=(file&& other) noexcept {
 file::~file() { file_state::drop(state_); }
 
 absl::StatusOr<file> file::open(const std::string& path, int flags, mode_t mode) {
-  const sys::result<int> fd = detail::open_file(path, flags | O_CLOEXEC, mode);
-  if (!fd) return fd.status("open " + path);
-  sys::owned_fd owner(*fd);
-  file f(new file_state(*fd, path, (flags & O_DIRECT) != 0));
+  const auto opened = detail::open_file(path, flags | O_CLOEXEC, mode);
+  if (!opened) return opened.status("open " + path);
+  sys::owned_fd owner(opened->fd);
+  const auto state = file_state::make(opened->fd, path, file_origin::opened, opened->about, flags);
+  if (!state) return state.status("open " + path);
   static_cast<void>(owner.release());
-  return f;
+  return file(*state);
 }
 
-file file::adopt(int fd, std::string name) {
-  return file(new file_state(fd, std::move(name), file_state::is_direct(fd)));
+absl::StatusOr<file> file::adopt(int fd, std::string name) {
+  const auto state = file_state::make(fd, name, file_origin::adopted);
+  if (!state) return state.status("adopt " + name);
+  return file(*state);
+}
+
+absl::StatusOr<file> file::borrow(int fd, std::string name) {
+  const auto state = file_state::make(fd, name, file_origin::borrowed);
+  if (!state) return state.status("borrow " + name);
+  return file(*state);
 }
 
 absl::StatusOr<std::size_t> file::read_from(bytes buffer, off_t offset) {
   if (state_ == nullptr) return empty("read");
-  const auto n = state_->read(buffer, offset);
-  if (!n) return state_->failed(n.error(), "read");
+  file_state& s = *state_;
+  const file_state::hold user(s);
+  if (!user) return s.failed(EBADF, "read");
+  const auto n = s.read(buffer, offset);
+  if (!n) return s.failed(n.error(), "read");
   return *n;
 }
 
@@ -70,9 +83,12 @@ absl::StatusOr<std::size_t> file::read_at(bytes buffer, off_t offset) {
 
 absl::StatusOr<std::size_t> file::write_to(const_bytes data, off_t offset) {
   if (state_ == nullptr) return empty("write");
+  file_state& s = *state_;
+  const file_state::hold user(s);
+  if (!user) return s.failed(EBADF, "write");
   std::size_t written = 0;
-  const auto n = state_->write(data, offset, written);
-  if (!n) return with_written(state_->failed(n.error(), "write"), written);
+  const auto n = s.write(data, offset, written);
+  if (!n) return with_written(s.failed(n.error(), "write"), written);
   return *n;
 }
 
@@ -86,15 +102,37 @@ absl::StatusOr<std::size_t> file::write_at(const_bytes data, off_t offset) {
 
 absl::Status file::sync() {
   if (state_ == nullptr) return empty("sync");
-  const auto done = state_->sync();
-  return done ? absl::OkStatus() : state_->failed(done.error(), "sync");
+  file_state& s = *state_;
+  const file_state::hold user(s);
+  if (!user) return s.failed(EBADF, "sync");
+  const auto done = s.sync();
+  return done ? absl::OkStatus() : s.failed(done.error(), "sync");
 }
 
 absl::StatusOr<struct stat> file::stat() const {
   if (state_ == nullptr) return empty("stat");
-  const auto about = state_->stat();
-  if (!about) return state_->failed(about.error(), "stat");
+  file_state& s = *state_;
+  const file_state::hold user(s);
+  if (!user) return s.failed(EBADF, "stat");
+  const auto about = s.stat();
+  if (!about) return s.failed(about.error(), "stat");
   return *about;
+}
+
+absl::Status file::set_deadline_ns(bool reads, bool writes, std::int64_t deadline_ns) {
+  if (state_ == nullptr) return empty("set deadline");
+  file_state& s = *state_;
+  const file_state::hold user(s);
+  const int error = user ? s.set_deadline(reads, writes, deadline_ns) : EBADF;
+  return error == 0 ? absl::OkStatus() : s.failed(error, "set deadline");
+}
+
+absl::Status file::set_cancellation(std::shared_ptr<net::cancellation> c) {
+  if (state_ == nullptr) return empty("set context");
+  file_state& s = *state_;
+  const file_state::hold user(s);
+  const int error = user ? s.set_cancellation(std::move(c)) : EBADF;
+  return error == 0 ? absl::OkStatus() : s.failed(error, "set context");
 }
 
 absl::Status file::close() {
@@ -102,6 +140,8 @@ absl::Status file::close() {
   const auto done = state_->close();
   return done ? absl::OkStatus() : state_->failed(done.error(), "close");
 }
+
+int file::release() { return state_ == nullptr ? -1 : state_->release().value_or(-1); }
 
 int file::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->number(); }
 
@@ -137,7 +177,7 @@ absl::Status write_file(const std::string& path, std::string_view text, mode_t m
   if (!text.empty()) {
     if (const auto n = f->write(text); !n.ok()) return n.status();
   }
-  return f->close();
+  return with_written(f->close(), text.size());
 }
 
 }  // namespace baton

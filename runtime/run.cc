@@ -1,5 +1,6 @@
 #include <baton/runtime/run.h>
 
+#include <baton/netpoll/ring.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
@@ -53,7 +54,10 @@ run_scope::~run_scope() { sched::main_returned(); }
 
 absl::Status shutdown() {
   char why[512];
-  if (sched::shut_down(why)) return absl::OkStatus();
+  if (sched::shut_down(why)) {
+    net::ring::end();
+    return absl::OkStatus();
+  }
   return absl::FailedPreconditionError(std::string("shutdown: ") + why);
 }
 

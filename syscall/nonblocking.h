@@ -46,6 +46,11 @@ inline result<std::size_t> preadv2(int fd, std::span<const ::iovec> into, ::off_
   return detail::call<SYS_preadv2, std::size_t>(fd, into.data(), into.size(), offset, offset < 0 ? -1L : 0L, flags);
 }
 
+// The same for a write.
+inline result<std::size_t> pwritev2(int fd, std::span<const ::iovec> from, ::off_t offset, int flags) noexcept {
+  return detail::call<SYS_pwritev2, std::size_t>(fd, from.data(), from.size(), offset, offset < 0 ? -1L : 0L, flags);
+}
+
 inline result<int> accept4(int fd, ::sockaddr* peer, ::socklen_t* size, int flags) noexcept {
   return detail::call<SYS_accept4, int>(fd, peer, size, flags);
 }

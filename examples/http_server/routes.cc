@@ -102,8 +102,10 @@ void serve_file(server& s, const http::request& r, output& out) {
   const auto fd = open_below(s.root_directory(), *path);
   if (!fd) return respond_with_error(r, status_of_errno(fd.error()), out);
   baton::sys::owned_fd opened(static_cast<int>(*fd));
-  auto file = baton::file::adopt(opened.get(), std::move(*path));
-  static_cast<void>(opened.release());  // not before: adopt() may throw
+  auto adopted = baton::file::adopt(opened.get(), std::move(*path));
+  if (!adopted.ok()) return respond_with_error(r, 500, out);
+  baton::file& file = *adopted;
+  static_cast<void>(opened.release());
   const auto about = file.stat();
   if (!about.ok()) return respond_with_error(r, 500, out);
   if (!S_ISREG(about->st_mode)) return respond_with_error(r, 403, out);

@@ -15,12 +15,11 @@ namespace mo = sched::platform::mo;
 constexpr int devices_max = 256;
 
 struct device_gate {
-  constexpr explicit device_gate(dev_t number) noexcept
-      : device(number), gate(file_calls_at_once, share_of_threads{}) {}
+  constexpr explicit device_gate(dev_t number) noexcept : device(number) {}
   const dev_t device;
   device_gate* next = nullptr;
   int place = 1;  // in the list, counted from its end
-  blocking_gate gate;
+  device_gates gates;
 };
 
 // Threads may read files until the process is gone.
@@ -40,23 +39,23 @@ device_gate* find(device_gate* from, dev_t device) noexcept {
 
 }  // namespace
 
-blocking_gate& file_gate_of(dev_t device) noexcept {
+device_gates& gates_of(dev_t device) noexcept {
   // acquire: pairs with the release below.
   device_gate* first = gates.load(mo::acquire);
-  if (device_gate* const known = find(first, device)) return known->gate;
-  if (first != nullptr && first->place >= devices_max) return shared.value.gate;
+  if (device_gate* const known = find(first, device)) return known->gates;
+  if (first != nullptr && first->place >= devices_max) return shared.value.gates;
   auto* const fresh = new (std::nothrow) device_gate(device);
-  if (fresh == nullptr) return shared.value.gate;
+  if (fresh == nullptr) return shared.value.gates;
   do {
     if (device_gate* const known = find(first, device)) {
       delete fresh;
-      return known->gate;
+      return known->gates;
     }
     fresh->next = first;
     fresh->place = first == nullptr ? 1 : first->place + 1;
     // release: publishes the gate.
   } while (!gates.compare_exchange_weak(first, fresh, mo::release, mo::acquire));
-  return fresh->gate;
+  return fresh->gates;
 }
 
 }  // namespace baton::detail

@@ -4,17 +4,24 @@
 #include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/result.h>
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <string>
 
 namespace baton::detail {
 
-// Switches. Like open(2). Some calls have to fetch the path from a device, or create the file, or truncate it. Only a
-// few of these block a thread at once.
-[[nodiscard]] sys::result<int> open_file(const std::string& path, int flags, mode_t mode) noexcept;
+struct opened_file {
+  int fd = -1;
+  struct ::stat about {};
+};
 
-// The gate of those calls. Never destroyed.
-[[nodiscard]] blocking_gate& opening_gate() noexcept;
+// Switches. Like open(2). Calls that have to fetch the path from a device, create the file, or truncate it, pass the
+// gate of that device. Those that wait for the other end of a FIFO, or for the holder of a lease, keep no thread. The
+// descriptor has O_NONBLOCK if the flags say so, or if it is neither a file on a device nor a directory.
+[[nodiscard]] sys::result<opened_file> open_file(const std::string& path, int flags, mode_t mode) noexcept;
+
+// Switches. The gate of the device on which a walk along this path would have to wait.
+[[nodiscard]] blocking_gate& gate_of_path(const std::string& path) noexcept;
 
 }  // namespace baton::detail

@@ -1,33 +1,44 @@
-// A read takes one of three ways:
+// Two kinds of files. What lies on a device (regular files, block devices, directories) answers when the device does.
+// Other files (pipes, terminals, sockets, eventfds …) may wait for ever, for another process or a person.
+//
+// A read from a device takes one of these ways:
 //
 //   asking    preadv2 with RWF_NOWAIT gives what is in memory without telling the scheduler, because it cannot block.
 //             EAGAIN means that the device is needed; the blocking call follows. A file begins this way. Linux 5.9 and
-//             5.10 may return 0, which means the end, although it is not the end: a blocking call confirms a 0. Only
-//             files and block devices are asked again: from a socket, 0 is a message without content, which the first
-//             call has taken.
+//             5.10 may return 0, which means the end, although it is not the end: a blocking call confirms a 0.
 //   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in memory
 //             for long is read by pread, declared as short. If such a read has to wait, its P waits too, until the
-//             monitor takes the P (half a millisecond where work waits), and the file is asked again. Pipes, terminals
-//             and the like are never trusted: waiting is normal there.
-//   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file. Then a read is a declared
-//             call, which learns (call_site.h). Files opened with O_DIRECT are read this way, too: preadv2 would fetch
-//             their content with or without the flag, and return when it is there.
+//             monitor takes the P (half a millisecond where work waits), and the file is asked again.
+//   ring      What would wait goes to io_uring (netpoll/ring.h): the fiber parks. This is also the way of files that
+//   are
+//             open with O_DIRECT, of which memory has nothing.
+//   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file; without a thread io_uring
+//             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). So it is
+//             where the kernel refuses io_uring, and for what io_uring answers with an error.
+//
+// Writes go to memory in declared calls, which rarely wait. Only those at an offset of a file that is open with
+// O_DIRECT go through the ring.
 //
 // When to trust: once asking has cost as much as one surprise does. Then both together cost at most about twice what
 // the better of the two would have cost, whatever comes.
 //
-// A blocking call on a regular file passes a gate (file_gate.h), so that ten thousand fibers that read files are not
-// ten thousand threads. Other files have no gate: a read of a FIFO lasts until another process or thread writes.
+// A blocking call on a device passes a gate (file_gate.h), so that ten thousand fibers that read files are not ten
+// thousand threads.
 //
-// EAGAIN from a blocking call: another user, perhaps in another process, has made the open file non-blocking. The fiber
-// parks until the file is ready. The poller has a duplicate of the number; the open file is the same, so both become
-// ready at once. The calls themselves stay declared, because the other user may make the file blocking again.
+// Other files are non-blocking: those that are the file's own because it has made them so, borrowed ones because each
+// call asks poll() first (and a write then gives no more than a pipe has room for, PIPE_BUF). EAGAIN: the fiber parks
+// until the file is ready. The poller has a duplicate of the number; the open file is the same, so both become ready at
+// once. A borrowed file can still block, when another reader takes what poll() has seen; and another user, perhaps in
+// another process, may make the open file blocking. So the calls are declared.
+//
+// The first call that would wait makes the duplicate. Deadlines and contexts need it, too.
 //
 // Closing: users_ counts the users inside. The first close() forbids more, ends the parked calls, waits until no
 // user is inside, and closes the number. The other calls of close(), and the destructor, wait for that.
 #include <baton/runtime/detail/file_state.h>
 
 #include <baton/netpoll/descriptor.h>
+#include <baton/netpoll/ring.h>
 #include <baton/runtime/detail/file_gate.h>
 #include <baton/sched/declared_call.h>
 #include <baton/sched/lifecycle.h>
@@ -39,6 +50,7 @@
 #include <baton/syscall/status.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/uio.h>
 
@@ -59,37 +71,40 @@ constexpr std::uint32_t trusted_from = 8192;
 // All readers of the file share the count. So only one in 64 reads, by chance, adds to it, for all 64.
 constexpr std::uint32_t counted_every = 64;
 
-constexpr std::uintptr_t gate_unknown = 0;
-constexpr std::uintptr_t no_gate = 1;
-
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
-// Returns true if the content of the file lies on a device, and does not come from a writer that may write more.
-bool waiting_is_unusual(int fd) noexcept {
-  const auto about = sys::fstat(fd);
-  return about && (S_ISREG(about->st_mode) || S_ISBLK(about->st_mode));
+// Null: the file does not lie on a device.
+device_gates* gates_for(const struct ::stat& about) noexcept {
+  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode)) return &gates_of(about.st_dev);
+  if (S_ISBLK(about.st_mode)) return &gates_of(about.st_rdev);
+  return nullptr;
 }
-
-class inside {
- public:
-  explicit inside(file_users& users) noexcept : users_(users), entered_(users.enter()) {}
-  ~inside() {
-    if (entered_) users_.leave();
-  }
-  inside(const inside&) = delete;
-  inside& operator=(const inside&) = delete;
-  explicit operator bool() const noexcept { return entered_; }
-
- private:
-  file_users& users_;
-  const bool entered_;
-};
 
 }  // namespace
 
 bool file_state::is_direct(int number) noexcept {
   const auto flags = sys::fcntl(number, F_GETFL);
   return flags && (*flags & O_DIRECT) != 0;
+}
+
+sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin) noexcept {
+  const auto about = sys::fstat(number);
+  if (!about) return sys::failure(about.error());
+  const auto flags = sys::fcntl(number, F_GETFL);
+  if (!flags) return sys::failure(flags.error());
+  const auto s = make(number, name, origin, *about, *flags);
+  if (s && (*s)->was_blocking_) static_cast<void>(sys::fcntl(number, F_SETFL, *flags | O_NONBLOCK));
+  return s;
+}
+
+sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin,
+                                          const struct ::stat& about, int flags) noexcept try {
+  device_gates* const gates = gates_for(about);
+  auto* const s = new file_state(number, name, origin, gates, gates != nullptr && (flags & O_DIRECT) != 0);
+  s->was_blocking_ = gates == nullptr && origin != file_origin::borrowed && (flags & O_NONBLOCK) == 0;
+  return s;
+} catch (const std::bad_alloc&) {
+  return sys::failure(ENOMEM);
 }
 
 void file_state::drop(file_state* s) noexcept {
@@ -104,31 +119,19 @@ void file_state::drop(file_state* s) noexcept {
 file_state::~file_state() { delete waits_.load(platform::mo::acquire); }
 
 absl::Status file_state::failed(int error, const char* operation) const {
-  if (error == ECANCELED) {
-    // The runtime's own error: the kernel has no such answer for a file.
-    return absl::CancelledError(std::string(operation).append(" ").append(path_).append(": closed"));
+  const auto reason = [&](net::poll_failure why) {
+    // acquire: as in waits().
+    const net::descriptor* const poller = waits_.load(platform::mo::acquire);
+    net::io_result r;
+    r.failure = why;
+    return poller->status_of(r, operation, path_);
+  };
+  switch (error) {
+    case file_closed: return absl::CancelledError(std::string(operation).append(" ").append(path_).append(": closed"));
+    case file_expired: return reason(net::poll_failure::expired);
+    case file_cancelled: return reason(net::poll_failure::cancelled);
+    default: return status_from_errno(error, std::string(operation).append(" ").append(path_));
   }
-  return status_from_errno(error, std::string(operation).append(" ").append(path_));
-}
-
-// Returns null if a call on this file may last for ever; it must not keep others waiting.
-blocking_gate* file_state::gate() noexcept {
-  // acquire: pairs with the release below, so a thread that uses the gate sees it constructed.
-  std::uintptr_t seen = gate_.load(platform::mo::acquire);
-  if (seen == gate_unknown) {
-    const auto about = sys::fstat(fd_);
-    seen = about && S_ISREG(about->st_mode) ? reinterpret_cast<std::uintptr_t>(&file_gate_of(about->st_dev)) : no_gate;
-    gate_.store(seen, platform::mo::release);
-  }
-  return seen == no_gate ? nullptr : reinterpret_cast<blocking_gate*>(seen);
-}
-
-bool file_state::lies_on_device() noexcept { return gate() != nullptr || waiting_is_unusual(fd_); }
-
-template <class Call>
-auto file_state::behind_gate(Call&& call) {
-  if (blocking_gate* const g = gate()) return blocking(*g, std::forward<Call>(call));
-  return blocking(std::forward<Call>(call));
 }
 
 // Returns what the poller knows of this file. Returns null if the file cannot be polled, or if there is no free number
@@ -155,20 +158,20 @@ net::descriptor* file_state::waits(int& error) noexcept {
   return known;
 }
 
-// Repeats a call that has returned EAGAIN each time the file is ready, until it returns something else. Returns
-// ECANCELED if the file was closed meanwhile.
+// Makes the call each time the file is ready, until it returns something else than EAGAIN. Fails with file_closed,
+// file_expired or file_cancelled.
 template <class Call>
 sys::result<std::size_t> file_state::parked(net::poll_side side, Call&& call) {
   int error = 0;
   net::descriptor* const poller = waits(error);
-  if (users_.is_closed()) return sys::failure(ECANCELED);  // close() may have missed the new poller
+  if (users_.is_closed()) return sys::failure(file_closed);  // close() may have missed the new poller
   if (poller == nullptr) {
     if (error == EPERM) return sys::failure(EAGAIN);  // the kernel's own answer
     // A thread waits instead.
     ::pollfd one{fd_, static_cast<short>(side == net::poll_side::read ? POLLIN : POLLOUT), 0};
     for (;;) {
       if (const auto ready = sys::poll({&one, 1}, 100); !ready) return sys::failure(ready.error());
-      if (users_.is_closed()) return sys::failure(ECANCELED);
+      if (users_.is_closed()) return sys::failure(file_closed);
       const sys::result<std::size_t> n = call();
       if (n.error() != EAGAIN) return n;
     }
@@ -184,7 +187,12 @@ sys::result<std::size_t> file_state::parked(net::poll_side side, Call&& call) {
   const net::io_result r =
       poller->transfer(side, reads ? sched::wait_reason::descriptor_read : sched::wait_reason::descriptor_write, step,
                        [](const net::io_result&) {});
-  if (r.failure != net::poll_failure::none) return sys::failure(ECANCELED);
+  switch (r.failure) {
+    case net::poll_failure::none: break;
+    case net::poll_failure::closed: return sys::failure(file_closed);
+    case net::poll_failure::expired: return sys::failure(file_expired);
+    case net::poll_failure::cancelled: return sys::failure(file_cancelled);
+  }
   if (r.error != 0) return sys::failure(r.error);
   return r.count;
 }
@@ -194,22 +202,22 @@ sys::result<std::size_t> file_state::ask(bytes buffer, off_t offset) {
   const ::iovec one = as_iovec(buffer);
   const sys::result<std::size_t> n = sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
   if (n) {
-    if (*n == 0 && !buffer.empty() && lies_on_device()) {
+    if (*n == 0 && !buffer.empty()) {
       return sys::failure(EAGAIN);  // the end, or a kernel that is wrong about it
     }
     if (sched::one_in_64(platform::ticks())) {
       // relaxed, here and below: a hint that any call may set and any may miss.
       const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;
-      std::uint32_t next = row;
       // O_DIRECT may have been set since the file was opened.
-      if (row >= trusted_from) next = is_direct(fd_) ? cannot_ask : waiting_is_unusual(fd_) ? row : 0;
-      cached_in_a_row_.store(next, platform::mo::relaxed);
+      const bool direct = row >= trusted_from && is_direct(fd_);
+      cached_in_a_row_.store(direct ? cannot_ask : row, platform::mo::relaxed);
     }
     return n;
   }
   // The kernel, the file system, or a filter of system calls does not know the flag. (Or the error comes again.)
   const bool never = n.error() == EOPNOTSUPP || n.error() == EINVAL || n.error() == ENOSYS || n.error() == EPERM;
   cached_in_a_row_.store(never ? cannot_ask : 0, platform::mo::relaxed);
+  if (n.error() == EAGAIN) nowait_.store(nowait::known, platform::mo::relaxed);
   return n;
 }
 
@@ -222,17 +230,66 @@ sys::result<std::size_t> file_state::trust(bytes buffer, off_t offset) {
 }
 
 sys::result<std::size_t> file_state::declared_read(bytes buffer, off_t offset) {
-  const auto call = [=, this]() noexcept {
+  return behind_gate([=, this]() noexcept {
     return offset == at_position ? sys::nb::read(fd_, buffer) : sys::nb::pread(fd_, buffer, offset);
-  };
-  const sys::result<std::size_t> n = behind_gate(call);
-  if (n.error() != EAGAIN) return n;
-  return parked(net::poll_side::read, [&] { return blocking(call); });
+  });
 }
 
-sys::result<std::size_t> file_state::read(bytes buffer, off_t offset) {
-  const inside user(users_);
-  if (!user) return sys::failure(EBADF);
+bool file_state::may_use_ring() const noexcept {
+  const nowait seen = nowait_.load(platform::mo::relaxed);
+  return (seen == nowait::known || seen == nowait::asking) && net::ring::is_there();
+}
+
+// The file's content is not in memory, or it is read directly. Fails with EAGAIN if a thread has to wait instead.
+sys::result<std::size_t> file_state::ring_read(bytes buffer, off_t offset) {
+  if (!may_use_ring()) return sys::failure(EAGAIN);
+  gate_entry entry(gates_->ring);
+  static_cast<void>(entry.enter());
+  if (offset != at_position) {
+    const auto n = net::ring::read(fd_, buffer, offset);
+    // A declared call finds out about errors, unless close() has ended this one.
+    if (n) return n;
+    return sys::failure(n.error() == ECANCELED && users_.is_closed() ? file_closed : EAGAIN);
+  }
+  // A read at the position, of which io_uring knows nothing that is atomic: fetch what is there into memory, with the
+  // buffer as the place for a first copy. Then read, which moves the position as always.
+  if (direct_) return sys::failure(EAGAIN);
+  constexpr int tries_max = 3;
+  for (int tries = 0; tries < tries_max; ++tries) {
+    const auto at = sys::lseek(fd_, 0, SEEK_CUR);
+    if (!at) break;
+    const auto fetched = net::ring::read(fd_, buffer, *at);
+    if (fetched.error() == ECANCELED && users_.is_closed()) return sys::failure(file_closed);
+    if (!fetched || *fetched == 0) break;
+    const auto n = ask(buffer, offset);
+    if (n || n.error() != EAGAIN) return n;
+  }
+  return sys::failure(EAGAIN);
+}
+
+// A transfer of a file that is open with O_DIRECT. The first one is probe(), a declared call that may not wait within
+// the file system (but does wait for the device): whether that is refused tells whether io_uring needs a thread.
+// Returns true if it has done the transfer, with `done` set.
+template <class Probe>
+bool file_state::direct_by_ring(Probe&& probe, sys::result<std::size_t>& done) {
+  if (!direct_ || !net::ring::is_there()) return false;
+  // relaxed: only one call is to find out. Others that come meanwhile go to the ring.
+  nowait unknown = nowait::unknown;
+  if (!nowait_.compare_exchange_strong(unknown, nowait::asking, platform::mo::relaxed, platform::mo::relaxed)) {
+    return false;
+  }
+  {
+    gate_entry entry(gates_->threads);
+    static_cast<void>(entry.enter());
+    done = blocking(probe, wont_block);  // one call for each file: it is not worth another thread
+  }
+  const int error = done.error();
+  const bool never = error == EOPNOTSUPP || error == EINVAL || error == ENOSYS || error == EPERM;
+  nowait_.store(never ? nowait::refused : nowait::known, platform::mo::relaxed);
+  return done.has_value() && (*done > 0);
+}
+
+sys::result<std::size_t> file_state::read_device(bytes buffer, off_t offset) {
   const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed);
   if (row < trusted_from) {
     const auto n = ask(buffer, offset);
@@ -241,27 +298,77 @@ sys::result<std::size_t> file_state::read(bytes buffer, off_t offset) {
       return n;
     }
   } else if (row != cannot_ask) {
-    const auto n = trust(buffer, offset);
+    return trust(buffer, offset);
+  } else if (sys::result<std::size_t> n = sys::failure(EAGAIN); direct_by_ring(
+                 [=, this]() noexcept {
+                   const ::iovec one = as_iovec(buffer);
+                   return sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
+                 },
+                 n)) {
+    return n;
+  }
+  const auto n = ring_read(buffer, offset);
+  return n.error() == EAGAIN ? declared_read(buffer, offset) : n;
+}
+
+// Returns true if a call on a borrowed file would wait, as far as poll() knows.
+bool file_state::must_wait(net::poll_side side) noexcept {
+  if (origin_ != file_origin::borrowed) return false;
+  ::pollfd one{fd_, static_cast<short>(side == net::poll_side::read ? POLLIN : POLLOUT), 0};
+  const auto ready = sys::poll({&one, 1}, 0);
+  return ready && *ready == 0;
+}
+
+// A call on a file that does not lie on a device.
+template <class Call>
+sys::result<std::size_t> file_state::polled(net::poll_side side, Call&& call) {
+  const auto one_try = [&, this]() -> sys::result<std::size_t> {
+    if (must_wait(side)) return sys::failure(EAGAIN);
+    return blocking(call);
+  };
+  // With a poller there may be a deadline, which counts before the first try.
+  if (waits_.load(platform::mo::acquire) == nullptr) {
+    const sys::result<std::size_t> n = one_try();
     if (n.error() != EAGAIN) return n;
   }
-  return declared_read(buffer, offset);
+  return parked(side, one_try);
+}
+
+sys::result<std::size_t> file_state::read(bytes buffer, off_t offset) {
+  if (on_device()) return read_device(buffer, offset);
+  return polled(net::poll_side::read, [=, this]() noexcept {
+    return offset == at_position ? sys::nb::read(fd_, buffer) : sys::nb::pread(fd_, buffer, offset);
+  });
 }
 
 sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) {
+  if (!on_device() && origin_ == file_origin::borrowed) data = data.first(std::min<std::size_t>(data.size(), PIPE_BUF));
   const auto call = [=, this]() noexcept {
     return offset == at_position ? sys::nb::write(fd_, data) : sys::nb::pwrite(fd_, data, offset);
   };
-  const sys::result<std::size_t> n = behind_gate(call);
-  if (n.error() != EAGAIN) return n;
-  return parked(net::poll_side::write, [&] { return blocking(call); });
+  if (!on_device()) return polled(net::poll_side::write, call);
+  if (direct_ && offset != at_position) {
+    sys::result<std::size_t> n = sys::failure(EAGAIN);
+    const auto probe = [=, this]() noexcept {
+      const ::iovec one = as_iovec(data);
+      return sys::nb::pwritev2(fd_, {&one, 1}, offset, RWF_NOWAIT);
+    };
+    if (direct_by_ring(probe, n)) return n;
+    if (may_use_ring()) {
+      gate_entry entry(gates_->ring);
+      static_cast<void>(entry.enter());
+      n = net::ring::write(fd_, data, offset);
+      if (n && *n > 0) return n;
+      if (n.error() == ECANCELED && users_.is_closed()) return sys::failure(file_closed);
+    }
+  }
+  return behind_gate(call);
 }
 
 // With O_APPEND pwrite would append, whatever the offset (pwrite(2), BUGS). So a write at a position returns EINVAL
 // then.
 sys::result<std::size_t> file_state::write(const_bytes data, off_t offset, std::size_t& written) {
   written = 0;
-  const inside user(users_);
-  if (!user) return sys::failure(EBADF);
   if (offset != at_position) {
     const auto flags = sys::fcntl(fd_, F_GETFL);
     if (!flags) return sys::failure(flags.error());
@@ -278,18 +385,40 @@ sys::result<std::size_t> file_state::write(const_bytes data, off_t offset, std::
 }
 
 sys::result<void> file_state::sync() {
-  const inside user(users_);
-  if (!user) return sys::failure(EBADF);
   return behind_gate([this]() noexcept { return sys::fsync(fd_); });
 }
 
 sys::result<struct ::stat> file_state::stat() {
-  const inside user(users_);
-  if (!user) return sys::failure(EBADF);
-  return sys::fstat(fd_);
+  return behind_gate([this]() noexcept { return sys::fstat(fd_); });
 }
 
-sys::result<void> file_state::close() noexcept {
+int file_state::set_deadline(bool reads, bool writes, std::int64_t deadline_ns) noexcept try {
+  if (on_device()) return EPERM;
+  int error = 0;
+  net::descriptor* const poller = waits(error);
+  if (poller == nullptr) return error;
+  if (reads && writes) {
+    poller->set_deadlines(deadline_ns);
+  } else {
+    poller->set_deadline(reads ? net::poll_side::read : net::poll_side::write, deadline_ns);
+  }
+  return 0;
+} catch (const std::bad_alloc&) {
+  return ENOMEM;
+}
+
+int file_state::set_cancellation(std::shared_ptr<net::cancellation> c) noexcept {
+  if (on_device()) return EPERM;
+  int error = 0;
+  net::descriptor* const poller = waits(error);
+  if (poller == nullptr) return error;
+  poller->set_cancellation(std::move(c));
+  return 0;
+}
+
+// Ends the use of the file. Returns true to the first caller, when no user is inside any more. Returns false to the
+// others, when the number is given up. EBUSY: see file.h.
+sys::result<bool> file_state::end() noexcept {
   const bool first = users_.close();
   // At exit the users inside will not leave; they keep the number.
   if ((first ? users_.any() : !closed_.is_set()) && !sched::destructor_may_wait("a file is left to those who use it")) {
@@ -297,14 +426,33 @@ sys::result<void> file_state::close() noexcept {
   }
   if (!first) {
     closed_.wait();
-    return sys::failure(EBADF);
+    return false;
   }
   // seq_cst: see waits().
   if (net::descriptor* const poller = waits_.load(platform::mo::seq_cst)) poller->close();
+  if (users_.any() && on_device() && may_use_ring()) net::ring::cancel(fd_);
   users_.wait_until_none();
-  const auto done = sys::close(fd_);
+  // A user may have made it meanwhile.
+  if (net::descriptor* const poller = waits_.load(platform::mo::acquire)) poller->close();
+  return true;
+}
+
+sys::result<void> file_state::close() noexcept {
+  const auto ended = end();
+  if (!ended || !*ended) return sys::failure(ended ? EBADF : ended.error());
+  const auto done = origin_ == file_origin::borrowed ? sys::result<void>() : sys::close(fd_);
   closed_.set();
   return done;
+}
+
+sys::result<int> file_state::release() noexcept {
+  const auto ended = end();
+  if (!ended || !*ended) return sys::failure(ended ? EBADF : ended.error());
+  if (was_blocking_) {
+    if (const auto now = sys::fcntl(fd_, F_GETFL)) static_cast<void>(sys::fcntl(fd_, F_SETFL, *now & ~O_NONBLOCK));
+  }
+  closed_.set();
+  return fd_;
 }
 
 }  // namespace baton::detail

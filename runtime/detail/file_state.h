@@ -1,6 +1,7 @@
 // What a file owns. Internal; users include file.h.
 #pragma once
 
+#include <baton/runtime/detail/file_gate.h>
 #include <baton/runtime/event.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/syscall/blocking_gate.h>
@@ -8,6 +9,7 @@
 #include <baton/syscall/result.h>
 
 #include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -15,10 +17,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 #include <utility>
 
 namespace baton::net {
+class cancellation;
 class descriptor;
 enum class poll_side : std::uint8_t;
 }  // namespace baton::net
@@ -61,26 +65,71 @@ class file_users {
   event none_;
 };
 
+// How the file came to its number.
+enum class file_origin : std::uint8_t {
+  opened,    // the file's own
+  adopted,   // the file's own from now on: O_NONBLOCK may be set
+  borrowed,  // another owner's: nothing is set, and nothing closed
+};
+
+// Errors of the runtime, which no kernel returns.
+inline constexpr int file_closed = 10'001;
+inline constexpr int file_expired = 10'002;
+inline constexpr int file_cancelled = 10'003;
+
 // It lives until the file that owns it is destroyed, which waits for the users inside. A user does not need the file.
 class file_state {
  public:
-  // direct: the number is open with O_DIRECT.
-  file_state(int number, std::string name, bool direct) noexcept
-      : fd_(number), path_(std::move(name)), cached_in_a_row_(direct ? cannot_ask : 0) {}
-  // Returns true if O_DIRECT is set on the number now.
-  [[nodiscard]] static bool is_direct(int number) noexcept;
+  // Switches. Fails with EBADF if the number is not open, or with ENOMEM. The number still belongs to the caller then.
+  [[nodiscard]] static sys::result<file_state*> make(int number, const std::string& name, file_origin origin) noexcept;
+  // The same for a number that open_file() has opened with these flags.
+  [[nodiscard]] static sys::result<file_state*> make(int number, const std::string& name, file_origin origin,
+                                                     const struct ::stat& about, int flags) noexcept;
   // Switches. Calls close(), unless the file is closed, and destroys the state. Does nothing with null.
   static void drop(file_state* s) noexcept;
   file_state(const file_state&) = delete;
   file_state& operator=(const file_state&) = delete;
 
-  // All of these return EBADF when the file is closed. "Switches." has the meaning that it has in runtime/baton.h.
+  // One public call's use of the file. Also the error of that call is made within it.
+  class hold {
+   public:
+    explicit hold(file_state& s) noexcept : users_(s.users_), entered_(users_.enter()) {}
+    ~hold() {
+      if (entered_) users_.leave();
+    }
+    hold(const hold&) = delete;
+    hold& operator=(const hold&) = delete;
+    // False: the file is closed.
+    explicit operator bool() const noexcept { return entered_; }
+
+   private:
+    file_users& users_;
+    const bool entered_;
+  };
+
+  // For the owner of a hold. "Switches." has the meaning that it has in runtime/baton.h.
   sys::result<std::size_t> read(bytes buffer, off_t offset);                             // Switches.
   sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // Switches.
   sys::result<void> sync();                                                              // Switches.
   sys::result<struct ::stat> stat();                                                     // Switches.
-  sys::result<void> close() noexcept;                                                    // Switches.
+  // Calls call() behind the gate, if the file has one, as a declared call. Switches.
+  template <class Call>
+  auto behind_gate(Call&& call) {
+    if (gates_ != nullptr) return blocking(gates_->threads, std::forward<Call>(call));
+    return blocking(std::forward<Call>(call));
+  }
+  // What waits for the file fails at that time, or once the context is done. 0, or an errno: EPERM for a file that
+  // cannot be polled, ENOMEM, EMFILE ….
+  [[nodiscard]] int set_deadline(bool reads, bool writes, std::int64_t deadline_ns) noexcept;
+  [[nodiscard]] int set_cancellation(std::shared_ptr<net::cancellation> c) noexcept;
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  // The file lies on a device: its calls end when the device answers. Otherwise they may last for ever.
+  [[nodiscard]] bool on_device() const noexcept { return gates_ != nullptr; }
+  [[nodiscard]] bool borrowed() const noexcept { return origin_ == file_origin::borrowed; }
 
+  // For everyone.
+  sys::result<void> close() noexcept;   // Switches.
+  sys::result<int> release() noexcept;  // Switches. As close(), but gives the number back.
   [[nodiscard]] int number() const noexcept { return users_.is_closed() ? -1 : fd_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   // The status of a failed call: "operation path: ...".
@@ -90,29 +139,48 @@ class file_state {
   static constexpr off_t at_position = -1;
 
  private:
+  file_state(int number, std::string name, file_origin origin, device_gates* gates, bool direct) noexcept
+      : fd_(number),
+        origin_(origin),
+        direct_(direct),
+        gates_(gates),
+        path_(std::move(name)),
+        cached_in_a_row_(direct ? cannot_ask : 0) {}
   ~file_state();
+  [[nodiscard]] static bool is_direct(int number) noexcept;
   sys::result<std::size_t> ask(bytes buffer, off_t offset);
   sys::result<std::size_t> trust(bytes buffer, off_t offset);
+  sys::result<std::size_t> read_device(bytes buffer, off_t offset);
   sys::result<std::size_t> declared_read(bytes buffer, off_t offset);
+  sys::result<std::size_t> ring_read(bytes buffer, off_t offset);
+  [[nodiscard]] bool may_use_ring() const noexcept;
+  template <class Probe>
+  bool direct_by_ring(Probe&& probe, sys::result<std::size_t>& done);
   sys::result<std::size_t> write_once(const_bytes data, off_t offset);
+  [[nodiscard]] bool must_wait(net::poll_side side) noexcept;
   template <class Call>
-  auto behind_gate(Call&& call);
+  sys::result<std::size_t> polled(net::poll_side side, Call&& call);
   template <class Call>
   sys::result<std::size_t> parked(net::poll_side side, Call&& call);
   [[nodiscard]] net::descriptor* waits(int& error) noexcept;
-  [[nodiscard]] blocking_gate* gate() noexcept;
-  [[nodiscard]] bool lies_on_device() noexcept;
+  [[nodiscard]] sys::result<bool> end() noexcept;
 
   // A value of cached_in_a_row_: reads do not ask whether the data is in memory.
   static constexpr std::uint32_t cannot_ask = std::numeric_limits<std::uint32_t>::max();
 
   const int fd_;
+  const file_origin origin_;
+  bool was_blocking_ = false;  // before this object set O_NONBLOCK
+  const bool direct_;          // opened with O_DIRECT
+  device_gates* const gates_;  // null: the file does not lie on a device
   const std::string path_;
   file_users users_;
   event closed_;
   // About how many reads in a row have found their data in memory. Or cannot_ask.
   sched::platform::atomic<std::uint32_t> cached_in_a_row_;
-  sched::platform::atomic<std::uintptr_t> gate_{0};           // 0: not known yet, 1: none, else the blocking_gate
+  // Whether the file system can say that a transfer would wait. Without that io_uring needs a thread for each.
+  enum class nowait : std::uint8_t { unknown, asking, known, refused };
+  sched::platform::atomic<nowait> nowait_{nowait::unknown};
   sched::platform::atomic<net::descriptor*> waits_{nullptr};  // made by the first call that would have to wait
 };
 

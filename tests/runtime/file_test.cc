@@ -171,8 +171,8 @@ TEST_F(FileIo, APipeParksNobodyElse) {
   baton::run([&] {
     int ends[2];
     ASSERT_EQ(0, ::pipe2(ends, O_CLOEXEC));
-    file in = file::adopt(ends[0], "pipe");
-    file out = file::adopt(ends[1], "pipe");
+    file in = file::adopt(ends[0], "pipe").value();
+    file out = file::adopt(ends[1], "pipe").value();
     auto reader = baton::spawn([&] {
       char buffer[16];
       return std::string(buffer, in.read(buffer).value());
@@ -214,8 +214,8 @@ TEST_F(FileIo, APipeThatAlwaysHadDataParksNobodyElse) {
     const int before = baton::set_procs(1);
     int ends[2];
     ASSERT_EQ(0, ::pipe(ends));
-    file in = file::adopt(ends[0], "the pipe");
-    file out = file::adopt(ends[1], "the pipe");
+    file in = file::adopt(ends[0], "the pipe").value();
+    file out = file::adopt(ends[1], "the pipe").value();
     const std::string page(4096, 'x');
     std::string buffer(1, '\0');
     for (int i = 0; i < 10; ++i) {

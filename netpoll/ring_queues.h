@@ -1,0 +1,74 @@
+// The queues of an io_uring, which are shared with the kernel. Internal to netpoll; ring.cc has the protocol.
+#pragma once
+
+#include <baton/syscall/owned_fd.h>
+
+#include <linux/io_uring.h>
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace baton::net::ring {
+
+// For one thread, from open() to the destructor. Never switches.
+class queues {
+ public:
+  queues() noexcept = default;
+  ~queues();
+  queues(const queues&) = delete;
+  queues& operator=(const queues&) = delete;
+
+  [[nodiscard]] bool open() noexcept;
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  // Null: no room before the next submit_and_wait().
+  [[nodiscard]] io_uring_sqe* next_entry() noexcept;
+  // Returns 0 or an errno. If `wait`, waits for a completion, but no longer than ten seconds (ETIME).
+  int submit_and_wait(bool wait) noexcept;
+  // Calls done(user_data, result) for each completion.
+  template <class Done>
+  void reap(Done&& done) noexcept;
+
+ private:
+  struct mapped {
+    void* at = MAP_FAILED;
+    std::size_t size = 0;
+    bool map(int fd, std::size_t bytes, off_t what) noexcept {
+      size = bytes;
+      at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, what);
+      if (at != MAP_FAILED) static_cast<void>(::madvise(at, size, MADV_DONTFORK));
+      return at != MAP_FAILED;
+    }
+    void unmap() noexcept {
+      if (at != MAP_FAILED) ::munmap(at, size);
+    }
+    template <class T>
+    T* part(std::uint32_t offset) const noexcept {
+      return reinterpret_cast<T*>(static_cast<char*>(at) + offset);
+    }
+  };
+
+  sys::owned_fd fd_;
+  io_uring_params p_{};
+  mapped submissions_, completions_, sqes_;
+  unsigned tail_ = 0;       // of the submission queue, with what the kernel has not been told of
+  unsigned submitted_ = 0;  // the tail that the kernel has been told of
+};
+
+template <class Done>
+void queues::reap(Done&& done) noexcept {
+  auto* const head_at = completions_.part<unsigned>(p_.cq_off.head);
+  unsigned head = *head_at;
+  // acquire: pairs with the kernel's release, so the entries before the tail are there.
+  const unsigned tail = __atomic_load_n(completions_.part<unsigned>(p_.cq_off.tail), __ATOMIC_ACQUIRE);
+  const auto* const cqes = completions_.part<io_uring_cqe>(p_.cq_off.cqes);
+  while (head != tail) {
+    const io_uring_cqe& c = cqes[head & (p_.cq_entries - 1)];
+    done(c.user_data, c.res);
+    ++head;
+  }
+  // release: the kernel may overwrite the entries now.
+  __atomic_store_n(head_at, head, __ATOMIC_RELEASE);
+}
+
+}  // namespace baton::net::ring
