@@ -58,3 +58,4 @@
 #include <baton/syscall/status.h>
 #include <baton/syscall/syscall.h>
 #include <baton/syscall/time.h>
+#include <baton/syscall/wait_status.h>

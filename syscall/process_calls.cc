@@ -30,5 +30,11 @@ result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage) no
   if ((options & WNOHANG) != 0) return call<SYS_wait4, ::pid_t>(pid, status, options, usage);
   return blocking_call<SYS_wait4, ::pid_t>(pid, status, options, usage);
 }
+result<wait_status> wait4(::pid_t pid, int options) noexcept {
+  int raw = 0;
+  const auto child = wait4(pid, &raw, options);
+  if (!child) return failure(child.error());
+  return *child == 0 ? wait_status() : wait_status(raw);
+}
 
 }  // namespace baton::sys

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <baton/syscall/result.h>
+#include <baton/syscall/wait_status.h>
 
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -27,5 +28,8 @@ result<void> setrlimit(int resource, const ::rlimit& limit) noexcept;
 // Switches, except with WNOHANG. Returns the child that changed state, chosen as by waitpid (pid -1: any). With
 // WNOHANG, returns 0 if there is none. `status` and `usage` may be null. A thread waits.
 result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage = nullptr) noexcept;
+// Switches, except with WNOHANG. Does the same for one child, whose change of state it returns. With WNOHANG, a child
+// that runs on gives wait_status(). If pid names several children, the other form says which one it was.
+result<wait_status> wait4(::pid_t pid, int options) noexcept;
 
 }  // namespace baton::sys
