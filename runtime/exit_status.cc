@@ -25,7 +25,7 @@ std::optional<exit_status> exit_status_of(const absl::Status& status) {
 }
 
 absl::Status detail::with_exit_status(absl::Status status, exit_status how) {
-  status.SetPayload(exit_status_url, absl::Cord(std::to_string(how.word())));
+  status.SetPayload(exit_status_url, absl::Cord(std::to_string(how.raw())));
   return status;
 }
 

@@ -12,7 +12,7 @@ namespace baton {
 class exit_status : public sys::wait_status {
  public:
   // Exit code 0.
-  constexpr exit_status() noexcept = default;
+  constexpr exit_status() noexcept : wait_status(0) {}
   explicit constexpr exit_status(sys::wait_status status) noexcept : wait_status(status) {}
   explicit constexpr exit_status(int word) noexcept : wait_status(word) {}
 };

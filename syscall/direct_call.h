@@ -28,13 +28,16 @@ inline char kernel_order;
 
 constexpr bool publishes(long nr) {
   return nr == SYS_write || nr == SYS_writev || nr == SYS_pwrite64 || nr == SYS_pwritev || nr == SYS_sendto ||
-         nr == SYS_sendmsg || nr == SYS_sendfile || nr == SYS_connect || nr == SYS_shutdown || nr == SYS_close ||
-         nr == SYS_flock || nr == SYS_fcntl || nr == SYS_kill;
+         nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_sendfile || nr == SYS_splice || nr == SYS_tee ||
+         nr == SYS_vmsplice || nr == SYS_copy_file_range || nr == SYS_connect || nr == SYS_shutdown ||
+         nr == SYS_close || nr == SYS_flock || nr == SYS_fcntl || nr == SYS_kill || nr == SYS_tgkill ||
+         nr == SYS_pidfd_send_signal;
 }
 constexpr bool observes(long nr) {
   return nr == SYS_read || nr == SYS_readv || nr == SYS_pread64 || nr == SYS_preadv || nr == SYS_preadv2 ||
-         nr == SYS_recvfrom || nr == SYS_recvmsg || nr == SYS_accept4 || nr == SYS_ppoll || nr == SYS_wait4 ||
-         nr == SYS_sendfile || nr == SYS_flock || nr == SYS_fcntl;
+         nr == SYS_recvfrom || nr == SYS_recvmsg || nr == SYS_recvmmsg || nr == SYS_accept4 || nr == SYS_ppoll ||
+         nr == SYS_epoll_pwait || nr == SYS_wait4 || nr == SYS_waitid || nr == SYS_sendfile || nr == SYS_splice ||
+         nr == SYS_tee || nr == SYS_copy_file_range || nr == SYS_flock || nr == SYS_fcntl;
 }
 #endif
 

@@ -18,7 +18,10 @@ using detail::named_call;
 using detail::on_eintr;
 
 result<int> open(const c_string& path, int flags, ::mode_t mode) noexcept {
-  return named_call<SYS_openat, int>(AT_FDCWD, path, flags, mode);
+  return openat(AT_FDCWD, path, flags, mode);
+}
+result<int> openat(int directory, const c_string& path, int flags, ::mode_t mode) noexcept {
+  return named_call<SYS_openat, int>(directory, path, flags, mode);
 }
 result<int> openat2(int directory, const c_string& path, const ::open_how& how) noexcept {
   constexpr int tries_max = 100;
@@ -32,6 +35,9 @@ result<int> openat2(int directory, const c_string& path, const ::open_how& how) 
 // Linux frees the descriptor before anything in close can be interrupted, so a second close would hit a descriptor that
 // belongs to other code.
 result<void> close(int fd) noexcept { return blocking_call<SYS_close, void, on_eintr::report>(fd); }
+result<void> close_range(unsigned first, unsigned last, unsigned flags) noexcept {
+  return blocking_call<SYS_close_range, void, on_eintr::report>(first, last, flags);
+}
 
 result<std::size_t> read(int fd, bytes into) noexcept {
   return blocking_call<SYS_read, std::size_t>(fd, into.data(), into.size());
@@ -85,6 +91,14 @@ result<int> fcntl(int fd, int cmd, void* arg) noexcept {
     default: return call<SYS_fcntl, int>(fd, cmd, arg);
   }
 }
+
+result<int> ioctl(int fd, unsigned long request, void* arg) noexcept {
+  return blocking_call<SYS_ioctl, int, on_eintr::report>(fd, request, arg);
+}
+result<int> ioctl(int fd, unsigned long request, int arg) noexcept {
+  return blocking_call<SYS_ioctl, int, on_eintr::report>(fd, request, arg);
+}
+
 result<void> flock(int fd, int operation) noexcept { return blocking_call<SYS_flock, void>(fd, operation); }
 
 result<void> fsync(int fd) noexcept { return blocking_call<SYS_fsync, void>(fd); }
@@ -94,68 +108,10 @@ result<void> truncate(const c_string& path, ::off_t length) noexcept {
   return named_call<SYS_truncate, void>(path, length);
 }
 
-result<void> stat(const c_string& path, struct ::stat* into) noexcept {
-  return named_call<SYS_newfstatat, void>(AT_FDCWD, path, into, 0);
-}
-result<void> lstat(const c_string& path, struct ::stat* into) noexcept {
-  return named_call<SYS_newfstatat, void>(AT_FDCWD, path, into, AT_SYMLINK_NOFOLLOW);
-}
-result<void> fstat(int fd, struct ::stat* into) noexcept { return blocking_call<SYS_fstat, void>(fd, into); }
-
-namespace {
-result<struct ::stat> filled(result<void> done, const struct ::stat& what) noexcept {
-  if (!done) return failure(done.error());
-  return what;
-}
-}  // namespace
-
-result<struct ::stat> stat(const c_string& path) noexcept {
-  struct ::stat s {};
-  const result<void> done = sys::stat(path, &s);
-  return filled(done, s);
-}
-result<struct ::stat> lstat(const c_string& path) noexcept {
-  struct ::stat s {};
-  const result<void> done = sys::lstat(path, &s);
-  return filled(done, s);
-}
-result<struct ::stat> fstat(int fd) noexcept {
-  struct ::stat s {};
-  const result<void> done = sys::fstat(fd, &s);
-  return filled(done, s);
-}
-
-result<void> mkdir(const c_string& path, ::mode_t mode) noexcept {
-  return named_call<SYS_mkdirat, void>(AT_FDCWD, path, mode);
-}
-result<void> rmdir(const c_string& path) noexcept {
-  return named_call<SYS_unlinkat, void>(AT_FDCWD, path, AT_REMOVEDIR);
-}
-result<void> unlink(const c_string& path) noexcept { return named_call<SYS_unlinkat, void>(AT_FDCWD, path, 0); }
-result<void> rename(const c_string& from, const c_string& to) noexcept {
-  return named_call<SYS_renameat2, void>(AT_FDCWD, from, AT_FDCWD, to, 0);
-}
-result<void> link(const c_string& existing, const c_string& path) noexcept {
-  return named_call<SYS_linkat, void>(AT_FDCWD, existing, AT_FDCWD, path, 0);
-}
-result<void> symlink(const c_string& target, const c_string& path) noexcept {
-  return named_call<SYS_symlinkat, void>(target, AT_FDCWD, path);
-}
-result<void> chmod(const c_string& path, ::mode_t mode) noexcept {
-  return named_call<SYS_fchmodat, void>(AT_FDCWD, path, mode);
-}
-result<void> chown(const c_string& path, ::uid_t owner, ::gid_t group) noexcept {
-  return named_call<SYS_fchownat, void>(AT_FDCWD, path, owner, group, 0);
-}
-result<std::size_t> readlink(const c_string& path, bytes into) noexcept {
-  const std::size_t room = std::min<std::size_t>(into.size(), INT_MAX);  // the kernel takes an int
-  return named_call<SYS_readlinkat, std::size_t>(AT_FDCWD, path, into.data(), room);
-}
 result<std::size_t> getdents(int fd, bytes into) noexcept {
   const std::size_t room = std::min<std::size_t>(into.size(), INT_MAX);
   return blocking_call<SYS_getdents64, std::size_t>(fd, into.data(), room);
 }
-result<::mode_t> umask(::mode_t mask) noexcept { return call<SYS_umask, ::mode_t>(mask); }
 
 result<void> pipe2(int (&fds)[2], int flags) noexcept { return call<SYS_pipe2, void>(&fds[0], flags); }
 result<std::array<int, 2>> pipe2(int flags) noexcept {

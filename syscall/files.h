@@ -1,4 +1,4 @@
-// Public API: typed calls on files, names and descriptors. Write sys:: in full; `using namespace` would clash with
+// Public API: typed calls on open files and descriptors. Write sys:: in full; `using namespace` would clash with
 // ::open.
 //
 // For all of them:
@@ -10,13 +10,18 @@
 // - EINTR is retried, so no caller sees it, except where a comment says otherwise;
 // - partial transfers are visible: a count smaller than the one asked for is an ordinary answer;
 // - they are as thread-safe as the kernel's calls. Bad pointers give EFAULT, bad descriptors EBADF: nothing aborts.
+// Further headers, for which the same holds: names.h (paths and what they name, included here), transfers.h, storage.h,
+// memory.h, xattr.h, event_descriptors.h, sockets.h, processes.h, ids.h, scheduling.h, system.h, time.h.
+//
 // A `path` is a std::string, a std::string_view or a NUL-terminated string. It is relative to the working directory if
-// it does not begin with '/'. A path with a NUL inside gives EINVAL. The flags say how descriptors are made: pass
-// O_CLOEXEC unless children are to inherit them.
+// it does not begin with '/', or to the descriptor `directory` of an *at call (AT_FDCWD: the working directory). A path
+// with a NUL inside gives EINVAL. The flags say how descriptors are made: pass O_CLOEXEC unless children are to inherit
+// them.
 #pragma once
 
 #include <baton/syscall/bytes.h>
 #include <baton/syscall/c_string.h>
+#include <baton/syscall/names.h>
 #include <baton/syscall/result.h>
 
 #include <fcntl.h>
@@ -34,6 +39,7 @@ namespace baton::sys {
 
 // Switches. Returns a new descriptor. `mode` counts with O_CREAT and O_TMPFILE.
 result<int> open(const c_string& path, int flags, ::mode_t mode = 0) noexcept;
+result<int> openat(int directory, const c_string& path, int flags, ::mode_t mode = 0) noexcept;
 
 // Switches. Does the same under the rules of openat2(2) for resolving the path (RESOLVE_BENEATH …). When a concurrent
 // rename keeps the kernel from telling whether a rule holds (EAGAIN), the call is tried again, at most 100 times.
@@ -43,6 +49,10 @@ result<int> openat2(int directory, const c_string& path, const ::open_how& how) 
 // Switches. Closes fd. Never retried: whatever close returns, including EINTR, fd is free and may already belong to
 // other code. An error tells of data that did not reach the file.
 result<void> close(int fd) noexcept;
+
+// Switches. Closes all descriptors from `first` to `last`, also those of other code: for a process of its own. Not
+// retried. flags: CLOSE_RANGE_CLOEXEC (marks them instead), CLOSE_RANGE_UNSHARE. ENOSYS before Linux 5.9.
+result<void> close_range(unsigned first, unsigned last, unsigned flags) noexcept;
 
 // Switches. Returns the number of bytes read; 0: end of file.
 result<std::size_t> read(int fd, bytes into) noexcept;
@@ -76,6 +86,11 @@ result<int> fcntl(int fd, int cmd, int arg = 0) noexcept;
 // system has to ask its server); not for other commands such as F_SETOWN_EX.
 result<int> fcntl(int fd, int cmd, void* arg) noexcept;
 
+// Switches. Makes a request of a device or a file system: of its arguments and its answer only the driver knows more.
+// EINTR is returned, because only the driver knows what was done by then.
+result<int> ioctl(int fd, unsigned long request, void* arg) noexcept;
+result<int> ioctl(int fd, unsigned long request, int arg = 0) noexcept;
+
 // Switches. LOCK_SH, LOCK_EX or LOCK_UN; with LOCK_NB, EWOULDBLOCK instead of waiting.
 result<void> flock(int fd, int operation) noexcept;
 
@@ -87,33 +102,8 @@ result<void> fdatasync(int fd) noexcept;
 result<void> ftruncate(int fd, ::off_t length) noexcept;
 result<void> truncate(const c_string& path, ::off_t length) noexcept;
 
-// Switches. What the kernel knows of a file. lstat does not follow a symbolic link.
-result<void> stat(const c_string& path, struct ::stat* into) noexcept;
-result<void> lstat(const c_string& path, struct ::stat* into) noexcept;
-result<void> fstat(int fd, struct ::stat* into) noexcept;
-result<struct ::stat> stat(const c_string& path) noexcept;
-result<struct ::stat> lstat(const c_string& path) noexcept;
-result<struct ::stat> fstat(int fd) noexcept;
-
-// Switches. Calls on names.
-result<void> mkdir(const c_string& path, ::mode_t mode) noexcept;
-result<void> rmdir(const c_string& path) noexcept;
-result<void> unlink(const c_string& path) noexcept;
-result<void> rename(const c_string& from, const c_string& to) noexcept;
-result<void> link(const c_string& existing, const c_string& path) noexcept;  // does not follow a symbolic link
-result<void> symlink(const c_string& target, const c_string& path) noexcept;
-result<void> chmod(const c_string& path, ::mode_t mode) noexcept;
-result<void> chown(const c_string& path, ::uid_t owner, ::gid_t group) noexcept;
-
-// Switches. Writes the link's target into `into`, without a NUL, and returns its length. If that is the size of `into`,
-// the target may have been cut off.
-result<std::size_t> readlink(const c_string& path, bytes into) noexcept;
-
 // Switches. Writes as many directory entries (the kernel's struct linux_dirent64) as fit; 0: no more.
 result<std::size_t> getdents(int fd, bytes into) noexcept;
-
-// Returns the former mask of the process.
-result<::mode_t> umask(::mode_t mask) noexcept;
 
 // Makes a pipe: [0] is for reading, [1] for writing. flags: O_CLOEXEC, O_NONBLOCK, O_DIRECT.
 result<std::array<int, 2>> pipe2(int flags) noexcept;

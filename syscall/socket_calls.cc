@@ -4,6 +4,9 @@
 #include <baton/syscall/sockets.h>
 #include <baton/syscall/typed_call.h>
 
+#include <limits.h>
+#include <algorithm>
+
 namespace baton::sys {
 
 using detail::blocking_call;
@@ -64,12 +67,20 @@ result<std::size_t> send(int fd, const_bytes from, int flags) noexcept { return 
 result<std::size_t> sendmsg(int fd, const ::msghdr* message, int flags) noexcept {
   return blocking_call<SYS_sendmsg, std::size_t>(fd, message, flags);
 }
+result<std::size_t> sendmmsg(int fd, std::span<::mmsghdr> messages, int flags) noexcept {
+  const std::size_t room = std::min<std::size_t>(messages.size(), UINT_MAX);  // the kernel takes an unsigned int
+  return blocking_call<SYS_sendmmsg, std::size_t>(fd, messages.data(), room, flags);
+}
 result<std::size_t> recvfrom(int fd, bytes into, int flags, ::sockaddr* peer, ::socklen_t* size) noexcept {
   return blocking_call<SYS_recvfrom, std::size_t>(fd, into.data(), into.size(), flags, peer, size);
 }
 result<std::size_t> recv(int fd, bytes into, int flags) noexcept { return recvfrom(fd, into, flags, nullptr, nullptr); }
 result<std::size_t> recvmsg(int fd, ::msghdr* message, int flags) noexcept {
   return blocking_call<SYS_recvmsg, std::size_t>(fd, message, flags);
+}
+result<std::size_t> recvmmsg(int fd, std::span<::mmsghdr> messages, int flags) noexcept {
+  const std::size_t room = std::min<std::size_t>(messages.size(), UINT_MAX);
+  return blocking_call<SYS_recvmmsg, std::size_t>(fd, messages.data(), room, flags, nullptr);
 }
 
 }  // namespace baton::sys

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <array>
 #include <cstddef>
+#include <span>
 
 namespace baton::sys {
 
@@ -48,11 +49,18 @@ result<void> getpeername(int fd, ::sockaddr* peer, ::socklen_t* size) noexcept;
 result<std::size_t> sendto(int fd, const_bytes from, int flags, const ::sockaddr* peer, ::socklen_t size) noexcept;
 result<std::size_t> send(int fd, const_bytes from, int flags = 0) noexcept;
 result<std::size_t> sendmsg(int fd, const ::msghdr* message, int flags) noexcept;
+// Switches. Sends several messages and returns how many were sent, at most 1024; each msg_len says how much of it. An
+// error that comes after the first message is kept for the next call.
+result<std::size_t> sendmmsg(int fd, std::span<::mmsghdr> messages, int flags) noexcept;
 
 // Switches. Returns the number of bytes received; on a stream 0 is its end. A larger datagram is cut off; with
 // MSG_TRUNC among the flags, its whole size is returned.
 result<std::size_t> recvfrom(int fd, bytes into, int flags, ::sockaddr* peer, ::socklen_t* size) noexcept;
 result<std::size_t> recv(int fd, bytes into, int flags = 0) noexcept;
 result<std::size_t> recvmsg(int fd, ::msghdr* message, int flags) noexcept;
+// Switches. Receives several messages and returns how many. Waits for the first one, and for the others unless
+// MSG_WAITFORONE is among the flags. The kernel's timeout is not offered: it is looked at only when a message has come,
+// so it does not end a wait (SO_RCVTIMEO does).
+result<std::size_t> recvmmsg(int fd, std::span<::mmsghdr> messages, int flags) noexcept;
 
 }  // namespace baton::sys

@@ -212,7 +212,7 @@ TEST(Command, OutputTellsOfAFailureWithTheLastWords) {
     ASSERT_FALSE(text.ok());
     ASSERT_TRUE(baton::exit_status_of(text.status()).has_value());
     EXPECT_EQ(baton::exit_status_of(text.status())->code(), 3);
-    EXPECT_EQ(text.status().message(), "run /bin/sh: exit code 3: what went wrong");
+    EXPECT_EQ(text.status().message(), "run /bin/sh: exited with code 3: what went wrong");
     const auto killed = sh("kill -KILL $$").output();
     EXPECT_EQ(baton::exit_status_of(killed.status())->signal(), SIGKILL);
     const auto much = sh("yes abcdefg | head -n 100000 >&2; exit 1").output();

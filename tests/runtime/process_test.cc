@@ -61,7 +61,7 @@ TEST(Process, ItsExitCodeArrivesAndEveryWaitGivesTheSame) {
         EXPECT_TRUE(end->exited());
         EXPECT_EQ(end->code(), code);
         EXPECT_EQ(end->success(), code == 0);
-        EXPECT_EQ(end->to_string(), "exit code " + std::to_string(code));
+        EXPECT_EQ(end->to_string(), "exited with code " + std::to_string(code));
       }
       EXPECT_TRUE(child->has_ended());
       EXPECT_EQ(child->wait(expired())->code(), code);

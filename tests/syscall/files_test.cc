@@ -4,10 +4,12 @@
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/processes.h>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
@@ -85,6 +87,32 @@ TEST(Files, Openat2StaysBelow) {
   if (below.error() == ENOSYS) GTEST_SKIP() << "no openat2 here";
   const owned_fd fd(below.value());
   EXPECT_EQ(sys::openat2(at.get(), "..", how).error(), EXDEV);
+}
+
+TEST(Files, IoctlAsksTheDriver) {
+  const pipe_ends pipe;
+  ASSERT_TRUE(sys::write(pipe.out.get(), "abc"));
+  int waiting = 0;
+  EXPECT_TRUE(sys::ioctl(pipe.in.get(), FIONREAD, &waiting));
+  EXPECT_EQ(waiting, 3);
+  EXPECT_TRUE(sys::ioctl(pipe.in.get(), FIOCLEX));
+  EXPECT_EQ(sys::ioctl(-1, FIOCLEX).error(), EBADF);
+  EXPECT_EQ(sys::ioctl(pipe.in.get(), FIONREAD, reinterpret_cast<void*>(std::uintptr_t{8})).error(), EFAULT);
+  EXPECT_EQ(sys::ioctl(pipe.in.get(), 0xdead).error(), ENOTTY);
+}
+
+TEST(Files, CloseRangeClosesThemAll) {
+  constexpr int first = 700;
+  const pipe_ends pipe;
+  for (int fd = first; fd < first + 3; ++fd) ASSERT_TRUE(sys::dup3(pipe.in.get(), fd, O_CLOEXEC));
+  if (sys::close_range(first, first + 1, 0).error() == ENOSYS) GTEST_SKIP() << "no close_range here";
+  EXPECT_FALSE(is_open(first));
+  EXPECT_FALSE(is_open(first + 1));
+  EXPECT_TRUE(is_open(first + 2));
+  EXPECT_TRUE(sys::close_range(first, first + 2, 0)) << "numbers that are not open count for nothing";
+  EXPECT_FALSE(is_open(first + 2));
+  EXPECT_EQ(sys::close_range(2, 1, 0).error(), EINVAL);
+  EXPECT_EQ(sys::close_range(first, first, 0x4000'0000).error(), EINVAL);
 }
 
 TEST(Files, RoundTrip) {

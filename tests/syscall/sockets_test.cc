@@ -110,6 +110,35 @@ TEST(Sockets, MessagesHaveParts) {
   EXPECT_EQ(text.substr(0, 5), "abcde");
 }
 
+TEST(Sockets, SeveralMessagesAtOnce) {
+  const auto ends = sys::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC).value();
+  const sys::owned_fd a(ends[0]), b(ends[1]);
+  char words[3][4] = {"one", "two", "six"}, came[3][4] = {};
+  ::iovec from[3], into[3];
+  ::mmsghdr out[3] = {}, in[3] = {};
+  for (std::size_t i = 0; i < 3; ++i) {
+    from[i] = {&words[i][0], i + 1};
+    into[i] = {&came[i][0], 4};
+    out[i].msg_hdr.msg_iov = &from[i];
+    in[i].msg_hdr.msg_iov = &into[i];
+    out[i].msg_hdr.msg_iovlen = in[i].msg_hdr.msg_iovlen = 1;
+  }
+  EXPECT_EQ(*sys::sendmmsg(a.get(), out, 0), 3U);
+  EXPECT_EQ(out[1].msg_len, 2U);
+  EXPECT_EQ(*sys::recvmmsg(b.get(), std::span(in).first(1), 0), 1U);
+  EXPECT_EQ(*sys::recvmmsg(b.get(), std::span(in).subspan(1), MSG_WAITFORONE), 2U);
+  EXPECT_STREQ(came[0], "o");
+  EXPECT_STREQ(came[1], "tw");
+  EXPECT_STREQ(came[2], "six");
+  EXPECT_EQ(sys::recvmmsg(b.get(), in, MSG_DONTWAIT).error(), EAGAIN);
+  EXPECT_EQ(sys::recvmmsg(-1, in, 0).error(), EBADF);
+  EXPECT_EQ(sys::sendmmsg(-1, out, 0).error(), EBADF);
+  EXPECT_EQ(sys::sendmmsg(0, {}, 0).error(), ENOTSOCK);
+  const std::span<::mmsghdr> nowhere(reinterpret_cast<::mmsghdr*>(std::uintptr_t{4096 - 256}), 1);
+  EXPECT_EQ(sys::sendmmsg(a.get(), nowhere, 0).error(), EFAULT);
+  EXPECT_EQ(sys::recvmmsg(b.get(), nowhere, MSG_DONTWAIT).error(), EFAULT);
+}
+
 TEST(Nonblocking, EverythingThatWouldBlockSaysEagain) {
   const socket_pair s(SOCK_STREAM | SOCK_NONBLOCK);
   std::string text(8, '\0');
