@@ -8,17 +8,19 @@
 
 namespace baton::interpose {
 
-BATON_WRAP(ssize_t, write, (int fd, const void* from, std::size_t size), (fd, from, size))
-BATON_WRAP(ssize_t, readv, (int fd, const ::iovec* into, int n), (fd, into, n))
-BATON_WRAP(ssize_t, writev, (int fd, const ::iovec* from, int n), (fd, from, n))
-BATON_WRAP(ssize_t, pread, (int fd, void* into, std::size_t size, ::off_t at), (fd, into, size, at))
-BATON_WRAP(ssize_t, pread64, (int fd, void* into, std::size_t size, ::off_t at), (fd, into, size, at))
+BATON_WRAP_TRAP(ssize_t, write, SYS_write, (int fd, const void* from, std::size_t size), (fd, from, size))
+BATON_WRAP_TRAP(ssize_t, readv, SYS_readv, (int fd, const ::iovec* into, int n), (fd, into, n))
+BATON_WRAP_TRAP(ssize_t, writev, SYS_writev, (int fd, const ::iovec* from, int n), (fd, from, n))
+BATON_WRAP_TRAP(ssize_t, pread, SYS_pread64, (int fd, void* into, std::size_t size, ::off_t at), (fd, into, size, at))
+BATON_WRAP_TRAP(ssize_t, pread64, SYS_pread64, (int fd, void* into, std::size_t size, ::off_t at), (fd, into, size, at))
 BATON_WRAP(ssize_t, __pread_chk, (int fd, void* into, std::size_t size, ::off_t at, std::size_t room),
            (fd, into, size, at, room))
 BATON_WRAP(ssize_t, __pread64_chk, (int fd, void* into, std::size_t size, ::off_t at, std::size_t room),
            (fd, into, size, at, room))
-BATON_WRAP(ssize_t, pwrite, (int fd, const void* from, std::size_t size, ::off_t at), (fd, from, size, at))
-BATON_WRAP(ssize_t, pwrite64, (int fd, const void* from, std::size_t size, ::off_t at), (fd, from, size, at))
+BATON_WRAP_TRAP(ssize_t, pwrite, SYS_pwrite64, (int fd, const void* from, std::size_t size, ::off_t at),
+                (fd, from, size, at))
+BATON_WRAP_TRAP(ssize_t, pwrite64, SYS_pwrite64, (int fd, const void* from, std::size_t size, ::off_t at),
+                (fd, from, size, at))
 BATON_WRAP(ssize_t, preadv, (int fd, const ::iovec* into, int n, ::off_t at), (fd, into, n, at))
 BATON_WRAP(ssize_t, preadv64, (int fd, const ::iovec* into, int n, ::off_t at), (fd, into, n, at))
 BATON_WRAP(ssize_t, pwritev, (int fd, const ::iovec* from, int n, ::off_t at), (fd, from, n, at))
@@ -49,15 +51,15 @@ BATON_WRAP(int, __openat64_2, (int folder, const char* path, int flags), (folder
 BATON_WRAP(int, creat, (const char* path, ::mode_t mode), (path, mode))
 BATON_WRAP(int, creat64, (const char* path, ::mode_t mode), (path, mode))
 
-BATON_WRAP(int, fsync, (int fd), (fd))
-BATON_WRAP(int, fdatasync, (int fd), (fd))
+BATON_WRAP_TRAP(int, fsync, SYS_fsync, (int fd), (fd))
+BATON_WRAP_TRAP(int, fdatasync, SYS_fdatasync, (int fd), (fd))
 BATON_WRAP(int, syncfs, (int fd), (fd))
 BATON_WRAP(void, sync, (), ())
 BATON_WRAP(int, sync_file_range, (int fd, ::off_t at, ::off_t size, unsigned flags), (fd, at, size, flags))
 BATON_WRAP(int, msync, (void* at, std::size_t size, int flags), (at, size, flags))
 BATON_WRAP(int, tcdrain, (int fd), (fd))
 
-BATON_WRAP(int, flock, (int fd, int operation), (fd, operation))
+BATON_WRAP_TRAP(int, flock, SYS_flock, (int fd, int operation), (fd, operation))
 BATON_WRAP(int, lockf, (int fd, int command, ::off_t size), (fd, command, size))
 BATON_WRAP(int, lockf64, (int fd, int command, ::off_t size), (fd, command, size))
 
@@ -73,14 +75,14 @@ namespace {
 BATON_NEXT(int, fcntl, (int fd, int command, long arg))
 int wrap_fcntl(int fd, int command, long arg) {
   if (!may_be_on_fiber() || !waits(command)) return next_fcntl()(fd, command, arg);
-  BATON_DECLARED(fcntl);
+  const declared call(BATON_SITE(fcntl));
   return next_fcntl()(fd, command, arg);
 }
 
 BATON_NEXT(int, fcntl64, (int fd, int command, long arg))
 int wrap_fcntl64(int fd, int command, long arg) {
   if (!may_be_on_fiber() || !waits(command)) return next_fcntl64()(fd, command, arg);
-  BATON_DECLARED(fcntl);
+  const declared call(BATON_SITE(fcntl));
   return next_fcntl64()(fd, command, arg);
 }
 

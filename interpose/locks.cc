@@ -41,7 +41,7 @@ namespace {
   int wrap_##name parameters {                                                        \
     if (!may_be_on_fiber()) return next_##name() arguments;                           \
     if (const int error = try_it; __builtin_expect(error != (busy), 1)) return error; \
-    BATON_DECLARED(name);                                                             \
+    const declared call(BATON_SITE(name));                                            \
     return next_##name() arguments;                                                   \
   }
 
@@ -86,7 +86,7 @@ BATON_WRAP(int, thrd_join, (::thrd_t thread, int* result), (thread, result))
 BATON_NEXT(long, syscall, (long number, long a, long b, long c, long d, long e, long f))
 long wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
   if (!may_be_on_fiber() || !waits(number, b)) return next_syscall()(number, a, b, c, d, e, f);
-  BATON_DECLARED(syscall);
+  const declared call(BATON_SITE(syscall));
   return next_syscall()(number, a, b, c, d, e, f);
 }
 

@@ -1,6 +1,7 @@
 #include "call.h"
 
 #include <dlfcn.h>
+#include <gnu/lib-names.h>
 #include <sys/syscall.h>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +10,7 @@
 
 // Weak: a static executable has no next function, and says so instead of crashing.
 extern "C" __attribute__((weak)) void* dlsym(void*, const char*) noexcept;
+extern "C" __attribute__((weak)) void* dlopen(const char*, int);
 
 extern "C" {
 // The linker defines where the section begins and ends.
@@ -31,12 +33,15 @@ void say(const char* text) noexcept {
 // Before main(), so that a signal handler does not come to look a function up. A name that this C library does not have
 // stays null: nobody can have been linked with it.
 __attribute__((constructor(101))) void find_all() noexcept {
+  // Another library that wraps a function, too, is gone on to by its function, not by a system call past it.
+  void* const libc = dlopen != nullptr ? dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD) : nullptr;
   for (next_entry* e = __start_baton_next_functions; e != __stop_baton_next_functions; ++e) {
-    if (e->function.load(mo::relaxed) != nullptr) continue;
     if (e->of_sanitizer != nullptr) {
       e->function.store(e->of_sanitizer, mo::relaxed);
     } else if (dlsym != nullptr) {
-      e->function.store(dlsym(RTLD_NEXT, e->name), mo::relaxed);
+      void* const next = dlsym(RTLD_NEXT, e->name);
+      e->function.store(next, mo::relaxed);
+      e->of_libc.store(libc != nullptr && next != nullptr && next == dlsym(libc, e->name), mo::relaxed);
     }
   }
 }

@@ -53,7 +53,7 @@ int wrap_poll(::pollfd* fds, ::nfds_t n, int timeout) {
   if (n != 0 && counts()) {
     if (const int ready = next_poll()(fds, n, 0); ready != 0) return ready;
   }
-  BATON_DECLARED(poll);
+  const declared call(BATON_SITE(poll));
   return next_poll()(fds, n, timeout);
 }
 
@@ -63,7 +63,7 @@ int wrap___poll_chk(::pollfd* fds, ::nfds_t n, int timeout, std::size_t room) {
   if (n != 0 && counts()) {
     if (const int ready = next___poll_chk()(fds, n, 0, room); ready != 0) return ready;
   }
-  BATON_DECLARED(poll);
+  const declared call(BATON_SITE(poll));
   return next___poll_chk()(fds, n, timeout, room);
 }
 
@@ -73,7 +73,7 @@ int wrap_ppoll(::pollfd* fds, ::nfds_t n, const ::timespec* timeout, const ::sig
   if (n != 0 && counts()) {
     if (const int ready = next_ppoll()(fds, n, &no_time, mask); ready != 0) return ready;
   }
-  BATON_DECLARED(ppoll);
+  const declared call(BATON_SITE(ppoll));
   return next_ppoll()(fds, n, timeout, mask);
 }
 
@@ -84,7 +84,7 @@ int wrap___ppoll_chk(::pollfd* fds, ::nfds_t n, const ::timespec* timeout, const
   if (n != 0 && counts()) {
     if (const int ready = next___ppoll_chk()(fds, n, &no_time, mask, room); ready != 0) return ready;
   }
-  BATON_DECLARED(ppoll);
+  const declared call(BATON_SITE(ppoll));
   return next___ppoll_chk()(fds, n, timeout, mask, room);
 }
 
@@ -100,7 +100,7 @@ int wrap_select(int n, ::fd_set* readable, ::fd_set* writable, ::fd_set* excepti
       sets.restore();
     }
   }
-  BATON_DECLARED(select);
+  const declared call(BATON_SITE(select));
   return next_select()(n, readable, writable, exceptional, timeout);
 }
 
@@ -119,7 +119,7 @@ int wrap_pselect(int n, ::fd_set* readable, ::fd_set* writable, ::fd_set* except
       sets.restore();
     }
   }
-  BATON_DECLARED(pselect);
+  const declared call(BATON_SITE(pselect));
   return next_pselect()(n, readable, writable, exceptional, timeout, mask);
 }
 
@@ -129,7 +129,7 @@ int wrap_epoll_wait(int fd, ::epoll_event* events, int room, int timeout) {
   if (counts()) {
     if (const int ready = next_epoll_wait()(fd, events, room, 0); ready != 0) return ready;
   }
-  BATON_DECLARED(epoll_wait);
+  const declared call(BATON_SITE(epoll_wait));
   return next_epoll_wait()(fd, events, room, timeout);
 }
 
@@ -139,7 +139,7 @@ int wrap_epoll_pwait(int fd, ::epoll_event* events, int room, int timeout, const
   if (counts()) {
     if (const int ready = next_epoll_pwait()(fd, events, room, 0, mask); ready != 0) return ready;
   }
-  BATON_DECLARED(epoll_pwait);
+  const declared call(BATON_SITE(epoll_pwait));
   return next_epoll_pwait()(fd, events, room, timeout, mask);
 }
 
@@ -150,7 +150,7 @@ int wrap_epoll_pwait2(int fd, ::epoll_event* events, int room, const ::timespec*
   if (counts()) {
     if (const int ready = next_epoll_pwait2()(fd, events, room, &no_time, mask); ready != 0) return ready;
   }
-  BATON_DECLARED(epoll_pwait2);
+  const declared call(BATON_SITE(epoll_pwait2));
   return next_epoll_pwait2()(fd, events, room, timeout, mask);
 }
 

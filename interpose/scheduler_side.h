@@ -7,11 +7,14 @@
 #ifdef BATON_INTERPOSE_PRELOADED
 #include <baton/sched/interposer.h>
 #else
+#include <baton/sched/call_site.h>
 #include <baton/sched/declared_call.h>
 #include <baton/sched/this_machine.h>
 #endif
 
 namespace baton::interpose {
+
+using sched::call_site;
 
 #ifdef BATON_INTERPOSE_PRELOADED
 
@@ -24,13 +27,12 @@ extern constinit sched::platform::atomic<const sched::foreign_calls*> scheduler;
 }
 // Requires, all of them: may_be_on_fiber(). They do what declared_call.h says.
 inline bool counts() noexcept { return scheduler.load(std::memory_order_acquire)->counts(); }
-inline bool begin_call(const char* name, void* to) noexcept {
-  return scheduler.load(std::memory_order_acquire)->begin(name, to);
+inline call_site& site_of(const char* name, void* to) noexcept {
+  return scheduler.load(std::memory_order_acquire)->site_of(name, to);
 }
-inline void end_call() noexcept { scheduler.load(std::memory_order_acquire)->end(); }
-inline bool blocks(const char* name, void* to) noexcept {
-  return scheduler.load(std::memory_order_acquire)->blocks(name, to);
-}
+inline bool blocks(const call_site& site) noexcept { return scheduler.load(std::memory_order_acquire)->blocks(site); }
+inline bool begin_declared(call_site& site) noexcept { return scheduler.load(std::memory_order_acquire)->begin(site); }
+inline void end_declared() noexcept { scheduler.load(std::memory_order_acquire)->end(); }
 
 #else
 
@@ -38,9 +40,12 @@ inline bool blocks(const char* name, void* to) noexcept {
 // it has read after the call.
 [[gnu::always_inline]] inline bool may_be_on_fiber() noexcept { return sched::the_machine != nullptr; }
 inline bool counts() noexcept { return sched::foreign_call_counts(); }
-inline bool begin_call(const char* name, void* to) noexcept { return sched::begin_foreign_call(name, to); }
-inline void end_call() noexcept { sched::end_foreign_call(); }
-inline bool blocks(const char* name, void* to) noexcept { return sched::foreign_call_blocks(name, to); }
+[[gnu::always_inline]] inline call_site& site_of(const char* name, void* to) noexcept {
+  return call_site::at(to, name);
+}
+inline bool blocks(const call_site& site) noexcept { return site.blocks(); }
+inline bool begin_declared(call_site& site) noexcept { return sched::begin_foreign_call(site); }
+inline void end_declared() noexcept { sched::end_foreign_call(); }
 
 #endif
 

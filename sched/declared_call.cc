@@ -288,7 +288,7 @@ __attribute__((noinline)) bool foreign_call_counts() noexcept {
   return m != nullptr && in_user_code(m, m->my_fiber());
 }
 
-__attribute__((noinline)) bool begin_foreign_call(const char* name, void* to) noexcept {
+__attribute__((noinline)) bool begin_foreign_call(call_site& site) noexcept {
   machine* const m = the_machine;
   if (m == nullptr) return false;
   fiber* const f = m->my_fiber();
@@ -300,7 +300,6 @@ __attribute__((noinline)) bool begin_foreign_call(const char* name, void* to) no
   f->syscall_depth = 1;
   platform::compiler_fence();  // a handler that calls a wrapper from here on must not take this call for none
   m->foreign_frame = frame;
-  call_site& site = call_site::at(to, name);
   m->call.store(&site, mo::relaxed);
   switch (site.expect()) {
     case call_site::verdict::is_short:
@@ -323,8 +322,6 @@ __attribute__((noinline)) void end_foreign_call() noexcept {
   // to end either.
   if (m != nullptr && m->foreign_frame != nullptr) end_foreign(m, m->my_fiber());
 }
-
-bool foreign_call_blocks(const char* name, void* to) noexcept { return call_site::at(to, name).blocks(); }
 
 void end_abandoned_call() noexcept {
   machine* const m = this_machine();

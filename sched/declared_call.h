@@ -33,14 +33,12 @@ bool end_call(stay where) noexcept;
 // Returns true if the caller is a fiber in user code, in no declared call: its call should be declared. Not: plain
 // threads, the runtime's own code, signal handlers that have interrupted it or a declared call.
 [[nodiscard]] bool foreign_call_counts() noexcept;
-// name: a literal, the function; to: where it returns to. The two identify the call's site. Returns true if the call
-// has begun, and so must end. Its site is known by `to`; an unknown one hands the P over if work waits.
-[[nodiscard]] bool begin_foreign_call(const char* name, void* to) noexcept;
+// Returns true if the call has begun, and so must end. The site is call_site::at(where the function returns to, its
+// name). An unknown site hands the P over if work waits.
+[[nodiscard]] bool begin_foreign_call(call_site& site) noexcept;
 // Ends it. The fiber has a P then, unless exit() has stopped the fibers. Such a fiber goes on without one: it may hold
 // a lock of the library's that a static destructor needs. Leaves errno as it is. Switches, but stays on the thread.
 void end_foreign_call() noexcept;
-// Returns true if a foreign call of that site is expected to block.
-[[nodiscard]] bool foreign_call_blocks(const char* name, void* to) noexcept;
 // The fiber is ending. If a jump (siglongjmp) has left a foreign call, ends that call.
 void end_abandoned_call() noexcept;
 

@@ -10,8 +10,13 @@ extern "C" __attribute__((weak)) void* dlsym(void*, const char*) noexcept;
 namespace baton::sched {
 
 void attach_interposer() noexcept {
-  static constexpr foreign_calls functions{foreign_call_counts, begin_foreign_call, end_foreign_call,
-                                           foreign_call_blocks};
+  static constexpr foreign_calls functions{
+      foreign_call_counts,
+      [](const char* name, void* to) noexcept -> call_site& { return call_site::at(to, name); },
+      [](const call_site& site) noexcept { return site.blocks(); },
+      begin_foreign_call,
+      end_foreign_call,
+  };
   if (dlsym == nullptr) return;
   const auto attach = reinterpret_cast<attach_function>(dlsym(RTLD_DEFAULT, attach_name));
   if (attach != nullptr) static_cast<void>(attach(foreign_calls_version, &functions));

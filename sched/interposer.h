@@ -4,12 +4,15 @@
 
 namespace baton::sched {
 
-// What the wrappers need: the functions of declared_call.h.
+class call_site;
+
+// What the wrappers need: the functions of declared_call.h and call_site.h.
 struct foreign_calls {
   bool (*counts)() noexcept;
-  bool (*begin)(const char* name, void* to) noexcept;
+  call_site& (*site_of)(const char* name, void* to) noexcept;
+  bool (*blocks)(const call_site& site) noexcept;
+  bool (*begin)(call_site& site) noexcept;
   void (*end)() noexcept;
-  bool (*blocks)(const char* name, void* to) noexcept;
 };
 
 // Changes with foreign_calls: the library and the program may be of two versions.
