@@ -3,6 +3,12 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS baton EXPORT batonTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+if(TARGET baton_interpose)
+  install(TARGETS baton_interpose EXPORT batonTargets ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(TARGET baton_interpose_preloaded)  # to be preloaded, not to be linked: no target
+  install(TARGETS baton_interpose_preloaded LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
 # The public headers and what they include: an internal header that no template needs is not installed.
 set(baton_headers runtime/baton.h)
 set(baton_headers_to_read runtime/baton.h)
@@ -43,4 +49,9 @@ else()
   set(baton_pc_prefix "\${pcfiledir}/${baton_pc_prefix}")
 endif()
 configure_file("${CMAKE_CURRENT_LIST_DIR}/baton.pc.in" "${PROJECT_BINARY_DIR}/baton.pc" @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/baton.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+set(baton_pc_files "${PROJECT_BINARY_DIR}/baton.pc")
+if(TARGET baton_interpose)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/baton-interpose.pc.in" "${PROJECT_BINARY_DIR}/baton-interpose.pc" @ONLY)
+  list(APPEND baton_pc_files "${PROJECT_BINARY_DIR}/baton-interpose.pc")
+endif()
+install(FILES ${baton_pc_files} DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -46,7 +46,7 @@ void call_site::learn(bool was_long, bool handed_over, const void* from) noexcep
   if (r == nullptr) return;
   if (handed_over) r->handed_over.fetch_add(1, mo::relaxed);
   // For a closure: the place of its code. relaxed: any of them will do.
-  if (name_ != nullptr && r->address.load(mo::relaxed) == nullptr) {
+  if (name_.load(mo::relaxed) != nullptr && r->address.load(mo::relaxed) == nullptr) {
     r->address.store(const_cast<void*>(from), mo::relaxed);
   }
 }
@@ -71,12 +71,13 @@ call_site::record* call_site::learnt(bool was_long) noexcept {
 }
 
 call_site::record* call_site::make_record() noexcept {
-  const std::size_t name_size = name_ != nullptr ? std::strlen(name_) + 1 : 0;
+  const char* const name = name_.load(mo::relaxed);
+  const std::size_t name_size = name != nullptr ? std::strlen(name) + 1 : 0;
   void* const memory = std::malloc(sizeof(record) + name_size);
   if (memory == nullptr) return nullptr;
   auto* const mine = ::new (memory) record;
-  if (name_ != nullptr) {
-    mine->name = static_cast<const char*>(std::memcpy(static_cast<char*>(memory) + sizeof(record), name_, name_size));
+  if (name != nullptr) {
+    mine->name = static_cast<const char*>(std::memcpy(static_cast<char*>(memory) + sizeof(record), name, name_size));
   }
   mine->address.store(address_.load(mo::relaxed), mo::relaxed);
   mine->system_call = system_call_;

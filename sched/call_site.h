@@ -48,10 +48,12 @@ class alignas(64) call_site {
 
   // The site of a bare enter_syscall that returns to `address`.
   [[nodiscard]] static call_site& at(void* address) noexcept;
+  // The site of a call of the C library's function `name`, a literal, that returns to `address`.
+  [[nodiscard]] static call_site& at(void* address, const char* name) noexcept;
 
   struct history {
     const char* name = nullptr;     // null: see the other fields; stays valid
-    const void* address = nullptr;  // of a bare enter_syscall: its place; of a closure: in the calling code
+    const void* address = nullptr;  // of a bare enter_syscall or a function: its place; else in the calling code
     long system_call = -1;
     verdict expected = verdict::unknown;
     std::uint64_t handed_over = 0;  // calls that gave their P away at entry
@@ -82,7 +84,8 @@ class alignas(64) call_site {
   platform::atomic<void*> address_{nullptr};  // the address of a place in the table
   platform::atomic<std::uint32_t> score_{never_seen};
   platform::atomic<record*> record_{nullptr};  // its history, once it has learnt anything
-  const char* name_ = nullptr;
+  // relaxed: a literal, and written before the site is published, or by any of those that call the same function there.
+  platform::atomic<const char*> name_{nullptr};
   long system_call_ = -1;
 };
 
@@ -97,6 +100,12 @@ inline call_site& call_site::at(void* address) noexcept {
   // relaxed: an address is written once, and says nothing of other data.
   if (__builtin_expect(s.address_.load(platform::mo::relaxed) == address, 1)) return s;
   return find(address);
+}
+
+inline call_site& call_site::at(void* address, const char* name) noexcept {
+  call_site& s = at(address);
+  if (__builtin_expect(s.name_.load(platform::mo::relaxed) == nullptr, 0)) s.name_.store(name, platform::mo::relaxed);
+  return s;
 }
 
 }  // namespace baton::sched

@@ -23,6 +23,12 @@
 //      at every second pick, so the fiber runs again within microseconds. The fiber of a pinned call, or one that is
 //      locked to its thread, queues there without leaving;
 //   4. the time slice is used up: the fiber gives way, as at any call that may switch.
+//
+// Foreign calls are pinned calls with two differences. After exit() has stopped the fibers, or in the child of a fork,
+// they go on without a P and without a section, where other calls stop the thread or the process. And code that knows
+// nothing of baton may leave such a call by a jump (siglongjmp out of a handler, as curl's resolver does it): the call
+// is then still counted. So the M keeps the frame that began the call. A later call whose frame is not below that one,
+// on the same stack, shows that the former call was abandoned, and ends it first.
 #include <baton/sched/declared_call.h>
 
 #include <baton/sched/log/fatal.h>
@@ -33,6 +39,8 @@
 #include <baton/sched/switch.h>
 #include <baton/sched/this_machine.h>
 #include <baton/sched/thread_lock.h>
+
+#include <cerrno>
 
 namespace baton::sched {
 
@@ -67,10 +75,9 @@ machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
 }
 
 // Hands the P over if that is worth it: for `unknown` only if work waits, for the others always. Returns true if it
-// did.
-bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
+// did. Requires: a section; ends it.
+bool leave_section_at_entry(machine* m, handoff_cause cause) noexcept {
   scheduler& s = the_scheduler;
-  enter_runtime(m);
   processor* const p = m->my_p();
   // Where no P is taken any more, work that comes later would wait for the end of the call.
   const bool gives =
@@ -86,6 +93,12 @@ bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
   m->baton.begin_syscall();
   if (!gives && p != nullptr) monitor_watch_call();
   return gives;
+}
+
+// The same. Begins the section itself.
+bool leave_at_entry(machine* m, handoff_cause cause) noexcept {
+  enter_runtime(m);
+  return leave_section_at_entry(m, cause);
 }
 
 void begin_timed(machine* m, handoff_cause cause) noexcept {
@@ -200,6 +213,119 @@ __attribute__((noinline)) bool end_call(stay where) noexcept {
   const bool notice = !m->baton.end_syscall();
   if (__builtin_expect(!notice && m->call_began == 0, 1)) return false;
   return end_slow(m, notice, where, __builtin_return_address(0));
+}
+
+namespace {
+
+// Requires: user state, or a declared call. Returns true if that is a call which a jump has left.
+bool is_abandoned(const machine* m, const fiber* f, const void* frame) noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(frame);
+  const auto before = reinterpret_cast<std::uintptr_t>(m->foreign_frame);
+  // A handler on an alternate stack is not above the call that it interrupted.
+  return before != 0 && f->syscall_depth == 1 && at >= before && at < reinterpret_cast<std::uintptr_t>(f->stack.top);
+}
+
+__attribute__((noinline)) void begin_foreign_timed(machine* m, handoff_cause cause) noexcept {
+  const int saved = errno;
+  // Where exit() has stopped the fibers, no others run that a P would be handed over for.
+  m->call_handed_over = enter_unless_stopped(m, place::syscall) && leave_section_at_entry(m, cause);
+  m->call_began = platform::ticks();
+  errno = saved;
+}
+
+// The P is gone. Requires: a section. Returns false, outside a section, if exit() has stopped the fibers.
+bool get_p_back_unless_stopped(machine* m, fiber* self) noexcept {
+  if (!acquire_idle_p(m)) {
+    the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
+    return return_in_place_unless_stopped(m, self);
+  }
+  // As in get_p_back().
+  if (!self->in_place && others_wait_for_p(m)) m->baton.tell(baton_word::slice_over);
+  return true;
+}
+
+__attribute__((noinline)) void end_foreign_slow(machine* m, bool notice) noexcept {
+  const int saved = errno;
+  call_site* const site = m->call.load(mo::relaxed);
+  const bool timed = m->call_began != 0;
+  const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
+  const bool handed_over = timed && m->call_handed_over;
+  m->call_began = 0;
+  bool lost = false;
+  if (notice && enter_unless_stopped(m, place::user)) {
+    fiber* const self = m->my_fiber();
+    lost = m->my_p() == nullptr;
+    bool in_section = true;
+    if (lost) {
+      in_section = get_p_back_unless_stopped(m, self);
+    } else if (m->baton.slice_is_over()) {
+      in_section = yield_in_place_unless_stopped(m, self);
+    }
+    if (in_section) leave_runtime(m);
+  }
+  if (timed && (!lost || handed_over)) {
+    site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, __builtin_return_address(0));
+  }
+  errno = saved;
+}
+
+inline void end_foreign(machine* m, fiber* f) noexcept {
+  m->foreign_frame = nullptr;
+  platform::compiler_fence();
+  f->syscall_depth = 0;
+  const bool notice = !m->baton.end_syscall();
+  if (__builtin_expect(notice || m->call_began != 0, 0)) end_foreign_slow(m, notice);
+}
+
+inline bool in_user_code(const machine* m, const fiber* f) noexcept {
+  return f != nullptr && f->syscall_depth == 0 && m->baton.is_at() == place::user;
+}
+
+}  // namespace
+
+__attribute__((noinline)) bool foreign_call_counts() noexcept {
+  machine* const m = the_machine;
+  return m != nullptr && in_user_code(m, m->my_fiber());
+}
+
+__attribute__((noinline)) bool begin_foreign_call(call_site& site) noexcept {
+  machine* const m = the_machine;
+  if (m == nullptr) return false;
+  fiber* const f = m->my_fiber();
+  const void* const frame = __builtin_frame_address(0);
+  if (__builtin_expect(!in_user_code(m, f), 0)) {
+    if (f == nullptr || m->baton.is_at() != place::syscall || !is_abandoned(m, f, frame)) return false;
+    end_foreign(m, f);
+  }
+  f->syscall_depth = 1;
+  platform::compiler_fence();  // a handler that calls a wrapper from here on must not take this call for none
+  m->foreign_frame = frame;
+  m->call.store(&site, mo::relaxed);
+  switch (site.expect()) {
+    case call_site::verdict::is_short:
+      if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
+        begin_foreign_timed(m, handoff_cause::unknown);
+      } else if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
+        m->call_began = platform::ticks();
+        m->call_handed_over = false;
+      }
+      break;
+    case call_site::verdict::blocks: begin_foreign_timed(m, handoff_cause::predicted); break;
+    case call_site::verdict::unknown: begin_foreign_timed(m, handoff_cause::unknown); break;
+  }
+  return true;
+}
+
+__attribute__((noinline)) void end_foreign_call() noexcept {
+  machine* const m = the_machine;
+  // A fiber that has called exit() meanwhile, in a handler, is a plain thread. In the child of a fork there is nothing
+  // to end either.
+  if (m != nullptr && m->foreign_frame != nullptr) end_foreign(m, m->my_fiber());
+}
+
+void end_abandoned_call() noexcept {
+  machine* const m = this_machine();
+  if (m != nullptr && m->foreign_frame != nullptr && m->my_fiber()->syscall_depth == 1) end_foreign(m, m->my_fiber());
 }
 
 void hand_over_within_call(machine* m) noexcept {

@@ -27,6 +27,21 @@ void begin_call_here() noexcept;
 enum class stay : std::uint8_t { anywhere, here };
 bool end_call(stay where) noexcept;
 
+// Foreign calls: the calls that code makes which knows nothing of baton, of the functions of the C library that block.
+// The wrappers around these functions (interpose/) declare them. A fiber does not leave its thread in such a call.
+//
+// Returns true if the caller is a fiber in user code, in no declared call: its call should be declared. Not: plain
+// threads, the runtime's own code, signal handlers that have interrupted it or a declared call.
+[[nodiscard]] bool foreign_call_counts() noexcept;
+// Returns true if the call has begun, and so must end. The site is call_site::at(where the function returns to, its
+// name). An unknown site hands the P over if work waits.
+[[nodiscard]] bool begin_foreign_call(call_site& site) noexcept;
+// Ends it. The fiber has a P then, unless exit() has stopped the fibers. Such a fiber goes on without one: it may hold
+// a lock of the library's that a static destructor needs. Leaves errno as it is. Switches, but stays on the thread.
+void end_foreign_call() noexcept;
+// The fiber is ending. If a jump (siglongjmp) has left a foreign call, ends that call.
+void end_abandoned_call() noexcept;
+
 // Within a declared call, when the thread is about to sleep on something of the runtime's own: now it is certain that
 // the call blocks.
 void hand_over_within_call(machine* m) noexcept;

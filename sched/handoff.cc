@@ -87,6 +87,21 @@ void await_p(machine* m) noexcept {
   accept_handoff(m);
 }
 
+bool await_p_unless_stopped(machine* m) noexcept {
+  spin_for_handoff(m);
+  while (!await_handoff(m, platform::now_ns() + limits::look_for_exit_ns)) {
+    if (the_scheduler.ending.load(mo::relaxed)) {
+      m->baton.leave(place::user);
+      return false;
+    }
+  }
+  m->wake_word.store(none, mo::relaxed);
+  if (!enter_unless_stopped(m, place::user)) return false;
+  acquire_p(m, m->handed);
+  m->handed = nullptr;
+  return true;
+}
+
 void leave_handoff(machine* m) noexcept { m->wake_word.store(none, mo::relaxed); }
 
 }  // namespace baton::sched

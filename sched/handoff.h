@@ -12,6 +12,9 @@ namespace baton::sched {
 void hand_p(machine* to, processor* p, bool spinning) noexcept;
 // Waits until a P is handed to m. Requires: no P, and no section. Returns in a section.
 void await_p(machine* m) noexcept;
+// The same. But if exit() stops the fibers it returns false, without a P: the fiber goes on in user code, outside a
+// section.
+[[nodiscard]] bool await_p_unless_stopped(machine* m) noexcept;
 
 // The parts of await_p(), for an M that waits only until a deadline.
 //

@@ -24,6 +24,7 @@
 #include <baton/sched/counters.h>
 #include <baton/sched/environment.h>
 #include <baton/sched/fiber_slab.h>
+#include <baton/sched/interposer.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/log/log.h>
 #include <baton/sched/log/plain_text.h>
@@ -263,6 +264,7 @@ void start_first(const settings& s) noexcept {
   install_first_poller();
   ::pthread_atfork(nullptr, nullptr, in_fork_child);
   platform::keep_module_loaded();
+  attach_interposer();
   sched.ps = make_processors();
   for (int i = 0; i < limits::procs_max; ++i) sched.ps[i].index = static_cast<std::uint32_t>(i);
   const int n = procs_wanted(s);

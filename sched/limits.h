@@ -128,6 +128,9 @@ inline constexpr std::int64_t spin_for_hand_ns = 5'000;
 inline constexpr int spins_tried = 8;
 inline constexpr int spins_left_out = 128;
 
+// A fiber that waits for a P at the end of a foreign call looks this often whether exit() has been called.
+inline constexpr std::int64_t look_for_exit_ns = 20'000'000;
+
 // Ms that are started with the runtime: one for each P and one to poll, but not for a hundred Ps.
 inline constexpr int threads_first = 4;
 

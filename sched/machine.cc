@@ -111,8 +111,9 @@ void release_overdue_p(machine* m, bool still) noexcept {
 
 }  // namespace
 
-void detail::handle_notice(machine* m) noexcept {
-  const std::uint32_t n = m->baton.notice();
+void detail::handle_notice(machine* m) noexcept { handle_notice(m, m->baton.notice()); }
+
+void detail::handle_notice(machine* m, std::uint32_t n) noexcept {
   if ((n & baton_word::dead) != 0) {
     fatal("the runtime does not work in the child of a fork; call only exec or _exit there");
   }

@@ -43,6 +43,7 @@ struct alignas(64) machine {
   platform::atomic<call_site*> call{nullptr};
   std::uint64_t call_began = 0;           // ticks; 0: not timed, or no call
   bool call_handed_over = false;          // at entry; meaningful if timed
+  const void* foreign_frame = nullptr;    // the call is a foreign one: the frame that began it
   bool polling = false;                   // is the M that sleeps in the poller
   bool queued_idle = false;               // went to the idle list, and has not been woken yet
   bool expects_p = false;                 // gave its P to a fiber in place; another may come soon
@@ -87,6 +88,8 @@ void set_this_machine(machine* m) noexcept;
 namespace detail {
 // The slow path of enter: finds out whether the P is still there. Requires: a section.
 void handle_notice(machine* m) noexcept;
+// The same for a notice that has been read.
+void handle_notice(machine* m, std::uint32_t notice) noexcept;
 }  // namespace detail
 
 // Begins a section on the calling thread. The caller knows its M.
@@ -101,6 +104,19 @@ inline void enter_runtime(machine* m) noexcept {
   if (m == nullptr) return nullptr;
   enter_runtime(m);
   return m;
+}
+
+// Begins a section, if the M may still touch its P: not if exit() has stopped the fibers, or in the child of a fork.
+// Then it returns false, the M is not in a section, and the fiber goes on where `otherwise` says.
+[[nodiscard]] inline bool enter_unless_stopped(machine* m, place otherwise) noexcept {
+  if (m->baton.enter()) return true;
+  const std::uint32_t notice = m->baton.notice();
+  if ((notice & (baton_word::dead | baton_word::frozen)) != 0) {
+    m->baton.leave(otherwise);
+    return false;
+  }
+  detail::handle_notice(m, notice);
+  return true;
 }
 
 // Ends a section: the fiber goes on in user code, or in the syscall that it is inside of.

@@ -27,6 +27,7 @@
 // lines of their top page.
 #include <baton/sched/spawn.h>
 
+#include <baton/sched/declared_call.h>
 #include <baton/sched/fiber_slab.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
@@ -127,6 +128,7 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
     if (f->locals != nullptr) static_cast<fiber_locals*>(f->locals)->end(&f->locals);
     next_state = at_end(state);
   } while (next_state != state && !f->join.compare_exchange_strong(state, next_state, mo::acq_rel, mo::acquire));
+  if (__builtin_expect(f->syscall_depth != 0, 0)) end_abandoned_call();
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   machine* const m = f->on;
   enter_runtime(m);

@@ -104,10 +104,15 @@ class locked_threads {
 
 constinit locked_threads locked;
 
-// Requires: in a section; ends it. The P, if there is one, goes to others, and the thread waits for another P.
-void give_p_and_wait(machine* m) noexcept {
+// Requires: in a section; ends it. The P, if there is one, goes to others.
+void give_p(machine* m) noexcept {
   if (processor* const p = m->my_p()) release_p(m, p);
   m->baton.leave(place::syscall);  // to the others it is a thread that sleeps without a P
+}
+
+// The same. Then the thread waits for another P.
+void give_p_and_wait(machine* m) noexcept {
+  give_p(m);
   await_p(m);
 }
 
@@ -118,6 +123,25 @@ void wait_in(shared_queue& queue, machine* m, fiber* f) noexcept {
   wake_for_work();
   give_p_and_wait(m);
   f->in_place = f->thread_locks != 0;
+}
+
+// The same, until exit() stops the fibers: then it returns false. f is still in the queue, and stays in place, because
+// a thread that has not stopped yet may take it from there.
+bool wait_unless_stopped_in(shared_queue& queue, machine* m, fiber* f) noexcept {
+  f->in_place = true;
+  queue.push(f);
+  wake_for_work();
+  give_p(m);
+  if (!await_p_unless_stopped(m)) return false;
+  f->in_place = f->thread_locks != 0;
+  return true;
+}
+
+// Returns true if the fiber has to wait for its turn. Otherwise no other fiber does.
+bool should_yield(machine* m) noexcept {
+  m->baton.clear_slice();
+  processor* const p = m->my_p();
+  return p == nullptr || work_waits(p);
 }
 
 }  // namespace
@@ -154,15 +178,19 @@ void park_in_place(machine* m, fiber* f) noexcept {
 }
 
 void yield_in_place(machine* m, fiber* f) noexcept {
-  m->baton.clear_slice();
-  processor* const p = m->my_p();
-  if (p != nullptr && !work_waits(p)) return;
-  wait_in(the_scheduler.global, m, f);
+  if (should_yield(m)) wait_in(the_scheduler.global, m, f);
+}
+
+bool yield_in_place_unless_stopped(machine* m, fiber* f) noexcept {
+  return !should_yield(m) || wait_unless_stopped_in(the_scheduler.global, m, f);
 }
 
 void return_in_place(machine* m, fiber* f) noexcept {
-  if (acquire_idle_p(m)) return;
-  wait_in(the_scheduler.returning, m, f);
+  if (!acquire_idle_p(m)) wait_in(the_scheduler.returning, m, f);
+}
+
+bool return_in_place_unless_stopped(machine* m, fiber* f) noexcept {
+  return acquire_idle_p(m) || wait_unless_stopped_in(the_scheduler.returning, m, f);
 }
 
 void ready_in_place(fiber* f) noexcept {

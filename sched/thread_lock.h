@@ -20,5 +20,9 @@ void yield_in_place(machine* m, fiber* f) noexcept;
 // The end of a pinned call, or of a locked fiber's call. Requires: in a section of m, without a P. Ends in a section
 // with a P.
 void return_in_place(machine* m, fiber* f) noexcept;
+// As yield_in_place() and return_in_place(), for the end of a foreign call (declared_call.h). If exit() stops the
+// fibers, they return false, and the fiber goes on in user code, outside a section.
+[[nodiscard]] bool yield_in_place_unless_stopped(machine* m, fiber* f) noexcept;
+[[nodiscard]] bool return_in_place_unless_stopped(machine* m, fiber* f) noexcept;
 
 }  // namespace baton::sched

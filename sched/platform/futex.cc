@@ -1,3 +1,6 @@
+// The calls are bare traps: a program's wrapper around syscall() (interpose/) takes a futex wait for a call of the
+// user's, and these may happen where no such call may be declared.
+//
 // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC deadline, so a wait that is interrupted and repeated does not
 // last longer.
 //
@@ -6,10 +9,10 @@
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/pending_handlers.h>
+#include <baton/sched/platform/trap.h>
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 #include <cerrno>
 
 namespace baton::sched::platform {
@@ -26,12 +29,9 @@ bool wait_until(const atomic<std::uint32_t>& word, std::uint32_t expected, std::
     ts.tv_nsec = deadline_ns % 1'000'000'000;
     until = &ts;
   }
-  const int saved = errno;
-  const long r = ::syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(&word), FUTEX_WAIT_BITSET_PRIVATE,
-                           expected, until, nullptr, FUTEX_BITSET_MATCH_ANY);
-  const bool timed_out = r != 0 && errno == ETIMEDOUT;
-  errno = saved;
-  return !timed_out;
+  const long r = trap6(SYS_futex, reinterpret_cast<long>(&word), FUTEX_WAIT_BITSET_PRIVATE, static_cast<long>(expected),
+                       reinterpret_cast<long>(until), 0, FUTEX_BITSET_MATCH_ANY);
+  return r != -ETIMEDOUT;
 }
 
 }  // namespace
@@ -48,9 +48,7 @@ bool futex_wait(const atomic<std::uint32_t>& word, std::uint32_t expected, std::
 }
 
 void futex_wake(const atomic<std::uint32_t>* word, int n) noexcept {
-  const int saved = errno;
-  ::syscall(SYS_futex, reinterpret_cast<const std::uint32_t*>(word), FUTEX_WAKE_PRIVATE, n, nullptr, nullptr, 0);
-  errno = saved;
+  static_cast<void>(trap3(SYS_futex, reinterpret_cast<long>(word), FUTEX_WAKE_PRIVATE, n));
 }
 
 }  // namespace baton::sched::platform
