@@ -10,14 +10,13 @@
 //     4  rw cloexec           anon_inode:[eventpoll]    |
 //     5   w cloexec nonblock  pipe:[8123]            >--+
 //
-// A line at the right joins descriptors of the same object; < and > are the ends of a pipe. The process may change
-// meanwhile: what is gone by then is left out. It ends with 0, or with a sentence and 1 (no such process, no right).
+// A line at the right joins descriptors of one object; < and > are the ends of a pipe. What is gone meanwhile is left
+// out. It ends with 0, or with a sentence and 1 (no such process, no right).
 #include <baton/baton.h>
 
 #include "command_line.h"
 #include "printable_text.h"
 
-#include <fcntl.h>
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
@@ -125,7 +124,7 @@ absl::Status draw(const std::string& process) {
     if (describe(links.get(), process, d)) rows.push_back(std::move(d));
   }
   const std::vector<std::string> lanes = lanes_of(rows);
-  std::size_t width = 4;
+  std::size_t width = 0;
   for (const descriptor& d : rows) width = std::max(width, std::min<std::size_t>(d.what.size(), 60));
   std::puts("   fd  use                  what");
   for (std::size_t i = 0; i < rows.size(); ++i) {
