@@ -7,7 +7,6 @@
 
 namespace baton::sys {
 
-using detail::blocking_call;
 using detail::call;
 using detail::named_call;
 using detail::on_eintr;

@@ -5,6 +5,7 @@
 #include <baton/syscall/enter_exit.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/raw_syscall.h>
+#include <baton/syscall/syscall.h>
 
 #include <utility>
 
@@ -19,6 +20,12 @@ struct with_baton {
     baton::enter_syscall();
     (void)baton::sys::raw_syscall(SYS_getpid);
     baton::exit_syscall();
+  }
+  BENCH_INLINED static void read_nothing(int fd, char* into) {
+    if (baton::sys::syscall<SYS_read>(fd, into, 1).value() != 0) bench::die("read /dev/null");
+  }
+  BENCH_INLINED static void read_nothing_bare(int fd, char* into) {
+    if (baton::sys::raw_syscall(SYS_read, fd, into, 1).value() != 0) bench::die("read /dev/null");
   }
   static void read(int fd, char* into, std::size_t size) {
     const auto n = baton::sys::read(fd, baton::bytes(into, size));

@@ -39,13 +39,18 @@ def plan(effort, file):
     add("getpid", ["bare", "go"], 5_000, why_not="no such call")
     rows.append(Row("getpid, declared", "getpid", "op_ns", "ns"))
     rows.append(Row("on top of the trap in the same process", "getpid", "extra_ns", "ns", **at_most(p50=6)))
+    add("null", ["bare", "go"], 5_000, why_not="no such call")
+    rows.append(Row("read /dev/null, declared", "null", "op_ns", "ns"))
+    rows.append(Row("read /dev/null, the bare trap", "null", "bare_ns", "ns"))
     add("zero", everybody, 2_000)
     rows.append(Row("read a byte of /dev/zero", "zero", "op_ns", "ns"))
     rows.append("A write that has room")
-    for size in (64, 1024):
+    for size in (1, 64, 1024):
         name = f"socket_write-{size}"
         add(name, everybody, 2_048, scenario="socket_write", size=size)
         rows.append(Row(f"TCP over loopback, {size:,} B", name, "op_ns", "ns"))
+    add("file_write-1", ["bare", "go"], 1_024, scenario="file_write", why_not="4 KiB only", file=file, size=1)
+    rows.append(Row("file in memory, 1 B", "file_write-1", "op_ns", "ns"))
     add("file_write", everybody, 1_024, file=file)
     rows.append(Row("file in memory, 4 KiB", "file_write", "op_ns", "ns"))
     rows.append("A program, /bin/true, is started and waited for")

@@ -4,12 +4,16 @@
 //   getpid ops=N blocks=B     the trap, declared to the scheduler. Blocks of it and of the bare trap take turns:
 //     op_ns, bare_ns            the two
 //     extra_ns                  their difference, block by block
+//   null ops=N blocks=B       read() of /dev/null, which gives nothing: declared, and as a bare trap, by turns. As
+//   above:
+//                             op_ns, bare_ns, extra_ns
 //   zero ops=N blocks=B       read() of one byte of /dev/zero
 //   socket_write ops=N blocks=B size=S
 //                             S bytes into a TCP connection over loopback. After 64 of them the other end is read
 //                             empty, which is not timed: so no write has to wait
-//   file_write ops=N blocks=B file=PATH
-//                             4 KiB, to one of 256 places in a file, one place after another
+//   file_write ops=N blocks=B file=PATH size=S
+//                             S bytes (4 KiB unless said), at the begin of one of 256 pages of a file, one page after
+//                             another
 //   start ops=N blocks=B at_once=K
 //                             /bin/true is started and waited for; K of them at once. op_us: microseconds of one
 //
@@ -35,39 +39,65 @@ inline constexpr std::size_t page = 4096;
 inline constexpr int places = 256;
 inline constexpr int writes_at_once = 64;
 
+#define BENCH_INLINED __attribute__((always_inline))
+
 template <class F>
-double ns_per_op(int ops, F f) {
+BENCH_INLINED inline double ns_per_op(int ops, F f) {
   const std::int64_t begin = bench::now_ns();
   for (int i = 0; i < ops; ++i) f();
   return static_cast<double>(bench::now_ns() - begin) / ops;
 }
 
 // Without libc's wrapper, as baton's and Go's.
-inline long trap(long number) {
+inline long trap(long number, long a = 0, long b = 0, long c = 0) {
   long answer;
 #if defined(__x86_64__)
-  asm volatile("syscall" : "=a"(answer) : "a"(number) : "rcx", "r11", "memory");
+  asm volatile("syscall" : "=a"(answer) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
 #else
-  answer = ::syscall(number);
+  answer = ::syscall(number, a, b, c);
 #endif
   return answer;
 }
 
+// Blocks of the declared call and of the bare trap take turns. Each call stands here once, so the compiler inlines
+// both: a return after a trap costs more than the rest on CPUs whose return predictions the kernel clears.
+template <class Declared, class Bare>
+void in_turns(const bench::arguments& a, bench::report& out, Declared declared_call, Bare bare_call) {
+  const int ops = a.number("ops", 2'000);
+  for (int block = 0; block < a.number("blocks", 50); ++block) {
+    double declared = 0, bare = 0;
+    for (int half = 0; half < 2; ++half) {
+      if (half == block % 2) {
+        bare = ns_per_op(ops, [&]() BENCH_INLINED { bare_call(); });
+      } else {
+        declared = ns_per_op(ops, [&]() BENCH_INLINED { declared_call(); });
+      }
+    }
+    out.add("op_ns", declared);
+    out.add("bare_ns", bare);
+    out.add("extra_ns", declared - bare);
+  }
+}
+
 template <class Calls>
 void getpid(const bench::arguments& a, bench::report& out) {
-  const int ops = a.number("ops", 2'000);
   Calls::run([&] {
-    for (int block = 0; block < a.number("blocks", 50); ++block) {
-      const auto bare = [&] { return ns_per_op(ops, [] { (void)trap(SYS_getpid); }); };
-      const auto declared = [&] { return ns_per_op(ops, [] { Calls::getpid(); }); };
-      const bool bare_first = block % 2 == 0;
-      const double first = bare_first ? bare() : declared();
-      const double second = bare_first ? declared() : bare();
-      out.add("op_ns", bare_first ? second : first);
-      out.add("bare_ns", bare_first ? first : second);
-      out.add("extra_ns", bare_first ? second - first : first - second);
-    }
+    in_turns(
+        a, out, []() BENCH_INLINED { Calls::getpid(); }, []() BENCH_INLINED { (void)trap(SYS_getpid); });
   });
+}
+
+template <class Calls>
+void null(const bench::arguments& a, bench::report& out) {
+  const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) bench::die("/dev/null");
+  char byte = 1;
+  Calls::run([&] {
+    in_turns(
+        a, out, [&]() BENCH_INLINED { Calls::read_nothing(fd, &byte); },
+        [&]() BENCH_INLINED { Calls::read_nothing_bare(fd, &byte); });
+  });
+  ::close(fd);
 }
 
 template <class Calls>
@@ -140,7 +170,7 @@ void file_write(const bench::arguments& a, bench::report& out) {
   fill(path);
   Calls::run([&] {
     auto file = Calls::open(path);
-    const std::string content(page, 'y');
+    const std::string content(static_cast<std::size_t>(a.number("size", page)), 'y');
     for (int block = 0; block < a.number("blocks", 50); ++block) {
       int i = 0;
       out.add("op_ns", ns_per_op(a.number("ops", 1'024),
@@ -164,8 +194,12 @@ void start(const bench::arguments& a, bench::report& out) {
 template <class Calls>
 int main(int argc, char** argv) {
   constexpr bench::scenario scenarios[] = {
-      {"getpid", getpid<Calls>},         {"zero", zero<Calls>},   {"socket_write", socket_write<Calls>},
-      {"file_write", file_write<Calls>}, {"start", start<Calls>},
+      {"getpid", getpid<Calls>},
+      {"null", null<Calls>},
+      {"zero", zero<Calls>},
+      {"socket_write", socket_write<Calls>},
+      {"file_write", file_write<Calls>},
+      {"start", start<Calls>},
   };
   return bench::run_scenario(scenarios, argc, argv);
 }

@@ -168,6 +168,25 @@ TEST(Eintr, OpenGoesOnUntilTheFifoHasAnotherEnd) {
   (void)sys::owned_fd(*reading);
 }
 
+TEST(Eintr, LocksGoOn) {
+  const temporary_directory dir;
+  const sys::owned_fd first(sys::open(dir / "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
+  const sys::owned_fd second(sys::open(dir / "f", O_RDWR | O_CLOEXEC).value());
+  struct ::flock whole {};
+  whole.l_type = F_WRLCK;
+  struct ::flock none = whole;
+  none.l_type = F_UNLCK;
+  ASSERT_TRUE(sys::flock(first.get(), LOCK_EX));
+  ASSERT_TRUE(sys::fcntl(first.get(), F_OFD_SETLK, &whole));
+  const signal_storm storm;
+  std::thread opener = after_interruptions(3, [&] { EXPECT_TRUE(sys::flock(first.get(), LOCK_UN)); });
+  EXPECT_TRUE(sys::flock(second.get(), LOCK_EX));
+  opener.join();
+  opener = after_interruptions(3, [&] { EXPECT_TRUE(sys::fcntl(first.get(), F_OFD_SETLK, &none)); });
+  EXPECT_TRUE(sys::fcntl(second.get(), F_OFD_SETLKW, &whole));
+  opener.join();
+}
+
 TEST(Eintr, ReceivingSeveralMessagesGoesOn) {
   const auto ends = sys::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC).value();
   const sys::owned_fd a(ends[0]), b(ends[1]);

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -138,7 +139,8 @@ TEST(EventDescriptors, Epoll) {
   EXPECT_EQ(*sys::epoll_wait(set.get(), came, 1), 0);
   write_number(counter.get(), 1);
   EXPECT_EQ(*sys::epoll_wait(set.get(), came, -1), 1);
-  EXPECT_EQ(came[0].data.u64, 77U);
+  const std::uint64_t data = came[0].data.u64;  // epoll_event is packed
+  EXPECT_EQ(data, 77U);
   const temporary_directory dir;
   const owned_fd file(sys::open(dir / "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600).value());
   const auto ctl = [&](int in, int what, int fd) { return sys::epoll_ctl(in, what, fd, &event).error(); };

@@ -4,9 +4,11 @@
 #include <baton/syscall/processes.h>
 
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cerrno>
 #include <csignal>
+#include <stdexcept>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -75,6 +77,7 @@ constexpr ::pid_t no_such = 0x3fff'ffff;  // above the kernel's largest id
 class child {
  public:
   child() : pid_(::fork()) {
+    if (pid_ < 0) throw std::runtime_error("fork");
     if (pid_ == 0) {
       for (;;) ::pause();
     }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"baton/bench/peers/scenario"
 )
@@ -38,36 +39,66 @@ func nsPerOp(ops int, f func()) float64 {
 	return float64(scenario.Now()-begin) / float64(ops)
 }
 
-// syscall.Getpid itself tells the scheduler nothing; Syscall does, as for each call that might block.
-func getpid(a arguments, out report) {
+// Blocks of the declared call and of the bare one take turns.
+func inTurns(a arguments, out report, declaredBlock, bareBlock func(ops int) float64) {
 	ops := a.Number("ops", 2000)
-	bare := func() float64 {
-		begin := scenario.Now()
-		for i := 0; i < ops; i++ {
-			syscall.RawSyscall(syscall.SYS_GETPID, 0, 0, 0)
-		}
-		return float64(scenario.Now()-begin) / float64(ops)
-	}
-	declared := func() float64 {
-		begin := scenario.Now()
-		for i := 0; i < ops; i++ {
-			syscall.Syscall(syscall.SYS_GETPID, 0, 0, 0)
-		}
-		return float64(scenario.Now()-begin) / float64(ops)
-	}
 	for block := 0; block < a.Number("blocks", 50); block++ {
 		var op, trap float64
 		if block%2 == 0 {
-			trap = bare()
-			op = declared()
+			trap = bareBlock(ops)
+			op = declaredBlock(ops)
 		} else {
-			op = declared()
-			trap = bare()
+			op = declaredBlock(ops)
+			trap = bareBlock(ops)
 		}
 		out.Add("op_ns", op)
 		out.Add("bare_ns", trap)
 		out.Add("extra_ns", op-trap)
 	}
+}
+
+// syscall.Getpid itself tells the scheduler nothing; Syscall does, as for each call that might block.
+func getpid(a arguments, out report) {
+	inTurns(a, out, func(ops int) float64 {
+		begin := scenario.Now()
+		for i := 0; i < ops; i++ {
+			syscall.Syscall(syscall.SYS_GETPID, 0, 0, 0)
+		}
+		return float64(scenario.Now()-begin) / float64(ops)
+	}, func(ops int) float64 {
+		begin := scenario.Now()
+		for i := 0; i < ops; i++ {
+			syscall.RawSyscall(syscall.SYS_GETPID, 0, 0, 0)
+		}
+		return float64(scenario.Now()-begin) / float64(ops)
+	})
+}
+
+func checkNothing(n uintptr, errno syscall.Errno) {
+	if errno != 0 || n != 0 {
+		scenario.Die("go_calls: read /dev/null")
+	}
+}
+
+func null(a arguments, out report) {
+	fd, err := syscall.Open("/dev/null", syscall.O_RDONLY, 0)
+	check(err)
+	buffer := make([]byte, 1)
+	inTurns(a, out, func(ops int) float64 {
+		begin := scenario.Now()
+		for i := 0; i < ops; i++ {
+			n, _, errno := syscall.Syscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buffer[0])), 1)
+			checkNothing(n, errno)
+		}
+		return float64(scenario.Now()-begin) / float64(ops)
+	}, func(ops int) float64 {
+		begin := scenario.Now()
+		for i := 0; i < ops; i++ {
+			n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buffer[0])), 1)
+			checkNothing(n, errno)
+		}
+		return float64(scenario.Now()-begin) / float64(ops)
+	})
 }
 
 func zero(a arguments, out report) {
@@ -121,7 +152,7 @@ func filled(path string) *os.File {
 
 func fileWrite(a arguments, out report) {
 	file := filled(a.Text("file", ""))
-	content := make([]byte, page)
+	content := make([]byte, a.Number("size", page))
 	for block := 0; block < a.Number("blocks", 50); block++ {
 		i := int64(0)
 		out.Add("op_ns", nsPerOp(a.Number("ops", 1024), func() {
@@ -160,7 +191,7 @@ func start(a arguments, out report) {
 func main() {
 	runtime.GOMAXPROCS(1)
 	scenario.Run(map[string]func(arguments, report){
-		"getpid": getpid, "zero": zero, "socket_write": socketWrite, "file_write": fileWrite,
+		"getpid": getpid, "null": null, "zero": zero, "socket_write": socketWrite, "file_write": fileWrite,
 		"start": start,
 	})
 }
