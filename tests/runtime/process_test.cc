@@ -91,7 +91,7 @@ TEST(Process, EverySignalThatEndsItArrives) {
       EXPECT_EQ(end->code(), -1);
     }
     EXPECT_EQ(baton::exit_status(SIGTERM).to_string(), "killed by SIGTERM");
-    EXPECT_EQ(baton::exit_status(SIGSEGV | 0x80).to_string(), "killed by SIGSEGV (core dumped)");
+    EXPECT_EQ(baton::exit_status(SIGSEGV | 0x80).to_string(), "killed by SIGSEGV, core dumped");
     EXPECT_TRUE(baton::exit_status(SIGSEGV | 0x80).core_dumped());
     EXPECT_FALSE(baton::exit_status(SIGSEGV).core_dumped());
     EXPECT_TRUE(sys::wait_status(W_STOPCODE(SIGTSTP)).stopped());
