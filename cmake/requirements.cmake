@@ -1,7 +1,7 @@
 # What baton needs of the system and of the compiler's options, in one sentence each (sched/requirements.h says the
 # same to a program), and the standard of all targets here.
 if(NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  message(FATAL_ERROR "baton runs on Linux only, not on ${CMAKE_SYSTEM_NAME}")
+  message(FATAL_ERROR "baton runs on Linux only, not on ${CMAKE_SYSTEM_NAME}: docs/syscalls.md shows how a program for several systems isolates it")
 endif()
 
 # C++20, or a later one that CMAKE_CXX_STANDARD names. A project with an older one can still add this directory.
