@@ -106,6 +106,7 @@ bool walk_through(const std::string& directory) {
   const int result = ::nftw(directory.c_str(), visit, 4, FTW_PHYS);
   w.entries.close();
   other.join();
+  if (result != 0) std::perror(("c_callbacks: nftw " + directory).c_str());
   std::printf("nftw() of %s called back %d times, and %d times from within\n", directory.c_str(), w.seen, w.nested);
   return result == 0 && w.seen > 0 && received == w.seen && w.nested > 0;
 }
@@ -115,5 +116,11 @@ bool walk_through(const std::string& directory) {
 int main(int argc, char** argv) {
   if (!examples::are_operands(argc, argv, 1)) return examples::misused("c_callbacks [directory]");
   const std::string directory = argc > 1 ? argv[1] : "/proc/self/fd";
-  return examples::run("c_callbacks", [&] { return count_ticks(20) && walk_through(directory) ? 0 : 1; });
+  return examples::run("c_callbacks", [&] {
+    const bool good = count_ticks(20) && walk_through(directory);
+    if (std::fflush(stdout) != 0) {
+      return examples::failed("c_callbacks", absl::DataLossError("write stdout: not all of it could be written"));
+    }
+    return good ? 0 : 1;
+  });
 }

@@ -97,6 +97,9 @@ int run(long fibers, long calls) {
   mover.join();
   std::printf("%ld fibers with %ld calls each: %d refused without a lock, %d with lock_os_thread()\n", fibers, calls,
               anywhere, locked);
+  if (std::fflush(stdout) != 0) {
+    return examples::failed("thread_affine", absl::DataLossError("write stdout: not all of it could be written"));
+  }
   return locked == 0 ? 0 : 1;
 }
 

@@ -31,8 +31,9 @@ TEST(CCallbacks, BothAreCalledBack) {
 
 TEST(CCallbacks, SaysThatThereIsNoSuchDirectory) {
   filter p("c_callbacks", {"/nonexistent"});
-  p.rest();
+  const std::string text = p.rest();
   EXPECT_EQ(p.wait(), 1);
+  EXPECT_NE(text.find("c_callbacks: nftw /nonexistent: No such file or directory"), std::string::npos) << text;
 }
 
 TEST(ThreadAffine, ALockedFiberIsNeverRefused) {
