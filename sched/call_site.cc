@@ -31,7 +31,8 @@ call_site& call_site::find(void* address) noexcept {
 // Written by the threads that learn, read by for_each().
 struct call_site::record {
   record* next = nullptr;
-  const char* name = nullptr;  // behind it, in the same piece of memory
+  const char* name = nullptr;          // behind it, in the same piece of memory; or a wrapper's
+  platform::atomic<bool> made{false};  // of those in a table
   platform::atomic<void*> address{nullptr};
   long system_call = -1;
   // relaxed, here and below: hints and statistics. A lost update costs one useless or one missed handoff.
@@ -70,7 +71,25 @@ call_site::record* call_site::learnt(bool was_long) noexcept {
   return r;
 }
 
+// A site of the table, or one of the others, gets its record from a table as well, and not from the heap: its call may
+// be one that a signal handler makes, which may have interrupted malloc(). Such a name is a wrapper's, and stays.
 call_site::record* call_site::make_record() noexcept {
+  static constinit record in_table[call_site_places + 1];
+  const auto publish = [](record* mine) {
+    mine->next = records.load(mo::relaxed);
+    while (!records.compare_exchange_weak(mine->next, mine, mo::release, mo::relaxed)) {
+    }
+    return mine;
+  };
+  if (this == &others || (this >= call_site_table && this < call_site_table + call_site_places)) {
+    record* const mine =
+        in_table + (this == &others ? call_site_places : static_cast<std::size_t>(this - call_site_table));
+    if (mine->made.exchange(true, mo::relaxed)) return nullptr;  // it is being made; this call goes unrecorded
+    mine->name = name_.load(mo::relaxed);
+    mine->address.store(address_.load(mo::relaxed), mo::relaxed);
+    record_.store(mine, mo::release);  // pairs with the acquire in learnt()
+    return publish(mine);
+  }
   const char* const name = name_.load(mo::relaxed);
   const std::size_t name_size = name != nullptr ? std::strlen(name) + 1 : 0;
   void* const memory = std::malloc(sizeof(record) + name_size);
@@ -86,10 +105,7 @@ call_site::record* call_site::make_record() noexcept {
     std::free(memory);  // another thread learns at the same time
     return there;
   }
-  mine->next = records.load(mo::relaxed);
-  while (!records.compare_exchange_weak(mine->next, mine, mo::release, mo::relaxed)) {
-  }
-  return mine;
+  return publish(mine);
 }
 
 void call_site::for_each(void (*visit)(const history&, void*), void* arg) {

@@ -1,5 +1,7 @@
 #include "ledger.h"
 
+#include "vendor_call.h"
+
 #include <baton/baton.h>
 
 #include <sqlite3.h>
@@ -30,7 +32,7 @@ void ledger::check(int code, int expected, const char* doing) const {
 // pinned_blocking keeps the calls, and what is read after them (sqlite3_errmsg, and errno beneath it), on one thread.
 // SQLite itself would not need it; many libraries do.
 ledger::ledger(std::string path) : path_(std::move(path)) {
-  baton::pinned_blocking([&] {
+  pinned_vendor_call([&] {
     try {
       check(sqlite3_open(path_.c_str(), &db_), SQLITE_OK, "open");
       check(sqlite3_busy_timeout(db_, 60'000), SQLITE_OK, "set the timeout of");
@@ -42,7 +44,7 @@ ledger::ledger(std::string path) : path_(std::move(path)) {
 }
 
 ledger::~ledger() {
-  baton::pinned_blocking([&] { sqlite3_close(db_); });
+  pinned_vendor_call([&] { sqlite3_close(db_); });
 }
 
 void ledger::create() {
@@ -53,7 +55,7 @@ void ledger::create() {
 }
 
 void ledger::add(int fiber, const std::string& what) {
-  baton::pinned_blocking([&] {
+  pinned_vendor_call([&] {
     const statement s(*this, "INSERT INTO entries VALUES (?1, ?2) ON CONFLICT DO NOTHING");
     check(sqlite3_bind_int(s.get(), 1, fiber), SQLITE_OK, "bind");
     check(sqlite3_bind_text64(s.get(), 2, what.data(), what.size(), SQLITE_STATIC, SQLITE_UTF8), SQLITE_OK, "bind");
@@ -62,7 +64,7 @@ void ledger::add(int fiber, const std::string& what) {
 }
 
 int ledger::entries() {
-  return baton::pinned_blocking([&] {
+  return pinned_vendor_call([&] {
     const statement s(*this, "SELECT count(*) FROM entries");
     check(sqlite3_step(s.get()), SQLITE_ROW, "read");
     return sqlite3_column_int(s.get(), 0);

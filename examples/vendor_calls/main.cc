@@ -2,7 +2,10 @@
 // thread until a value is pushed, and SQLite, whose writers wait for each other. A fiber that wakes every millisecond
 // shows whether the other fibers are harmed.
 //
-//   vendor_calls <redis socket> [fibers]        default 200
+//   vendor_calls <redis socket> [fibers] [scopes | interposed]        default 200 scopes
+//
+// The last argument says how the libraries' calls are declared: by scopes that the program puts around them, or by
+// baton::interpose in the libraries themselves (vendor_call.h).
 //
 // Exit code 0: everything that was pushed was received and written down once, and the other fibers ran; 1: it was not;
 // 128 and the number of the signal that ended it.
@@ -10,6 +13,7 @@
 #include "../descriptor_limit.h"
 #include "ledger.h"
 #include "queue.h"
+#include "vendor_call.h"
 
 #include <baton/baton.h>
 
@@ -27,6 +31,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -147,7 +152,7 @@ int run(const std::string& socket, int fibers) {
   signals.close();
   if (const int signal = watch.join(); signal != 0) return 128 + signal;
   const double seconds = std::chrono::duration<double>(clock_type::now() - begin).count();
-  print("beside the vendors", late);
+  print(interposed ? "beside the vendors, interposed" : "beside the vendors, in scopes", late);
   const auto s = baton::stats();
   std::printf("%.2f s, %llu threads started; handed over: %llu predicted, %llu unknown; retaken %llu, rescued %llu\n",
               seconds, static_cast<unsigned long long>(s.threads_started),
@@ -161,10 +166,12 @@ int run(const std::string& socket, int fibers) {
 
 int main(int argc, char** argv) {
   long fibers = 200;
-  if (argc < 2 || !examples::are_operands(argc, argv, 2) ||
-      (argc > 2 && !examples::read_number(argv[2], 2, 2'000, fibers))) {
-    return examples::misused("vendor_calls <redis socket> [fibers]");
+  const std::string_view how = argc > 3 ? argv[3] : "scopes";
+  if (argc < 2 || !examples::are_operands(argc, argv, 3) ||
+      (argc > 2 && !examples::read_number(argv[2], 2, 2'000, fibers)) || (how != "scopes" && how != "interposed")) {
+    return examples::misused("vendor_calls <redis socket> [fibers] [scopes | interposed]");
   }
+  interposed = how == "interposed";
   examples::raise_descriptor_limit();
   baton::options options;
   options.procs = 1;

@@ -1,5 +1,7 @@
 #include "queue.h"
 
+#include "vendor_call.h"
+
 #include <baton/baton.h>
 
 #include <hiredis/hiredis.h>
@@ -23,9 +25,10 @@ queue::queue(std::string socket, std::string name)
 }
 
 // Nothing in this file depends on the thread that it runs on, so blocking() is right. Each lambda is a call site of its
-// own. The runtime soon knows that pop() blocks, and hands its P over before it does; it knows that push() does not.
+// own (and, interposed, each place in hiredis that calls the C library). The runtime soon knows that pop() blocks, and
+// hands its P over before it does; it knows that push() does not.
 void queue::connect() {
-  connection_.reset(baton::blocking([&] { return redisConnectUnixWithTimeout(socket_.c_str(), patience); }));
+  connection_.reset(vendor_call([&] { return redisConnectUnixWithTimeout(socket_.c_str(), patience); }));
   if (connection_ == nullptr) throw std::bad_alloc();
   if (connection_->err == 0) redisSetTimeout(connection_.get(), patience);
   if (connection_->err != 0) {
@@ -56,7 +59,7 @@ queue::reply queue::call(const char* what, const std::function<void*(redisContex
 
 void queue::push(const std::string& value) {
   call("push", [&](redisContext* c) {
-    return baton::blocking([&] { return redisCommand(c, "RPUSH %s %b", name_.c_str(), value.data(), value.size()); });
+    return vendor_call([&] { return redisCommand(c, "RPUSH %s %b", name_.c_str(), value.data(), value.size()); });
   });
 }
 
@@ -65,7 +68,7 @@ std::optional<std::string> queue::pop(int seconds) {
     bool looked = false;
     const reply r = call("pop", [&](redisContext* c) {
       looked = look_at_taken_;
-      if (looked) return baton::blocking([&] { return redisCommand(c, "LINDEX %s 0", taken_.c_str()); });
+      if (looked) return vendor_call([&] { return redisCommand(c, "LINDEX %s 0", taken_.c_str()); });
       return baton::blocking(
           [&] { return redisCommand(c, "BLMOVE %s %s LEFT RIGHT %d", name_.c_str(), taken_.c_str(), seconds); });
     });
@@ -77,6 +80,6 @@ std::optional<std::string> queue::pop(int seconds) {
 
 void queue::done(const std::string& value) {
   call("done", [&](redisContext* c) {
-    return baton::blocking([&] { return redisCommand(c, "LREM %s 1 %b", taken_.c_str(), value.data(), value.size()); });
+    return vendor_call([&] { return redisCommand(c, "LREM %s 1 %b", taken_.c_str(), value.data(), value.size()); });
   });
 }

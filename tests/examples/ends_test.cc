@@ -58,6 +58,10 @@ TEST(Ends, CalledWrongly) {
            {"chat", {"-v"}},
            {"chat", {"127.0.0.1:0", "never"}},
            {"chat", {"127.0.0.1:0", "skip", "more"}},
+           {"c_callbacks", {"-v"}},
+           {"c_callbacks", {"/tmp", "/tmp"}},
+           {"thread_affine", {"0"}},
+           {"thread_affine", {"4", "4x"}},
            {"fan_out", {"4x"}},
            {"fan_out", {""}},
            {"fan_out", {"-1"}},
@@ -173,6 +177,8 @@ TEST(Ends, WhenItsOutputCannotBeWritten) {
     ::dup2(fd, STDOUT_FILENO);
   };
   expect_end({"fan_out", {"2", "0"}}, 1, {"fan_out: ", "write stdout"}, full);
+  expect_end({"c_callbacks", {}}, 1, {"c_callbacks: ", "write stdout"}, full);
+  expect_end({"thread_affine", {"2", "5"}}, 1, {"thread_affine: ", "write stdout"}, full);
   filter p("pipeline", {}, full);
   p.write("12\n");
   EXPECT_NE(p.rest().find("write stdout: No space left on device"), std::string::npos);

@@ -131,6 +131,14 @@ TEST_F(VendorCalls, TwoHundredFibersOnOnePAndTheOthersAreUnharmed) {
   EXPECT_FALSE(left_files());
 }
 
+TEST_F(VendorCalls, TheSameWithCallsThatAreInterposed) {
+  filter p("vendor_calls", {redis_->socket(), "60", "interposed"}, files_here());
+  const std::string text = p.rest();
+  EXPECT_EQ(p.wait(), 0) << text;
+  EXPECT_NE(text.find("60 fibers: 90 of 90 received, 90 written"), std::string::npos) << text;
+  EXPECT_NE(text.find("beside the vendors, interposed: "), std::string::npos) << text;
+}
+
 // Every connection is cut again and again. Each value is still written down once.
 TEST_F(VendorCalls, ConnectionsThatBreakAreMadeAgain) {
   filter p("vendor_calls", {redis_->socket(), "40"}, files_here());

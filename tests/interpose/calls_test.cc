@@ -450,7 +450,8 @@ TEST_F(Calls, ConditionsSemaphoresAndBarriers) {
     const auto waits = [&](const std::function<int()>& wait) {
       return [&, wait] {
         ::pthread_mutex_lock(&m);
-        for (ready = false; !ready;) EXPECT_EQ(wait(), 0);
+        ready = false;
+        while (!ready) EXPECT_EQ(wait(), 0);
         ::pthread_mutex_unlock(&m);
       };
     };
