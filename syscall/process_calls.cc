@@ -2,6 +2,8 @@
 #include <baton/syscall/processes.h>
 #include <baton/syscall/typed_call.h>
 
+#include <cerrno>
+
 namespace baton::sys {
 
 using detail::blocking_call;
@@ -29,6 +31,19 @@ result<void> setrlimit(int resource, const ::rlimit& limit) noexcept {
 result<::pid_t> wait4(::pid_t pid, int* status, int options, ::rusage* usage) noexcept {
   if ((options & WNOHANG) != 0) return call<SYS_wait4, ::pid_t>(pid, status, options, usage);
   return blocking_call<SYS_wait4, ::pid_t>(pid, status, options, usage);
+}
+
+result<wait_status> wait4(::pid_t pid, int options) noexcept {
+  int word = 0;
+  const auto changed = sys::wait4(pid, &word, options, nullptr);
+  if (!changed) return failure(changed.error());
+  if (*changed == 0) return failure(EAGAIN);
+  return wait_status(word);
+}
+
+result<int> pidfd_open(::pid_t pid, unsigned flags) noexcept { return call<SYS_pidfd_open, int>(pid, flags); }
+result<void> pidfd_send_signal(int pidfd, int signal) noexcept {
+  return call<SYS_pidfd_send_signal, void>(pidfd, signal, nullptr, 0U);
 }
 
 }  // namespace baton::sys
