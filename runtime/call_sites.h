@@ -8,10 +8,11 @@
 
 namespace baton {
 
-// One call site: a closure given to blocking(), a system call made through sys::, or a place that calls
-// enter_syscall(). Counts since the start.
+// One call site: a closure given to blocking(), a system call made through sys::, a place that calls enter_syscall(),
+// or a place that calls a function which baton::interpose wraps. Counts since the start.
 struct call_site_history {
-  // Names the system call; or the closure's type and the code that called it; or the code that called enter_syscall().
+  // Names the system call; or the closure's type and the code that called it; or the code that called enter_syscall();
+  // or the wrapped function and the code that called it.
   // Code has the form "function()+0x1d (program+0x11d2)"; addr2line takes the second address.
   std::string place;
   bool expected_to_block = false;  // now: the next call there hands its processor over before it begins

@@ -5,13 +5,14 @@
 // expected to block. Each `blocking` closure and each typed call is a static site of its own. While such a site is
 // unknown it hands its P over: it may do so once for nothing, rather than keep all other fibers waiting once. A bare
 // enter_syscall is known by its return address. There an unknown site keeps its P: that pair is for callers that count
-// nanoseconds, and the monitor is there for the first long call.
+// nanoseconds, and the monitor is there for the first long call. A foreign call (declared_call.h) is known by its
+// return address, too, but its unknown site hands the P over.
 //
 // These calls are timed (two reads of the cycle counter): every call of a site that is expected to block, every call of
 // a closure or a typed call whose site is unknown, and one in 64 of the other calls without a hint. A call whose P the
 // monitor had to take counts as a long one, at once. The score is written only when it changes, and the history only
 // when a call was timed or its P was taken, because sites are shared. The history, and a copy of the name, belong to
-// the runtime: a site goes with its module, if the module is unloaded.
+// the runtime: a site goes with its module, if the module is unloaded. Sites known by an address belong to it, too.
 #pragma once
 
 #include <baton/sched/limits.h>
