@@ -11,10 +11,12 @@
 #include <baton/runtime/blocking_context.h>
 #include <baton/runtime/call_sites.h>
 #include <baton/runtime/channel.h>
+#include <baton/runtime/command.h>
 #include <baton/runtime/condition_variable.h>
 #include <baton/runtime/condition_variable_any.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
+#include <baton/runtime/exit_status.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/fiber_id.h>
 #include <baton/runtime/fiber_local.h>
@@ -26,6 +28,7 @@
 #include <baton/runtime/once.h>
 #include <baton/runtime/options.h>
 #include <baton/runtime/os_signals.h>
+#include <baton/runtime/process.h>
 #include <baton/runtime/recursive_mutex.h>
 #include <baton/runtime/reports.h>
 #include <baton/runtime/run.h>
@@ -49,6 +52,7 @@
 #include <baton/syscall/bytes.h>
 #include <baton/syscall/enter_exit.h>
 #include <baton/syscall/files.h>
+#include <baton/syscall/fork_exec.h>
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/pinning.h>
 #include <baton/syscall/processes.h>
@@ -58,3 +62,4 @@
 #include <baton/syscall/status.h>
 #include <baton/syscall/syscall.h>
 #include <baton/syscall/time.h>
+#include <baton/syscall/wait_status.h>
