@@ -1,6 +1,9 @@
 // bare_calls SCENARIO [key=value ...]: the calls alone, on one thread (workloads.h).
 #include "workloads.h"
 
+#include <spawn.h>
+#include <sys/wait.h>
+
 namespace {
 
 struct bare {
@@ -32,6 +35,18 @@ struct bare {
   static void write_at(int fd, const std::string& content, off_t offset) {
     if (::pwrite(fd, content.data(), content.size(), offset) != static_cast<ssize_t>(content.size())) {
       bench::die("pwrite");
+    }
+  }
+  static void start_and_wait(int children) {
+    char name[] = "/bin/true";
+    char* const argv[] = {name, nullptr};
+    for (int i = 0; i < children; ++i) {
+      pid_t pid = 0;
+      if (::posix_spawn(&pid, name, nullptr, nullptr, argv, ::environ) != 0) bench::die("posix_spawn");
+    }
+    for (int i = 0; i < children; ++i) {
+      int status = -1;
+      if (::waitpid(-1, &status, 0) < 0 || status != 0) bench::die("waitpid");
     }
   }
 };

@@ -40,6 +40,16 @@ struct with_baton {
   static void write_at(baton::file& file, const std::string& content, off_t offset) {
     if (!file.write_at(baton::const_bytes(content.data(), content.size()), offset).ok()) bench::die("write_at");
   }
+  static void start_and_wait(int children) {
+    const auto one = [] {
+      const auto end = baton::command("/bin/true").run();
+      if (!end.ok() || !end->success()) bench::die("run");
+    };
+    if (children == 1) return one();
+    baton::task_group group;
+    for (int i = 0; i < children; ++i) group.spawn(one);
+    if (!group.wait().ok()) bench::die("wait");
+  }
 };
 
 }  // namespace

@@ -48,6 +48,13 @@ def plan(effort, file):
         rows.append(Row(f"TCP over loopback, {size:,} B", name, "op_ns", "ns"))
     add("file_write", everybody, 1_024, file=file)
     rows.append(Row("file in memory, 4 KiB", "file_write", "op_ns", "ns"))
+    rows.append("A program, /bin/true, is started and waited for")
+    target = {"target": "<= bare / 0.9, <= Go / 1.2",
+              "met": lambda f: f() <= f("bare") / 0.9 and f() <= f("go") / 1.2}
+    for at_once in (1, 100):
+        name = f"start-{at_once}"
+        add(name, ["bare", "go"], 100, blocks=0.2, scenario="start", why_not="not measured", at_once=at_once)
+        rows.append(Row(f"{at_once} at once" if at_once > 1 else "one after the other", name, "op_us", "us", **target))
     return measurements, rows
 
 

@@ -10,6 +10,8 @@
 //                             empty, which is not timed: so no write has to wait
 //   file_write ops=N blocks=B file=PATH
 //                             4 KiB, to one of 256 places in a file, one place after another
+//   start ops=N blocks=B at_once=K
+//                             /bin/true is started and waited for; K of them at once. op_us: microseconds of one
 //
 // `Calls` is a struct of static functions: the two programs differ in nothing else.
 #pragma once
@@ -23,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -147,12 +150,22 @@ void file_write(const bench::arguments& a, bench::report& out) {
 }
 
 template <class Calls>
+void start(const bench::arguments& a, bench::report& out) {
+  const int at_once = a.number("at_once", 1);
+  const int rounds = std::max(1, a.number("ops", 100) / at_once);
+  Calls::run([&] {
+    Calls::start_and_wait(1);  // whatever is made once
+    for (int block = 0; block < a.number("blocks", 20); ++block) {
+      out.add("op_us", ns_per_op(rounds, [&] { Calls::start_and_wait(at_once); }) / at_once / 1'000);
+    }
+  });
+}
+
+template <class Calls>
 int main(int argc, char** argv) {
   constexpr bench::scenario scenarios[] = {
-      {"getpid", getpid<Calls>},
-      {"zero", zero<Calls>},
-      {"socket_write", socket_write<Calls>},
-      {"file_write", file_write<Calls>},
+      {"getpid", getpid<Calls>},         {"zero", zero<Calls>},   {"socket_write", socket_write<Calls>},
+      {"file_write", file_write<Calls>}, {"start", start<Calls>},
   };
   return bench::run_scenario(scenarios, argc, argv);
 }

@@ -5,7 +5,9 @@ package main
 import (
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"baton/bench/peers/scenario"
@@ -130,9 +132,38 @@ func fileWrite(a arguments, out report) {
 	}
 }
 
+func startAndWait(children int) {
+	if children == 1 {
+		check(exec.Command("/bin/true").Run())
+		return
+	}
+	var all sync.WaitGroup
+	for i := 0; i < children; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
+			check(exec.Command("/bin/true").Run())
+		}()
+	}
+	all.Wait()
+}
+
+func start(a arguments, out report) {
+	atOnce := a.Number("at_once", 1)
+	rounds := a.Number("ops", 100) / atOnce
+	if rounds == 0 {
+		rounds = 1
+	}
+	startAndWait(1) // whatever is made once
+	for block := 0; block < a.Number("blocks", 20); block++ {
+		out.Add("op_us", nsPerOp(rounds, func() { startAndWait(atOnce) })/float64(atOnce)/1000)
+	}
+}
+
 func main() {
 	runtime.GOMAXPROCS(1)
 	scenario.Run(map[string]func(arguments, report){
 		"getpid": getpid, "zero": zero, "socket_write": socketWrite, "file_write": fileWrite,
+		"start": start,
 	})
 }
