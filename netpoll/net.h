@@ -6,6 +6,7 @@
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/error_text.h>
 #include <baton/netpoll/pipe.h>
+#include <baton/netpoll/pollable.h>
 #include <baton/netpoll/resolve.h>
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>

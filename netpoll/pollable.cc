@@ -1,0 +1,106 @@
+// The loop that waits is in descriptor.h. A wait without a call asks poll(2) in its place: edges tell of changes only.
+#include <baton/netpoll/pollable.h>
+
+#include <baton/netpoll/descriptor.h>
+#include <baton/netpoll/error_text.h>
+#include <baton/syscall/files.h>
+#include <baton/syscall/owned_fd.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <new>
+#include <string>
+#include <utility>
+
+namespace baton::net {
+
+struct pollable_state {
+  explicit pollable_state(int number) : name("descriptor " + std::to_string(number)) {}
+  descriptor io;
+  const std::string name;
+};
+
+namespace {
+
+constexpr std::string_view kind = "descriptor";
+
+sched::wait_reason reason_of(poll_side side) noexcept {
+  return side == poll_side::read ? sched::wait_reason::descriptor_read : sched::wait_reason::descriptor_write;
+}
+
+}  // namespace
+
+pollable::pollable() noexcept = default;
+pollable::pollable(pollable&&) noexcept = default;
+pollable& pollable::operator=(pollable&&) noexcept = default;
+pollable::~pollable() = default;
+void pollable::closer::operator()(pollable_state* s) const noexcept { close_and_delete(s); }
+
+absl::StatusOr<pollable> pollable::adopt(int fd) try {
+  auto state = std::make_unique<pollable_state>(fd);
+  const auto flags = sys::fcntl(fd, F_GETFL);
+  if (!flags) return errno_status(flags.error(), "adopt", state->name);
+  sys::owned_fd owned(fd);
+  const int error = state->io.attach(owned);
+  (void)owned.release();
+  if (error != 0) return errno_status(error, "adopt", state->name);
+  // A pidfd refuses O_NONBLOCK before Linux 5.10; it is not read.
+  if ((*flags & O_NONBLOCK) == 0) (void)sys::fcntl(fd, F_SETFL, *flags | O_NONBLOCK);
+  pollable p;
+  p.state_.reset(state.release());
+  return p;
+} catch (const std::bad_alloc&) {
+  return errno_status(ENOMEM, "adopt", kind);
+}
+
+int pollable::try_then_park(poll_side side, attempt f, void* argument) {
+  if (state_ == nullptr) return EBADF;
+  const io_result r = state_->io.transfer(
+      side, reason_of(side),
+      [f, argument](int fd, io_result&) { return f(argument, fd) ? io_step::done : io_step::again; },
+      [](const io_result&) {});
+  switch (r.failure) {
+    case poll_failure::none: return 0;
+    case poll_failure::expired: return ETIMEDOUT;
+    case poll_failure::closed:
+    case poll_failure::cancelled: return ECANCELED;
+  }
+  return 0;
+}
+
+absl::Status pollable::wait(poll_side side, const char* operation) {
+  if (state_ == nullptr) return not_open(operation, kind);
+  const auto events = static_cast<short>(side == poll_side::read ? POLLIN : POLLOUT);
+  absl::Status error;
+  (void)state_->io.transfer(
+      side, reason_of(side),
+      [events](int fd, io_result& r) {
+        ::pollfd one{fd, events, 0};
+        const auto ready = sys::poll({&one, 1}, 0);
+        if (ready && *ready == 0) return io_step::again;
+        r.error = ready.error();
+        return io_step::done;
+      },
+      [&](const io_result& bad) { error = state_->io.status_of(bad, operation, state_->name); });
+  return error;
+}
+
+absl::Status pollable::wait_readable() { return wait(poll_side::read, "wait to read"); }
+absl::Status pollable::wait_writable() { return wait(poll_side::write, "wait to write"); }
+
+void pollable::set_deadline_ns(std::int64_t deadline_ns) {
+  if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
+}
+
+void pollable::set_cancellation(std::shared_ptr<cancellation> c) {
+  if (state_ != nullptr) state_->io.set_cancellation(std::move(c));
+}
+
+void pollable::close() {
+  if (state_ != nullptr) (void)state_->io.close();
+}
+
+int pollable::release() { return state_ == nullptr ? -1 : state_->io.release(); }
+int pollable::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->io.native_handle(); }
+
+}  // namespace baton::net

@@ -1,0 +1,89 @@
+// Descriptors of any kind: waiting, calls that are tried again, deadlines, contexts, close and release.
+#include <baton/netpoll/pollable.h>
+
+#include <baton/runtime/context.h>
+#include <baton/runtime/fiber.h>
+#include <baton/runtime/run.h>
+#include <baton/syscall/nonblocking.h>
+#include <baton/syscall/owned_fd.h>
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+using namespace std::chrono_literals;
+namespace sys = baton::sys;
+
+void add(int fd, std::uint64_t n) { EXPECT_EQ(::write(fd, &n, sizeof n), ssize_t{sizeof n}); }
+
+sys::result<std::uint64_t> take(int fd) {
+  std::uint64_t n = 0;
+  const auto got = sys::nb::read(fd, baton::bytes(reinterpret_cast<char*>(&n), sizeof n));
+  if (!got) return sys::failure(got.error());
+  return n;
+}
+
+TEST(Pollable, WaitsUntilItIsReadyAndTriesAgain) {
+  baton::run([] {
+    auto p = baton::net::pollable::adopt(::eventfd(0, EFD_CLOEXEC));
+    ASSERT_TRUE(p.ok()) << p.status();
+    const int fd = p->native_handle();
+    EXPECT_TRUE(p->wait_writable().ok());
+    auto waits = baton::spawn([&] { return p->wait_readable(); });
+    add(fd, 5);
+    EXPECT_TRUE(waits.join().ok());
+    EXPECT_TRUE(p->wait_readable().ok());  // it still is
+    EXPECT_EQ(p->read_with(take), 5U);
+    auto reads = baton::spawn([&] { return p->read_with(take); });
+    add(fd, 7);
+    EXPECT_EQ(reads.join(), 7U);
+    EXPECT_EQ(p->write_with([](int) { return sys::result<int>(sys::failure(EIO)); }).error(), EIO);
+  });
+}
+
+TEST(Pollable, DeadlinesContextsAndCloseEndWaits) {
+  baton::run([] {
+    auto p = baton::net::pollable::adopt(::eventfd(0, EFD_CLOEXEC));
+    ASSERT_TRUE(p.ok());
+    p->set_deadline(std::chrono::steady_clock::now() + 1ms);
+    EXPECT_EQ(p->wait_readable().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(p->read_with(take).error(), ETIMEDOUT);
+    p->set_deadline(std::chrono::steady_clock::time_point::max());
+    auto ctx = baton::with_cancel(baton::context::background());
+    p->set_context(ctx);
+    auto waits = baton::spawn([&] { return p->wait_readable(); });
+    ctx.cancel(absl::AbortedError("enough"));
+    EXPECT_EQ(waits.join().code(), absl::StatusCode::kAborted);
+    EXPECT_EQ(p->read_with(take).error(), ECANCELED);
+    p->set_context(baton::context::background());
+    auto again = baton::spawn([&] { return p->wait_readable(); });
+    p->close();
+    EXPECT_EQ(again.join().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(baton::net::pollable().wait_readable().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(baton::net::pollable().read_with(take).error(), EBADF);
+  });
+}
+
+TEST(Pollable, TheNumberCanBeTakenBackAndStaysTheCallersAfterAnError) {
+  const int fd = ::eventfd(0, EFD_CLOEXEC);
+  auto p = baton::net::pollable::adopt(fd);
+  ASSERT_TRUE(p.ok());
+  EXPECT_EQ(p->release(), fd);
+  EXPECT_EQ(p->native_handle(), -1);
+  EXPECT_GE(::fcntl(fd, F_GETFD), 0);
+  ::close(fd);
+  const sys::owned_fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(baton::errno_of(baton::net::pollable::adopt(file.get()).status()), EPERM);
+  EXPECT_GE(::fcntl(file.get(), F_GETFD), 0);
+  EXPECT_EQ(baton::errno_of(baton::net::pollable::adopt(-1).status()), EBADF);
+}
+
+}  // namespace
