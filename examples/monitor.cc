@@ -31,7 +31,7 @@ struct watched {
 };
 
 std::string name_of(long pid) {
-  const std::string number = std::to_string(pid);
+  std::string number = std::to_string(pid);
   absl::StatusOr<std::string> command = baton::read_file("/proc/" + number + "/comm");
   if (!command.ok()) return number;
   command->erase(std::remove(command->begin(), command->end(), '\n'), command->end());

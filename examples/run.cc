@@ -67,7 +67,7 @@ class program {
     if (!child.ok()) return child.status();
     log("started, process %d", static_cast<int>(child->id()));
     auto logger = baton::spawn([&] { log_lines(*output); });
-    const absl::StatusOr<baton::exit_status> end = child->wait(stop);
+    absl::StatusOr<baton::exit_status> end = child->wait(stop);
     // A process that it leaves behind may keep the pipe; the next run has a pipe of its own.
     output->set_deadline(clock_type::now() + 1s);
     logger.join();

@@ -26,6 +26,7 @@ constexpr std::size_t tail_max = 4096;
 struct collected {
   std::string text;
   absl::Status error;
+  bool no_memory = false;  // not even for an error
 };
 
 // Reads to the end. `keep`: no more than the last so many bytes are kept.
@@ -41,7 +42,7 @@ void collect(pipe_reader& from, std::size_t keep, collected& into) noexcept {
     }
     if (into.text.size() > keep) into.text.erase(0, into.text.size() - keep);
   } catch (const std::exception&) {  // bad_alloc, length_error
-    into.error = status_from_errno(ENOMEM, "read");
+    into.no_memory = true;
   }
   from.close();  // a program that writes on gets EPIPE, and nobody waits for this pipe
 }
@@ -99,6 +100,7 @@ absl::StatusOr<std::string> command::output(const context& ctx) try {
   const collected& words = errors.result();
   if (!end.ok()) return end.status();
   const std::string what = "run " + program_ + ": " + end->to_string();
+  if (text.no_memory || words.no_memory) return status_from_errno(ENOMEM, "run " + program_);
   if (ctx.is_done() && (!end->success() || !text.error.ok())) {
     return detail::with_exit_status(status_for_reason(ctx.error(), what), *end);
   }

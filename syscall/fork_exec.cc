@@ -9,6 +9,7 @@
 // The child's stack is heap memory. The child uses a few hundred bytes of it (child.cc); no signal handler runs there.
 #include <baton/syscall/fork_exec.h>
 
+#include <baton/sched/platform/atomic.h>  // BATON_TSAN
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/c_string.h>
@@ -40,7 +41,14 @@ using detail::child_step;
 using detail::start_failure;
 using detail::started_child;
 
-constinit blocking_gate starts(2, baton::detail::share_of_threads{});
+constexpr int starts_at_once = 2;
+// Threads may start children until the process is gone.
+union never_destroyed {
+  constexpr never_destroyed() noexcept : gate(starts_at_once, baton::detail::share_of_threads{}) {}
+  ~never_destroyed() {}
+  blocking_gate gate;
+};
+constinit never_destroyed starts;
 
 constexpr std::size_t child_stack_size = 16 * 1024;
 constexpr std::size_t kernel_set_size = 8;
@@ -88,11 +96,20 @@ class c_strings {
 // Reaps a child that is ending.
 void reap(::pid_t pid) noexcept { (void)call<SYS_wait4, ::pid_t>(pid, nullptr, 0, nullptr); }
 
+#if BATON_TSAN
+// ThreadSanitizer takes clone() for a fork() without memory in common, and ends the caller's own thread for it. It
+// leaves the C library's other name alone.
+extern "C" int __clone(int (*run)(void*), void* stack_end, int flags, void* argument, ...) noexcept;
+constexpr auto call_clone = __clone;
+#else
+constexpr auto call_clone = ::clone;
+#endif
+
 // Returns the pid, or a negative errno. Requires: all signals are blocked. `pidfd` may be null.
 long clone_child(child_plan& plan, std::byte* stack_end, int* pidfd) noexcept {
   const int saved = errno;
   const int flags = CLONE_VM | CLONE_VFORK | SIGCHLD | (pidfd != nullptr ? CLONE_PIDFD : 0);
-  const int pid = ::clone(detail::run_child, stack_end, flags, &plan, pidfd);
+  const int pid = call_clone(detail::run_child, stack_end, flags, &plan, pidfd);
   const long answer = pid < 0 ? -errno : pid;
   errno = saved;
   return answer;
@@ -170,7 +187,7 @@ start_failure start_child(const std::vector<std::string>& paths, const std::vect
   plan.env = attributes.env ? environment.get() : ::environ;
   plan.files = files.data();
   plan.files_count = static_cast<int>(files.size());
-  return blocking(starts, [&]() noexcept { return clone_and_wait(plan, wants_pidfd, into); });
+  return blocking(starts.gate, [&]() noexcept { return clone_and_wait(plan, wants_pidfd, into); });
 } catch (const std::bad_alloc&) {
   return {ENOMEM, child_step::prepare};
 }

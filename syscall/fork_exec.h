@@ -26,7 +26,8 @@ struct credentials {
   std::vector<::gid_t> groups;  // the supplementary groups, all of them
 };
 
-// What a child gets beside its program, its arguments and a clean start. They take effect in the order of the members.
+// What a child gets beside its program, its arguments and a clean start. The child does these in the order session,
+// group, files, terminal, umask, limits, root, credentials, directory, death signal; the first that fails is the error.
 struct child_attributes {
   // The child's descriptors 0, 1, 2 …, as numbers of this process; -1: closed. All other descriptors are closed in the
   // child, whoever opened them and how, also if another thread opens one at that moment.
@@ -34,7 +35,7 @@ struct child_attributes {
   // The whole environment, each as "KEY=value"; none: that of this process.
   std::optional<std::vector<std::string>> env;
   // The directory that the child begins in, also the one that a relative path of the program is relative to; empty:
-  // that of this process. (It is entered after root and as.)
+  // that of this process.
   std::string dir;
   // A session and a process group of its own, without a terminal.
   bool new_session = false;

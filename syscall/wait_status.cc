@@ -15,7 +15,7 @@ std::string name_of_signal(int number) {
 }  // namespace
 
 std::string wait_status::to_string() const {
-  if (exited()) return "exited with code " + std::to_string(code());
+  if (exited()) return "exit code " + std::to_string(code());
   if (signaled()) return "killed by " + name_of_signal(signal()) + (core_dumped() ? ", core dumped" : "");
   if (stopped()) return "stopped by " + name_of_signal(stop_signal());
   if (continued()) return "continued";

@@ -34,7 +34,7 @@ class wait_status {
   // Returns the int as the kernel wrote it.
   [[nodiscard]] constexpr int raw() const noexcept { return raw_; }
 
-  // Returns "exited with code 1", "killed by SIGSEGV, core dumped", "stopped by SIGTSTP", "continued" or "no change".
+  // Returns "exit code 1", "killed by SIGSEGV, core dumped", "stopped by SIGTSTP", "continued" or "no change".
   [[nodiscard]] std::string to_string() const;
 
   friend constexpr bool operator==(wait_status, wait_status) noexcept = default;

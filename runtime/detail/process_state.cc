@@ -41,7 +41,7 @@ struct process_reaper {
   std::shared_ptr<process_state> state;
   void operator()() const noexcept {
     sched::mark_daemon();
-    state->reap(state);
+    state->reap();
   }
 };
 
@@ -147,8 +147,7 @@ bool process_state::await_end(net::cancellation* source, std::int64_t deadline_n
   return ended_;
 }
 
-void process_state::reap(const std::shared_ptr<process_state>& self) noexcept {
-  const std::shared_ptr<process_state> keep = self;
+void process_state::reap() noexcept {
   if (!await_pidfd()) ask_now_and_then();
   // From here on kill() does not use the number.
   static_cast<void>(io_.close());

@@ -56,8 +56,8 @@ class process_state {
  private:
   friend struct process_reaper;
 
-  // The reaper's. Switches.
-  void reap(const std::shared_ptr<process_state>& self) noexcept;
+  // The reaper's, which shares the ownership meanwhile. Switches.
+  void reap() noexcept;
   [[nodiscard]] bool reap_if_ended() noexcept;
   [[nodiscard]] bool await_pidfd() noexcept;
   void ask_now_and_then() noexcept;

@@ -6,6 +6,7 @@
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/this_fiber.h>
 #include <baton/syscall/files.h>
 
 #include <gtest/gtest.h>
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -206,13 +208,44 @@ TEST(Command, AttributesReachTheChild) {
   });
 }
 
+// Returns the line, without its end, that begins so.
+std::string line_of(const std::string& text, const std::string& begin) {
+  const auto at = text.find(begin);
+  return at == std::string::npos ? "" : text.substr(at, text.find('\n', at) - at);
+}
+
+TEST(Command, ChildrenOfFibersStartCleanAlsoWhileOthersOpenDescriptors) {
+  const std::string slack = baton::read_file("/proc/self/timerslack_ns").value();
+  baton::run([&] {
+    std::atomic<bool> stop = false;
+    auto opens = baton::spawn([&] {
+      while (!stop) {
+        const int fd = ::open("/dev/null", O_RDONLY);  // without O_CLOEXEC
+        baton::this_fiber::yield();
+        ::close(fd);
+      }
+    });
+    for (int i = 0; i < 10; ++i) {
+      const auto text = baton::command("cat", {"/proc/self/status", "/proc/self/timerslack_ns"}).output();
+      ASSERT_TRUE(text.ok()) << text.status();
+      for (const char* const what : {"SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:"}) {
+        EXPECT_EQ(line_of(*text, what), std::string(what) + "\t0000000000000000");
+      }
+      EXPECT_TRUE(text->ends_with("\n" + slack)) << *text;
+      EXPECT_EQ(baton::command("ls", {"/proc/self/fd"}).output().value(), "0\n1\n2\n3\n");
+    }
+    stop = true;
+    opens.join();
+  });
+}
+
 TEST(Command, OutputTellsOfAFailureWithTheLastWords) {
   baton::run([] {
     const auto text = sh("echo partial; echo what went wrong >&2; exit 3").output();
     ASSERT_FALSE(text.ok());
     ASSERT_TRUE(baton::exit_status_of(text.status()).has_value());
     EXPECT_EQ(baton::exit_status_of(text.status())->code(), 3);
-    EXPECT_EQ(text.status().message(), "run /bin/sh: exited with code 3: what went wrong");
+    EXPECT_EQ(text.status().message(), "run /bin/sh: exit code 3: what went wrong");
     const auto killed = sh("kill -KILL $$").output();
     EXPECT_EQ(baton::exit_status_of(killed.status())->signal(), SIGKILL);
     const auto much = sh("yes abcdefg | head -n 100000 >&2; exit 1").output();

@@ -3,7 +3,7 @@
 
 #include <baton/runtime/command.h>
 
-#include <dirent.h>
+#include <sys/stat.h>
 #include <string>
 #include <utility>
 
@@ -11,13 +11,11 @@ namespace baton_test {
 
 inline baton::command sh(std::string line) { return baton::command("/bin/sh", {"-c", std::move(line)}); }
 
+// The directory of threads has two links, and one more for each of them. Nothing is opened: ThreadSanitizer does not
+// see the runtime close descriptors, and takes it for a race when a number comes again.
 inline int threads_now() {
-  int n = 0;
-  if (DIR* const d = ::opendir("/proc/self/task")) {
-    while (const dirent* const e = ::readdir(d)) n += e->d_name[0] != '.';
-    ::closedir(d);
-  }
-  return n;
+  struct stat tasks {};
+  return ::stat("/proc/self/task", &tasks) == 0 ? static_cast<int>(tasks.st_nlink) - 2 : -1;
 }
 
 }  // namespace baton_test

@@ -9,6 +9,7 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/wait_group.h>
+#include <baton/syscall/blocking.h>
 #include <baton/syscall/processes.h>
 
 #include <gtest/gtest.h>
@@ -61,7 +62,7 @@ TEST(Process, ItsExitCodeArrivesAndEveryWaitGivesTheSame) {
         EXPECT_TRUE(end->exited());
         EXPECT_EQ(end->code(), code);
         EXPECT_EQ(end->success(), code == 0);
-        EXPECT_EQ(end->to_string(), "exited with code " + std::to_string(code));
+        EXPECT_EQ(end->to_string(), "exit code " + std::to_string(code));
       }
       EXPECT_TRUE(child->has_ended());
       EXPECT_EQ(child->wait(expired())->code(), code);
@@ -178,7 +179,8 @@ TEST(Process, AStoppedOneIsWaitedForUntilItEnds) {
     ASSERT_TRUE(child.ok());
     EXPECT_TRUE(child->kill(SIGSTOP).ok());
     siginfo_t info{};
-    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child->id()), &info, WSTOPPED | WNOWAIT), 0);
+    const auto stopped = [&] { return ::waitid(P_PID, static_cast<id_t>(child->id()), &info, WSTOPPED | WNOWAIT); };
+    ASSERT_EQ(baton::blocking(stopped), 0);
     EXPECT_EQ(info.si_code, CLD_STOPPED);
     EXPECT_FALSE(child->has_ended());
     EXPECT_TRUE(child->kill(SIGKILL).ok());

@@ -220,7 +220,7 @@ TEST(ForkExec, Wait4AndPidfdsTellOfTheChild) {
   EXPECT_EQ(sys::pidfd_send_signal(pidfd.get(), 0).error(), ESRCH);
   EXPECT_EQ(sys::wait4(*child).error(), ECHILD);
   EXPECT_EQ(sys::pidfd_open(0).error(), EINVAL);
-  EXPECT_EQ(sys::wait_status(3 << 8).to_string(), "exited with code 3");
+  EXPECT_EQ(sys::wait_status(3 << 8).to_string(), "exit code 3");
   EXPECT_EQ(sys::wait_status(SIGRTMIN + 1).to_string(), "killed by SIGRTMIN+1");
 }
 

@@ -40,8 +40,8 @@ TEST(WaitStatus, NoChangeIsNothingElse) {
 }
 
 TEST(WaitStatus, AsText) {
-  EXPECT_EQ(wait_status(0).to_string(), "exited with code 0");
-  EXPECT_EQ(wait_status(255 << 8).to_string(), "exited with code 255");
+  EXPECT_EQ(wait_status(0).to_string(), "exit code 0");
+  EXPECT_EQ(wait_status(255 << 8).to_string(), "exit code 255");
   EXPECT_EQ(wait_status(SIGKILL).to_string(), "killed by SIGKILL");
   EXPECT_EQ(wait_status(SIGSEGV | 0x80).to_string(), "killed by SIGSEGV, core dumped");
   EXPECT_EQ(wait_status(SIGRTMIN + 3).to_string(), "killed by SIGRTMIN+3");
