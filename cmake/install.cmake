@@ -32,6 +32,16 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/batonConfigVersion.cmake
 install(FILES "${PROJECT_BINARY_DIR}/batonConfig.cmake" "${PROJECT_BINARY_DIR}/batonConfigVersion.cmake"
         DESTINATION "${baton_package_dir}")
 
+# Boost.Context in the form that the library was built for: Boost 1.92's shared library has no C name of the jump.
+set(baton_pc_context -lboost_context)
+foreach(property IN ITEMS IMPORTED_LOCATION_RELEASE IMPORTED_LOCATION_NONE IMPORTED_LOCATION)
+  get_target_property(location Boost::context ${property})
+  if(location MATCHES "/(lib[^/]*\\.a)$")
+    set(baton_pc_context "-l:${CMAKE_MATCH_1}")
+    break()
+  endif()
+endforeach()
+
 # baton.pc finds its prefix from its own place, so that the tree can be moved.
 list(JOIN baton_public_flags " " baton_pc_cflags)
 list(JOIN baton_public_link_flags " " baton_pc_libs)
