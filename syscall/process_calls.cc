@@ -66,17 +66,4 @@ result<wait_status> wait4(::pid_t pid, int options) noexcept {
   return *child == 0 ? wait_status() : wait_status(raw);
 }
 
-result<wait_status> wait4(::pid_t pid, int options) noexcept {
-  int word = 0;
-  const auto changed = sys::wait4(pid, &word, options, nullptr);
-  if (!changed) return failure(changed.error());
-  if (*changed == 0) return failure(EAGAIN);
-  return wait_status(word);
-}
-
-result<int> pidfd_open(::pid_t pid, unsigned flags) noexcept { return call<SYS_pidfd_open, int>(pid, flags); }
-result<void> pidfd_send_signal(int pidfd, int signal) noexcept {
-  return call<SYS_pidfd_send_signal, void>(pidfd, signal, nullptr, 0U);
-}
-
 }  // namespace baton::sys

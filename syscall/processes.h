@@ -65,15 +65,4 @@ result<wait_status> wait4(::pid_t pid, int options = 0) noexcept;
 // WNOHANG and no change, info->si_pid is 0.
 result<void> waitid(::idtype_t type, ::id_t id, ::siginfo_t* info, int options, ::rusage* usage = nullptr) noexcept;
 
-// Switches, except with WNOHANG. The same for one child; returns how it changed. With WNOHANG, EAGAIN if it has not.
-// ECHILD: it is no child of this process, or it has been waited for, or this process ignores SIGCHLD.
-result<wait_status> wait4(::pid_t pid, int options = 0) noexcept;
-
-// Returns a descriptor (with O_CLOEXEC) for a process, any that runs or is not reaped yet. It becomes readable when the
-// process ends, and never stands for another process that gets the same id later. ESRCH: there is no such process.
-result<int> pidfd_open(::pid_t pid, unsigned flags = 0) noexcept;
-
-// Sends a signal to the process that the descriptor stands for; 0 only asks. ESRCH: it has ended and been reaped.
-result<void> pidfd_send_signal(int pidfd, int signal) noexcept;
-
 }  // namespace baton::sys
