@@ -61,6 +61,13 @@ class pipe_pair {
   int fds_[2];
 };
 
+// The call that poll() makes.
+#if defined(SYS_poll)
+constexpr long poll_call = SYS_poll;
+#else
+constexpr long poll_call = SYS_ppoll;
+#endif
+
 // A thread in the place of an M whose fiber blocks or computes.
 class suspect {
  public:
@@ -81,7 +88,7 @@ class suspect {
       }
     });
     while (tid_ == 0) std::this_thread::yield();
-    const long number = what == doing::reads ? SYS_read : SYS_poll;
+    const long number = what == doing::reads ? SYS_read : poll_call;
     while (what != doing::computes && platform::thread_call(tid_).number != number) std::this_thread::yield();
     who_.fiber = 17;
     std::strcpy(who_.name, "resolver");

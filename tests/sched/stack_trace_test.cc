@@ -121,6 +121,13 @@ std::vector<void*> frames_of(const frame_registers& from, const stack_bounds& bo
   return frames;
 }
 
+// The call that poll() makes.
+#if defined(SYS_poll)
+constexpr long poll_call = SYS_poll;
+#else
+constexpr long poll_call = SYS_ppoll;
+#endif
+
 // A thread that reads from a pipe, by way of a given function.
 class blocked_thread {
  public:
@@ -181,7 +188,7 @@ TEST(StackTrace, NamesTheFunctionsAroundABlockedRead) {
 
 TEST(StackTrace, NamesTheFunctionsAroundPoll) {
   const blocked_thread t([](int fd) { vendor::keeps_none(vendor::in_poll, fd); });
-  expect_in_order(t.trace(SYS_poll), {"poll", "vendor::in_poll()", "vendor::keeps_none()"});
+  expect_in_order(t.trace(poll_call), {"poll", "vendor::in_poll()", "vendor::keeps_none()"});
 }
 
 TEST(StackTrace, NamesTheFunctionsAroundNanosleep) {
