@@ -5,7 +5,8 @@
 //   complete   begins the next phase: its number, its missing; takes and claims all waiters, unlocks,
 //              readies them.
 //   wait       the phase is over: return. Otherwise join the list, park.
-//   time-out   under the lock leave the list.
+//   time-out, or a context that is done
+//              under the lock leave the list.
 //
 // While the completion function runs no arrival is missing, so an arrival at that time is one too many, and aborts. An
 // agent that arrived before may still come to wait, and finds the old phase.
@@ -14,6 +15,7 @@
 // after it only the lock's address is used). What follows touches waiters, whose agents are still inside wait().
 #include <baton/runtime/barrier.h>
 
+#include <baton/runtime/detail/unless_done.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
@@ -44,12 +46,23 @@ void barrier_core::complete() noexcept {
 }
 
 bool barrier_core::wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept {
+  return wait_by(phase, [deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+absl::Status barrier_core::wait(std::uint64_t phase, const context& ctx) {
+  return unless_done(ctx, "wait for a barrier", [&](const auto& wait) { return wait_by(phase, wait); });
+}
+
+// `wait` waits for the outcome of a waiter that is in the list. Returns false if a deadline or a context ended it.
+// Inline: a frame between a wait and the switch costs (waiter.h).
+template <class Wait>
+inline __attribute__((always_inline)) bool barrier_core::wait_by(std::uint64_t phase, const Wait& wait) {
   sched::waiter w;
   if (!enqueue(w, phase)) {
     sched::yield_if_due();
     return true;
   }
-  if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+  if (wait(w) == sched::waiter::signalled) return true;
   const platform::lock_guard guard(lock_);
   waiters_.remove(w);
   return false;

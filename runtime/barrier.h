@@ -18,6 +18,8 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -25,6 +27,8 @@
 #include <utility>
 
 namespace baton {
+
+class context;
 
 namespace detail {
 
@@ -47,9 +51,13 @@ class barrier_core {
   void complete() noexcept;
   // Waits until that phase has ended. Returns false if the deadline passed first. Switches.
   bool wait(std::uint64_t phase, std::int64_t deadline_ns) noexcept;
+  // The same with a context. Returns its error if it was done first. Switches.
+  absl::Status wait(std::uint64_t phase, const context& ctx);
 
  private:
   static void out_of_range(std::ptrdiff_t n) noexcept;  // aborts
+  template <class Wait>
+  bool wait_by(std::uint64_t phase, const Wait& wait);
   bool enqueue(sched::waiter& w, std::uint64_t phase) noexcept;
 
   sched::platform::spin_lock lock_;
@@ -103,6 +111,14 @@ class barrier {
   [[nodiscard]] bool wait_until(const arrival_token& token,
                                 const std::chrono::time_point<Clock, Duration>& when) const {
     return detail::until(when, [&](std::int64_t ns) { return core_.wait(token.phase_, ns); });
+  }
+
+  // As wait(), but waits no longer than until the context is done. Returns OK if the phase has ended. Otherwise returns
+  // the context's error, with a message that names this call; the arrival still counts, and the token can be waited for
+  // again. Returns the error, even if the phase has ended, if the context is done at the start. If the context becomes
+  // done just when the phase ends, either may win. Switches.
+  [[nodiscard]] absl::Status wait(const arrival_token& token, const context& ctx) const {
+    return core_.wait(token.phase_, ctx);
   }
 
   // Does the same as wait(arrive()). Switches.

@@ -15,9 +15,13 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstdint>
 
 namespace baton {
+
+class context;
 
 class event {
  public:
@@ -25,8 +29,8 @@ class event {
   event(const event&) = delete;
   event& operator=(const event&) = delete;
 
-  // Sets the flag and wakes all waiters: first those without a deadline, then those with one, each kind in the order in
-  // which they came. Never switches.
+  // Sets the flag and wakes all waiters: first those that nothing else can end, then those with a deadline or a
+  // context, each kind in the order in which they came. Never switches.
   void set() noexcept;
 
   // Clears the flag. Wakes no waiter. Never switches.
@@ -39,6 +43,11 @@ class event {
 
   // Waits until the flag is set. Returns at once if it is set. Switches.
   void wait() noexcept;
+
+  // As wait(), but waits no longer than until the context is done. Returns OK if the flag was set. Otherwise returns
+  // the context's error, with a message that names this call. Returns the error, even if the flag is set, if the
+  // context is done at the start. If the context becomes done just when the flag is set, either may win. Switches.
+  [[nodiscard]] absl::Status wait(const context& ctx);
 
   // As wait(), but wait no longer than the given time. Return false if it passed and the flag was not set. Switch.
   template <class Rep, class Period>
@@ -54,20 +63,22 @@ class event {
   struct node;
 
   // The word is 0 if the flag is not set and there is no waiter, and 1 if it is set. Otherwise it is the youngest node
-  // of the waiters without a deadline (on the waiter's stack; null if there is none), perhaps with the timed bit. See
+  // of the waiters of wait() (on the waiter's stack; null if there is none), perhaps with the leaving bit. See
   // event.cc.
   static constexpr std::uintptr_t is_set_value = 1;
-  static constexpr std::uintptr_t timed_bit = 2;  // timed_ is not empty
+  static constexpr std::uintptr_t leaving_bit = 2;  // may_leave_ is not empty
 
   bool wait_deadline(std::int64_t deadline_ns) noexcept;
+  template <class Wait>
+  bool wait_by(const Wait& wait);
   bool push(node& n) noexcept;
   bool enqueue(sched::waiter& w) noexcept;
-  bool set_with_timed() noexcept;
+  bool set_with_leaving() noexcept;
   static void wake(node* youngest) noexcept;
 
   sched::platform::atomic<std::uintptr_t> word_{0};
   sched::platform::spin_lock lock_;
-  sched::waiter_list timed_ ABSL_GUARDED_BY(lock_);  // the waiters with a deadline
+  sched::waiter_list may_leave_ ABSL_GUARDED_BY(lock_);  // the waiters with a deadline or a context
 };
 
 }  // namespace baton

@@ -1,11 +1,16 @@
 #include <baton/runtime/fiber.h>
 
+#include <baton/netpoll/cancellation.h>
+#include <baton/runtime/context.h>
 #include <baton/runtime/detail/errors.h>
 #include <baton/sched/fiber.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/log/plain_text.h>
+#include <baton/sched/revocable_join.h>
 #include <baton/sched/stack/stack.h>
+#include <baton/syscall/status.h>
 
+#include <memory>
 #include <ostream>
 
 namespace baton {
@@ -48,6 +53,35 @@ void log_unfetched_exception(sched::fiber* f, std::exception_ptr& e) noexcept {
   sched::label_fiber(sched::id_of(f), f->name, who);
   sched::warn("%s: an exception nobody fetched: %s", who, what);
   e = nullptr;
+}
+
+namespace {
+
+// Lets a context end a wait for a fiber's end.
+struct end_join final : net::cancellation::node {
+  explicit end_join(sched::revocable_join& j) noexcept : wait(j) {}
+  void cancelled() noexcept override { wait.revoke(); }
+  sched::revocable_join& wait;
+};
+
+bool joined_unless_done(sched::fiber* f, net::cancellation* source) noexcept {
+  sched::revocable_join wait(f);
+  if (!wait.begin()) return true;
+  end_join link(wait);
+  const bool subscribed = source == nullptr || source->subscribe(link);
+  if (!subscribed) wait.revoke();
+  const bool ended = wait.park();
+  if (source != nullptr && subscribed) source->unsubscribe(link);
+  return ended;
+}
+
+}  // namespace
+
+absl::Status await_end_unless_done(sched::fiber* f, const context& ctx) {
+  const context keep = ctx;  // the caller's handle may be assigned to during the wait
+  const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
+  if (!keep.is_done() && joined_unless_done(f, source.get())) return absl::OkStatus();
+  return status_for_reason(keep.error(), "join of a fiber");
 }
 
 void not_joinable(const char* what) noexcept {

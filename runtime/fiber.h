@@ -21,6 +21,8 @@
 #include <baton/sched/durations.h>
 #include <baton/sched/spawn.h>
 
+#include <absl/status/status.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -34,6 +36,8 @@
 #include <utility>
 
 namespace baton {
+
+class context;
 
 struct attributes {
   std::string_view name = {};  // shown in dumps, traces and messages; copied, cut after 23 bytes
@@ -61,6 +65,7 @@ namespace detail {
 [[noreturn]] void throw_no_stack(std::size_t wanted);
 [[noreturn]] void escaped_exception() noexcept;
 [[noreturn]] void not_joinable(const char* what) noexcept;
+[[nodiscard]] absl::Status await_end_unless_done(sched::fiber* f, const context& ctx);
 
 // The function and its arguments on the fiber's stack.
 template <class F, class... Args>
@@ -255,6 +260,17 @@ class [[nodiscard]] fiber {
   template <class Clock, class Duration>
   [[nodiscard]] bool join_until(const std::chrono::time_point<Clock, Duration>& when) const {
     return detail::until(when, [this](std::int64_t deadline_ns) { return ended_by(deadline_ns); });
+  }
+
+  // Waits for the fiber's end, but no longer than until the context is done. Returns OK if it has ended; join() then
+  // returns at once with the result. Otherwise returns the context's error, with a message that names this call; the
+  // fiber runs on, and can be joined, waited for or detached as before. Returns the error, even if the fiber has ended,
+  // if the context is done at the start. If the context becomes done just when the fiber ends, either may win. Misuse:
+  // as join(). Switches.
+  [[nodiscard]] absl::Status join(const context& ctx) const {
+    if (f_ == nullptr) [[unlikely]]
+      detail::not_joinable("join");
+    return detail::await_end_unless_done(f_, ctx);
   }
 
   // Returns true if the handle names a fiber that was neither joined nor detached.

@@ -4,7 +4,8 @@
 //                and claim all waiters and clear waiting; then try again. The claimed waiters are
 //                readied after the CAS that makes zero.
 //   wait         zero: return. Otherwise, under list_lock_, CAS waiting in, join the list, park.
-//   time-out     under list_lock_ leave the list; the last one out clears waiting.
+//   time-out, or a context that is done
+//                under list_lock_ leave the list; the last one out clears waiting.
 //
 // The waiters may be taken before the counter is zero because no other agent may count: the counter is exactly what
 // this call takes off. An agent that comes to wait meanwhile sets waiting again, which the CAS notices.
@@ -13,6 +14,7 @@
 // may destroy it. What follows touches waiters, whose agents are still inside wait().
 #include <baton/runtime/latch.h>
 
+#include <baton/runtime/detail/unless_done.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
@@ -46,6 +48,17 @@ void latch::take_waiters(sched::waiter_list& claimed) noexcept {
 }
 
 bool latch::wait_deadline(std::int64_t deadline_ns) const noexcept {
+  return wait_by([deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+absl::Status latch::wait(const context& ctx) const {
+  return detail::unless_done(ctx, "wait for a latch", [this](const auto& wait) { return wait_by(wait); });
+}
+
+// `wait` waits for the outcome of a waiter that is in the list. Returns false if a deadline or a context ended it.
+// Inline: a frame between a wait and the switch costs (waiter.h).
+template <class Wait>
+inline __attribute__((always_inline)) bool latch::wait_by(const Wait& wait) const {
   if (try_wait()) {
     sched::yield_if_due();
     return true;
@@ -55,7 +68,7 @@ bool latch::wait_deadline(std::int64_t deadline_ns) const noexcept {
     sched::yield_if_due();
     return true;
   }
-  if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+  if (wait(w) == sched::waiter::signalled) return true;
   const sched::platform::lock_guard guard(list_lock_);
   waiters_.remove(w);
   if (waiters_.empty()) word_.fetch_and(~waiting_bit, mo::relaxed);

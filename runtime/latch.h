@@ -13,11 +13,15 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 
 namespace baton {
+
+class context;
 
 class latch {
  public:
@@ -42,6 +46,12 @@ class latch {
 
   // Waits until the counter is zero. Switches.
   void wait() const noexcept { (void)wait_deadline(sched::platform::forever_ns); }
+
+  // As wait(), but waits no longer than until the context is done. Returns OK if the counter was zero. Otherwise
+  // returns the context's error, with a message that names this call. Returns the error, even if the counter is zero,
+  // if the context is done at the start. If the context becomes done just when the latch opens, either may win.
+  // Switches.
+  [[nodiscard]] absl::Status wait(const context& ctx) const;
 
   // As wait(), but wait no longer than the given time. Return false if it passed first. Switch.
   template <class Rep, class Period>
@@ -70,6 +80,8 @@ class latch {
   static void out_of_range(std::ptrdiff_t n) noexcept;  // aborts
 
   bool wait_deadline(std::int64_t deadline_ns) const noexcept;
+  template <class Wait>
+  bool wait_by(const Wait& wait) const;
   bool enqueue(sched::waiter& w) const noexcept;
   void take_waiters(sched::waiter_list& claimed) noexcept;
 

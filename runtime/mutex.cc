@@ -35,15 +35,11 @@
 // no more than the age of the first waiter).
 #include <baton/runtime/mutex.h>
 
-#include <baton/netpoll/wake_on_cancel.h>
-#include <baton/runtime/context.h>
+#include <baton/runtime/detail/unless_done.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/spawn.h>
-#include <baton/syscall/status.h>
-
-#include <memory>
 
 namespace baton {
 
@@ -102,15 +98,8 @@ bool mutex::lock_slow(std::int64_t deadline_ns) noexcept {
 }
 
 absl::Status mutex::lock_unless_done(const context& ctx) {
-  // The caller's handle may be assigned to during the wait.
-  const context keep = ctx;
-  const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
-  const auto wait = [&source](sched::waiter& w) {
-    const net::wake_on_cancel watch(source.get(), w);
-    return w.wait();
-  };
-  if (!keep.is_done() && (try_at_first() || wait_for_turn(wait))) return absl::OkStatus();
-  return status_for_reason(keep.error(), "lock of a mutex");
+  return detail::unless_done(ctx, "lock of a mutex",
+                             [this](const auto& wait) { return try_at_first() || wait_for_turn(wait); });
 }
 
 // Returns false if the mutex is free; the waiter is in no list then.

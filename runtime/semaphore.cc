@@ -18,13 +18,9 @@
 // CAS, and the list's unlock comes before it.
 #include <baton/runtime/semaphore.h>
 
-#include <baton/netpoll/wake_on_cancel.h>
-#include <baton/runtime/context.h>
+#include <baton/runtime/detail/unless_done.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
-#include <baton/syscall/status.h>
-
-#include <memory>
 
 namespace baton {
 
@@ -76,15 +72,8 @@ bool semaphore::acquire_deadline(std::ptrdiff_t n, std::int64_t deadline_ns) noe
 }
 
 absl::Status semaphore::acquire(const context& ctx, std::ptrdiff_t n) {
-  // The caller's handle may be assigned to during the wait.
-  const context keep = ctx;
-  const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
-  const auto wait = [&source](sched::waiter& w) {
-    const net::wake_on_cancel watch(source.get(), w);
-    return w.wait();
-  };
-  if (!keep.is_done() && acquire_by(n, wait)) return absl::OkStatus();
-  return status_for_reason(keep.error(), "acquire of a semaphore");
+  return detail::unless_done(ctx, "acquire of a semaphore",
+                             [this, n](const auto& wait) { return acquire_by(n, wait); });
 }
 
 // Returns false if there are enough permits now; the request is not prepared then, and in no list.

@@ -20,7 +20,8 @@
 //                  To a writer that has waited for 1 ms: the word becomes "writer" at once. To another
 //                  writer: it is claimed, and only after the list's unlock the word is freed and woken
 //                  set in one step, so the writer competes with any agent that comes along.
-//   time-out       under list_lock_ leave the list. If that was the last writer and readers hold the
+//   time-out, or a context that is done
+//                  under list_lock_ leave the list. If that was the last writer and readers hold the
 //                  lock, nothing holds up the readers behind it any more: they are let in.
 //
 // No waiter is forgotten. Suppose there is a waiter. If the lock is held and woken is not set, its last owner passes it
@@ -40,6 +41,7 @@
 // to be unlocked, which the destruction rule forbids.
 #include <baton/runtime/shared_mutex.h>
 
+#include <baton/runtime/detail/unless_done.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/clock.h>
@@ -59,6 +61,26 @@ struct shared_mutex::lock_waiter : sched::waiter {
 };
 
 bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
+  return lock_by([deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
+  return lock_shared_by([deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+absl::Status shared_mutex::lock(const context& ctx) {
+  return detail::unless_done(ctx, "lock of a shared_mutex",
+                             [this](const auto& wait) { return try_at_first() || lock_by(wait); });
+}
+
+absl::Status shared_mutex::lock_shared(const context& ctx) {
+  return detail::unless_done(ctx, "lock_shared of a shared_mutex",
+                             [this](const auto& wait) { return try_shared_at_first() || lock_shared_by(wait); });
+}
+
+// `wait` waits for the outcome of a waiter that is in a list. These return false if a deadline or a context ended it.
+template <class Wait>
+bool shared_mutex::lock_by(const Wait& wait) {
   bool was_woken = false;
   std::uint64_t since = 0;
   for (;;) {
@@ -75,9 +97,9 @@ bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
       sched::cancel_park(w.who());
       continue;
     }
-    const std::uint32_t outcome = w.wait(deadline_ns);
+    const std::uint32_t outcome = wait(w);
     if (outcome == handed_over) return true;
-    if (outcome == sched::waiter::timed_out) {
+    if (outcome != sched::waiter::signalled) {
       leave(w, true);
       return false;
     }
@@ -85,7 +107,8 @@ bool shared_mutex::lock_slow(std::int64_t deadline_ns) noexcept {
   }
 }
 
-bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
+template <class Wait>
+bool shared_mutex::lock_shared_by(const Wait& wait) {
   for (;;) {
     if (try_lock_shared()) return true;
     if ((word_.load(mo::relaxed) & too_many_bit) != 0) {
@@ -97,7 +120,7 @@ bool shared_mutex::lock_shared_slow(std::int64_t deadline_ns) noexcept {
       sched::cancel_park(w.who());
       continue;
     }
-    if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+    if (wait(w) == handed_over) return true;
     leave(w, false);
     return false;
   }
@@ -131,7 +154,7 @@ bool shared_mutex::enqueue_reader(lock_waiter& w) noexcept {
   return true;
 }
 
-// Removes a waiter whose time is up. It may be in the list, or have been taken off already.
+// Removes a waiter whose wait was ended otherwise. It may be in the list, or have been taken off already.
 void shared_mutex::leave(lock_waiter& w, bool writer) noexcept {
   sched::waiter_list granted;
   {

@@ -23,9 +23,13 @@
 #include <baton/sched/slice_notice.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstdint>
 
 namespace baton {
+
+class context;
 
 class shared_mutex {
  public:
@@ -44,6 +48,12 @@ class shared_mutex {
       lock_slow(sched::platform::forever_ns);
     }
   }
+
+  // As lock(), but waits no longer than until the context is done. Returns OK if the caller has the lock. Otherwise
+  // returns the context's error, with a message that names this call. Does not take the lock, even if it is free, if
+  // the context is done at the start. If the context becomes done just when the caller gets the lock, either may win.
+  // std::unique_lock(m, std::adopt_lock) takes over a lock that was taken so. Switches.
+  [[nodiscard]] absl::Status lock(const context& ctx);
 
   // Takes the lock for writing if it is free, and returns true then. Never waits, and never fails without reason.
   [[nodiscard]] bool try_lock() noexcept {
@@ -85,6 +95,10 @@ class shared_mutex {
     if (!try_lock_shared()) [[unlikely]]
       lock_shared_slow(sched::platform::forever_ns);
   }
+
+  // As lock_shared(), but waits no longer than until the context is done. Returns what lock(ctx) returns.
+  // std::shared_lock(m, std::adopt_lock) takes over a lock that was taken so. Switches.
+  [[nodiscard]] absl::Status lock_shared(const context& ctx);
 
   // Takes the lock for reading if no writer holds it or waits for it, and returns true then. Never waits.
   [[nodiscard]] bool try_lock_shared() noexcept {
@@ -151,6 +165,10 @@ class shared_mutex {
   }
   bool lock_slow(std::int64_t deadline_ns) noexcept;
   bool lock_shared_slow(std::int64_t deadline_ns) noexcept;
+  template <class Wait>
+  bool lock_by(const Wait& wait);
+  template <class Wait>
+  bool lock_shared_by(const Wait& wait);
   void release_slow(bool by_writer) noexcept;
   bool pass_on(bool by_writer) noexcept;
   bool enqueue_writer(lock_waiter& w, bool was_woken) noexcept;

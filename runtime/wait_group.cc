@@ -5,7 +5,8 @@
 //               list_lock_, together with taking the list: CAS (c, waiting) -> (0, no waiter), unlock,
 //               ready the waiters.
 //   wait        always under list_lock_: zero: return. Otherwise CAS waiting in, join the list, park.
-//   time-out    under list_lock_ leave the list; the last one out clears waiting.
+//   time-out, or a context that is done
+//               under list_lock_ leave the list; the last one out clears waiting.
 //
 // waiting is set and cleared under list_lock_ only, and never stands beside a counter of zero. So no waiter is
 // overlooked: a done() that makes zero without the lock has seen, in its CAS, that there is no waiter.
@@ -20,6 +21,7 @@
 // could overtake the set() of the done() before it).
 #include <baton/runtime/wait_group.h>
 
+#include <baton/runtime/detail/unless_done.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
 
@@ -68,12 +70,23 @@ void wait_group::release_waiters(std::int64_t n) noexcept {
 }
 
 bool wait_group::wait_deadline(std::int64_t deadline_ns) noexcept {
+  return wait_by([deadline_ns](sched::waiter& w) { return w.wait(deadline_ns); });
+}
+
+absl::Status wait_group::wait(const context& ctx) {
+  return detail::unless_done(ctx, "wait for a wait_group", [this](const auto& wait) { return wait_by(wait); });
+}
+
+// `wait` waits for the outcome of a waiter that is in the list. Returns false if a deadline or a context ended it.
+// Inline: a frame between a wait and the switch costs (waiter.h).
+template <class Wait>
+inline __attribute__((always_inline)) bool wait_group::wait_by(const Wait& wait) {
   sched::waiter w;
   if (!enqueue(w)) {
     sched::yield_if_due();
     return true;
   }
-  if (w.wait(deadline_ns) != sched::waiter::timed_out) return true;
+  if (wait(w) == sched::waiter::signalled) return true;
   leave(w);
   return false;
 }

@@ -18,9 +18,13 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
+#include <absl/status/status.h>
+
 #include <cstdint>
 
 namespace baton {
+
+class context;
 
 class wait_group {
  public:
@@ -38,6 +42,12 @@ class wait_group {
   // Waits until the counter is zero. Switches.
   void wait() noexcept { (void)wait_deadline(sched::platform::forever_ns); }
 
+  // As wait(), but waits no longer than until the context is done. Returns OK if the counter was zero. Otherwise
+  // returns the context's error, with a message that names this call. Returns the error, even if the counter is zero,
+  // if the context is done at the start. If the context becomes done just when the counter becomes zero, either may
+  // win. Switches.
+  [[nodiscard]] absl::Status wait(const context& ctx);
+
   // As wait(), but wait no longer than the given time. Return false if it passed first. Switch.
   template <class Rep, class Period>
   [[nodiscard]] bool wait_for(const std::chrono::duration<Rep, Period>& timeout) {
@@ -53,6 +63,8 @@ class wait_group {
   static constexpr std::int64_t one = 2;          // the counter is the rest
 
   bool wait_deadline(std::int64_t deadline_ns) noexcept;
+  template <class Wait>
+  bool wait_by(const Wait& wait);
   bool enqueue(sched::waiter& w) noexcept;
   void leave(sched::waiter& w) noexcept;
   void release_waiters(std::int64_t n) noexcept;

@@ -1,7 +1,8 @@
 // Waits for a fiber's end. spawn.cc describes the states of the join word, and the fiber's side.
 //
 // The joiner puts its agent into the word and parks. retire() takes the agent out, by an exchange, and readies it. A
-// joiner with a deadline may take its agent out itself, or its timer may, by a compare-and-swap. The word is the claim,
+// joiner with a deadline may take its agent out itself, or its timer may, by a compare-and-swap; so may the thread that
+// cancels a joiner's context. The word is the claim,
 // so exactly one of them readies the agent. After the agent is taken out, the word says what it would say without the
 // joiner: `closing` if the fiber has passed the point after which no thread asks whether it was detached, else
 // `running`. The mark at_end keeps this while the agent is in the word.
@@ -9,6 +10,7 @@
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
+#include <baton/sched/revocable_join.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/spawn.h>
 #include <baton/sched/timer.h>
@@ -39,6 +41,11 @@ std::uintptr_t mark_of(std::uintptr_t state) noexcept {
   fatal("two agents join fiber %llu", static_cast<unsigned long long>(f->id));
 }
 
+void refuse_misuse(const fiber* f, const agent* self, std::uintptr_t state) noexcept {
+  if (self == f) fatal("a fiber joins itself");
+  if (state > join_closing) second_joiner(f);
+}
+
 // Returns false if the fiber never ends; nothing was done then. Inline: a frame between a wait and the switch costs
 // (waiter.h).
 inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
@@ -64,36 +71,15 @@ inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
   }
 }
 
-// A wait for an end that may be taken back. The join word says who readies the agent: the thread that takes it out.
-struct timed_join {
-  fiber* of;
-  agent* who;
-  bool timed_out = false;
+// A wait with a deadline. The join word says who readies the agent: the thread that takes it out.
+class timed_join : public revocable_join {
+ public:
+  using revocable_join::revocable_join;
 
-  [[nodiscard]] std::uintptr_t word() const noexcept { return reinterpret_cast<std::uintptr_t>(who) | join_timed; }
-
-  // Returns false if the fiber has ended; then the fiber readies the agent.
-  [[nodiscard]] bool take_back() noexcept {
-    std::uintptr_t seen = of->join.load(mo::relaxed);
-    while ((seen & ~join_at_end) == word()) {
-      const std::uintptr_t without = (seen & join_at_end) != 0 ? join_closing : join_running;
-      // acq_rel: in the order of all that happens to the word.
-      if (of->join.compare_exchange_weak(seen, without, mo::acq_rel, mo::relaxed)) return true;
-    }
-    return false;
-  }
-
-  static void time_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
-    auto* const j = static_cast<timed_join*>(arg);
-    if (!j->take_back()) return;
-    j->timed_out = true;
-    ready_into(j->who, readied);
-  }
-
-  // Requires: the agent is in the word. Returns true if the fiber has ended. Switches.
+  // After begin(). Returns true if the fiber has ended. Switches.
   [[nodiscard]] bool wait(std::int64_t deadline_ns) noexcept {
-    if (who->what == agent::kind::plain_thread) {
-      if (park_thread_until(who, deadline_ns)) return true;
+    if (who_->what == agent::kind::plain_thread) {
+      if (park_thread_until(who_, deadline_ns)) return true;
       return !gives_up();
     }
     timer_handle timer;
@@ -101,49 +87,89 @@ struct timed_join {
       timer = arm_timer(deadline_ns, &time_is_over, this);
     } catch (const std::bad_alloc&) {
       // There is no memory for a timer. The fiber watches the clock itself, and takes turns with the others.
-      while (platform::now_ns() < deadline_ns && (of->join.load(mo::relaxed) & ~join_at_end) == word()) yield();
+      while (platform::now_ns() < deadline_ns && in_word()) yield();
       return !gives_up();
     }
-    park(who);
+    sched::park(who_);
     cancel_timer(timer);  // also when it fired: it may still be looking at *this
-    return !timed_out;
+    return !revoked_;
   }
 
  private:
+  static void time_is_over(void* arg, std::uint64_t, fiber_list& readied) noexcept {
+    auto* const j = static_cast<timed_join*>(arg);
+    if (!j->take_back()) return;
+    j->revoked_ = true;
+    ready_into(j->who_, readied);
+  }
+
   // Returns false if it is too late: the fiber has ended. Switches.
   [[nodiscard]] bool gives_up() noexcept {
     if (take_back()) {
-      cancel_park(who);
+      cancel_park(who_);
       return true;
     }
-    park(who);  // the ready() is on its way
+    sched::park(who_);  // the ready() is on its way
     return false;
   }
 };
 
 }  // namespace
 
+revocable_join::revocable_join(fiber* f) noexcept : of_(f), who_(current_agent()) {}
+
+bool revocable_join::begin() noexcept {
+  for (int looks = 0;;) {
+    std::uintptr_t state = of_->join.load(mo::acquire);  // as in wait_for_end()
+    if (state == join_ended) return false;
+    refuse_misuse(of_, who_, state);
+    if (state == join_closing && looks++ < looks_at_end) {
+      look_again(who_);
+      continue;
+    }
+    prepare_park(who_, wait_reason::join);
+    const std::uintptr_t mine = word() | mark_of(state);
+    if (of_->join.compare_exchange_strong(state, mine, mo::acq_rel, mo::acquire)) return true;
+    cancel_park(who_);
+  }
+}
+
+std::uintptr_t revocable_join::word() const noexcept { return reinterpret_cast<std::uintptr_t>(who_) | join_timed; }
+
+bool revocable_join::in_word() const noexcept { return (of_->join.load(mo::relaxed) & ~join_at_end) == word(); }
+
+bool revocable_join::take_back() noexcept {
+  std::uintptr_t seen = of_->join.load(mo::relaxed);
+  while ((seen & ~join_at_end) == word()) {
+    const std::uintptr_t without = (seen & join_at_end) != 0 ? join_closing : join_running;
+    // acq_rel: in the order of all that happens to the word.
+    if (of_->join.compare_exchange_weak(seen, without, mo::acq_rel, mo::relaxed)) return true;
+  }
+  return false;
+}
+
+void revocable_join::revoke() noexcept {
+  if (!take_back()) return;
+  revoked_ = true;
+  ready(who_);
+}
+
+bool revocable_join::park() noexcept {
+  sched::park(who_);
+  return !revoked_;
+}
+
 bool await_end_until(fiber* f, std::int64_t deadline_ns) noexcept {
   if (deadline_ns == platform::forever_ns) {
     join_fiber(f);
     return true;
   }
-  for (int looks = 0;;) {
-    std::uintptr_t state = f->join.load(mo::acquire);  // as in wait_for_end()
-    if (state == join_ended) return true;
-    timed_join j{f, current_agent()};
-    if (j.who == f) fatal("a fiber joins itself");
-    if (state > join_closing) second_joiner(f);
-    if (deadline_ns <= platform::now_ns()) return false;
-    if (state == join_closing && looks++ < looks_at_end) {
-      look_again(j.who);
-      continue;
-    }
-    prepare_park(j.who, wait_reason::join);
-    const std::uintptr_t mine = j.word() | mark_of(state);
-    if (f->join.compare_exchange_strong(state, mine, mo::acq_rel, mo::acquire)) return j.wait(deadline_ns);
-    cancel_park(j.who);
-  }
+  const std::uintptr_t state = f->join.load(mo::acquire);  // as in wait_for_end()
+  if (state == join_ended) return true;
+  refuse_misuse(f, current_agent(), state);
+  if (deadline_ns <= platform::now_ns()) return false;
+  timed_join j(f);
+  return !j.begin() || j.wait(deadline_ns);
 }
 
 void join_fiber(fiber* f) noexcept {
