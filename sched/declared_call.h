@@ -28,7 +28,8 @@ enum class stay : std::uint8_t { anywhere, here };
 bool end_call(stay where) noexcept;
 
 // Foreign calls: the calls that code makes which knows nothing of baton, of the functions of the C library that block.
-// The wrappers around these functions (interpose/) declare them. A fiber does not leave its thread in such a call.
+// The wrappers around these functions (syscall/interpose/) declare them. A fiber does not leave its thread in such a
+// call.
 //
 // Returns true if the caller is a fiber in user code, in no declared call: its call should be declared. Not: plain
 // threads, the runtime's own code, signal handlers that have interrupted it or a declared call.

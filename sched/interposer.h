@@ -1,5 +1,5 @@
-// How baton and the preloaded library of interpose/ find each other. A program that links that library's wrappers needs
-// nothing of this: there they call declared_call.h.
+// How baton and the preloaded library of syscall/interpose/ find each other. A program that links that library's
+// wrappers needs nothing of this: there they call declared_call.h.
 #pragma once
 
 namespace baton::sched {

@@ -1,5 +1,5 @@
-// The calls are bare traps: a program's wrapper around syscall() (interpose/) takes a futex wait for a call of the
-// user's, and these may happen where no such call may be declared.
+// The calls are bare traps: a program's wrapper around syscall() (syscall/interpose/) takes a futex wait for a call of
+// the user's, and these may happen where no such call may be declared.
 //
 // FUTEX_WAIT_BITSET takes an absolute CLOCK_MONOTONIC deadline, so a wait that is interrupted and repeated does not
 // last longer.

@@ -1,6 +1,6 @@
 // The system call instruction, without the C library: it neither reads nor writes errno, and no wrapper that a program
-// has around the C library's functions (interpose/) sees the call. The functions return the kernel's own answer: a
-// value, or the negative of an errno value.
+// has around the C library's functions (syscall/interpose/) sees the call. The functions return the kernel's own
+// answer: a value, or the negative of an errno value.
 #pragma once
 
 namespace baton::sched::platform {
