@@ -411,32 +411,33 @@ TEST_F(Calls, LockingFiles) {
   });
 }
 
+// The lambdas that wait compare what the call returns: a tail call would have the place of its caller.
 TEST_F(Calls, LocksOfThreads) {
   baton::run([] {
     baton::lock_os_thread();  // the thread that locks unlocks
     ::pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
     ::pthread_rwlock_t l = PTHREAD_RWLOCK_INITIALIZER;
     const timespec late{std::time(nullptr) + 3600, 0};
-    const auto locked = [&](const char* call, const std::function<int()>& lock) {
+    const auto locked = [&](const char* call, const std::function<bool()>& lock_fails) {
       ASSERT_EQ(::pthread_mutex_lock(&m), 0);
       const auto block = [&] {
-        EXPECT_EQ(lock(), 0);
+        EXPECT_FALSE(lock_fails());
         EXPECT_EQ(::pthread_mutex_unlock(&m), 0);
       };
       expect_others_run(call, block, [&] { EXPECT_EQ(::pthread_mutex_unlock(&m), 0); });
     };
-    locked("pthread_mutex_lock", [&] { return ::pthread_mutex_lock(&m); });
-    locked("pthread_mutex_timedlock", [&] { return ::pthread_mutex_timedlock(&m, &late); });
-    const auto shared = [&](const char* call, const std::function<int()>& lock) {
+    locked("pthread_mutex_lock", [&] { return ::pthread_mutex_lock(&m) != 0; });
+    locked("pthread_mutex_timedlock", [&] { return ::pthread_mutex_timedlock(&m, &late) != 0; });
+    const auto shared = [&](const char* call, const std::function<bool()>& lock_fails) {
       ASSERT_EQ(::pthread_rwlock_wrlock(&l), 0);
       const auto block = [&] {
-        EXPECT_EQ(lock(), 0);
+        EXPECT_FALSE(lock_fails());
         EXPECT_EQ(::pthread_rwlock_unlock(&l), 0);
       };
       expect_others_run(call, block, [&] { EXPECT_EQ(::pthread_rwlock_unlock(&l), 0); });
     };
-    shared("pthread_rwlock_rdlock", [&] { return ::pthread_rwlock_rdlock(&l); });
-    shared("pthread_rwlock_wrlock", [&] { return ::pthread_rwlock_wrlock(&l); });
+    shared("pthread_rwlock_rdlock", [&] { return ::pthread_rwlock_rdlock(&l) != 0; });
+    shared("pthread_rwlock_wrlock", [&] { return ::pthread_rwlock_wrlock(&l) != 0; });
     baton::unlock_os_thread();
   });
 }
@@ -447,11 +448,11 @@ TEST_F(Calls, ConditionsSemaphoresAndBarriers) {
     ::pthread_cond_t c = PTHREAD_COND_INITIALIZER;
     const timespec late{std::time(nullptr) + 3600, 0};
     bool ready = false;
-    const auto waits = [&](const std::function<int()>& wait) {
-      return [&, wait] {
+    const auto waits = [&](const std::function<bool()>& wait_fails) {
+      return [&, wait_fails] {
         ::pthread_mutex_lock(&m);
         ready = false;
-        while (!ready) EXPECT_EQ(wait(), 0);
+        while (!ready) EXPECT_FALSE(wait_fails());
         ::pthread_mutex_unlock(&m);
       };
     };
@@ -461,8 +462,9 @@ TEST_F(Calls, ConditionsSemaphoresAndBarriers) {
       ::pthread_mutex_unlock(&m);
       ::pthread_cond_signal(&c);
     };
-    expect_others_run("pthread_cond_wait", waits([&] { return ::pthread_cond_wait(&c, &m); }), notify);
-    expect_others_run("pthread_cond_timedwait", waits([&] { return ::pthread_cond_timedwait(&c, &m, &late); }), notify);
+    expect_others_run("pthread_cond_wait", waits([&] { return ::pthread_cond_wait(&c, &m) != 0; }), notify);
+    expect_others_run("pthread_cond_timedwait", waits([&] { return ::pthread_cond_timedwait(&c, &m, &late) != 0; }),
+                      notify);
     ::sem_t s;
     ASSERT_EQ(::sem_init(&s, 0, 0), 0);
     expect_others_run(
