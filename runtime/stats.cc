@@ -2,6 +2,7 @@
 
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/sched/counters.h>
+#include <baton/syscall/blocking_gate.h>
 
 namespace baton {
 
@@ -26,6 +27,10 @@ runtime_stats stats() noexcept {
   s.retakes = c.retakes;
   s.rescues = c.rescues;
   s.returned_slow = c.returned_slow;
+  const detail::gate_totals gates = detail::read_gate_totals();
+  s.gates_waiting = gates.waiting;
+  s.gate_waits = gates.waits;
+  s.gate_waited_ns = gates.waited_ns;
   s.polls = c.polls;
   s.timers = c.timers;
   const net::accept_counters accepts = net::read_accept_counters();
@@ -65,6 +70,9 @@ std::string to_string(const runtime_stats& s) {
   number("retakes", s.retakes);
   number("rescues", s.rescues);
   number("returned_slow", s.returned_slow);
+  number("gates_waiting", s.gates_waiting);
+  number("gate_waits", s.gate_waits);
+  number("gate_waited_ns", s.gate_waited_ns);
   number("polls", s.polls);
   number("timers", s.timers);
   number("accepts_dropped", s.accepts_dropped);

@@ -35,6 +35,13 @@ struct runtime_stats {
   std::uint64_t rescues = 0;
   std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
 
+  // Calls that wait, or have waited, for room in a blocking_gate: in all gates together, also in the runtime's own,
+  // which bound how many threads wait for files. gate_waits counts the waits that have ended, gate_waited_ns their
+  // length.
+  std::uint64_t gates_waiting = 0;
+  std::uint64_t gate_waits = 0;
+  std::uint64_t gate_waited_ns = 0;
+
   std::uint64_t polls = 0;   // of the network
   std::uint64_t timers = 0;  // that are set; timers that were stopped do not count
 

@@ -15,6 +15,7 @@
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/park.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/syscall/status.h>
 
 #include <algorithm>
@@ -25,6 +26,25 @@ namespace baton {
 struct blocking_gate::request : sched::waiter {
   std::int64_t since_ns = 0;
 };
+
+namespace {
+
+namespace mo = sched::platform::mo;
+
+// relaxed, wherever they are used: numbers for a reader, which order nothing. Only calls that wait touch them.
+constinit sched::platform::atomic<std::uint64_t> all_waiting{0};
+constinit sched::platform::atomic<std::uint64_t> all_waits{0};
+constinit sched::platform::atomic<std::uint64_t> all_waited_ns{0};
+
+}  // namespace
+
+namespace detail {
+
+gate_totals read_gate_totals() noexcept {
+  return {all_waiting.load(mo::relaxed), all_waits.load(mo::relaxed), all_waited_ns.load(mo::relaxed)};
+}
+
+}  // namespace detail
 
 void blocking_gate::too_narrow(int at_once) noexcept {
   sched::fatal("blocking_gate: %d at once; it takes at least 1", at_once);
@@ -83,6 +103,7 @@ bool blocking_gate::enter_or_enqueue(request& r) noexcept {
   r.prepare(sched::wait_reason::blocking_gate);
   waiters_.push_back(r);
   ++waiting_;
+  all_waiting.fetch_add(1, mo::relaxed);
   return false;
 }
 
@@ -92,6 +113,9 @@ void blocking_gate::account(const request& r) noexcept {
   ++waits_;
   waited_ns_ += waited;
   waited_longest_ns_ = std::max(waited_longest_ns_, waited);
+  all_waiting.fetch_sub(1, mo::relaxed);
+  all_waits.fetch_add(1, mo::relaxed);
+  all_waited_ns.fetch_add(static_cast<std::uint64_t>(waited), mo::relaxed);
 }
 
 void blocking_gate::give_up(request& r) noexcept {

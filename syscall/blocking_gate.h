@@ -52,6 +52,18 @@ struct gate_stats {
   std::chrono::nanoseconds waited_longest{0};
 };
 
+namespace detail {
+
+// Of all gates of the process together, also of those that are gone and of the runtime's own (files, look-ups …).
+struct gate_totals {
+  std::uint64_t waiting = 0;  // now
+  std::uint64_t waits = 0;    // that have ended
+  std::uint64_t waited_ns = 0;
+};
+[[nodiscard]] gate_totals read_gate_totals() noexcept;
+
+}  // namespace detail
+
 class blocking_gate {
  public:
   // Aborts unless at_once is at least 1.
