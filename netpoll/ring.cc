@@ -107,7 +107,7 @@ struct state {
   life is ABSL_GUARDED_BY(lock) = life::none;
   bool asleep ABSL_GUARDED_BY(lock) = false;
   bool ends ABSL_GUARDED_BY(lock) = false;
-  bool has_thread ABSL_GUARDED_BY(lock) = false;  // to be joined
+  bool has_thread ABSL_GUARDED_BY(lock) = false;  // which end() may join; otherwise it detaches itself
   platform::thread_handle thread ABSL_GUARDED_BY(lock){};
   std::uint64_t pending ABSL_GUARDED_BY(lock) = 0;  // queued, or with the kernel
   transfer_list queued ABSL_GUARDED_BY(lock);
@@ -138,6 +138,12 @@ void ring_bell() noexcept {
   static_cast<void>(sys::nb::write(s.bell.load(mo::relaxed), const_bytes(&one, sizeof one)));
 }
 
+// The ring's thread, at its end.
+void leave(life as) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
+  s.is = as;
+  if (std::exchange(s.has_thread, false)) platform::detach_thread(s.thread);
+}
+
 // What the ring's thread does.
 class server {
  public:
@@ -162,7 +168,7 @@ server::next server::take() noexcept {
   waiting_.append(std::exchange(s.queued, {}));
   if (waiting_.first != nullptr && in_kernel_ < transfers_max) return next::fill;
   if (s.pending == 0 && s.ends) {
-    s.is = life::none;
+    leave(life::none);
     return next::end;
   }
   s.asleep = true;
@@ -227,8 +233,8 @@ void server::refuse() noexcept {
   {
     const platform::lock_guard hold(s.lock);
     all.append(std::exchange(s.queued, {}));
-    s.is = life::refused;
     s.pending = in_kernel_;
+    leave(life::refused);
   }
   fail(all, ENOSYS);
 }
@@ -268,7 +274,13 @@ void server::run() noexcept {
   s.ring_fd.store(-1, mo::relaxed);
 }
 
-void serve(void*) noexcept {
+void serve(void*) {
+  {
+    const platform::lock_guard hold(s.lock);
+    s.thread = ::pthread_self();
+    s.has_thread = true;
+    s.ends = false;
+  }
   server it;
   it.run();
 }
@@ -287,29 +299,14 @@ void serve(void*) noexcept {
 
 // Starts the thread for what is queued. Only the caller that changed `is` to `runs` comes here.
 void start() noexcept {
-  platform::thread_handle former{};
-  bool join = false;
-  {
-    const platform::lock_guard hold(s.lock);
-    join = std::exchange(s.has_thread, false);
-    former = s.thread;
-    s.ends = false;
-  }
-  if (join) platform::join_thread(former);  // it has nothing left to do
-  platform::thread_handle fresh{};
-  const int error = platform::start_thread([](void* p) { serve(p); }, nullptr, "baton-ring",
-                                           platform::signals_of_thread::blocked, &fresh);
+  platform::thread_handle its_own{};  // which it keeps itself
+  if (platform::start_thread(serve, nullptr, "baton-ring", platform::signals_of_thread::blocked, &its_own) == 0) return;
   transfer_list all;
   {
     const platform::lock_guard hold(s.lock);
-    if (error == 0) {
-      s.has_thread = true;
-      s.thread = fresh;
-    } else {
-      all = std::exchange(s.queued, {});
-      s.pending = 0;
-      s.is = life::none;
-    }
+    all = std::exchange(s.queued, {});
+    s.pending = 0;
+    s.is = life::none;
   }
   fail(all, ENOSYS);
 }
