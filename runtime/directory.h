@@ -1,6 +1,8 @@
 // Public API: the entries of directories.
 //
-//   for (const auto& e : baton::read_directory("/etc").value()) use(e.name);
+//   const auto entries = baton::read_directory("/etc");
+//   if (!entries.ok()) return entries.status();
+//   for (const auto& e : *entries) use(e.name);
 //
 //   absl::Status s = baton::walk_directory("src", [&](const baton::walked_entry& e) {
 //     if (e.is_directory() && e.name == ".git") return baton::walk_next::skip;

@@ -54,10 +54,16 @@ struct pipe_pair {
   int fds[2];
 };
 
+// The Ps that the monitor has taken. One that is retired because of an earlier test is no rescue.
+std::uint64_t taken() {
+  const counters c = read_counters();
+  return c.rescues + c.retakes;
+}
+
 TEST(Rescue, AnUndeclaredReadIsRelievedAndGoesOnWhereItWas) {
   for (const int n : {1, 2, 8}) {
     const with_procs set(n);
-    const std::uint64_t before = read_counters().rescues;
+    const std::uint64_t before = taken();
     std::vector<fiber*> fibers;
     std::vector<pipe_pair> pipes(static_cast<std::size_t>(n) + 2);
     std::atomic<std::size_t> reading{0};
@@ -78,7 +84,7 @@ TEST(Rescue, AnUndeclaredReadIsRelievedAndGoesOnWhereItWas) {
     });
     for (fiber* f : fibers) join(f);
     join(writer);
-    EXPECT_GT(read_counters().rescues, before);
+    EXPECT_GT(taken(), before);
   }
 }
 
