@@ -68,7 +68,7 @@ absl::StatusOr<std::vector<directory_entry>> entries_of(const std::string& path,
       const char* const name = buffer.get() + at + name_offset;
       at += head.size;
       if (std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0) continue;
-      directory_entry e{name, type_of(DTTOIF(head.type)), head.inode};
+      directory_entry e{name, type_of(static_cast<unsigned>(DTTOIF(head.type))), head.inode};
       if (head.type == DT_UNKNOWN) {
         struct ::stat about {};
         const sys::c_string of(e.name);

@@ -318,7 +318,6 @@ TEST(RuntimeWithoutMemory, WaitsWithADeadlineEnd) {
     condition_variable cv;
     semaphore none(0);
     latch l(1);
-    barrier b(2);
     wait_group w;
     event e;
     std::unique_lock held(m);

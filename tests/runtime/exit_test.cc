@@ -217,7 +217,7 @@ TEST_F(ExitDeathTest, WhatDoesNotWaitEndsWithFibersInIt) {
                           static baton::channel<int> values;
                           static baton::event never;
                           static baton::cancellable_context ctx = baton::with_cancel(baton::context::background());
-                          baton::go([] { (void)every.ticks().receive(), values.receive(); });
+                          baton::go([] { (void)every.ticks().receive(), (void)values.receive(); });
                           baton::go([] { never.wait(); });
                           baton::go([] { ctx.wait_done(); });
                           baton::this_fiber::sleep_for(std::chrono::milliseconds(1));

@@ -75,7 +75,6 @@ int all_give_way_at_the_end_of_their_slices() {
   return baton::run(
       [] {
         using namespace std::chrono_literals;
-        baton::mutex m;
         baton::shared_mutex s;
         baton::semaphore permits(3);
         baton::once_flag once;

@@ -70,7 +70,7 @@ std::vector<std::string> lines_of(pieces from, std::size_t max, std::size_t buff
 TEST(Io, LinesHoweverTheyCome) {
   using strings = std::vector<std::string>;
   const strings expected{"one", "", "three\r", "four"};
-  for (const std::size_t buffer : {1, 2, 5, 64}) {
+  for (const std::size_t buffer : {1u, 2u, 5u, 64u}) {
     EXPECT_EQ(expected, lines_of({{"one\n\nthree\r\nfour"}, {}}, 100, buffer));
     EXPECT_EQ(expected, lines_of({{"o", "ne", "\n", "\nth", "ree\r\n", "four"}, {}}, 100, buffer));
     EXPECT_EQ(strings(), lines_of({{}, {}}, 100, buffer));

@@ -23,7 +23,7 @@ struct slow_clock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<slow_clock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static time_point now() { return time_point(std::chrono::steady_clock::now().time_since_epoch() / 3); }
 };
 
@@ -33,7 +33,7 @@ struct turned_back_clock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<turned_back_clock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static inline std::atomic<int> looks{0};
   static time_point now() {
     const bool back = ++looks > 2;
@@ -149,7 +149,7 @@ struct standing_clock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<standing_clock>;
-  static constexpr bool is_steady = false;
+  [[maybe_unused]] static constexpr bool is_steady = false;
   static inline std::atomic<int> looks{0};
   static time_point now() { return time_point(++looks < 1000 ? 1s : 2s); }
 };

@@ -91,7 +91,7 @@ struct progress {
     baton::go([this] {
       baton::event turn;
       baton::lock_os_thread();
-      baton::go([this, &turn] {
+      baton::go([&turn] {
         for (;;) {
           turn.set();
           baton::this_fiber::sleep_for(1ms);
