@@ -48,8 +48,6 @@ namespace {
 
 // A call is long if it takes as long as a handoff costs all threads together.
 constexpr std::int64_t long_call_ns = 20'000;
-// One in 64 of the short calls is timed. The number of the visit selects it, spread so that it does not matter which
-// other visits the program makes in between (every second one, say).
 
 void queue_returning(machine*, void* arg) noexcept {
   the_scheduler.returning.push(static_cast<fiber*>(arg));
@@ -106,6 +104,15 @@ void begin_timed(machine* m, handoff_cause cause) noexcept {
   m->call_began = platform::ticks();  // not before: the handoff takes as long as a call that is "long"
 }
 
+// A short call that keeps its P. One in 64 is timed. The number of the visit selects it, spread so that it does not
+// matter which other visits the program makes in between (every second one, say).
+inline void begin_sampled(machine* m) noexcept {
+  if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
+    m->call_began = platform::ticks();
+    m->call_handed_over = false;
+  }
+}
+
 // Begins a call of a site that keeps its P, because the monitor takes the P when the call turns out to be long. When
 // the monitor takes none any more, one such call would keep all other fibers waiting, perhaps for ever (a read from a
 // pipe that one of them fills). Then each call hands its P over.
@@ -114,11 +121,30 @@ inline void begin_kept(machine* m) noexcept {
     begin_timed(m, handoff_cause::unknown);
     return;
   }
-  if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
-    m->call_began = platform::ticks();
-    m->call_handed_over = false;
-  }
+  begin_sampled(m);
 }
+
+// How long the call that ends now has taken, for its site.
+struct call_timing {
+  call_site* const site;
+  const bool timed;
+  const std::uint64_t took;
+  const bool handed_over;
+
+  // Takes the timing from the M, whose next call begins without one.
+  [[nodiscard]] static call_timing take(machine* m) noexcept {
+    const bool timed = m->call_began != 0;
+    const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
+    m->call_began = 0;
+    return {m->call.load(mo::relaxed), timed, took, timed && m->call_handed_over};
+  }
+  // lost: the P was gone at the end. If it was taken from the call, the monitor has told the site at once.
+  void teach(bool lost, const void* from) const noexcept {
+    if (site != nullptr && timed && (!lost || handed_over)) {
+      site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
+    }
+  }
+};
 
 // Returns true if the call is the outermost: the depth goes from 0 to 1. This is a branch and a constant: an increment
 // here and a decrement in end_call() would make each pair wait twice for the store before it (2 ns of 6).
@@ -134,11 +160,7 @@ inline bool outermost(machine* m) noexcept {
 
 // The P is gone, or was asked for, or the call was timed. Returns true if the P is gone.
 __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, const void* from) noexcept {
-  call_site* const site = m->call.load(mo::relaxed);
-  const bool timed = m->call_began != 0;
-  const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
-  const bool handed_over = timed && m->call_handed_over;
-  m->call_began = 0;
+  const call_timing timing = call_timing::take(m);
   bool lost = false;
   if (notice) {
     enter_runtime(m);
@@ -153,10 +175,7 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
     leave_runtime(m);
     if (!in_place) yield_if_due();  // a loop of short calls may have no other place to give way
   }
-  // If the P was taken from the call, the monitor has told the site at once.
-  if (site != nullptr && timed && (!lost || handed_over)) {
-    site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, from);
-  }
+  timing.teach(lost, from);
   return lost;
 }
 
@@ -246,11 +265,7 @@ bool get_p_back_unless_stopped(machine* m, fiber* self) noexcept {
 
 __attribute__((noinline)) void end_foreign_slow(machine* m, bool notice) noexcept {
   const int saved = errno;
-  call_site* const site = m->call.load(mo::relaxed);
-  const bool timed = m->call_began != 0;
-  const std::uint64_t took = timed ? platform::ticks() - m->call_began : 0;
-  const bool handed_over = timed && m->call_handed_over;
-  m->call_began = 0;
+  const call_timing timing = call_timing::take(m);
   bool lost = false;
   if (notice && enter_unless_stopped(m, place::user)) {
     fiber* const self = m->my_fiber();
@@ -263,9 +278,7 @@ __attribute__((noinline)) void end_foreign_slow(machine* m, bool notice) noexcep
     }
     if (in_section) leave_runtime(m);
   }
-  if (timed && (!lost || handed_over)) {
-    site->learn(took >= platform::ticks_of_ns(long_call_ns), handed_over, __builtin_return_address(0));
-  }
+  timing.teach(lost, __builtin_return_address(0));
   errno = saved;
 }
 
@@ -305,9 +318,8 @@ __attribute__((noinline)) bool begin_foreign_call(call_site& site) noexcept {
     case call_site::verdict::is_short:
       if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
         begin_foreign_timed(m, handoff_cause::unknown);
-      } else if (__builtin_expect(one_in_64(m->baton.begin_syscall()), 0)) {
-        m->call_began = platform::ticks();
-        m->call_handed_over = false;
+      } else {
+        begin_sampled(m);
       }
       break;
     case call_site::verdict::blocks: begin_foreign_timed(m, handoff_cause::predicted); break;
