@@ -7,6 +7,7 @@
 #include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/direct_call.h>
 #include <baton/syscall/files.h>
+#include <baton/syscall/kernel_structs.h>
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/status.h>
 
@@ -27,6 +28,8 @@ namespace baton {
 
 namespace {
 
+using sys::detail::dirent_head;
+
 constexpr std::size_t buffer_size = std::size_t{32} * 1024;
 
 file_type type_of(unsigned mode) noexcept {
@@ -42,15 +45,6 @@ file_type type_of(unsigned mode) noexcept {
   }
 }
 
-// The kernel's struct linux_dirent64 begins so; the name follows.
-struct entry_head {
-  std::uint64_t inode;
-  std::int64_t offset;
-  unsigned short size;
-  unsigned char type;
-};
-constexpr std::size_t name_offset = 19;
-
 absl::StatusOr<std::vector<directory_entry>> entries_of(const std::string& path, int flags) {
   const auto opened = detail::open_file(path, flags | O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (!opened) return opened.status("open " + path);
@@ -63,9 +57,9 @@ absl::StatusOr<std::vector<directory_entry>> entries_of(const std::string& path,
     if (n.error() == ENOENT || (n && *n == 0)) break;  // ENOENT: the directory has been removed
     if (!n) return n.status("read " + path);
     for (std::size_t at = 0; at < *n;) {
-      entry_head head{};
-      std::memcpy(&head, buffer.get() + at, name_offset);
-      const char* const name = buffer.get() + at + name_offset;
+      dirent_head head{};
+      std::memcpy(&head, buffer.get() + at, dirent_head::name_at);
+      const char* const name = buffer.get() + at + dirent_head::name_at;
       at += head.size;
       if (std::strcmp(name, ".") == 0 || std::strcmp(name, "..") == 0) continue;
       directory_entry e{name, type_of(static_cast<unsigned>(DTTOIF(head.type))), head.inode};

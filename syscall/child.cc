@@ -13,6 +13,7 @@
 // credentials that permit them; the death signal after the credentials, which clear it.
 #include <baton/syscall/child.h>
 
+#include <baton/syscall/kernel_structs.h>
 #include <baton/syscall/raw_syscall.h>
 
 #include <fcntl.h>
@@ -26,21 +27,6 @@
 namespace baton::sys::detail {
 
 namespace {
-
-// The kernel's own struct sigaction and sigset_t: 64 signals.
-struct kernel_sigaction {
-  unsigned long words[4] = {};
-};
-constexpr std::size_t signal_set_size = 8;
-
-// The kernel's struct linux_dirent64, up to the name.
-struct directory_entry_head {
-  std::uint64_t inode;
-  std::int64_t offset;
-  std::uint16_t size;
-  std::uint8_t type;
-};
-constexpr std::size_t name_at = 19;
 
 [[noreturn]] void fail(child_plan& plan, child_step step, long answer) noexcept {
   plan.error = static_cast<int>(-answer);
@@ -90,11 +76,12 @@ bool close_listed(int first) noexcept {
       if (n < 0) return false;
       if (n == 0) break;
       for (long at = 0; at < n;) {
-        const auto* const head = reinterpret_cast<const directory_entry_head*>(entries + at);
+        const auto* const head = reinterpret_cast<const dirent_head*>(entries + at);
         int number = 0;
-        const char* digit = entries + at + name_at;
+        const char* const name = entries + at + dirent_head::name_at;
+        const char* digit = name;
         for (; *digit >= '0' && *digit <= '9'; ++digit) number = number * 10 + (*digit - '0');
-        if (*digit == '\0' && digit != entries + at + name_at && number >= first && number != directory) {
+        if (*digit == '\0' && digit != name && number >= first && number != directory) {
           trap(SYS_close, number);
           closed_some = true;
         }
@@ -141,7 +128,7 @@ void take_credentials(child_plan& plan, const credentials& as) noexcept {
 
 void default_all_signals() noexcept {
   const kernel_sigaction by_default;
-  for (int s = 1; s <= 64; ++s) trap(SYS_rt_sigaction, s, &by_default, nullptr, signal_set_size);
+  for (int s = 1; s <= kernel_signals; ++s) trap(SYS_rt_sigaction, s, &by_default, nullptr, kernel_sigset_size);
 }
 
 }  // namespace
@@ -169,7 +156,7 @@ void default_all_signals() noexcept {
   }
   close_from(plan.files_count);
   const std::uint64_t none = 0;
-  trap(SYS_rt_sigprocmask, int{SIG_SETMASK}, &none, nullptr, signal_set_size);
+  trap(SYS_rt_sigprocmask, int{SIG_SETMASK}, &none, nullptr, kernel_sigset_size);
   execute(plan);
 }
 

@@ -15,6 +15,7 @@
 #include <baton/syscall/c_string.h>
 #include <baton/syscall/child.h>
 #include <baton/syscall/direct_call.h>
+#include <baton/syscall/kernel_structs.h>
 #include <baton/syscall/processes.h>
 
 #include <sched.h>
@@ -38,6 +39,9 @@ namespace {
 using detail::call;
 using detail::child_plan;
 using detail::child_step;
+using detail::kernel_sigaction;
+using detail::kernel_signals;
+using detail::kernel_sigset_size;
 using detail::start_failure;
 using detail::started_child;
 
@@ -51,17 +55,16 @@ union never_destroyed {
 constinit never_destroyed starts;
 
 constexpr std::size_t child_stack_size = 16 * 1024;
-constexpr std::size_t kernel_set_size = 8;
 
-// The kernel's set of 64 signals; the C library's calls leave two of them out.
+// Of all 64 signals.
 class all_signals_blocked {
  public:
   all_signals_blocked() noexcept {
     const std::uint64_t all = ~std::uint64_t{0};
-    (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &all, &former_, kernel_set_size);
+    (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &all, &former_, kernel_sigset_size);
   }
   ~all_signals_blocked() {
-    (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &former_, nullptr, kernel_set_size);
+    (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &former_, nullptr, kernel_sigset_size);
   }
   all_signals_blocked(const all_signals_blocked&) = delete;
   all_signals_blocked& operator=(const all_signals_blocked&) = delete;
@@ -206,31 +209,25 @@ result<::pid_t> fork_exec(const std::string& path, const std::vector<std::string
 
 namespace {
 
-// The kernel's own struct sigaction.
-struct kernel_sigaction {
-  unsigned long handler = 0;
-  unsigned long rest[3] = {};
-};
-
 // Gives the ignored signals of the process their default disposition; the destructor takes that back. exec itself does
 // so with the signals that have a handler.
 class ignored_signals_defaulted {
  public:
   ignored_signals_defaulted() noexcept {
     const kernel_sigaction by_default;
-    for (int s = 1; s <= 64; ++s) {
+    for (int s = 1; s <= kernel_signals; ++s) {
       kernel_sigaction now;
-      if (!raw_syscall(SYS_rt_sigaction, s, nullptr, &now, kernel_set_size) || now.handler != ignore) continue;
+      if (!raw_syscall(SYS_rt_sigaction, s, nullptr, &now, kernel_sigset_size) || now.handler != ignore) continue;
       ignored_ |= std::uint64_t{1} << (s - 1);
-      (void)raw_syscall(SYS_rt_sigaction, s, &by_default, nullptr, kernel_set_size);
+      (void)raw_syscall(SYS_rt_sigaction, s, &by_default, nullptr, kernel_sigset_size);
     }
   }
   ~ignored_signals_defaulted() {
     kernel_sigaction ignored;
     ignored.handler = ignore;
-    for (int s = 1; s <= 64; ++s) {
+    for (int s = 1; s <= kernel_signals; ++s) {
       if ((ignored_ >> (s - 1) & 1) != 0) {
-        (void)raw_syscall(SYS_rt_sigaction, s, &ignored, nullptr, kernel_set_size);
+        (void)raw_syscall(SYS_rt_sigaction, s, &ignored, nullptr, kernel_sigset_size);
       }
     }
   }
@@ -246,9 +243,9 @@ int execute(const char* path, const char* const* argv, const char* const* env) n
   const ignored_signals_defaulted dispositions;
   const std::uint64_t none = 0;
   std::uint64_t former = 0;
-  (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &none, &former, kernel_set_size);
+  (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &none, &former, kernel_sigset_size);
   const int error = raw_syscall(SYS_execve, path, argv, env).error();
-  (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &former, nullptr, kernel_set_size);
+  (void)raw_syscall(SYS_rt_sigprocmask, int{SIG_SETMASK}, &former, nullptr, kernel_sigset_size);
   return error;
 }
 
