@@ -6,7 +6,7 @@
 //   2. EAGAIN: the path is not in memory, or there is a lease. Behind the gate of the device, open with O_NONBLOCK.
 //      RESOLVE_CACHED refuses to create or truncate files, so such opens begin here.
 //   3. EAGAIN: the file has a lease. The try has told its holder. ENXIO: a FIFO without a reader. Pause, and begin
-//   again.
+//      again.
 //   4. A FIFO that is open for reading has no writer yet: pause, and look again.
 //
 // Nothing tells when the other end of a FIFO is opened (a poll of one end reports only data and its end), or when a
@@ -22,14 +22,12 @@
 #include <baton/runtime/detail/file_open.h>
 
 #include <baton/runtime/detail/file_gate.h>
+#include <baton/runtime/detail/sleep_anyway.h>
 #include <baton/sched/platform/atomic.h>
-#include <baton/sched/platform/clock.h>
-#include <baton/sched/timer.h>
 #include <baton/syscall/direct_call.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
-#include <baton/syscall/time.h>
 
 #include <fcntl.h>
 #include <poll.h>
@@ -38,8 +36,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
-#include <new>
 #include <string_view>
 
 #ifndef RESOLVE_CACHED
@@ -59,11 +55,7 @@ constexpr dev_t unknown_device = 0;  // the kernel numbers devices from 1 on
 constinit sched::platform::atomic<bool> knows_cached{true};
 
 void pause(std::int64_t& how_long_ns) noexcept {
-  try {
-    sched::sleep_until_ns(sched::platform::now_ns() + how_long_ns);
-  } catch (const std::bad_alloc&) {
-    static_cast<void>(sys::nanosleep(std::chrono::nanoseconds(how_long_ns)));
-  }
+  sleep_anyway(how_long_ns);
   how_long_ns = std::min(2 * how_long_ns, pause_max_ns);
 }
 

@@ -18,18 +18,17 @@
 #include <baton/runtime/detail/process_state.h>
 
 #include <baton/netpoll/wake_on_cancel.h>
+#include <baton/runtime/detail/sleep_anyway.h>
 #include <baton/runtime/fiber.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/spawn.h>
 #include <baton/syscall/direct_call.h>
 #include <baton/syscall/processes.h>
-#include <baton/syscall/time.h>
 
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <new>
 #include <utility>
 
@@ -76,14 +75,6 @@ sys::result<exit_status> status_in(const ::siginfo_t& info) noexcept {
     case CLD_KILLED: return exit_status(info.si_status & 0x7f);
     case CLD_DUMPED: return exit_status((info.si_status & 0x7f) | 0x80);
     default: return sys::failure(EINVAL);
-  }
-}
-
-void sleep_ns(std::int64_t ns) noexcept {
-  try {
-    sched::sleep_until_ns(platform::now_ns() + ns);
-  } catch (const std::bad_alloc&) {
-    static_cast<void>(sys::nanosleep(std::chrono::nanoseconds(ns)));  // a thread sleeps instead
   }
 }
 
@@ -182,7 +173,7 @@ void process_state::ask_now_and_then() noexcept {
   constexpr std::int64_t first_ns = 1'000'000;
   constexpr std::int64_t longest_ns = 20'000'000;
   for (std::int64_t pause_ns = first_ns; !reap_if_ended(); pause_ns = std::min(pause_ns * 5 / 4, longest_ns)) {
-    sleep_ns(pause_ns);
+    sleep_anyway(pause_ns);
   }
 }
 
