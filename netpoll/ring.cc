@@ -33,6 +33,7 @@
 // mapping, closes its copy of the descriptor, and finds the ring refused.
 #include <baton/netpoll/ring.h>
 
+#include <baton/netpoll/descriptor.h>
 #include <baton/netpoll/ring_queues.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/atomic.h>
@@ -344,8 +345,15 @@ sys::result<std::size_t> run(transfer& t, sched::wait_reason why) noexcept {
   return static_cast<std::size_t>(t.result);
 }
 
-std::uint32_t size_of(std::size_t n) noexcept {
-  return static_cast<std::uint32_t>(std::min<std::size_t>(n, std::size_t{1} << 30));
+sys::result<std::size_t> transfer_at(std::uint8_t code, int fd, const void* memory, std::size_t size, off_t offset,
+                                     sched::wait_reason why) noexcept {
+  transfer t;
+  t.code = code;
+  t.fd = fd;
+  t.address = reinterpret_cast<std::uint64_t>(memory);
+  t.size = static_cast<std::uint32_t>(std::min(size, call_max));
+  t.offset = static_cast<std::uint64_t>(offset);
+  return run(t, why);
 }
 
 }  // namespace
@@ -355,23 +363,11 @@ bool is_there() noexcept { return !s.refused.load(mo::relaxed); }
 std::uint64_t transfers() noexcept { return s.done.load(mo::relaxed); }
 
 sys::result<std::size_t> read(int fd, bytes into, off_t offset) noexcept {
-  transfer t;
-  t.code = IORING_OP_READ;
-  t.fd = fd;
-  t.address = reinterpret_cast<std::uint64_t>(into.data());
-  t.size = size_of(into.size());
-  t.offset = static_cast<std::uint64_t>(offset);
-  return run(t, sched::wait_reason::descriptor_read);
+  return transfer_at(IORING_OP_READ, fd, into.data(), into.size(), offset, sched::wait_reason::descriptor_read);
 }
 
 sys::result<std::size_t> write(int fd, const_bytes from, off_t offset) noexcept {
-  transfer t;
-  t.code = IORING_OP_WRITE;
-  t.fd = fd;
-  t.address = reinterpret_cast<std::uint64_t>(from.data());
-  t.size = size_of(from.size());
-  t.offset = static_cast<std::uint64_t>(offset);
-  return run(t, sched::wait_reason::descriptor_write);
+  return transfer_at(IORING_OP_WRITE, fd, from.data(), from.size(), offset, sched::wait_reason::descriptor_write);
 }
 
 void cancel(int fd) noexcept {
