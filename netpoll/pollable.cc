@@ -92,8 +92,8 @@ void pollable::set_deadline_ns(std::int64_t deadline_ns) {
   if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
 }
 
-void pollable::set_cancellation(std::shared_ptr<cancellation> c) {
-  if (state_ != nullptr) state_->io.set_cancellation(std::move(c));
+void pollable::set_cancellation(const std::shared_ptr<cancellation>& c) {
+  if (state_ != nullptr) state_->io.set_cancellation(c);
 }
 
 void pollable::close() {

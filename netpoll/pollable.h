@@ -67,7 +67,7 @@ class pollable {
   void set_context(const Context& c) {
     set_cancellation(c.as_cancellation());
   }
-  void set_cancellation(std::shared_ptr<cancellation> c);
+  void set_cancellation(const std::shared_ptr<cancellation>& c);
 
   // Switches. Ends the calls that are under way, waits until they have left, and closes the descriptor.
   void close();

@@ -127,11 +127,11 @@ absl::Status file::set_deadline_ns(bool reads, bool writes, std::int64_t deadlin
   return error == 0 ? absl::OkStatus() : s.failed(error, "set deadline");
 }
 
-absl::Status file::set_cancellation(std::shared_ptr<net::cancellation> c) {
+absl::Status file::set_cancellation(const std::shared_ptr<net::cancellation>& c) {
   if (state_ == nullptr) return empty("set context");
   file_state& s = *state_;
   const file_state::hold user(s);
-  const int error = user ? s.set_cancellation(std::move(c)) : EBADF;
+  const int error = user ? s.set_cancellation(c) : EBADF;
   return error == 0 ? absl::OkStatus() : s.failed(error, "set context");
 }
 

@@ -111,7 +111,7 @@ class file {
   absl::Status set_context(const Context& c) {
     return set_cancellation(c.as_cancellation());
   }
-  absl::Status set_cancellation(std::shared_ptr<net::cancellation> c);
+  absl::Status set_cancellation(const std::shared_ptr<net::cancellation>& c);
 
   // Closes the file in any case, and reports the error that the destructor would swallow. A second close() waits for
   // the first, and gives EBADF. On the thread that called exit() it does not wait: it gives EBUSY if calls are under

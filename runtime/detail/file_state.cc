@@ -9,9 +9,8 @@
 //   trusting  preadv2 takes a tenth longer than pread (4 KiB: some 60 ns). A file whose reads have all been in memory
 //             for long is read by pread, declared as short. If such a read has to wait, its P waits too, until the
 //             monitor takes the P (half a millisecond where work waits), and the file is asked again.
-//   ring      What would wait goes to io_uring (netpoll/ring.h): the fiber parks. This is also the way of files that
-//   are
-//             open with O_DIRECT, of which memory has nothing.
+//   ring      What would wait goes to io_uring (netpoll/ring.h): the fiber parks. Files that are open with O_DIRECT, of
+//             which memory has nothing, go this way, too.
 //   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file; without a thread io_uring
 //             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). So it is
 //             where the kernel refuses io_uring, and for what io_uring answers with an error.
@@ -407,12 +406,12 @@ int file_state::set_deadline(bool reads, bool writes, std::int64_t deadline_ns) 
   return ENOMEM;
 }
 
-int file_state::set_cancellation(std::shared_ptr<net::cancellation> c) noexcept {
+int file_state::set_cancellation(const std::shared_ptr<net::cancellation>& c) noexcept {
   if (on_device()) return EPERM;
   int error = 0;
   net::descriptor* const poller = waits(error);
   if (poller == nullptr) return error;
-  poller->set_cancellation(std::move(c));
+  poller->set_cancellation(c);
   return 0;
 }
 

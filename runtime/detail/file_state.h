@@ -121,7 +121,7 @@ class file_state {
   // What waits for the file fails at that time, or once the context is done. 0, or an errno: EPERM for a file that
   // cannot be polled, ENOMEM, EMFILE ….
   [[nodiscard]] int set_deadline(bool reads, bool writes, std::int64_t deadline_ns) noexcept;
-  [[nodiscard]] int set_cancellation(std::shared_ptr<net::cancellation> c) noexcept;
+  [[nodiscard]] int set_cancellation(const std::shared_ptr<net::cancellation>& c) noexcept;
   [[nodiscard]] int fd() const noexcept { return fd_; }
   // The file lies on a device: its calls end when the device answers. Otherwise they may last for ever.
   [[nodiscard]] bool on_device() const noexcept { return gates_ != nullptr; }
