@@ -44,10 +44,7 @@ TEST(Hiredis, TwoHundredFibersWaitInBlpop) {
     }
     redisFree(c);
   };
-  baton::run([&] {
-    call_from_two_hundred(
-        call, [&] { server.wait_until_held(); }, [&] { server.release(); });
-  });
+  baton::run([&] { call_from_two_hundred(call, server); });
 }
 
 }  // namespace

@@ -50,10 +50,7 @@ TEST(Libcurl, TwoHundredFibersWaitInPerform) {
     }
     curl_easy_cleanup(c);
   };
-  baton::run([&] {
-    call_from_two_hundred(
-        call, [&] { server.wait_until_held(); }, [&] { server.release(); });
-  });
+  baton::run([&] { call_from_two_hundred(call, server); });
   curl_global_cleanup();
 }
 

@@ -71,10 +71,7 @@ TEST(Libmariadb, TwoHundredFibersWaitForAnAnswer) {
     }
     mysql_close(c);
   };
-  baton::run([&] {
-    call_from_two_hundred(
-        call, [&] { server.wait_until_held(); }, [&] { server.release(); });
-  });
+  baton::run([&] { call_from_two_hundred(call, server); });
 }
 
 }  // namespace

@@ -73,10 +73,7 @@ TEST(Libpq, TwoHundredFibersWaitForAnAnswer) {
     }
     PQfinish(c);
   };
-  baton::run([&] {
-    call_from_two_hundred(
-        call, [&] { server.wait_until_held(); }, [&] { server.release(); });
-  });
+  baton::run([&] { call_from_two_hundred(call, server); });
 }
 
 }  // namespace

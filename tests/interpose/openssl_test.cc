@@ -107,10 +107,7 @@ TEST(Openssl, TwoHundredFibersWaitInSslRead) {
     SSL_free(tls);
     ::close(fd);
   };
-  baton::run([&] {
-    call_from_two_hundred(
-        call, [&] { server.wait_until_held(); }, [&] { server.release(); });
-  });
+  baton::run([&] { call_from_two_hundred(call, server); });
 }
 
 }  // namespace

@@ -66,10 +66,7 @@ TEST(Resolver, TwoHundredFibersWaitForANameServer) {
     EXPECT_EQ(reinterpret_cast<::sockaddr_in*>(found->ai_addr)->sin_addr.s_addr, htonl(0x7f01'0203));
     ::freeaddrinfo(found);
   };
-  baton::run([&] {
-    call_from_two_hundred(
-        call, [&] { server.wait_until_held(); }, [&] { server.release(); });
-  });
+  baton::run([&] { call_from_two_hundred(call, server); });
 }
 
 }  // namespace

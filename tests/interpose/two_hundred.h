@@ -2,6 +2,7 @@
 #pragma once
 
 #include "heartbeat.h"
+#include "held_server.h"
 
 #include <baton/runtime/fiber.h>
 
@@ -23,6 +24,12 @@ inline void call_from_two_hundred(const std::function<void(int)>& call, const st
   others.wait_for(10);
   release();
   for (auto& f : fibers) f.join();
+}
+
+// The calls wait for that server's answers.
+inline void call_from_two_hundred(const std::function<void(int)>& call, held_server& server) {
+  call_from_two_hundred(
+      call, [&] { server.wait_until_held(); }, [&] { server.release(); });
 }
 
 }  // namespace baton_test
