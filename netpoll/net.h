@@ -3,6 +3,7 @@
 
 #include <baton/netpoll/address.h>
 #include <baton/netpoll/cancellation.h>
+#include <baton/netpoll/descriptor_owner.h>
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/error_text.h>
 #include <baton/netpoll/pipe.h>

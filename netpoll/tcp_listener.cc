@@ -4,6 +4,7 @@
 // wildcard. That saves two system calls per connection.
 #include <baton/netpoll/tcp_listener.h>
 
+#include <baton/netpoll/descriptor_owner_members.h>
 #include <baton/netpoll/lookup.h>
 #include <baton/netpoll/resolve.h>
 #include <baton/netpoll/socket_calls.h>
@@ -167,12 +168,7 @@ class acceptance {
 
 }  // namespace
 
-tcp_listener::tcp_listener() noexcept = default;
-tcp_listener::tcp_listener(std::unique_ptr<listener_state> s) noexcept : state_(s.release()) {}
-tcp_listener::tcp_listener(tcp_listener&&) noexcept = default;
-tcp_listener& tcp_listener::operator=(tcp_listener&&) noexcept = default;
-tcp_listener::~tcp_listener() = default;
-void tcp_listener::closer::operator()(listener_state* s) const noexcept { close_and_delete(s); }
+template class descriptor_owner<listener_state>;
 
 absl::StatusOr<tcp_listener> tcp_listener::bind(const std::string& text, listen_options options) {
   absl::StatusOr<host_and_port> parts = split_host_port(text);
@@ -230,20 +226,6 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
 
 accept_counters read_accept_counters() noexcept { return {dropped.load(mo::relaxed), put_off.load(mo::relaxed)}; }
 
-void tcp_listener::set_deadline_ns(std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadline(poll_side::read, deadline_ns);
-}
-
-void tcp_listener::set_cancellation(const std::shared_ptr<cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(c);
-}
-
-void tcp_listener::close() {
-  if (state_ == nullptr) return;
-  if (state_->io.close()) state_->hang_up_kept();
-}
-
 address tcp_listener::local_address() const { return state_ == nullptr ? address{} : state_->local; }
-int tcp_listener::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->io.native_handle(); }
 
 }  // namespace baton::net

@@ -29,8 +29,10 @@ struct listener_state {
   descriptor io;
   address local;
 
-  // Switches. Closes the connection that is kept. Requires: io.close() has returned, so no accept() keeps one any more.
+  // Switches. Closes the connection that is kept.
+  void last_use(last_use_for) noexcept { hang_up_kept(); }
   void hang_up_kept() noexcept {
+    // acquire: pairs with the store in tcp_listener.cc.
     if (const int number = kept.exchange(-1, mo::acquire); number >= 0) (void)sys::close(number);
   }
   // The number of a connection that an accept() had in hand when a deadline or a context ended it; -1: none. The next

@@ -1,6 +1,7 @@
 // Reads, writes and options of a TCP connection. The loops that wait are in descriptor.h.
 #include <baton/netpoll/tcp_stream.h>
 
+#include <baton/netpoll/descriptor_owner_members.h>
 #include <baton/netpoll/socket_calls.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/syscall/syscall.h>
@@ -69,12 +70,10 @@ absl::StatusOr<std::size_t> read_as(tcp_state& s, bytes buffer) {
 
 }  // namespace
 
-tcp_stream::tcp_stream() noexcept = default;
-tcp_stream::tcp_stream(std::unique_ptr<tcp_state> state) noexcept : state_(state.release()) {}
-tcp_stream::tcp_stream(tcp_stream&&) noexcept = default;
-tcp_stream& tcp_stream::operator=(tcp_stream&&) noexcept = default;
-tcp_stream::~tcp_stream() = default;
-void tcp_stream::closer::operator()(tcp_state* s) const noexcept { close_and_delete(s); }
+template class descriptor_owner<tcp_state>;
+template class two_sided_owner<tcp_state>;
+
+tcp_stream::tcp_stream(std::unique_ptr<tcp_state> state) noexcept : two_sided_owner(std::move(state)) {}
 
 absl::StatusOr<std::size_t> tcp_stream::read(bytes buffer) {
   if (state_ == nullptr) return not_open("read", kind);
@@ -157,29 +156,9 @@ absl::StatusOr<std::size_t> tcp_stream::send_file(int file, off_t offset, std::s
   return error;
 }
 
-void tcp_stream::set_deadline_ns(poll_side side, std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadline(side, deadline_ns);
-}
-
-void tcp_stream::set_deadlines_ns(std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
-}
-
-void tcp_stream::set_cancellation(const std::shared_ptr<cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(c);
-}
-
-void tcp_stream::set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(side, c);
-}
-
 absl::Status tcp_stream::close_write() {
   if (state_ == nullptr) return not_open("close write", kind);
   return option_status(*state_, state_->io.with_fd([](int fd) { return calls::shutdown(fd, SHUT_WR); }), "close write");
-}
-
-void tcp_stream::close() {
-  if (state_ != nullptr) (void)state_->io.close();
 }
 
 absl::Status tcp_stream::set_no_delay(bool on) {
@@ -206,6 +185,5 @@ absl::Status tcp_stream::set_keep_alive_ns(std::int64_t every_ns) {
 
 address tcp_stream::local_address() const { return state_ == nullptr ? address{} : state_->local; }
 address tcp_stream::remote_address() const { return state_ == nullptr ? address{} : state_->remote; }
-int tcp_stream::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->io.native_handle(); }
 
 }  // namespace baton::net
