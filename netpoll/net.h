@@ -2,6 +2,7 @@
 #pragma once
 
 #include <baton/netpoll/address.h>
+#include <baton/netpoll/byte_stream.h>
 #include <baton/netpoll/cancellation.h>
 #include <baton/netpoll/descriptor_owner.h>
 #include <baton/netpoll/dial.h>

@@ -40,6 +40,11 @@ class tcp_listener : public descriptor_owner<listener_state> {
   // Switches if the host is a name that must be looked up.
   static absl::StatusOr<tcp_listener> bind(const std::string& address, listen_options options = {});
 
+  // Takes over a socket that listens, and sets O_NONBLOCK; its options stay as they are. After an error (EBADF,
+  // ENOTSOCK, EPROTOTYPE: of another kind, EINVAL: it does not listen, ENOMEM …) it still belongs to the caller. Never
+  // switches.
+  [[nodiscard]] static absl::StatusOr<tcp_listener> adopt(int fd);
+
   // Switches. Returns the next connection. An error is one that ends the listener: CANCELLED after close(), a deadline,
   // a context, or a socket that does not listen any more (EBADF, EINVAL, ENOTSOCK). An error of a single connection
   // (ECONNABORTED, EPROTO, EPERM ...) is passed over. If descriptors or memory are short (EMFILE, ENFILE, ENOBUFS,

@@ -1,65 +1,29 @@
 // Public API: a TCP connection.
 //
-// Thread-safe: any number of fibers and plain threads may use one stream at once. Reads queue behind reads, writes
-// behind writes; a read and a write run at the same time. Each call, also read_full() and write_v(), is one unit: no
-// bytes of other calls come in between. close() may be called from anywhere, also several times at once. Deadlines,
-// contexts, close() and release() are those of descriptor_owner.h.
-//
-// Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after close(),
-// FAILED_PRECONDITION for a stream that was moved from or default-constructed; else the kernel's error
-// (errno_of(status)). Messages: "read 10.0.0.1:80->10.0.0.2:4711: Connection reset by peer". All calls marked
-// "Switches." may switch, and yield once a time slice if they never have to wait.
+// byte_stream.h has reading, writing, thread-safety and errors; descriptor_owner.h has deadlines, contexts and close().
 #pragma once
 
-#include <baton/netpoll/address.h>
-#include <baton/netpoll/descriptor_owner.h>
-#include <baton/netpoll/error_text.h>
+#include <baton/netpoll/byte_stream.h>
 #include <baton/sched/durations.h>
-#include <baton/syscall/bytes.h>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <sys/types.h>
 #include <chrono>
-#include <concepts>
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 
 namespace baton::net {
 
 struct tcp_state;
 
-class tcp_stream : public two_sided_owner<tcp_state> {
+class tcp_stream : public byte_stream<tcp_state> {
  public:
   tcp_stream() noexcept = default;  // not open
 
-  // Switches. Returns at least one byte, or 0 at the end of the stream; 0 at once for an empty buffer.
-  absl::StatusOr<std::size_t> read(bytes buffer);
-  // Switches. Reads until the buffer is full or the stream ends: fewer bytes than asked for mean the end. Other readers
-  // wait until it returns, and close() ends it as one call. The bytes that were read before an error are in the buffer;
-  // the error does not say how many.
-  absl::StatusOr<std::size_t> read_full(bytes buffer);
-
-  // Switches. Writes all of it, or fails; then written_of(status) bytes had gone to the kernel before.
-  absl::StatusOr<std::size_t> write(const_bytes data);
-  // Switches. Writes all pieces, in order, as one write.
-  absl::Status write_v(std::span<const const_bytes> pieces);
-  // Switches. Sends `size` bytes of an open file from `offset` on, without copying them through the process. Sends
-  // fewer if the file ends before. The file may have to be fetched from disk, so the call is declared to the scheduler.
-  // The kernel has no MSG_NOSIGNAL for this call; it relies on options::ignore_sigpipe.
-  absl::StatusOr<std::size_t> send_file(int file, off_t offset, std::size_t size);
-  template <class File>
-  requires requires(const File& f) {
-    { f.native_handle() } -> std::convertible_to<int>;
-  }
-  absl::StatusOr<std::size_t> send_file(const File& file, off_t offset, std::size_t size) {
-    return send_file(static_cast<int>(file.native_handle()), offset, size);
-  }
-
-  // Sends what has been written, then the end of the stream. Reading goes on. Does not wait.
-  absl::Status close_write();
+  // Takes over a connected socket and sets O_NONBLOCK; its options stay as they are. After an error (EBADF, ENOTSOCK,
+  // EPROTOTYPE: of another kind, EINVAL: it listens, ENOTCONN, ENOMEM …) it still belongs to the caller. Never
+  // switches.
+  [[nodiscard]] static absl::StatusOr<tcp_stream> adopt(int fd);
 
   // Nagle's algorithm. Streams begin with no_delay set.
   absl::Status set_no_delay(bool on);
@@ -68,10 +32,6 @@ class tcp_stream : public two_sided_owner<tcp_state> {
   absl::Status set_keep_alive(std::chrono::duration<Rep, Period> every) {
     return set_keep_alive_ns(detail::saturated_ns(every));
   }
-
-  // The addresses when the connection was made; also after close(). They name nothing if the stream is not open.
-  [[nodiscard]] address local_address() const;
-  [[nodiscard]] address remote_address() const;
 
   // For the makers of streams (tcp_listener, dial).
   explicit tcp_stream(std::unique_ptr<tcp_state> state) noexcept;

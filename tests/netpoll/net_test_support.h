@@ -1,6 +1,7 @@
 // What the tests of netpoll share.
 #pragma once
 
+#include <baton/netpoll/listener_state.h>
 #include <baton/netpoll/net.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/runtime/fiber.h>
@@ -16,10 +17,12 @@
 
 namespace baton::net {
 
-// Looks into streams and listeners.
+// Looks into what owns a descriptor.
 struct test_access {
-  static descriptor& io(tcp_stream& s) { return s.state_->io; }
-  static descriptor& io(tcp_listener& l) { return l.state_->io; }
+  template <class State>
+  static descriptor& io(descriptor_owner<State>& owner) {
+    return owner.state_->io;
+  }
 };
 
 }  // namespace baton::net
