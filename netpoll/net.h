@@ -4,6 +4,7 @@
 #include <baton/netpoll/address.h>
 #include <baton/netpoll/byte_stream.h>
 #include <baton/netpoll/cancellation.h>
+#include <baton/netpoll/datagram.h>
 #include <baton/netpoll/descriptor_owner.h>
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/error_text.h>
@@ -12,3 +13,4 @@
 #include <baton/netpoll/resolve.h>
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>
+#include <baton/netpoll/udp_socket.h>
