@@ -14,3 +14,9 @@
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>
 #include <baton/netpoll/udp_socket.h>
+#include <baton/netpoll/unix_datagram.h>
+#include <baton/netpoll/unix_listener.h>
+#include <baton/netpoll/unix_options.h>
+#include <baton/netpoll/unix_seqpacket.h>
+#include <baton/netpoll/unix_socket.h>
+#include <baton/netpoll/unix_stream.h>

@@ -5,6 +5,7 @@
 #include <baton/netpoll/net.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/netpoll/udp_state.h>
+#include <baton/netpoll/unix_state.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
