@@ -5,7 +5,6 @@
 
 #include <absl/cleanup/cleanup.h>
 #include <absl/status/status.h>
-#include <absl/status/statusor.h>
 
 #include <chrono>
 #include <csignal>
@@ -25,7 +24,8 @@ inline void wait_for_memory() {
 }
 
 // As accept(), but without memory it waits until there is some, or until the listener is closed. Switches.
-inline absl::StatusOr<baton::net::tcp_stream> accept_with_patience(baton::net::tcp_listener& listener) {
+template <class Listener>
+auto accept_with_patience(Listener& listener) -> decltype(listener.accept()) {
   for (;;) {
     try {
       return listener.accept();
@@ -36,14 +36,14 @@ inline absl::StatusOr<baton::net::tcp_stream> accept_with_patience(baton::net::t
   }
 }
 
-// Prints the listener's address, then runs serve(stream, context) for each connection in a fiber of the group. The
-// context is the group's. SIGINT or SIGTERM ends this by closing the listener: then the status is OK, and the caller
-// has to end the open connections. (A second signal ends the process.) Otherwise the status says why no further
-// connection could be accepted. Switches.
+// Prints the address of the listener, a TCP or a Unix one, then runs serve(stream, context) for each connection in a
+// fiber of the group. The context is the group's. SIGINT or SIGTERM ends this by closing the listener: then the status
+// is OK, and the caller has to end the open connections. (A second signal ends the process.) Otherwise the status says
+// why no further connection could be accepted. Switches.
 //
 // When there is no memory for a connection, that connection waits or is closed, and the server goes on.
-template <class Serve>
-absl::Status serve_until_signal(baton::net::tcp_listener& listener, baton::task_group& connections, Serve serve) {
+template <class Listener, class Serve>
+absl::Status serve_until_signal(Listener& listener, baton::task_group& connections, Serve serve) {
   const baton::channel<int> stop(1);
   baton::os_signals::notify(stop, {SIGINT, SIGTERM});
   const auto stopper = baton::spawn([&] {  // joins at the end of this function

@@ -61,14 +61,6 @@ bool parse_ipv4(std::string_view text, unsigned char* out) noexcept {
   return true;
 }
 
-// Returns the number of an interface; 0: none.
-std::uint32_t parse_zone(std::string_view zone) noexcept {
-  if (const std::int64_t number = parse_number(zone, UINT32_MAX); number >= 0)
-    return static_cast<std::uint32_t>(number);
-  const sys::c_string name(zone);
-  return name.error() == 0 ? ::if_nametoindex(name.get()) : 0;
-}
-
 constexpr std::array<unsigned char, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 // The longest names. An abstract name begins with a NUL, which '@' stands for; a path ends with a NUL.
@@ -80,6 +72,14 @@ bool is_path(std::string_view text) noexcept {
 }
 
 }  // namespace
+
+std::uint32_t interface_number(std::string_view text) noexcept {
+  if (const std::int64_t number = parse_number(text, UINT32_MAX); number >= 0) {
+    return static_cast<std::uint32_t>(number);
+  }
+  const sys::c_string name(text);
+  return name.error() == 0 ? ::if_nametoindex(name.get()) : 0;
+}
 
 int parse_port(std::string_view text) noexcept { return static_cast<int>(parse_number(text, 65535)); }
 
@@ -153,7 +153,7 @@ absl::StatusOr<address> address::from_ip(std::string_view ip, int port) {
   a.family_ = family::ipv6;
   a.unmap();
   if (percent != std::string_view::npos) {
-    a.scope_ = parse_zone(ip.substr(percent + 1));
+    a.scope_ = interface_number(ip.substr(percent + 1));
     if (a.scope_ == 0) return invalid(ip, "no such interface");
     if (a.family_ == family::ipv4) return invalid(ip, "an IPv4 address has no zone");
   }
@@ -162,15 +162,7 @@ absl::StatusOr<address> address::from_ip(std::string_view ip, int port) {
 
 absl::StatusOr<address> address::parse(std::string_view text) {
   if (text.empty()) return invalid(text, "empty");
-  if (is_path(text) || text.front() == '@') {
-    if (text.size() > (text.front() == '@' ? abstract_max : path_max))
-      return invalid(text, "too long for a Unix socket");
-    if (text.find('\0') != std::string_view::npos) return invalid(text, "contains a NUL");
-    address a;
-    a.family_ = family::local;
-    a.path_ = text;
-    return a;
-  }
+  if (is_path(text) || text.front() == '@') return from_path(text);
   absl::StatusOr<host_and_port> parts = split_host_port(text);
   if (!parts.ok()) return parts.status();
   const int port = parse_port(parts->port);
@@ -178,6 +170,19 @@ absl::StatusOr<address> address::parse(std::string_view text) {
   absl::StatusOr<address> a = from_ip(parts->host.empty() ? "::" : parts->host, port);
   if (!a.ok() && parts->host.find('%') != std::string::npos) return a;  // it may be the zone that is wrong
   if (!a.ok()) return invalid(text, "the host is not an IP address");
+  return a;
+}
+
+absl::StatusOr<address> address::from_path(std::string_view path) {
+  if (path.empty()) return invalid(path, "empty");
+  if (path.find('\0') != std::string_view::npos) return invalid(path, "contains a NUL");
+  const bool is_abstract = path.front() == '@';
+  address a;
+  a.family_ = family::local;
+  // As from_sockaddr() gives it.
+  if (!is_abstract && !is_path(path)) a.path_ = "./";
+  a.path_.append(path);
+  if (a.path_.size() > (is_abstract ? abstract_max : path_max)) return invalid(path, "too long for a Unix socket");
   return a;
 }
 
@@ -291,6 +296,11 @@ bool address::is_loopback() const noexcept {
   if (family_ == family::ipv4) return ip_[0] == 127;
   return family_ == family::ipv6 && ip_.back() == 1 &&
          std::all_of(ip_.begin(), ip_.end() - 1, [](unsigned char b) { return b == 0; });
+}
+
+bool address::is_multicast() const noexcept {
+  if (family_ == family::ipv4) return (ip_[0] & 0xf0) == 0xe0;
+  return family_ == family::ipv6 && ip_[0] == 0xff;
 }
 
 address address::with_port(int port) const {

@@ -31,6 +31,10 @@ class address {
   // addresses: parse(), dial(), bind() and resolve() accept what it accepts.
   static absl::StatusOr<address> from_ip(std::string_view ip, int port);
 
+  // Takes the name of a Unix socket: a path, also a relative one ("a.sock"), or "@abstract". INVALID_ARGUMENT if it is
+  // empty, has a NUL inside, or is longer than the kernel takes.
+  static absl::StatusOr<address> from_path(std::string_view path);
+
   // Converts what the kernel returns. A family other than IPv4, IPv6 and Unix gives an address that names nothing.
   static address from_sockaddr(const sockaddr* sa, socklen_t size);
   // Fills `out`. Returns the size used, or 0 if this names nothing.
@@ -43,6 +47,7 @@ class address {
   [[nodiscard]] bool is_ip() const noexcept { return family_ == family::ipv4 || family_ == family::ipv6; }
   [[nodiscard]] bool is_wildcard() const noexcept;           // 0.0.0.0 or ::
   [[nodiscard]] bool is_loopback() const noexcept;           // 127.0.0.0/8 or ::1
+  [[nodiscard]] bool is_multicast() const noexcept;          // 224.0.0.0/4 or ff00::/8
   [[nodiscard]] std::string ip() const;                      // "127.0.0.1", "fe80::1%eth0"; "" for other families
   [[nodiscard]] int port() const noexcept { return port_; }  // 0 for Unix sockets
   // Aborts unless port is 0 to 65535.
@@ -76,6 +81,9 @@ absl::StatusOr<host_and_port> split_host_port(std::string_view text);
 
 // Returns 0 to 65535 for decimal digits without leading zeros; else -1.
 [[nodiscard]] int parse_port(std::string_view text) noexcept;
+
+// Returns the number of a network interface that a text names or numbers ("eth0", "2"); 0: there is none.
+[[nodiscard]] std::uint32_t interface_number(std::string_view text) noexcept;
 
 // Check a text that will be looked up as a name, and so is not a number. They return OK or INVALID_ARGUMENT. A host is
 // invalid if it has a character that no name has (a NUL, a space, '/', '%' ...). It is also invalid if its last part

@@ -176,26 +176,6 @@ void descriptor::end_use() noexcept {
   poll_->close_begin();
 }
 
-bool descriptor::close() noexcept {
-  if (poll_ == nullptr) return true;
-  return mutex_.close([this]() noexcept { end_use(); },
-                      [this]() noexcept {
-                        deregister();
-                        close_number();
-                      });
-}
-
-int descriptor::release() noexcept {
-  int number = -1;
-  if (poll_ == nullptr) return number;
-  const bool ended = mutex_.close([this]() noexcept { end_use(); },
-                                  [this, &number]() noexcept {
-                                    deregister();
-                                    number = fd_;
-                                  });
-  return ended ? number : -1;
-}
-
 void descriptor::deregister() noexcept {
   int error = 0;
   if (epoll_poller* const poller = epoll_poller::get(&error)) poller->detach(fd_);

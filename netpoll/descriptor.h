@@ -128,10 +128,38 @@ class descriptor final {
   // touch nothing of the descriptor any more. Idempotent. If a socket lingers (SO_LINGER), closing it takes as long as
   // that; it is a declared call. Returns false if this thread called exit() and an operation is inside that may never
   // leave. The descriptor must not be destroyed then.
-  bool close() noexcept;
+  bool close() noexcept {
+    return close([] {});
+  }
+  // The same. The first of the calls calls last_use(), which may switch, when no operation is inside any more and the
+  // number is still open. All of them return after that.
+  template <class LastUse>
+  bool close(LastUse&& last_use) noexcept {
+    if (poll_ == nullptr) return true;
+    return mutex_.close([this]() noexcept { end_use(); },
+                        [&]() noexcept {
+                          last_use();
+                          deregister();
+                          close_number();
+                        });
+  }
   // Switches. As close(), but does not close the number: returns it, and it belongs to the caller. Returns -1 if the
   // descriptor was closed before, was never attached, or where close() returns false.
-  [[nodiscard]] int release() noexcept;
+  [[nodiscard]] int release() noexcept {
+    return release([] {});
+  }
+  template <class LastUse>
+  [[nodiscard]] int release(LastUse&& last_use) noexcept {
+    int number = -1;
+    if (poll_ == nullptr) return number;
+    const bool ended = mutex_.close([this]() noexcept { end_use(); },
+                                    [&]() noexcept {
+                                      last_use();
+                                      deregister();
+                                      number = fd_;
+                                    });
+    return ended ? number : -1;
+  }
   // Call this after close() returned false. It keeps the memory reachable, because no thread will free it.
   void leave_at_exit() noexcept;
   [[nodiscard]] bool is_closed() const noexcept { return mutex_.is_closed(); }
@@ -274,11 +302,33 @@ class descriptor final {
   subscription writer_ ABSL_GUARDED_BY(context_lock_){*this};
 };
 
+// What ends a descriptor's use. A state with something to end besides the descriptor has a member
+// last_use(last_use_for).
+enum class last_use_for : std::uint8_t { close, release };
+
+// Switches. Closes the descriptor `io` of a state, as descriptor::close() does.
+template <class State>
+bool close_state(State& s) noexcept {
+  if constexpr (requires { s.last_use(last_use_for::close); }) {
+    return s.io.close([&s]() noexcept { s.last_use(last_use_for::close); });
+  } else {
+    return s.io.close();
+  }
+}
+
+// Switches. Gives up the descriptor `io` of a state, as descriptor::release() does.
+template <class State>
+int release_state(State& s) noexcept {
+  return s.io.release([&s]() noexcept {
+    if constexpr (requires { s.last_use(last_use_for::release); }) s.last_use(last_use_for::release);
+  });
+}
+
 // Switches. Closes the descriptor `io` of *s and deletes *s. At exit, if an operation is inside that may never leave,
 // *s is left to it. Every owner of a descriptor ends it with this function.
 template <class State>
 void close_and_delete(State* s) noexcept {
-  if (s->io.close()) {
+  if (close_state(*s)) {
     delete s;
   } else {
     s->io.leave_at_exit();

@@ -4,13 +4,14 @@
 // and adopted descriptors may be of any kind. So every read tries before it waits.
 #include <baton/netpoll/pipe.h>
 
-#include <baton/netpoll/descriptor.h>
+#include <baton/netpoll/descriptor_owner_members.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
 
 #include <fcntl.h>
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -24,44 +25,28 @@ struct pipe_state {
   const std::string name;
 };
 
-void pipe_end::closer::operator()(pipe_state* s) const noexcept { net::close_and_delete(s); }
-
-void pipe_end::set_cancellation(const std::shared_ptr<net::cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(c);
-}
-
-void pipe_end::set_deadline_ns(std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
-}
-
-void pipe_end::close() {
-  if (state_ != nullptr) (void)state_->io.close();
-}
-
-int pipe_end::release() { return state_ == nullptr ? -1 : state_->io.release(); }
-
-int pipe_end::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->io.native_handle(); }
-
 }  // namespace detail
+
+template class net::descriptor_owner<detail::pipe_state>;
 
 namespace {
 
 constexpr std::string_view kind = "pipe";
 
 // Makes the state around fd, which the state owns only if this succeeds.
-absl::StatusOr<detail::pipe_state*> state_for(sys::owned_fd& fd, std::string name) try {
+absl::StatusOr<std::unique_ptr<detail::pipe_state>> state_for(sys::owned_fd& fd, std::string name) try {
   auto state = std::make_unique<detail::pipe_state>(std::move(name));
   if (const int error = state->io.attach(fd)) return net::errno_status(error, "open", state->name);
-  return state.release();
+  return state;
 } catch (const std::bad_alloc&) {
   return net::errno_status(ENOMEM, "open", kind);
 }
 
-absl::StatusOr<detail::pipe_state*> adopted(int number, std::string name) {
+absl::StatusOr<std::unique_ptr<detail::pipe_state>> adopted(int number, std::string name) {
   const auto flags = sys::fcntl(number, F_GETFL);
   if (!flags) return net::errno_status(flags.error(), "adopt", name);
   sys::owned_fd fd(number);
-  absl::StatusOr<detail::pipe_state*> state = state_for(fd, std::move(name));
+  absl::StatusOr<std::unique_ptr<detail::pipe_state>> state = state_for(fd, std::move(name));
   (void)fd.release();
   if (state.ok() && (*flags & O_NONBLOCK) == 0) (void)sys::fcntl(number, F_SETFL, *flags | O_NONBLOCK);
   return state;
@@ -70,15 +55,15 @@ absl::StatusOr<detail::pipe_state*> adopted(int number, std::string name) {
 }  // namespace
 
 absl::StatusOr<pipe_reader> pipe_reader::adopt(int fd, std::string name) {
-  absl::StatusOr<detail::pipe_state*> state = adopted(fd, std::move(name));
+  absl::StatusOr<std::unique_ptr<detail::pipe_state>> state = adopted(fd, std::move(name));
   if (!state.ok()) return state.status();
-  return pipe_reader(*state);
+  return pipe_reader(*std::move(state));
 }
 
 absl::StatusOr<pipe_writer> pipe_writer::adopt(int fd, std::string name) {
-  absl::StatusOr<detail::pipe_state*> state = adopted(fd, std::move(name));
+  absl::StatusOr<std::unique_ptr<detail::pipe_state>> state = adopted(fd, std::move(name));
   if (!state.ok()) return state.status();
-  return pipe_writer(*state);
+  return pipe_writer(*std::move(state));
 }
 
 absl::StatusOr<std::size_t> pipe_reader::read(bytes buffer) {

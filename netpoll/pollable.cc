@@ -1,13 +1,14 @@
 // The loop that waits is in descriptor.h. A wait without a call asks poll(2) in its place: edges tell of changes only.
 #include <baton/netpoll/pollable.h>
 
-#include <baton/netpoll/descriptor.h>
+#include <baton/netpoll/descriptor_owner_members.h>
 #include <baton/netpoll/error_text.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
 
 #include <fcntl.h>
 #include <poll.h>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
@@ -30,11 +31,8 @@ sched::wait_reason reason_of(poll_side side) noexcept {
 
 }  // namespace
 
-pollable::pollable() noexcept = default;
-pollable::pollable(pollable&&) noexcept = default;
-pollable& pollable::operator=(pollable&&) noexcept = default;
-pollable::~pollable() = default;
-void pollable::closer::operator()(pollable_state* s) const noexcept { close_and_delete(s); }
+template class descriptor_owner<pollable_state>;
+template class two_sided_owner<pollable_state>;
 
 absl::StatusOr<pollable> pollable::adopt(int fd) try {
   auto state = std::make_unique<pollable_state>(fd);
@@ -46,9 +44,7 @@ absl::StatusOr<pollable> pollable::adopt(int fd) try {
   if (error != 0) return errno_status(error, "adopt", state->name);
   // A pidfd refuses O_NONBLOCK before Linux 5.10; it is not read.
   if ((*flags & O_NONBLOCK) == 0) (void)sys::fcntl(fd, F_SETFL, *flags | O_NONBLOCK);
-  pollable p;
-  p.state_.reset(state.release());
-  return p;
+  return pollable(std::move(state));
 } catch (const std::bad_alloc&) {
   return errno_status(ENOMEM, "adopt", kind);
 }
@@ -87,20 +83,5 @@ absl::Status pollable::wait(poll_side side, const char* operation) {
 
 absl::Status pollable::wait_readable() { return wait(poll_side::read, "wait to read"); }
 absl::Status pollable::wait_writable() { return wait(poll_side::write, "wait to write"); }
-
-void pollable::set_deadline_ns(std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
-}
-
-void pollable::set_cancellation(const std::shared_ptr<cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(c);
-}
-
-void pollable::close() {
-  if (state_ != nullptr) (void)state_->io.close();
-}
-
-int pollable::release() { return state_ == nullptr ? -1 : state_->io.release(); }
-int pollable::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->io.native_handle(); }
 
 }  // namespace baton::net

@@ -6,20 +6,15 @@
 //   absl::Status ended = end->wait_readable();
 //
 // Thread-safe: waits to read queue behind each other, and so do waits to write. close() may be called from anywhere.
-// Only the owner may move a pollable, when no calls are under way.
+// Deadlines, contexts, close() and release() are those of descriptor_owner.h.
 #pragma once
 
-#include <baton/netpoll/options.h>
-#include <baton/netpoll/poll_descriptor.h>
-#include <baton/sched/durations.h>
+#include <baton/netpoll/descriptor_owner.h>
 #include <baton/syscall/result.h>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <cerrno>
-#include <chrono>
-#include <cstdint>
-#include <memory>
 #include <optional>
 #include <type_traits>
 
@@ -27,12 +22,9 @@ namespace baton::net {
 
 struct pollable_state;
 
-class pollable {
+class pollable : public two_sided_owner<pollable_state> {
  public:
-  pollable() noexcept;  // not open
-  pollable(pollable&&) noexcept;
-  pollable& operator=(pollable&&) noexcept;  // Switches. Closes what was there
-  ~pollable();                               // Switches. As close()
+  pollable() noexcept = default;  // not open
 
   // Takes over the descriptor and sets O_NONBLOCK, which other descriptors of the same open file see, too. After an
   // error (EBADF; EPERM: it cannot be polled, as a regular file; ENOMEM …) it still belongs to the caller. Never
@@ -56,28 +48,8 @@ class pollable {
     return call_with(poll_side::write, f);
   }
 
-  // These never switch. From that point in time on waits of both sides fail, also those under way. time_point::max():
-  // none. Any clock; rounded up, saturating. May throw std::bad_alloc.
-  template <class Clock, class Duration>
-  void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadline_ns(detail::deadline_at(when));
-  }
-  // Once the context is done, waits fail with its error, until another context replaces it.
-  template <cancellation_source Context>
-  void set_context(const Context& c) {
-    set_cancellation(c.as_cancellation());
-  }
-  void set_cancellation(const std::shared_ptr<cancellation>& c);
-
-  // Switches. Ends the calls that are under way, waits until they have left, and closes the descriptor.
-  void close();
-  // Switches. As close(), but gives the number back, which then belongs to the caller; it stays non-blocking. Returns
-  // -1 if it is not open.
-  int release();
-  // -1 if it is not open.
-  [[nodiscard]] int native_handle() const noexcept;
-
  private:
+  using two_sided_owner::two_sided_owner;
   using attempt = bool (*)(void* argument, int fd);  // false: it would block
 
   template <class F>
@@ -100,12 +72,6 @@ class pollable {
   }
   int try_then_park(poll_side side, attempt f, void* argument);
   absl::Status wait(poll_side side, const char* operation);
-  void set_deadline_ns(std::int64_t deadline_ns);
-
-  struct closer {
-    void operator()(pollable_state* s) const noexcept;
-  };
-  std::unique_ptr<pollable_state, closer> state_;
 };
 
 }  // namespace baton::net

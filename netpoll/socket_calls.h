@@ -25,11 +25,35 @@ inline long send(int fd, const void* data, std::size_t size) noexcept {
 inline long send_message(int fd, const msghdr& m) noexcept {
   return answer(sys::raw_syscall(SYS_sendmsg, fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT));
 }
+inline long send_to(int fd, const void* data, std::size_t size, const address& to) noexcept {
+  sockaddr_storage sa;
+  const socklen_t sa_size = to.to_sockaddr(sa);
+  return answer(sys::raw_syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT, &sa, sa_size));
+}
+// Returns the size of the whole datagram, also if the buffer has no room for it.
+inline long receive_datagram(int fd, void* data, std::size_t size, sockaddr_storage* from,
+                             socklen_t* from_size) noexcept {
+  return answer(sys::raw_syscall(SYS_recvfrom, fd, data, size, MSG_DONTWAIT | MSG_TRUNC, from, from_size));
+}
+// Descriptors that come with the message are close-on-exec.
+inline long receive_message(int fd, msghdr& m) noexcept {
+  return answer(sys::raw_syscall(SYS_recvmsg, fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+}
+// Return how many were sent or received.
+inline long send_messages(int fd, mmsghdr* all, unsigned count) noexcept {
+  return answer(sys::raw_syscall(SYS_sendmmsg, fd, all, count, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+inline long receive_messages(int fd, mmsghdr* all, unsigned count) noexcept {
+  return answer(sys::raw_syscall(SYS_recvmmsg, fd, all, count, int{MSG_DONTWAIT}, nullptr));
+}
 inline long accept(int fd, sockaddr_storage& from, socklen_t& size) noexcept {
   return answer(sys::raw_syscall(SYS_accept4, fd, &from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 inline long open_socket(int family, int type, int protocol = 0) noexcept {
   return answer(sys::raw_syscall(SYS_socket, family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+inline long open_pair(int type, int (&fds)[2]) noexcept {
+  return answer(sys::raw_syscall(SYS_socketpair, AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, &fds[0]));
 }
 inline long connect(int fd, const address& to) noexcept {
   sockaddr_storage sa;
@@ -46,6 +70,9 @@ inline long shutdown(int fd, int how) noexcept { return answer(sys::raw_syscall(
 
 inline long set_option(int fd, int level, int option, int value) noexcept {
   return answer(sys::raw_syscall(SYS_setsockopt, fd, level, option, &value, sizeof value));
+}
+inline long set_option(int fd, int level, int option, const void* value, socklen_t size) noexcept {
+  return answer(sys::raw_syscall(SYS_setsockopt, fd, level, option, value, size));
 }
 // Stores the option's value; returns -errno if it fails.
 inline long get_option(int fd, int level, int option, int& value) noexcept {

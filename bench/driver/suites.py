@@ -15,8 +15,8 @@ BENCH = pathlib.Path(__file__).resolve().parents[1]
 
 HEADINGS = {"go": "Go", "boost": "Boost.Fiber", "boost_fiber": "Boost.Fiber", "tokio": "Tokio", "hyper": "hyper",
             "thread": "std::thread", "threads": "std::thread", "std_thread": "std::thread", "raw": "raw epoll",
-            "raw_epoll": "raw epoll", "epoll": "raw epoll", "net_http": "Go"}
-BARE = {"raw", "raw_epoll", "epoll", "bare", "floor", "fcontext"}  # no runtimes
+            "raw_epoll": "raw epoll", "epoll": "raw epoll", "loop": "recvmmsg", "net_http": "Go"}
+BARE = {"raw", "raw_epoll", "epoll", "loop", "bare", "floor", "fcontext"}  # no runtimes
 
 
 def find():

@@ -2,7 +2,7 @@
 load generator on another. Makes a table, and keeps every figure of every round as JSON, in the form of in_turns.py:
 `rows`, and raw[peer][measurement], a dictionary for each round; `loads` says what a measurement's load is.
 
-The suites echo, http and churn say which servers, and which loads.
+The suites echo, http, churn and udp say which servers, and which loads.
 """
 import argparse
 import json
@@ -22,7 +22,7 @@ from rust_peers import build_rust
 HERE = pathlib.Path(__file__).resolve().parent
 GROUP = "net"
 
-HEADINGS = {"raw": "raw epoll", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
+HEADINGS = {"raw": "raw epoll", "loop": "recvmmsg", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
 
 
 class Peer:

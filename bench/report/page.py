@@ -14,7 +14,7 @@ GROUPS = {"sched": "Fibers and the scheduler", "sync": "Channels, select, locks,
           "handoff": "Calls that block: handing the processor over", "net": "Network", "memory": "Memory"}
 # Above rows that have no heading of their own; those of other results have their name.
 TITLES = {"echo": "echo: TCP, one message under way in each connection", "http": "http: GET, keep-alive",
-          "churn": "churn: connect, one request, close"}
+          "churn": "churn: connect, one request, close", "udp": "udp: UDP echo, one datagram under way for each socket"}
 STYLE = (pathlib.Path(__file__).parent / "style.css").read_text()
 
 

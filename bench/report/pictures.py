@@ -225,6 +225,7 @@ LOADS = {  # suite: title, what is counted, what there are so many of
     "http": ("HTTP GET, keep-alive: throughput against connections", "requests", "connections"),
     "churn": ("Connect, one request, close: throughput against connections under way", "connections",
               "connections under way"),
+    "udp": ("UDP echo: throughput against sockets, one datagram under way for each", "datagrams", "sockets"),
 }
 SHIFT = 0.017  # of the axis: peers stand side by side, so their spreads can be told apart
 

@@ -55,6 +55,10 @@ TEST(Ends, CalledWrongly) {
   for (const call& c : std::vector<call>{
            {"echo_server", {"--help"}},
            {"echo_server", {"127.0.0.1:0", "more"}},
+           {"udp_echo", {"-v"}},
+           {"udp_echo", {"127.0.0.1:0", "239.1.1.1", "lo", "more"}},
+           {"unix_echo", {"--help"}},
+           {"unix_echo", {"/tmp/a", "/tmp/b"}},
            {"chat", {"-v"}},
            {"chat", {"127.0.0.1:0", "never"}},
            {"chat", {"127.0.0.1:0", "skip", "more"}},
@@ -82,11 +86,15 @@ TEST(Ends, CalledWrongly) {
 
 TEST(Ends, AddressesThatAreNone) {
   for (const std::string port : {"99999", "-1", "", "4x"}) {
-    for (const char* const name : {"echo_server", "chat"}) {
+    for (const char* const name : {"echo_server", "chat", "udp_echo"}) {
       expect_end({name, {"127.0.0.1:" + port}}, 1, {std::string(name) + ": ", port});
     }
   }
   expect_end({"echo_server", {"nonsense"}}, 1, {"echo_server: ", "nonsense"});
+  expect_end({"unix_echo", {"/nowhere/at/all"}}, 1, {"unix_echo: ", "/nowhere/at/all", "No such file"});
+  expect_end({"unix_echo", {std::string(200, 'x')}}, 1, {"unix_echo: ", "too long"});
+  expect_end({"udp_echo", {"127.0.0.1:0", "127.0.0.1"}}, 1, {"udp_echo: ", "not a multicast address"});
+  expect_end({"udp_echo", {"127.0.0.1:0", "239.1.1.1", "no-such-one"}}, 1, {"udp_echo: ", "no-such-one"});
   expect_end({"http_server", {"--root", "/nowhere"}}, 1, {"http_server: ", "/nowhere", "No such file"});
 }
 

@@ -22,16 +22,17 @@ namespace baton_test {
 
 class program : public child_process {
  public:
-  // Starts the program and waits for its line "listening on ADDRESS:PORT".
+  // Starts the program and waits for its line "listening on ADDRESS:PORT" or "listening on PATH".
   program(const std::string& name, std::vector<std::string> args, const std::function<void()>& prepare = {})
       : child_process(name, std::move(args), role::server, prepare) {
     while (text_.find('\n') == std::string::npos && read_more()) {
     }
+    if (text_.find("listening on ") == std::string::npos) throw std::runtime_error(name + " did not start: " + text_);
     const std::size_t colon = text_.rfind(':');
-    if (colon == std::string::npos) throw std::runtime_error(name + " did not start: " + text_);
-    port_ = std::atoi(text_.c_str() + colon + 1);
+    if (colon != std::string::npos) port_ = std::atoi(text_.c_str() + colon + 1);
   }
 
+  // 0 if it listens at a path.
   [[nodiscard]] int port() const { return port_; }
   void terminate() { signal(SIGTERM); }
   // As child_process::wait(). Afterwards text() has what the program printed.

@@ -4,14 +4,12 @@
 
 #include <baton/runtime/context.h>
 #include <baton/runtime/stats.h>
-#include <baton/syscall/blocking.h>
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <atomic>
 #include <cerrno>
-#include <functional>
 #include <string>
-#include <thread>
 
 namespace {
 
@@ -33,17 +31,6 @@ extern "C" int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event
 
 namespace baton::net::test {
 namespace {
-
-// Runs f on a plain thread in which calls can be made to fail.
-void with_failing_calls(std::initializer_list<long> numbers, const std::function<void()>& f) {
-  bool filtered = true;
-  std::thread thread([&] {
-    filtered = failing_calls::filter_this_thread(numbers);
-    if (filtered) f();
-  });
-  blocking([&] { thread.join(); });
-  if (!filtered) GTEST_SKIP() << "no filters of system calls here";
-}
 
 TEST(Accept, OutlivesWhatBefallsOneConnection) {
   run([] {

@@ -2,6 +2,9 @@
 // sends the calls that netpoll traps into to a handler. The handler returns an errno or makes the call.
 #pragma once
 
+#include <baton/syscall/blocking.h>
+
+#include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,7 +17,9 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <thread>
 #include <vector>
 
 namespace baton::net::test {
@@ -95,5 +100,16 @@ class failing_calls {
   inline static std::atomic<int> error_{0};
   inline static std::atomic<int> left_{0};
 };
+
+// Runs f on a plain thread in which calls of these numbers can be made to fail.
+inline void with_failing_calls(std::initializer_list<long> numbers, const std::function<void()>& f) {
+  bool filtered = true;
+  std::thread thread([&] {
+    filtered = failing_calls::filter_this_thread(numbers);
+    if (filtered) f();
+  });
+  blocking([&] { thread.join(); });
+  if (!filtered) GTEST_SKIP() << "no filters of system calls here";
+}
 
 }  // namespace baton::net::test

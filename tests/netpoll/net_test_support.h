@@ -1,8 +1,11 @@
 // What the tests of netpoll share.
 #pragma once
 
+#include <baton/netpoll/listener_state.h>
 #include <baton/netpoll/net.h>
 #include <baton/netpoll/tcp_state.h>
+#include <baton/netpoll/udp_state.h>
+#include <baton/netpoll/unix_state.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
@@ -16,10 +19,12 @@
 
 namespace baton::net {
 
-// Looks into streams and listeners.
+// Looks into what owns a descriptor.
 struct test_access {
-  static descriptor& io(tcp_stream& s) { return s.state_->io; }
-  static descriptor& io(tcp_listener& l) { return l.state_->io; }
+  template <class State>
+  static descriptor& io(descriptor_owner<State>& owner) {
+    return owner.state_->io;
+  }
 };
 
 }  // namespace baton::net
