@@ -1,10 +1,7 @@
 #include <baton/netpoll/adopt_socket.h>
 
 #include <baton/netpoll/socket_calls.h>
-#include <baton/syscall/files.h>
-#include <baton/syscall/owned_fd.h>
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <cerrno>
@@ -39,18 +36,12 @@ int check_kind(int fd, const socket_kind& wanted) noexcept {
 int adopt_socket(int fd, const socket_kind& wanted, descriptor& io, address& local, address& remote,
                  descriptor::short_reads reads) {
   if (const int error = check_kind(fd, wanted)) return error;
-  const auto flags = sys::fcntl(fd, F_GETFL);
-  if (!flags) return flags.error();
   if (const long r = calls::local_address(fd, local); r < 0) return static_cast<int>(-r);
   if (!wanted.listens) {
     const long r = calls::remote_address(fd, remote);
     if (r < 0 && (r != -ENOTCONN || wanted.type != SOCK_DGRAM)) return static_cast<int>(-r);
   }
-  sys::owned_fd owned(fd);
-  const int error = io.attach(owned, reads);
-  (void)owned.release();
-  if (error == 0 && (*flags & O_NONBLOCK) == 0) (void)sys::fcntl(fd, F_SETFL, *flags | O_NONBLOCK);
-  return error;
+  return io.adopt(fd, reads);
 }
 
 }  // namespace baton::net

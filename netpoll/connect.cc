@@ -35,7 +35,13 @@ absl::Status connect_attempt::begin() {
   sys::owned_fd fd(static_cast<int>(number));
   long r = calls::set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
   if (r < 0) return failed(r);
+  if (options_.control != nullptr) {
+    if (absl::Status s = options_.control(fd.get()); !s.ok()) return s;
+  }
   if (options_.local.is_ip()) {
+    // The port is chosen at connect(2), where it has to differ only from those that lead to the same peer. Kernels that
+    // do not know the option choose it here.
+    if (options_.local.port() == 0) (void)calls::set_option(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1);
     r = calls::bind(fd.get(), options_.local);
     if (r < 0) return errno_status(static_cast<int>(-r), "bind", options_.local.to_string());
   }
@@ -79,16 +85,8 @@ absl::Status connect_attempt::finish() {
 }
 
 tcp_stream connect_attempt::take() {
-  if (options_.keep_alive_ns > 0) {
-    constexpr std::int64_t second = 1'000'000'000;
-    constexpr std::int64_t seconds_max = 32767;  // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
-    const std::int64_t whole = options_.keep_alive_ns / second + (options_.keep_alive_ns % second > 0 ? 1 : 0);
-    const int seconds = static_cast<int>(std::min(whole, seconds_max));
-    (void)state_->io.with_fd([seconds](int fd) {
-      (void)calls::set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
-      (void)calls::set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
-      return calls::set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    });
+  if (const int seconds = calls::whole_seconds(options_.keep_alive_ns); seconds > 0) {
+    (void)state_->io.with_fd([seconds](int fd) { return calls::set_keep_alive(fd, seconds); });
   }
   return tcp_stream(std::move(state_));
 }

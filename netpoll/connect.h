@@ -9,6 +9,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct connect_options {
   address local;                   // naming nothing: the kernel chooses
   std::int64_t keep_alive_ns = 0;  // 0: no probes
   std::int64_t head_start_ns = 0;  // of an address, before the next one is tried at the same time; forever_ns: never
+  std::function<absl::Status(int fd)> control;  // may be null
 };
 
 // One socket on its way to one address. It has one owner, except that close() may be called from anywhere.

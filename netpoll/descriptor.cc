@@ -34,6 +34,7 @@
 #include <baton/syscall/lingers.h>
 #include <baton/syscall/time.h>
 
+#include <fcntl.h>
 #include <algorithm>
 #include <chrono>
 #include <new>
@@ -75,6 +76,18 @@ int descriptor::attach(sys::owned_fd& fd, short_reads meaning) noexcept {
   fd_ = fd.release();
   short_reads_ = meaning;
   poll_ = pd;
+  return 0;
+}
+
+int descriptor::adopt(int fd, short_reads meaning) noexcept {
+  const auto flags = sys::fcntl(fd, F_GETFL);
+  if (!flags) return flags.error();
+  sys::owned_fd owned(fd);
+  const int error = attach(owned, meaning);
+  (void)owned.release();
+  if (error != 0) return error;
+  // A pidfd refuses O_NONBLOCK before Linux 5.10; it is not read.
+  if ((*flags & O_NONBLOCK) == 0) (void)sys::fcntl(fd, F_SETFL, *flags | O_NONBLOCK);
   return 0;
 }
 

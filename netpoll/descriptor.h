@@ -65,6 +65,10 @@ class descriptor final {
   [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
   // The same, but after an error fd still belongs to its owner, and the call can be tried again.
   [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
+  // The same for a number that others have made, and perhaps use. Sets O_NONBLOCK, which other descriptors of the same
+  // open file see, too. Returns 0 or an errno (also EBADF); after an error the number is unchanged and still belongs to
+  // the caller.
+  [[nodiscard]] int adopt(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
 
   // Switches. Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done.
   // Waits for an edge whenever the step would block. Fails when the descriptor is closed or cancelled or the side's

@@ -27,6 +27,7 @@ absl::StatusOr<tcp_stream> dial(const std::string& target, dial_options options)
   connect_options how;
   how.limits = {options.timeout.deadline_ns(), options.ctx.get()};
   how.keep_alive_ns = options.keep_alive.ns() == sched::platform::forever_ns ? 0 : options.keep_alive.ns();
+  how.control = std::move(options.control);
   how.head_start_ns = std::max<std::int64_t>(options.head_start.ns(), 0);
   address::family family = address::family::none;
   if (!options.local.empty()) {

@@ -6,6 +6,7 @@
 
 #include <absl/status/statusor.h>
 #include <chrono>
+#include <functional>
 #include <string>
 
 namespace baton::net {
@@ -19,6 +20,9 @@ struct dial_options {
   // An address that has not answered for this long is still tried while the next one begins, which is of the other
   // family if there is one. hours::max(): each address waits for the failure of the one before.
   time_limit head_start = std::chrono::milliseconds(300);
+  // Called with each socket before it is bound and connected, for options that have no name here. Attempts may run at
+  // the same time, but calls of this do not. An error ends the attempt. Not for unix_stream::dial().
+  std::function<absl::Status(int fd)> control = {};
 };
 
 // Switches. Connects to "host:port". The host may be a name, an IPv4 address, an IPv6 address in brackets, or empty

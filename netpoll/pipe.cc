@@ -33,23 +33,12 @@ namespace {
 
 constexpr std::string_view kind = "pipe";
 
-// Makes the state around fd, which the state owns only if this succeeds.
-absl::StatusOr<std::unique_ptr<detail::pipe_state>> state_for(sys::owned_fd& fd, std::string name) try {
+absl::StatusOr<std::unique_ptr<detail::pipe_state>> adopted(int number, std::string name) try {
   auto state = std::make_unique<detail::pipe_state>(std::move(name));
-  if (const int error = state->io.attach(fd)) return net::errno_status(error, "open", state->name);
+  if (const int error = state->io.adopt(number); error != 0) return net::errno_status(error, "adopt", state->name);
   return state;
 } catch (const std::bad_alloc&) {
-  return net::errno_status(ENOMEM, "open", kind);
-}
-
-absl::StatusOr<std::unique_ptr<detail::pipe_state>> adopted(int number, std::string name) {
-  const auto flags = sys::fcntl(number, F_GETFL);
-  if (!flags) return net::errno_status(flags.error(), "adopt", name);
-  sys::owned_fd fd(number);
-  absl::StatusOr<std::unique_ptr<detail::pipe_state>> state = state_for(fd, std::move(name));
-  (void)fd.release();
-  if (state.ok() && (*flags & O_NONBLOCK) == 0) (void)sys::fcntl(number, F_SETFL, *flags | O_NONBLOCK);
-  return state;
+  return net::errno_status(ENOMEM, "adopt", kind);
 }
 
 }  // namespace

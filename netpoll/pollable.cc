@@ -4,9 +4,7 @@
 #include <baton/netpoll/descriptor_owner_members.h>
 #include <baton/netpoll/error_text.h>
 #include <baton/syscall/files.h>
-#include <baton/syscall/owned_fd.h>
 
-#include <fcntl.h>
 #include <poll.h>
 #include <memory>
 #include <new>
@@ -36,14 +34,7 @@ template class two_sided_owner<pollable_state>;
 
 absl::StatusOr<pollable> pollable::adopt(int fd) try {
   auto state = std::make_unique<pollable_state>(fd);
-  const auto flags = sys::fcntl(fd, F_GETFL);
-  if (!flags) return errno_status(flags.error(), "adopt", state->name);
-  sys::owned_fd owned(fd);
-  const int error = state->io.attach(owned);
-  (void)owned.release();
-  if (error != 0) return errno_status(error, "adopt", state->name);
-  // A pidfd refuses O_NONBLOCK before Linux 5.10; it is not read.
-  if ((*flags & O_NONBLOCK) == 0) (void)sys::fcntl(fd, F_SETFL, *flags | O_NONBLOCK);
+  if (const int error = state->io.adopt(fd); error != 0) return errno_status(error, "adopt", state->name);
   return pollable(std::move(state));
 } catch (const std::bad_alloc&) {
   return errno_status(ENOMEM, "adopt", kind);

@@ -7,9 +7,13 @@
 #include <baton/netpoll/address.h>
 #include <baton/syscall/raw_syscall.h>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 namespace baton::net::calls {
 
@@ -92,6 +96,21 @@ inline long remote_address(int fd, address& out) {
   socklen_t size = sizeof sa;
   const long r = answer(sys::raw_syscall(SYS_getpeername, fd, &sa, &size));
   if (r >= 0) out = address::from_sockaddr(reinterpret_cast<const sockaddr*>(&sa), size);
+  return r;
+}
+
+// The whole seconds that TCP's timers take, rounded up, at most MAX_TCP_KEEPIDLE.
+inline int whole_seconds(std::int64_t ns) noexcept {
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t seconds_max = 32767;
+  return static_cast<int>(std::clamp<std::int64_t>(ns / second + (ns % second > 0 ? 1 : 0), 0, seconds_max));
+}
+
+// Probes an idle connection this often; 0: never.
+inline long set_keep_alive(int fd, int seconds) noexcept {
+  long r = set_option(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
+  if (r >= 0 && seconds > 0) r = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+  if (r >= 0 && seconds > 0) r = set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
   return r;
 }
 

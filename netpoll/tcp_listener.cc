@@ -38,6 +38,8 @@ absl::StatusOr<tcp_listener> tcp_listener::bind_to(const address& where, const l
   const auto failed = [&where](long answer) {
     return errno_status(static_cast<int>(-answer), "listen", where.to_string());
   };
+  const std::int64_t every_ns = options.keep_alive.ns();
+  const std::int64_t keep_alive_ns = every_ns == sched::platform::forever_ns ? 0 : every_ns;
   const int family = where.kind() == address::family::ipv6 ? AF_INET6 : AF_INET;
   const long number = calls::open_socket(family, SOCK_STREAM);
   if (number < 0) return failed(number);
@@ -47,7 +49,16 @@ absl::StatusOr<tcp_listener> tcp_listener::bind_to(const address& where, const l
   if (r >= 0 && options.reuse_port) r = calls::set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (r >= 0 && family == AF_INET6) r = calls::set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0);
   if (r >= 0) r = calls::set_option(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-  if (r >= 0) r = calls::bind(fd.get(), where);
+  if (r >= 0) r = calls::set_keep_alive(fd.get(), calls::whole_seconds(keep_alive_ns));
+  if (r >= 0 && options.defer_accept.count() > 0) {
+    r = calls::set_option(fd.get(), IPPROTO_TCP, TCP_DEFER_ACCEPT, calls::whole_seconds(options.defer_accept.count()));
+  }
+  if (r >= 0 && options.fast_open > 0) r = calls::set_option(fd.get(), IPPROTO_TCP, TCP_FASTOPEN, options.fast_open);
+  if (r < 0) return failed(r);
+  if (options.control != nullptr) {
+    if (absl::Status s = options.control(fd.get()); !s.ok()) return s;
+  }
+  r = calls::bind(fd.get(), where);
   if (r >= 0) r = calls::listen(fd.get(), std::max(options.backlog, 1));
   auto made = std::make_unique<listener_state>();
   if (r >= 0) r = calls::local_address(fd.get(), made->local);

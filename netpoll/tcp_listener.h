@@ -11,7 +11,9 @@
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 namespace baton::net {
@@ -22,6 +24,15 @@ struct listen_options {
   int backlog = 4096;       // connections that wait to be accepted; the kernel caps it (net.core.somaxconn)
   bool reuse_port = false;  // SO_REUSEPORT: several listeners share the port, and the connections
   bool v6_only = false;     // an IPv6 listener does not take IPv4
+  // Probes an idle connection this often, as tcp_stream::set_keep_alive() does; zero or less: never.
+  time_limit keep_alive = std::chrono::seconds(15);
+  // TCP_DEFER_ACCEPT: accept() returns a connection once its first data has come, or after about this long (whole
+  // seconds, rounded up); zero or less: at once. For protocols in which the client speaks first.
+  std::chrono::nanoseconds defer_accept{0};
+  // TCP_FASTOPEN: how many connections whose first data came with their SYN may be on their way at once; 0: none.
+  int fast_open = 0;
+  // Called with the socket before it is bound, for options that have no name here. An error ends bind().
+  std::function<absl::Status(int fd)> control = {};
 };
 
 // What accept() has seen, in all listeners, since the process began.

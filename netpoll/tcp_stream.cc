@@ -43,17 +43,18 @@ absl::Status tcp_stream::set_no_delay(bool on) {
 
 absl::Status tcp_stream::set_keep_alive_ns(std::int64_t every_ns) {
   if (state_ == nullptr) return not_open("set keep alive", tcp_state::kind);
-  constexpr std::int64_t second = 1'000'000'000;
-  constexpr std::int64_t seconds_max = 32767;  // MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL
-  const std::int64_t whole = every_ns / second + (every_ns % second > 0 ? 1 : 0);
-  const int seconds = static_cast<int>(std::clamp<std::int64_t>(whole, 0, seconds_max));
-  const long answer = state_->io.with_fd([seconds](int fd) {
-    long r = calls::set_option(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
-    if (r >= 0 && seconds > 0) r = calls::set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
-    if (r >= 0 && seconds > 0) r = calls::set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds);
-    return r;
-  });
-  return option_status(*state_, answer, "set keep alive");
+  const int seconds = calls::whole_seconds(every_ns);
+  return option_status(*state_, state_->io.with_fd([seconds](int fd) { return calls::set_keep_alive(fd, seconds); }),
+                       "set keep alive");
+}
+
+absl::Status tcp_stream::set_linger_ns(std::int64_t at_most_ns) {
+  if (state_ == nullptr) return not_open("set linger", tcp_state::kind);
+  const ::linger how{at_most_ns < 0 ? 0 : 1, calls::whole_seconds(at_most_ns)};
+  return option_status(*state_, state_->io.with_fd([&how](int fd) {
+    return calls::set_option(fd, SOL_SOCKET, SO_LINGER, &how, sizeof how);
+  }),
+                       "set linger");
 }
 
 }  // namespace baton::net

@@ -33,11 +33,20 @@ class tcp_stream : public byte_stream<tcp_state> {
     return set_keep_alive_ns(detail::saturated_ns(every));
   }
 
+  // SO_LINGER: close() waits until the peer's kernel has what was written, at most this long (whole seconds, rounded
+  // up). Zero: close() throws away what has not been sent, and resets the connection. Less than zero: close() returns
+  // at once, and the kernel goes on sending, as without a call of this.
+  template <class Rep, class Period>
+  absl::Status set_linger(std::chrono::duration<Rep, Period> at_most) {
+    return set_linger_ns(detail::saturated_ns(at_most));
+  }
+
   // For the makers of streams (tcp_listener, dial).
   explicit tcp_stream(std::unique_ptr<tcp_state> state) noexcept;
 
  private:
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
+  absl::Status set_linger_ns(std::int64_t at_most_ns);
 };
 
 }  // namespace baton::net
