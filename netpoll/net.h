@@ -8,6 +8,8 @@
 #include <baton/netpoll/descriptor_owner.h>
 #include <baton/netpoll/dial.h>
 #include <baton/netpoll/error_text.h>
+#include <baton/netpoll/hand_over.h>
+#include <baton/netpoll/inherited.h>
 #include <baton/netpoll/pipe.h>
 #include <baton/netpoll/pollable.h>
 #include <baton/netpoll/resolve.h>

@@ -34,6 +34,7 @@
 #include <baton/runtime/os_signals.h>
 #include <baton/runtime/process.h>
 #include <baton/runtime/recursive_mutex.h>
+#include <baton/runtime/relay.h>
 #include <baton/runtime/reports.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/select.h>
