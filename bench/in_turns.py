@@ -229,6 +229,10 @@ def parse(description):
     return p.parse_args()
 
 
+def programs_directory(args):
+    return (args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parent / "build/release/bench")).resolve()
+
+
 def selected(measurements, rows, only, group=None):
     """(The measurements that are named, or that a named row needs; the names of those that are to be shown.)
 
@@ -263,8 +267,7 @@ def run(suite, group, args, rounds, measurements, rows, peers, programs, shown=P
     that do not name theirs. programs: those of
     the peers that CMake builds. peers: {peer: heading}, in the order of the columns. extra_words: {peer: [word]}, with
     {baton} for its program. derive: adds to the values of a run."""
-    directory = (args.bin or pathlib.Path(os.environ.get("BATON_BENCH_DIR") or HERE.parent / "build/release/bench"))
-    directory = directory.resolve()
+    directory = programs_directory(args)
     for m in measurements:
         m.group = m.group or group
     if args.list or args.rows:

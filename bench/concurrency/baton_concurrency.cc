@@ -3,10 +3,12 @@
 
 #include <baton/baton.h>
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <shared_mutex>
 #include <thread>
+#include <utility>
 
 namespace concurrency {
 
@@ -121,6 +123,89 @@ void read_lock_with(const arguments& a, report& out) {
 }
 void read_lock(const arguments& a, report& out) { read_lock_with<baton::shared_mutex>(a, out); }
 
+// Two fibers make a context below another one, with a function for its end, and drop both, for `ms` of time. Blocks
+// with one parent for both fibers, as requests have below the context of their server, and blocks with a parent for
+// each take turns. Printed are shared_ns and own_ns, wall time of one context in either, and share, the rate with one
+// parent by that with two, in percent.
+double ns_of_context(const std::array<baton::context, 2>& parents, std::int64_t length) {
+  std::atomic<std::int64_t> made{0};
+  std::vector<baton::fiber<void>> all;
+  const std::int64_t begin = now_ns();
+  for (const baton::context& parent : parents) {
+    all.push_back(baton::spawn([&] {
+      std::int64_t mine = 0;
+      for (; now_ns() - begin < length; baton::this_fiber::yield()) {
+        for (int i = 0; i < 64; ++i, ++mine) {
+          const baton::context request = baton::with_cancel(parent);
+          const baton::on_cancel hang_up(request, [] {});
+        }
+      }
+      made += mine;
+    }));
+  }
+  join_all<baton_runtime>(all);
+  return static_cast<double>(now_ns() - begin) / static_cast<double>(made);
+}
+void contexts(const arguments& a, report& out) {
+  const std::int64_t length = a.number("ms", 100) * ms;
+  baton_runtime::run(a.number("procs", 2), [&] {
+    const auto server = baton::with_cancel({}), other = baton::with_cancel({});
+    for (int block = 0; block <= a.number("times", 3); ++block) {
+      double shared = 0, own = 0;
+      for (int half = 0; half < 2; ++half) {
+        if (half == block % 2) {
+          shared = ns_of_context({server, server}, length);
+        } else {
+          own = ns_of_context({server, other}, length);
+        }
+      }
+      if (block == 0) continue;  // warms up
+      out.add("shared_ns", shared);
+      out.add("own_ns", own);
+      out.add("share", 100 * own / shared);
+    }
+  });
+}
+
+// `fibers` sleep until one and the same time. One more yields and looks at the clock. Printed is the longest time that
+// it was kept from running, in milliseconds: before_ms in the 100 ms before that time, gap_ms from then on until all
+// have run, and last_ms, when the last one has run.
+void storm(const arguments& a, report& out) {
+  const int fibers = a.number("fibers", 300'000);
+  const baton::attributes small{.stack_size = std::size_t{16} * 1024};
+  baton_runtime::run(a.number("procs", 1), [&] {
+    // Starting them takes as long as it takes: if it takes longer than this, they are started once more.
+    for (std::int64_t ahead = std::max<std::int64_t>(fibers / 200, 200) * ms;; ahead *= 2) {
+      const std::int64_t due = now_ns() + ahead;
+      const std::chrono::steady_clock::time_point when{std::chrono::nanoseconds(due)};
+      std::atomic<int> asleep{0}, done{0};
+      for (int i = 1; i <= fibers; ++i) {
+        baton::go(small, [&] {
+          asleep.fetch_add(1, std::memory_order_relaxed);
+          baton::this_fiber::sleep_until(when);
+          done.fetch_add(1);
+        });
+        if (i % 64 == 0) baton::this_fiber::yield();
+      }
+      while (asleep < fibers) baton::this_fiber::yield();
+      const bool in_time = now_ns() < due - 100 * ms;
+      if (in_time) baton::this_fiber::sleep_until(when - std::chrono::milliseconds(100));
+      std::int64_t before = 0, gap = 0;
+      for (std::int64_t last = now_ns(); done < fibers;) {
+        baton::this_fiber::yield();
+        const std::int64_t now = now_ns();
+        std::int64_t& longest = last < due && now < due ? before : gap;
+        longest = std::max(longest, now - std::exchange(last, now));
+      }
+      if (!in_time) continue;
+      out.add("before_ms", in_ms(before));
+      out.add("gap_ms", in_ms(gap));
+      out.add("last_ms", in_ms(now_ns() - due));
+      return;
+    }
+  });
+}
+
 // The primitive under locks: one atomic word, taken and given back by compare-and-swap. A second thread
 // exists, as in every program that needs locks.
 void cas_pair(const arguments& a, report& out) {
@@ -157,6 +242,8 @@ int main(int argc, char** argv) {
       {"select", select},
       {"timer", timer},
       {"read_lock", read_lock},
+      {"contexts", contexts},
+      {"storm", storm},
       {"cas_pair", cas_pair},
   };
   return bench::run_scenario(scenarios, argc, argv);

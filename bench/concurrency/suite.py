@@ -7,22 +7,22 @@ threads, in turns (see in_turns.py).
 """
 
 from driver.rows import Row
-from in_turns import Measurement, at_most, parse, run
+from in_turns import Measurement, at_least, at_most, parse, run
 
 
 class Effort:
-    """How long everything takes: rounds, repetitions in each, a share of the operations, sleepers, skynet's leaves;
-    with how many Ps the scaling is measured."""
+    """How long everything takes: rounds, repetitions in each, a share of the operations, sleepers, those that sleep
+    until one time, skynet's leaves; with how many Ps the scaling is measured."""
 
-    def __init__(self, rounds, times, share, sleepers, seconds, leaves, long_rounds, scaling):
-        self.rounds, self.times, self.share = rounds, times, share
+    def __init__(self, rounds, times, share, sleepers, storm, seconds, leaves, long_rounds, scaling):
+        self.rounds, self.times, self.share, self.storm = rounds, times, share, storm
         self.sleepers, self.seconds, self.leaves, self.long_rounds = sleepers, seconds, leaves, long_rounds
         self.scaling = scaling
 
 
-FULL = Effort(7, 3, 1.0, 100_000, 4, 1_000_000, 3, (1, 2, 3, 4, 6, 8))
-QUICK = Effort(3, 2, 0.3, 20_000, 3, 100_000, 1, ())
-SMOKE = Effort(1, 1, 0.001, 100, 2, 100, 1, (3,))
+FULL = Effort(7, 3, 1.0, 100_000, 300_000, 4, 1_000_000, 3, (1, 2, 3, 4, 6, 8))
+QUICK = Effort(3, 2, 0.3, 20_000, 100_000, 3, 100_000, 1, ())
+SMOKE = Effort(1, 1, 0.001, 100, 100, 2, 100, 1, (3,))
 
 
 def no_slower_than(peer):
@@ -96,6 +96,21 @@ def plan(effort):
                                     fibers=effort.sleepers, seconds=effort.seconds, why_not="too many"))
     rows.append(Row(f"{effort.sleepers:,} sleepers of 1 to 1,000 ms: how late", "sleepers", "late_us", "us"))
     rows.append(Row(f"{effort.sleepers:,} sleepers: how late, p99", "sleepers", "late_us", "us", **late))
+    nowhere_else = dict.fromkeys(("tokio", "boost", "threads"), "not measured")
+    for procs in (1, 2):
+        name = f"storm-{procs}"
+        measurements.append(Measurement(name, "storm", ["go"], rounds=effort.long_rounds, group=group,
+                                        fibers=effort.storm, procs=procs, why_not=nowhere_else))
+        what = f"{effort.storm:,} timers due at once, {ps(procs)}"
+        rows.append(Row(f"{what}: the longest wait of a fiber that yields", name, "gap_ms", "ms", **at_most(p50=5)))
+        rows.append(Row(f"{what}: the same just before", name, "before_ms", "ms", compared=False))
+        rows.append(Row(f"{what}: until all have run", name, "last_ms", "ms"))
+    rows.append("Contexts of requests, made and dropped by two fibers, 2 Ps")
+    measurements.append(Measurement("contexts", "contexts", ["go"], group=group, procs=2, why_not=nowhere_else,
+                                    ms=max(1, int(100 * effort.share)), times=effort.times))
+    rows.append(Row("all below the context of one server", "contexts", "shared_ns", "ns"))
+    rows.append(Row("each fiber's below one of its own", "contexts", "own_ns", "ns"))
+    rows.append(Row("rate of the first by that of the second", "contexts", "share", "%", **at_least(p50=90)))
     rows.append(f"Skynet: a tree of {effort.leaves:,} leaves")
     for procs in (1, 2):
         # With two threads Boost.Fiber has no pool of stacks that can be shared: minutes.

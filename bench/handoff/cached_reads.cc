@@ -13,6 +13,7 @@
 //     machines                  of these, the ones that run fibers, or may
 //     rescued                   of 100 time slices, how many ended because the reader's P was taken from it: the others
 //                               ended when it looked
+#include "../process_threads.h"
 #include "scenarios.h"
 
 #include <baton/baton.h>
@@ -21,7 +22,6 @@
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <thread>
 #include <vector>
 
@@ -65,15 +65,6 @@ class stopwatch {
   std::int64_t cpu_begin_ = read_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
   std::int64_t begin_ = now_ns();
 };
-
-int threads_of_process() {
-  std::ifstream in("/proc/self/status");
-  const std::string key = "Threads:";
-  for (std::string line; std::getline(in, line);) {
-    if (line.compare(0, key.size(), key) == 0) return std::atoi(line.c_str() + key.size());
-  }
-  return 0;
-}
 
 pace bare_reads(int threads, int fd, off_t size, std::int64_t length) {
   std::atomic<std::int64_t> reads{0};
@@ -133,7 +124,7 @@ void cached_reads(const arguments& a, report& out) {
     pace ours{};
     baton::run([&] { ours = fibers_read(fibers, *file, size, length); });
     const baton::runtime_stats after = baton::stats();
-    out.add("threads", threads_of_process());
+    out.add("threads", count_threads(::getpid()));
     const pace bare = bare_reads(procs, file->native_handle(), size, length);
     out.add("reads_per_s", ours.per_ms);
     out.add("bare_per_s", bare.per_ms);

@@ -9,6 +9,8 @@ int main(int argc, char** argv) {
       {"declared", declared},
       {"undeclared", undeclared},
       {"hog", hog},
+      {"late", late},
+      {"runnable", runnable},
       {"crowd", crowd},
       {"crowd_of_threads", crowd_of_threads},
       {"cached_reads", cached_reads},
@@ -16,6 +18,7 @@ int main(int argc, char** argv) {
       {"short_calls", short_calls},
       {"idle", idle},
       {"hold_lock", hold_lock},
+      {"watch_threads", watch_threads},
   };
   return bench::run_scenario(scenarios, argc, argv);
 }

@@ -11,6 +11,8 @@ void floor(const arguments& a, report& out);             // declared.cc
 void declared(const arguments& a, report& out);          // declared.cc
 void undeclared(const arguments& a, report& out);        // undeclared.cc
 void hog(const arguments& a, report& out);               // hog.cc
+void late(const arguments& a, report& out);              // hog.cc
+void runnable(const arguments& a, report& out);          // runnable.cc
 void crowd(const arguments& a, report& out);             // crowd.cc
 void crowd_of_threads(const arguments& a, report& out);  // crowd.cc
 void blockers(const arguments& a, report& out);          // crowd.cc
@@ -24,5 +26,9 @@ void compute_until(std::int64_t end) noexcept;  // undeclared.cc
 // Holds a file's lock on request, as another process: a line on stdin is a number of milliseconds; a
 // line on stdout says that the lock is held from now on for so long.
 void hold_lock(const arguments& a, report& out);  // undeclared.cc
+
+// Watches the process `pid`, as another process: a line on stdout is how many of its threads were runnable on average,
+// of `samples` looks, `every_ms` apart.
+void watch_threads(const arguments& a, report& out);  // runnable.cc
 
 }  // namespace handoff

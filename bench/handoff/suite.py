@@ -16,15 +16,17 @@ from in_turns import Measurement, at_least, at_most, parse, run
 class Effort:
     """How long everything takes. calls: of 10 ms; long_calls: of 100 ms."""
 
-    def __init__(self, rounds, calls, long_calls, hog_ms, crowd, segment_ms, segments, short_ms, idle_s, idle_rounds):
+    def __init__(self, rounds, calls, long_calls, hog_ms, crowd, segment_ms, segments, short_ms, idle_s, idle_rounds,
+                 sleeps, looks):
         self.rounds, self.calls, self.long_calls, self.hog_ms = rounds, calls, long_calls, hog_ms
+        self.sleeps, self.looks = sleeps, looks
         self.crowd, self.segment_ms, self.segments, self.short_ms = crowd, segment_ms, segments, short_ms
         self.idle_s, self.idle_rounds = idle_s, idle_rounds
 
 
-FULL = Effort(7, 40, 10, 1000, 1000, 500, 2, 1000, 3, 5)
-QUICK = Effort(3, 10, 2, 500, 1000, 200, 1, 300, 3, 1)
-SMOKE = Effort(1, 1, 1, 20, 20, 10, 1, 50, 1, 1)
+FULL = Effort(7, 40, 10, 1000, 1000, 500, 2, 1000, 3, 5, 200, 30)
+QUICK = Effort(3, 10, 2, 500, 1000, 200, 1, 300, 3, 1, 50, 10)
+SMOKE = Effort(1, 1, 1, 20, 20, 10, 1, 50, 1, 1, 2, 1)
 PEERS = ["go", "tokio"]
 FILE_SIZE = 16 << 20  # bytes
 
@@ -85,6 +87,17 @@ def plan(effort, lock, file):
             ("hogs", 2, effort.hog_ms, "two compute on and on", {})):
         measurements.append(Measurement(name, "hog", PEERS, hogs=hogs, ms=effort.hog_ms, stretch_ms=stretch_ms))
         rows.append(Row(what, name, "late_ms", "ms", digits=2, **target))
+
+    rows.append("2 Ps; a fiber sets its timer of 1 ms, and the next one of that P computes for 8 ms: how late it runs")
+    measurements.append(Measurement("late", "late", ["go"], why_not={"tokio": "a grain of 1 ms"}, procs=2,
+                                    stretch_ms=8, times=effort.sleeps))
+    rows.append(Row("beside an idle P", "late", "late_ms", "ms", digits=3, **at_most(p99=0.5)))
+
+    rows.append("Three fibers that lock and unlock, each a lock of its own, 1 P: threads that are runnable")
+    for kind in ("mutex", "shared_mutex"):
+        measurements.append(Measurement(f"runnable-{kind}", "runnable", ["go"], why_not={"tokio": "not measured"},
+                                        kind=kind, fibers=3, samples=effort.looks, every_ms=20))
+        rows.append(Row(kind, f"runnable-{kind}", "runnable", "", digits=2, **at_most(p50=1.3)))
 
     rows.append(f"{effort.crowd:,} fibers in a declared call of 100 ms at once, 2 Ps: wall time")
     measurements.append(Measurement("crowd", "crowd", PEERS, fibers=effort.crowd, procs=2, ms=100, times=3))

@@ -10,11 +10,11 @@
 //                      the same time: per wake of each, because their paces differ by a little
 //   idle seconds=S
 //     cpu_ms           of the whole process while its only fiber sleeps for S seconds
+#include "../process_threads.h"
 #include "scenarios.h"
 
 #include <baton/baton.h>
 
-#include <dirent.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,16 +32,12 @@ std::string task_file(pid_t task, const char* name) { return "/proc/self/task/" 
 
 // The oldest of that name: what it starts has its name, too, for a moment.
 pid_t task_named(const std::string& wanted) {
-  DIR* const tasks = opendir("/proc/self/task");
-  if (tasks == nullptr) die("no /proc");
   pid_t found = 0;
-  while (const dirent* const entry = readdir(tasks)) {
-    const pid_t task = std::atoi(entry->d_name);
+  for_each_thread(::getpid(), [&](pid_t task) {
     std::string name;
-    if (task == 0 || (found != 0 && found < task)) continue;
+    if (found != 0 && found < task) return;
     if (std::getline(std::ifstream(task_file(task, "comm")), name) && name == wanted) found = task;
-  }
-  closedir(tasks);
+  });
   if (found == 0) die("there is no thread of the wanted name");
   return found;
 }

@@ -1,9 +1,10 @@
-// baton_parked_memory parked [key=value ...]: see parked.h. stack=BYTES: of each fiber's stack, if not the
+// baton_parked_memory parked|spike [key=value ...]: see parked.h. stack=BYTES: of each parked fiber's stack, if not the
 // default.
 #include "parked.h"
 
 #include <baton/baton.h>
 
+#include <cstddef>
 #include <utility>
 
 namespace {
@@ -50,9 +51,14 @@ void parked(const bench::arguments& a, bench::report& out) {
   parked_memory::parked<baton_runtime>(a, out);
 }
 
+void spike(const bench::arguments& a, bench::report& out) {
+  baton_runtime::with.stack_size = std::size_t{8} << 20;
+  parked_memory::spike<baton_runtime>(a, out);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  constexpr bench::scenario scenarios[] = {{"parked", parked}};
+  constexpr bench::scenario scenarios[] = {{"parked", parked}, {"spike", spike}};
   return bench::run_scenario(scenarios, argc, argv);
 }

@@ -9,6 +9,11 @@
 //     first_wake_ns, again_wake_ns      from the opening until the last one has said that it is done
 //   again: stacks and pages that the first round left can be used again.
 //
+//   spike fibers=N deep_mib=D wait_ms=W procs=P
+//     N fibers touch D MiB of their stack each, wait for one gate together, and end. D is 7 at most
+//   prints, in MiB, VmRSS + VmPTE minus what the process had before
+//     peak_mib, kept_mib                while all wait; W ms after the last one has ended
+//
 // A Runtime has
 //   run(procs, f)      runs f as a fiber; a second time in the same process, too
 //   go(f), yield()
@@ -21,6 +26,7 @@
 #include "../scenario.h"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -55,6 +61,44 @@ void measure(std::int64_t fibers, const process_memory& before, const std::strin
   all.wait();
   out.add(round + "_wake_ns", each(now_ns() - begin));
   Runtime::settle();
+}
+
+__attribute__((noinline)) inline void touch_stack(std::size_t size) {
+  auto* const memory = static_cast<volatile char*>(__builtin_alloca(size));
+  for (std::size_t at = 0; at < size; at += 4'096) memory[at] = 1;
+}
+
+// The stacks have to be of 8 MiB.
+template <class Runtime>
+void spike(const arguments& a, report& out) {
+  const int procs = a.number("procs", 1);
+  const int fibers = a.number("fibers", 128);
+  const std::size_t depth = static_cast<std::size_t>(a.number("deep_mib", 7)) << 20;
+  Runtime::run(procs, [] {});
+  const process_memory before;
+  const auto more_than_before = [&before] {
+    return static_cast<double>(process_memory().total() - before.total()) / (1 << 20);
+  };
+  Runtime::run(procs, [&] {
+    typename Runtime::gate gate;
+    typename Runtime::all_done all(fibers);
+    std::atomic<int> arrived{0};
+    for (int i = 0; i < fibers; ++i) {
+      Runtime::go([&] {
+        touch_stack(depth);
+        arrived.fetch_add(1, std::memory_order_relaxed);
+        gate.wait();
+        all.done();
+      });
+    }
+    while (arrived.load(std::memory_order_relaxed) < fibers) Runtime::yield();
+    out.add("peak_mib", more_than_before());
+    gate.open();
+    all.wait();
+    Runtime::settle();
+  });
+  block_ns(a.number("wait_ms", 3'000) * ms);
+  out.add("kept_mib", more_than_before());
 }
 
 template <class Runtime>

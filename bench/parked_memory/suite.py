@@ -11,15 +11,17 @@ from in_turns import Measurement, at_most, parse, run
 
 
 class Effort:
-    """How long everything takes: rounds, of those with very many fibers, too; the most fibers, and the most threads."""
+    """How long everything takes: rounds, of those with very many fibers, too; the most fibers, and the most threads;
+    how long after a peak its memory is looked at."""
 
-    def __init__(self, rounds, long_rounds, fibers, threads):
+    def __init__(self, rounds, long_rounds, fibers, threads, wait_ms):
         self.rounds, self.long_rounds, self.fibers, self.threads = rounds, long_rounds, fibers, threads
+        self.wait_ms = wait_ms
 
 
-FULL = Effort(7, 3, 1_000_000, 10_000)
-QUICK = Effort(3, 1, 100_000, 1_000)
-SMOKE = Effort(1, 1, 1_000, 100)
+FULL = Effort(7, 3, 1_000_000, 10_000, 3_000)
+QUICK = Effort(3, 1, 100_000, 1_000, 3_000)
+SMOKE = Effort(1, 1, 1_000, 100, 10)
 
 METRICS = (
     ("Memory of each fiber that waits: pages and page tables", "first_bytes", "B", 4_800),
@@ -57,6 +59,11 @@ def plan(effort):
         for what, measurement, judged in cases:
             target = at_most(p50=limit) if judged and limit else {}
             rows.append(Row(what, measurement, metric, unit, digits=0, **target))
+    measurements.append(Measurement("spike", "spike", ["go", "threads"], rounds=effort.long_rounds, fibers=128,
+                                    deep_mib=7, wait_ms=effort.wait_ms, procs=2, why_not="not measured"))
+    rows.append("128 fibers use 7 MiB of stack each, and end: memory above what the process had before")
+    rows.append(Row("while all wait", "spike", "peak_mib", "MiB", digits=0, compared=False))
+    rows.append(Row(f"{effort.wait_ms / 1000:g} s after the end", "spike", "kept_mib", "MiB", **at_most(p50=20)))
     return measurements, rows
 
 

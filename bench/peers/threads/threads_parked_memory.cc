@@ -1,9 +1,11 @@
-// threads_parked_memory parked [key=value ...]: ../../parked_memory/parked.h with a std::thread for each fiber, which
-// waits for a condition variable. What the kernel itself keeps for a thread, a stack of 16 KiB among it, is in none of
-// the figures.
+// threads_parked_memory parked|spike [key=value ...]: ../../parked_memory/parked.h with a std::thread for each fiber,
+// which waits for a condition variable. What the kernel itself keeps for a thread, a stack of 16 KiB among it, is in
+// none of the figures.
 #include "../../parked_memory/parked.h"
 
+#include <pthread.h>
 #include <condition_variable>
+#include <cstddef>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -67,9 +69,19 @@ struct threads_runtime {
   };
 };
 
+void spike(const bench::arguments& a, bench::report& out) {
+  pthread_attr_t with;
+  if (pthread_attr_init(&with) != 0 || pthread_attr_setstacksize(&with, std::size_t{8} << 20) != 0 ||
+      pthread_setattr_default_np(&with) != 0) {
+    bench::die("cannot set the size of stacks");
+  }
+  pthread_attr_destroy(&with);
+  parked_memory::spike<threads_runtime>(a, out);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  constexpr bench::scenario scenarios[] = {{"parked", parked_memory::parked<threads_runtime>}};
+  constexpr bench::scenario scenarios[] = {{"parked", parked_memory::parked<threads_runtime>}, {"spike", spike}};
   return bench::run_scenario(scenarios, argc, argv);
 }

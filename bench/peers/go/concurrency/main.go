@@ -292,6 +292,6 @@ func main() {
 	scenario.Run(map[string]func(arguments, report){
 		"yield": yield, "spawn_join": spawnJoin, "ping_pong": pingPong, "items": items, "mutex": mutex,
 		"condition": condition, "select": selectOfFour, "timer": timer, "read_lock": readLock,
-		"sleepers": sleepers, "skynet": skynet,
+		"sleepers": sleepers, "skynet": skynet, "contexts": contexts, "storm": storm,
 	})
 }

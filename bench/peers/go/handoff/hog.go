@@ -32,3 +32,20 @@ func hog(a arguments, out report) {
 	}
 	all.Wait()
 }
+
+func late(a arguments, out report) {
+	runtime.GOMAXPROCS(a.Number("procs", 2))
+	stretch := int64(a.Number("stretch_ms", 8)) * ms
+	for i := 0; i < a.Number("times", 300); i++ {
+		computed := make(chan bool)
+		go func() {
+			computeUntil(now() + stretch)
+			computed <- true
+		}()
+		begin := now()
+		time.Sleep(time.Millisecond)
+		out.Add("late_ms", inMs(now()-begin-1*ms))
+		<-computed
+		time.Sleep(2 * time.Millisecond)
+	}
+}

@@ -34,7 +34,8 @@ func inMs(ns int64) float64 { return float64(ns) / 1e6 }
 
 func main() {
 	scenario.Run(map[string]func(arguments, report){
-		"declared": declared, "undeclared": undeclared, "hog": hog, "crowd": crowd, "blockers": blockers,
+		"declared": declared, "undeclared": undeclared, "hog": hog, "late": late,
+		"runnable": runnable, "crowd": crowd, "blockers": blockers,
 		"cached_reads": cachedReads, "short_calls": shortCalls, "idle": idle,
 	})
 }

@@ -1,4 +1,4 @@
-// go_parked_memory parked [key=value ...]: see bench/parked_memory/parked.h. The goroutines wait for a channel to be
+// go_parked_memory parked|spike [key=value ...]: see bench/parked_memory/parked.h. The goroutines wait for a channel to be
 // closed.
 package main
 
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"baton/bench/peers/scenario"
 )
@@ -63,6 +64,45 @@ func parked(a scenario.Arguments, out scenario.Report) {
 	}
 }
 
+// Stacks grow by calls only.
+//
+//go:noinline
+func touchStack(pages int) byte {
+	var memory [4096]byte
+	memory[pages%4096] = 1
+	if pages > 1 {
+		memory[0] += touchStack(pages - 1)
+	}
+	return memory[pages%4096]
+}
+
+func spike(a scenario.Arguments, out scenario.Report) {
+	runtime.GOMAXPROCS(a.Number("procs", 1))
+	fibers := a.Number("fibers", 128)
+	pages := a.Number("deep_mib", 7) << 20 / 4096
+	before := memory()
+	gate := make(chan struct{})
+	var all sync.WaitGroup
+	var arrived atomic.Int64
+	all.Add(fibers)
+	for i := 0; i < fibers; i++ {
+		go func() {
+			touchStack(pages)
+			arrived.Add(1)
+			<-gate
+			all.Done()
+		}()
+	}
+	for arrived.Load() < int64(fibers) {
+		runtime.Gosched()
+	}
+	out.Add("peak_mib", float64(memory()-before)/(1<<20))
+	close(gate)
+	all.Wait()
+	time.Sleep(time.Duration(a.Number("wait_ms", 3000)) * time.Millisecond)
+	out.Add("kept_mib", float64(memory()-before)/(1<<20))
+}
+
 func main() {
-	scenario.Run(map[string]func(scenario.Arguments, scenario.Report){"parked": parked})
+	scenario.Run(map[string]func(scenario.Arguments, scenario.Report){"parked": parked, "spike": spike})
 }

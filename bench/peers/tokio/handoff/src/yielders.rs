@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use scenario::{Clock, MS};
 use tokio::task::JoinHandle;
 
-/// A yield that puts the task at the end of its worker's queue at once. tokio::task::yield_now() keeps it aside for a
-/// while, and block_in_place() does not hand such tasks over with the worker (issue 7877 of Tokio): they would stand
-/// still until the call has ended.
+/// A yield that puts the task at the end of its worker's queue at once. tokio::task::yield_now() puts it on a list that
+/// the worker looks at later. Before Tokio 1.50, block_in_place() handed the worker over without that list (issue 7877 of
+/// Tokio): the tasks on it stood still until the call had ended.
 pub struct Yield {
     yielded: bool,
 }
