@@ -80,7 +80,7 @@ int serve(absl::StatusOr<tcp_listener> listener, const std::string& program) {
   const baton::channel<int> signals(4);
   baton::os_signals::notify(signals, {SIGHUP, SIGTERM, SIGINT});
   baton::task_group connections;
-  const auto accepts = baton::spawn([&] {
+  auto accepts = baton::spawn([&] {
     for (;;) {
       auto stream = listener->accept();
       if (!stream.ok()) return;
