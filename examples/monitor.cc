@@ -5,7 +5,7 @@
 //   watching 4712 (nginx)
 //   4712 (nginx) has ended after 3.2 s, 1 left
 //
-// The processes need not be children of this one, so nobody tells it their exit status. A pidfd stands for a process:
+// The processes need not be children of this one, so it does not learn their exit status. A pidfd stands for a process:
 // it becomes readable when the process ends, and never stands for another one that gets the number later. One fiber
 // waits for each, in the poller; they need no thread. The program ends with the last process, or by SIGINT or SIGTERM.
 #include "command_line.h"

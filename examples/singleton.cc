@@ -3,9 +3,9 @@
 //   $ singleton /run/lock/backup rsync -a /home /backup
 //   singleton: /run/lock/backup: process 4711 has the lock
 //
-// The lock is one of the kernel's (flock), so it ends with its holder, however that ends. The file stays: who removed
-// it would lock another file than those that still have it open. It has the number of the process that holds the lock.
-// That is for people only: nobody may kill a process because its number stands in a file.
+// The lock is one of the kernel's (flock), so it ends with its holder, however that ends. The file stays: after a
+// removal, the next singleton would lock another file than those that still have it open. It has the number of the
+// process that holds the lock. That is for people only: the number in a file is no reason to kill a process.
 //
 // A singleton that SIGKILL ends leaves its program behind, without the lock.
 //

@@ -21,6 +21,7 @@
 #include <baton/sched/log/fatal.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/syscall/above_standard.h>
 
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -47,6 +48,15 @@ constexpr std::uint64_t break_tag = UINT64_MAX;
 // Longest time-out given to the kernel; the scheduler then polls again.
 constexpr std::int64_t timeout_max_ns = std::int64_t{3600} * 1'000'000'000;
 
+// Takes what a call returned, also -1. After an error, errno says why.
+int own_descriptor(int fd) noexcept {
+  if (fd < 0) return fd;
+  auto own = sys::detail::above_standard(sys::owned_fd(fd));
+  if (own) return own->release();
+  errno = own.error();
+  return -1;
+}
+
 sched::platform::spin_lock creation;
 // Written once with `creation` held. release/acquire: a thread that sees the pointer sees the object.
 sched::platform::atomic<epoll_poller*> the_poller{nullptr};
@@ -57,8 +67,8 @@ epoll_poller* epoll_poller::get(int* error) noexcept {
   if (epoll_poller* const made = the_poller.load(mo::acquire)) return made;
 
   // Opened outside the lock. A thread that comes second closes its own descriptors again.
-  const int epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
-  const int event_fd = epoll_fd < 0 ? -1 : ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  const int epoll_fd = own_descriptor(::epoll_create1(EPOLL_CLOEXEC));
+  const int event_fd = epoll_fd < 0 ? -1 : own_descriptor(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   epoll_event e{};
   e.events = EPOLLIN;
   e.data.u64 = break_tag;

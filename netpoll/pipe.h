@@ -6,14 +6,14 @@
 //   auto n = ends->reader.read(buffer);
 //
 // Thread-safe: any number of fibers and plain threads may use one end at once. Reads queue behind reads, writes behind
-// writes. Each call is one unit among the calls on the same object: no bytes of other calls come in between. close()
-// may be called from anywhere. Deadlines, contexts, close() and release() are those of netpoll/descriptor_owner.h. Once
-// no process has an end open, the kernel tells the other side: a reader finds the end of the stream, a writer EPIPE.
+// writes. The bytes of one call are not mixed with those of other calls on the same object. close() may be called from
+// anywhere. Deadlines, contexts, close() and release() are those of netpoll/descriptor_owner.h. Once no process has one
+// end open any more, calls at the other end tell: a read returns 0 when the pipe is empty, a write fails with EPIPE.
 //
 // Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after close(),
 // FAILED_PRECONDITION for an end that was moved from or default-constructed; else the kernel's error
-// (errno_of(status)). EPIPE: nobody can read any more. It comes with SIGPIPE, which does nothing unless
-// options::ignore_sigpipe is false.
+// (errno_of(status)). EPIPE: no process has the reading end open any more. It comes with SIGPIPE, which does nothing
+// unless options::ignore_sigpipe is false.
 #pragma once
 
 #include <baton/netpoll/descriptor_owner.h>
@@ -42,7 +42,8 @@ class pipe_reader : public net::descriptor_owner<detail::pipe_state> {
   // cannot be polled; ENOMEM …) the number still belongs to the caller. Never switches.
   [[nodiscard]] static absl::StatusOr<pipe_reader> adopt(int fd, std::string name = "pipe");
 
-  // Switches. Returns at least one byte, or 0 at the end: all writers are gone. Returns 0 at once for an empty buffer.
+  // Switches. Returns at least one byte. Returns 0 when the pipe is empty and no process has its writing end open any
+  // more, and at once for an empty buffer.
   absl::StatusOr<std::size_t> read(bytes buffer);
 
  private:

@@ -40,6 +40,7 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/wait_reason.h>
+#include <baton/syscall/above_standard.h>
 #include <baton/syscall/direct_call.h>
 #include <baton/syscall/nonblocking.h>
 
@@ -288,13 +289,11 @@ void serve(void*) {
 
 [[nodiscard]] bool make_bell() noexcept {
   if (s.bell.load(mo::acquire) >= 0) return true;
-  const int fresh = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (fresh < 0) return false;
+  auto fresh = sys::detail::above_standard(sys::owned_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  if (!fresh || !*fresh) return false;
   int none = -1;
-  if (!s.bell.compare_exchange_strong(none, fresh, mo::acq_rel, mo::acquire)) {
-    ::close(fresh);
-    return true;
-  }
+  if (!s.bell.compare_exchange_strong(none, fresh->get(), mo::acq_rel, mo::acquire)) return true;
+  (void)fresh->release();
   return ::pthread_atfork(nullptr, nullptr, [] { in_forked_child(); }) == 0;
 }
 

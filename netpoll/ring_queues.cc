@@ -1,12 +1,14 @@
 #include <baton/netpoll/ring_queues.h>
 
 #include <baton/netpoll/ring.h>
+#include <baton/syscall/above_standard.h>
 #include <baton/syscall/direct_call.h>
 
 #include <linux/time_types.h>
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace baton::net::ring {
 
@@ -34,7 +36,9 @@ bool queues::open() noexcept {
     p_.cq_entries = 2 * transfers_max;
     const auto fd = call<SYS_io_uring_setup, int>(entries, &p_);
     if (fd) {
-      fd_.reset(*fd);
+      auto own = sys::detail::above_standard(sys::owned_fd(*fd));
+      if (!own) return false;
+      fd_ = *std::move(own);
       break;
     }
     if (fd.error() != EINVAL) return false;

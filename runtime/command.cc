@@ -1,18 +1,19 @@
-// A command describes a child; detail/process_state.cc starts and reaps it. output() is in command_output.cc.
+// A command describes a child; detail/process_state.cc starts and reaps it. The program's files are in
+// command_streams.cc, output() is in command_output.cc.
 #include <baton/runtime/command.h>
 
+#include <baton/runtime/detail/gate_canceller.h>
 #include <baton/runtime/detail/process_state.h>
-#include <baton/runtime/file.h>
 #include <baton/syscall/child.h>
-#include <baton/syscall/files.h>
 #include <baton/syscall/status.h>
 
-#include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <memory>
 #include <new>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -21,9 +22,6 @@ namespace baton {
 namespace {
 
 using sys::detail::child_step;
-
-// Descriptors of the command lie above those that have a meaning.
-constexpr int lowest_number = 3;
 
 // Where execvp would look for the program, without the directories that are relative.
 std::vector<std::string> paths_of(const std::string& program) {
@@ -42,14 +40,16 @@ std::vector<std::string> paths_of(const std::string& program) {
 
 std::string_view key_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
 
+// Of several entries with the key the first is replaced, and the others go: programs disagree which of them counts.
 void set_in(std::vector<std::string>& env, const std::string& entry) {
-  for (std::string& e : env) {
-    if (key_of(e) == key_of(entry)) {
-      e = entry;
-      return;
-    }
+  const auto same_key = [&](const std::string& e) { return key_of(e) == key_of(entry); };
+  const auto first = std::find_if(env.begin(), env.end(), same_key);
+  if (first == env.end()) {
+    env.push_back(entry);
+    return;
   }
-  env.push_back(entry);
+  *first = entry;
+  env.erase(std::remove_if(first + 1, env.end(), same_key), env.end());
 }
 
 std::vector<std::string> own_environment() {
@@ -59,14 +59,15 @@ std::vector<std::string> own_environment() {
 }
 
 // What a failed step was about, if it was not the program itself.
-std::string text_of(child_step step, const sys::child_attributes& a) {
-  switch (step) {
-    case child_step::prepare:
+std::string text_of(const sys::detail::start_failure& failed, const sys::child_attributes& a) {
+  switch (failed.step) {
+    case child_step::prepare: return failed.error == EINVAL ? ": a text with a NUL inside" : "";
     case child_step::clone:
     case child_step::umask:
     case child_step::exec: return {};
     case child_step::session: return ": new session";
     case child_step::process_group: return ": process group " + std::to_string(a.process_group.value_or(0));
+    case child_step::table:
     case child_step::files: return ": files";
     case child_step::terminal: return ": controlling terminal";
     case child_step::limits: return ": limits";
@@ -94,31 +95,10 @@ command& command::env(std::vector<std::string> all) {
 }
 
 command& command::add_env(std::string entry) {
-  added_env_.push_back(std::move(entry));
-  return *this;
-}
-
-command& command::give(std::size_t number, const file& f) {
-  const auto twin = sys::fcntl(f.native_handle(), F_DUPFD_CLOEXEC, lowest_number);
-  if (!twin) {
-    if (error_.ok()) error_ = twin.status("start " + program_ + ": duplicate " + f.path());
-    return *this;
+  if (entry.find('=') == std::string::npos && error_.ok()) {
+    error_ = status_from_errno(EINVAL, "start " + program_ + ": add_env(\"" + entry + "\"): no '='");
   }
-  streams_[number].from = stream::source::file;
-  streams_[number].fd.reset(*twin);
-  return *this;
-}
-
-command& command::stdin_from(const file& from) { return give(0, from); }
-command& command::stdout_to(const file& to) { return give(1, to); }
-command& command::stderr_to(const file& to) {
-  stderr_to_stdout_ = false;
-  return give(2, to);
-}
-
-command& command::stderr_to_stdout() {
-  stderr_to_stdout_ = true;
-  streams_[2] = stream();
+  added_env_.push_back(std::move(entry));
   return *this;
 }
 
@@ -137,66 +117,10 @@ command& command::attributes(sys::child_attributes all) {
   return *this;
 }
 
-// Keeps the program's end, and returns the other one, which the caller owns.
-absl::StatusOr<int> command::make_pipe_for(std::size_t number) {
-  if (streams_[number].from != stream::source::by_default || (number == 2 && stderr_to_stdout_)) {
-    return absl::FailedPreconditionError("start " + program_ + ": descriptor " + std::to_string(number) +
-                                         " was given before");
-  }
-  const auto ends = sys::pipe2(O_CLOEXEC);
-  if (!ends) return ends.status("start " + program_ + ": make pipe");
-  const std::size_t ours = number == 0 ? 1 : 0;
-  streams_[number].from = stream::source::pipe;
-  streams_[number].fd.reset((*ends)[1 - ours]);
-  return (*ends)[ours];
-}
-
-absl::StatusOr<pipe_writer> command::stdin_pipe() {
-  const absl::StatusOr<int> number = make_pipe_for(0);
-  if (!number.ok()) return number.status();
-  sys::owned_fd fd(*number);
-  absl::StatusOr<pipe_writer> writer = pipe_writer::adopt(fd.get(), "stdin of " + program_);
-  if (writer.ok()) {
-    (void)fd.release();
-  } else {
-    streams_[0] = stream();
-  }
-  return writer;
-}
-
-absl::StatusOr<pipe_reader> command::reader_of(std::size_t number, const char* name) {
-  const absl::StatusOr<int> made = make_pipe_for(number);
-  if (!made.ok()) return made.status();
-  sys::owned_fd fd(*made);
-  absl::StatusOr<pipe_reader> reader = pipe_reader::adopt(fd.get(), name + program_);
-  if (reader.ok()) {
-    (void)fd.release();
-  } else {
-    streams_[number] = stream();
-  }
-  return reader;
-}
-
-absl::StatusOr<pipe_reader> command::stdout_pipe() { return reader_of(1, "stdout of "); }
-absl::StatusOr<pipe_reader> command::stderr_pipe() { return reader_of(2, "stderr of "); }
-
-void command::drop_pipes() noexcept {
-  for (stream& s : streams_) {
-    if (s.from == stream::source::pipe) s = stream();
-  }
-}
-
 absl::StatusOr<sys::child_attributes> command::attributes_for_start(sys::owned_fd& null_device) const {
   sys::child_attributes a = attributes_;
   a.files.resize(std::max<std::size_t>(a.files.size(), 3));
-  if (!streams_[0].fd) {
-    const auto opened = sys::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (!opened) return opened.status("start " + program_ + ": open /dev/null");
-    null_device.reset(*opened);
-  }
-  a.files[0] = streams_[0].fd ? streams_[0].fd.get() : null_device.get();
-  a.files[1] = streams_[1].fd ? streams_[1].fd.get() : STDOUT_FILENO;
-  a.files[2] = stderr_to_stdout_ ? a.files[1] : streams_[2].fd ? streams_[2].fd.get() : STDERR_FILENO;
+  if (absl::Status s = place_streams(a.files, null_device); !s.ok()) return s;
   if (!added_env_.empty()) {
     if (!a.env) a.env = own_environment();
     for (const std::string& entry : added_env_) set_in(*a.env, entry);
@@ -204,7 +128,7 @@ absl::StatusOr<sys::child_attributes> command::attributes_for_start(sys::owned_f
   return a;
 }
 
-absl::StatusOr<process> command::start_with_pipes() try {
+absl::StatusOr<process> command::start_with_pipes(const context& ctx) try {
   if (!error_.ok()) return error_;
   sys::owned_fd null_device;
   const absl::StatusOr<sys::child_attributes> attributes = attributes_for_start(null_device);
@@ -216,16 +140,22 @@ absl::StatusOr<process> command::start_with_pipes() try {
   request.argv.insert(request.argv.end(), args_.begin(), args_.end());
   request.attributes = &*attributes;
   request.kill_grace_ns = kill_grace_.ns_at_least_zero();
+  const std::shared_ptr<net::cancellation> source = ctx.as_cancellation();
+  std::optional<detail::gate_canceller> cancel;
+  if (source != nullptr) request.cancel = &cancel.emplace(*source);
   sys::detail::start_failure failed;
   std::shared_ptr<detail::process_state> state = detail::process_state::start(request, failed);
-  if (state == nullptr) return status_from_errno(failed.error, "start " + program_ + text_of(failed.step, attributes_));
-  return process(std::move(state));
+  if (state != nullptr) return process(std::move(state));
+  if (failed.error == ECANCELED && ctx.is_done()) return status_for_reason(ctx.error(), "start " + program_);
+  return status_from_errno(failed.error, "start " + program_ + text_of(failed, attributes_));
 } catch (const std::bad_alloc&) {
   return status_from_errno(ENOMEM, "start " + program_);
 }
 
-absl::StatusOr<process> command::start() {
-  absl::StatusOr<process> started = start_with_pipes();
+absl::StatusOr<process> command::start() { return start_unless_done(context()); }
+
+absl::StatusOr<process> command::start_unless_done(const context& ctx) {
+  absl::StatusOr<process> started = start_with_pipes(ctx);
   drop_pipes();
   return started;
 }
@@ -237,7 +167,7 @@ absl::Status command::unless_done(const context& ctx) const {
 
 absl::StatusOr<exit_status> command::run(const context& ctx) {
   if (absl::Status s = unless_done(ctx); !s.ok()) return s;
-  absl::StatusOr<process> child = start();
+  absl::StatusOr<process> child = start_unless_done(ctx);
   if (!child.ok()) return child.status();
   return child->wait(ctx);
 }

@@ -49,15 +49,23 @@ class command {
   command& dir(std::string directory);
   // The whole environment, each as "KEY=value". Default: that of this process.
   command& env(std::vector<std::string> all);
-  // Adds "KEY=value", or replaces the value of that key, also of one that env() has given.
+  // Adds "KEY=value", or replaces the value of that key, also of one that env() has given. Without '=', the next start
+  // fails with EINVAL.
   command& add_env(std::string entry);
 
-  // The program's standard input (default: /dev/null), output and error (default: those of this process). The command
-  // has a duplicate of the descriptor: the file may be closed at once. A file that is non-blocking is so for the
-  // program, too.
+  // The program's standard input (default: /dev/null), output and error (default: those of this process, or /dev/null
+  // if this process has closed them). The command has a duplicate of the descriptor: the file may be closed at once. A
+  // pipe or a terminal is a blocking one for the program, also if it is not for this process; a non-blocking socket
+  // stays so. The pipe of one command's output may be the input of another:
+  //   auto pipe = first.stdout_pipe();
+  //   second.stdin_from(*pipe);
+  //   pipe->close();               // else it has one more reader, and `first` never learns that `second` has ended
   command& stdin_from(const file& from);
+  command& stdin_from(const pipe_reader& from);
   command& stdout_to(const file& to);
+  command& stdout_to(const pipe_writer& to);
   command& stderr_to(const file& to);
+  command& stderr_to(const pipe_writer& to);
   // Standard error goes where standard output goes.
   command& stderr_to_stdout();
 
@@ -81,11 +89,11 @@ class command {
   absl::StatusOr<process> start();
 
   // Starts the program and waits for its end as process::wait(ctx) does. Fails if it cannot be started, or if the
-  // context is done before. Switches.
+  // context is done before it is this start's turn. Switches.
   absl::StatusOr<exit_status> run(const context& ctx = {});
 
-  // Runs the program and returns what it writes to standard output. Waits until the program has ended and everybody
-  // who has the pipe (a process that the program leaves behind) has closed it.
+  // Runs the program and returns what it writes to standard output. Waits until the program has ended and all
+  // processes that have the pipe (also those that the program leaves behind) have closed it.
   //
   // An exit status other than 0 is an error: exit_status_of(status) returns it, and the message ends with the last
   // 4 KiB of standard error, unless stderr_to() or stderr_to_stdout() was called. When the context is done, ends the
@@ -101,12 +109,15 @@ class command {
     sys::owned_fd fd;
   };
 
-  command& give(std::size_t number, const file& f);
-  absl::StatusOr<int> make_pipe_for(std::size_t number);
-  absl::StatusOr<pipe_reader> reader_of(std::size_t number, const char* name);
+  command& give(std::size_t number, int fd, const std::string& name);
+  absl::StatusOr<sys::owned_fd> make_pipe_for(std::size_t number);
+  template <class End>
+  absl::StatusOr<End> pipe_for(std::size_t number, const char* name);
   void drop_pipes() noexcept;
+  [[nodiscard]] absl::Status place_streams(std::vector<int>& files, sys::owned_fd& null_device) const;
   [[nodiscard]] absl::StatusOr<sys::child_attributes> attributes_for_start(sys::owned_fd& null_device) const;
-  [[nodiscard]] absl::StatusOr<process> start_with_pipes();
+  [[nodiscard]] absl::StatusOr<process> start_with_pipes(const context& ctx);
+  [[nodiscard]] absl::StatusOr<process> start_unless_done(const context& ctx);
   [[nodiscard]] absl::Status unless_done(const context& ctx) const;
 
   std::string program_;

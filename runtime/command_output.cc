@@ -44,12 +44,17 @@ void collect(pipe_reader& from, std::size_t keep, collected& into) noexcept {
   } catch (const std::exception&) {  // bad_alloc, length_error
     into.no_memory = true;
   }
-  from.close();  // a program that writes on gets EPIPE, and nobody waits for this pipe
+  from.close();  // a program that goes on writing gets EPIPE
 }
 
 // A pipe, and the fiber that reads it.
 class collector {
  public:
+  collector() = default;
+  // Ends the fiber's read if result() was not called: a process that the child leaves behind may keep the pipe open.
+  ~collector() { reader_.close(); }
+  collector(const collector&) = delete;
+  collector& operator=(const collector&) = delete;
   absl::Status begin(absl::StatusOr<pipe_reader> reader, std::size_t keep) {
     if (!reader.ok()) return reader.status();
     reader_ = *std::move(reader);
@@ -91,7 +96,7 @@ absl::StatusOr<std::string> command::output(const context& ctx) try {
   if (!stderr_to_stdout_ && streams_[2].from == stream::source::by_default) {
     if (absl::Status s = errors.begin(stderr_pipe(), tail_max); !s.ok()) return s;
   }
-  absl::StatusOr<process> child = start();
+  absl::StatusOr<process> child = start_unless_done(ctx);
   if (!child.ok()) return child.status();
   const absl::StatusOr<exit_status> end = child->wait(ctx);
   out.end_with(ctx);

@@ -1,10 +1,8 @@
 #include <baton/runtime/process.h>
 
 #include <baton/runtime/detail/process_state.h>
-#include <baton/sched/durations.h>
 #include <baton/syscall/status.h>
 
-#include <csignal>
 #include <memory>
 #include <string>
 
@@ -34,25 +32,29 @@ bool process::has_ended() const noexcept { return state_ != nullptr && state_->h
 
 absl::StatusOr<exit_status> process::wait() {
   if (state_ == nullptr) return no_process("wait");
-  static_cast<void>(state_->await_end(nullptr));
-  return end_of(*state_);
+  const std::shared_ptr<detail::process_state> s = state_;
+  static_cast<void>(s->await_end(nullptr));
+  return end_of(*s);
 }
 
 absl::StatusOr<exit_status> process::wait(const context& ctx) {
   if (state_ == nullptr) return no_process("wait");
-  detail::process_state& s = *state_;
+  const std::shared_ptr<detail::process_state> keep_state = state_;
+  detail::process_state& s = *keep_state;
   const context keep = ctx;
   const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
   if (!s.await_end(source.get())) {
-    const auto whom = s.has_group() ? detail::process_state::whom::group : detail::process_state::whom::child;
-    static_cast<void>(s.kill(SIGTERM, whom));
-    if (!s.await_end(nullptr, detail::deadline_after_ns(s.kill_grace_ns()))) {
-      const sys::result<void> killed = s.kill(SIGKILL, whom);
-      if (!killed && killed.error() != ESRCH) return killed.status(what("kill", s));
-      static_cast<void>(s.await_end(nullptr));
-    }
+    if (const sys::result<void> ended = s.terminate(); !ended) return ended.status(what("kill", s));
   }
   return end_of(s);
+}
+
+absl::StatusOr<::rusage> process::usage() const {
+  if (state_ == nullptr) return no_process("usage");
+  if (!state_->has_ended()) return absl::FailedPreconditionError(what("usage of", *state_) + ": it has not ended");
+  const sys::result<::rusage> used = state_->usage();
+  if (used) return *used;
+  return used.status(what("usage of", *state_) + ", which is lost (is SIGCHLD ignored?)");
 }
 
 absl::Status process::kill(int signal) {

@@ -184,7 +184,8 @@ void explain(const census& c, const char* names, std::span<char> why) noexcept {
     between = "; ";
   }
   if (c.threads > 0) {
-    out.add("%s%d %s for a descriptor", between, c.threads, c.threads == 1 ? "thread waits" : "threads wait");
+    out.add("%s%d %s for a descriptor or a child", between, c.threads,
+            c.threads == 1 ? "thread waits" : "threads wait");
     between = "; ";
   }
   if (between[0] == '\0') out.add("fibers come and go");

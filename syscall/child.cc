@@ -9,6 +9,11 @@
 // This file is compiled without sanitizers (syscall/CMakeLists.txt): their instrumentation keeps the state of the
 // calling thread, and functions that never return would leave it unbalanced.
 //
+// The table of descriptors is the parent's at first (CLONE_FILES). The child takes a table of its own, of the
+// descriptors that it may need, before it changes anything there. A copy of the whole table, which a clone without
+// CLONE_FILES makes, takes long in a process with many connections. And as long as it exists, what other threads close
+// is still open: a program that was just written could not be executed (ETXTBSY).
+//
 // Order of the steps: descriptors before limits, since RLIMIT_NOFILE would end the moves; limits and chroot before the
 // credentials that permit them; the death signal after the credentials, which clear it.
 #include <baton/syscall/child.h>
@@ -18,6 +23,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -36,6 +42,18 @@ namespace {
 
 void check(child_plan& plan, child_step step, long answer) noexcept {
   if (answer < 0) fail(plan, step, answer);
+}
+
+// Where close_range is refused, the new table has copies of all descriptors.
+void own_table(child_plan& plan) noexcept {
+  if (!plan.shares_table) return;
+  unsigned end = static_cast<unsigned>(plan.files_count);
+  for (int i = 0; i < plan.files_count; ++i) {
+    const int fd = plan.files[i];
+    if (fd >= 0 && static_cast<unsigned>(fd) >= end) end = static_cast<unsigned>(fd) + 1;
+  }
+  if (trap(SYS_close_range, end, UINT_MAX, unsigned{CLOSE_RANGE_UNSHARE}) == 0) return;
+  check(plan, child_step::table, trap(SYS_unshare, int{CLONE_FILES}));
 }
 
 // Brings files[i] to number i. A descriptor that lies below its place would be overwritten before its turn; it is moved
@@ -93,14 +111,12 @@ bool close_listed(int first) noexcept {
   return true;
 }
 
-// A filter of system calls may refuse close_range, and /proc may be missing.
+// A filter of system calls may refuse close_range, and /proc may be missing. What is left then is every number that the
+// kernel gives by default, because the limit may have been higher when a descriptor was opened.
 void close_from(int first) noexcept {
+  constexpr int end = 1 << 20;
   if (trap(SYS_close_range, static_cast<unsigned>(first), UINT_MAX, 0U) == 0 || close_listed(first)) return;
-  ::rlimit limit{};
-  const bool known = trap(SYS_prlimit64, 0, int{RLIMIT_NOFILE}, nullptr, &limit) == 0;
-  // The limit may have been higher when a descriptor was opened.
-  const int last = known && limit.rlim_max < (1U << 20) ? static_cast<int>(limit.rlim_max) : 1 << 20;
-  for (int fd = first; fd < last; ++fd) trap(SYS_close, fd);
+  for (int fd = first; fd < end; ++fd) trap(SYS_close, fd);
 }
 
 void take_credentials(child_plan& plan, const credentials& as) noexcept {
@@ -138,6 +154,7 @@ void default_all_signals() noexcept {
   default_all_signals();
   if (plan.new_session) check(plan, child_step::session, trap(SYS_setsid));
   if (plan.has_process_group) check(plan, child_step::process_group, trap(SYS_setpgid, 0, plan.process_group));
+  own_table(plan);
   place_files(plan);
   if (plan.has_terminal) {
     check(plan, child_step::terminal, trap(SYS_ioctl, plan.terminal, static_cast<unsigned long>(TIOCSCTTY), 0));

@@ -1,6 +1,7 @@
 // The child's side of fork_exec: from clone to exec. Internal to syscall/ and runtime/.
 #pragma once
 
+#include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/fork_exec.h>
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/result.h>
@@ -22,6 +23,7 @@ enum class child_step : std::uint8_t {
   clone,
   session,
   process_group,
+  table,  // of descriptors: to have one of its own
   files,
   terminal,
   umask,
@@ -46,6 +48,7 @@ struct child_plan {
   const credentials* as = nullptr;
   const std::pair<int, ::rlimit>* limits = nullptr;
   std::size_t limits_count = 0;
+  bool shares_table = false;  // cloned with CLONE_FILES
   bool new_session = false;
   bool has_process_group = false;
   bool has_umask = false;
@@ -75,9 +78,10 @@ struct start_failure {
   child_step step = child_step::prepare;
 };
 
-// Switches. As fork_exec(), for the first of these paths that there is, as execvp finds it.
+// Switches. As fork_exec(), for the first of these paths that there is, as execvp finds it. `cancel` may be null; it
+// may end the wait for the start's turn: the error is ECANCELED then. Nothing ends the start itself.
 [[nodiscard]] start_failure start_child(const std::vector<std::string>& paths, const std::vector<std::string>& argv,
                                         const child_attributes& attributes, bool wants_pidfd,
-                                        started_child& into) noexcept;
+                                        baton::detail::gate_entry::canceller* cancel, started_child& into) noexcept;
 
 }  // namespace baton::sys::detail

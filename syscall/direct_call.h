@@ -27,9 +27,9 @@ enum class on_eintr { retry, report };
 inline char kernel_order;
 
 constexpr bool publishes(long nr) {
-  return nr == SYS_write || nr == SYS_writev || nr == SYS_pwrite64 || nr == SYS_pwritev || nr == SYS_sendto ||
-         nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_sendfile || nr == SYS_splice || nr == SYS_tee ||
-         nr == SYS_vmsplice || nr == SYS_copy_file_range || nr == SYS_connect || nr == SYS_shutdown ||
+  return nr == SYS_write || nr == SYS_writev || nr == SYS_pwrite64 || nr == SYS_pwritev || nr == SYS_pwritev2 ||
+         nr == SYS_sendto || nr == SYS_sendmsg || nr == SYS_sendmmsg || nr == SYS_sendfile || nr == SYS_splice ||
+         nr == SYS_tee || nr == SYS_vmsplice || nr == SYS_copy_file_range || nr == SYS_connect || nr == SYS_shutdown ||
          nr == SYS_close || nr == SYS_flock || nr == SYS_fcntl || nr == SYS_kill || nr == SYS_tgkill ||
          nr == SYS_pidfd_send_signal;
 }

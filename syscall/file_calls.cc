@@ -52,6 +52,9 @@ result<std::size_t> readv(int fd, std::span<const ::iovec> into) noexcept {
 result<std::size_t> preadv(int fd, std::span<const ::iovec> into, ::off_t offset) noexcept {
   return blocking_call<SYS_preadv, std::size_t>(fd, into.data(), into.size(), offset, 0L);
 }
+result<std::size_t> preadv2(int fd, std::span<const ::iovec> into, ::off_t offset, int flags) noexcept {
+  return blocking_call<SYS_preadv2, std::size_t>(fd, into.data(), into.size(), offset, offset < 0 ? -1L : 0L, flags);
+}
 result<std::size_t> write(int fd, const_bytes from) noexcept {
   return blocking_call<SYS_write, std::size_t>(fd, from.data(), from.size());
 }
@@ -63,6 +66,9 @@ result<std::size_t> writev(int fd, std::span<const ::iovec> from) noexcept {
 }
 result<std::size_t> pwritev(int fd, std::span<const ::iovec> from, ::off_t offset) noexcept {
   return blocking_call<SYS_pwritev, std::size_t>(fd, from.data(), from.size(), offset, 0L);
+}
+result<std::size_t> pwritev2(int fd, std::span<const ::iovec> from, ::off_t offset, int flags) noexcept {
+  return blocking_call<SYS_pwritev2, std::size_t>(fd, from.data(), from.size(), offset, offset < 0 ? -1L : 0L, flags);
 }
 result<std::size_t> sendfile(int out_fd, int in_fd, ::off_t* offset, std::size_t count) noexcept {
   return blocking_call<SYS_sendfile, std::size_t>(out_fd, in_fd, offset, count);

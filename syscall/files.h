@@ -59,6 +59,9 @@ result<std::size_t> read(int fd, bytes into) noexcept;
 result<std::size_t> pread(int fd, bytes into, ::off_t offset) noexcept;
 result<std::size_t> readv(int fd, std::span<const ::iovec> into) noexcept;  // more than IOV_MAX (1024): EINVAL
 result<std::size_t> preadv(int fd, std::span<const ::iovec> into, ::off_t offset) noexcept;
+// With flags: RWF_HIPRI, RWF_NOWAIT (EAGAIN instead of waiting for a device) …. EOPNOTSUPP: this file has no such flag.
+// Offset -1: at the file's own offset, which advances.
+result<std::size_t> preadv2(int fd, std::span<const ::iovec> into, ::off_t offset, int flags) noexcept;
 
 // Switches. Returns the number of bytes written, perhaps fewer than given. EPIPE comes with SIGPIPE, which does nothing
 // unless options::ignore_sigpipe is false.
@@ -66,6 +69,8 @@ result<std::size_t> write(int fd, const_bytes from) noexcept;
 result<std::size_t> pwrite(int fd, const_bytes from, ::off_t offset) noexcept;
 result<std::size_t> writev(int fd, std::span<const ::iovec> from) noexcept;
 result<std::size_t> pwritev(int fd, std::span<const ::iovec> from, ::off_t offset) noexcept;
+// With flags: RWF_DSYNC, RWF_SYNC, RWF_APPEND …; else as preadv2.
+result<std::size_t> pwritev2(int fd, std::span<const ::iovec> from, ::off_t offset, int flags) noexcept;
 
 // Switches. Moves at most `count` bytes from in_fd to out_fd within the kernel and returns how many; 0: end of file.
 // With an `offset`, reads from there and advances it, and leaves in_fd's own offset alone.

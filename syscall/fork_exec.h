@@ -19,7 +19,7 @@
 
 namespace baton::sys {
 
-// Whom a child runs as. Changing to another user needs privileges (EPERM).
+// The user and the groups of a child. Changing to another user needs privileges (EPERM).
 struct credentials {
   ::uid_t uid = 0;
   ::gid_t gid = 0;
@@ -30,7 +30,7 @@ struct credentials {
 // group, files, terminal, umask, limits, root, credentials, directory, death signal; the first that fails is the error.
 struct child_attributes {
   // The child's descriptors 0, 1, 2 …, as numbers of this process; -1: closed. All other descriptors are closed in the
-  // child, whoever opened them and how, also if another thread opens one at that moment.
+  // child, with O_CLOEXEC or without, also those that other threads open at that moment.
   std::vector<int> files = {0, 1, 2};
   // The whole environment, each as "KEY=value"; none: that of this process.
   std::optional<std::vector<std::string>> env;
@@ -39,7 +39,7 @@ struct child_attributes {
   std::string dir;
   // A session and a process group of its own, without a terminal.
   bool new_session = false;
-  // The process group to join; 0: a new one of its own.
+  // The process group to join; 0: a new one of its own, which a new session has anyway.
   std::optional<::pid_t> process_group;
   // The child gets this signal when its parent, which is the *thread* that made the call, ends (PR_SET_PDEATHSIG);
   // 0: none. A thread of the runtime ends when it has been idle for long. So make the call from a fiber that has
@@ -59,11 +59,13 @@ struct child_attributes {
 // Switches. Starts `path` (not looked up in PATH) with these arguments, of which the first is by custom the program's
 // name. Returns the child's process id; wait4() must be called for it. If the program cannot be started, the error is
 // the errno of the child's step that failed (ENOENT, EACCES, ENOEXEC, E2BIG, ENOTDIR, ELOOP, ENAMETOOLONG, EMFILE …),
-// and no child is left. A NUL inside a string gives EINVAL. Other errors: EAGAIN (too many processes), ENOMEM.
+// and no child is left. A NUL inside a string gives EINVAL, and so do no arguments at all. Other errors: EAGAIN (too
+// many processes), ENOMEM.
 //
 // The child starts with an empty signal mask and default dispositions, also of signals that this process ignores. The
 // call takes until the child runs its program. It keeps a thread for so long; a few calls do so at once, the others
-// wait for their turn. Thread-safe.
+// wait for their turn. A call that hangs (the program is on a network mount that does not answer) delays the others by
+// a second each, until 32 calls hang. Thread-safe.
 result<::pid_t> fork_exec(const std::string& path, const std::vector<std::string>& argv,
                           const child_attributes& attributes = {}) noexcept;
 

@@ -1,8 +1,8 @@
-// Public API: who the process runs as. None of these calls can block. The rules that files.h states for all typed calls
-// apply here, too.
+// Public API: the users and groups of the process. None of these calls can block. The rules that files.h states for all
+// typed calls apply here, too.
 //
 // There are no calls here that change these ids. The kernel's own change the calling thread only, and the other fibers
-// would go on as somebody else. ::setuid and its kin of the C library change all threads: use these, at a moment when
+// would go on with other rights. ::setuid and its kin of the C library change all threads: use these, at a moment when
 // it does not matter how far the other fibers are.
 #pragma once
 

@@ -14,10 +14,14 @@
 //   kill      Under the lock, if reaped_ is not set. Until the child is reaped its id, and that of its group, belong to
 //             it, also when it is a zombie; so a signal never reaches a stranger. A program that takes the child away
 //             by a waitpid() of its own, or ignores SIGCHLD, breaks that; then the pidfd still names only the child.
+//   terminate A group's number stays the group's while its leader, the child, is not reaped. So the reaper leaves the
+//             child a zombie while terminate() may still send SIGKILL to the group, and other processes are in it. It
+//             looks every few milliseconds, because no descriptor tells of groups.
 //   waiters   Join the list under the lock, and take themselves off it if a context or a deadline has ended the wait.
 #include <baton/runtime/detail/process_state.h>
 
 #include <baton/netpoll/wake_on_cancel.h>
+#include <baton/runtime/detail/process_group.h>
 #include <baton/runtime/detail/sleep_anyway.h>
 #include <baton/runtime/fiber.h>
 #include <baton/sched/lifecycle.h>
@@ -85,7 +89,7 @@ std::shared_ptr<process_state> process_state::start(const process_request& reque
   auto state = std::make_shared<process_state>();
   prepared_reaper reaper(state);
   sys::detail::started_child child;
-  failed = sys::detail::start_child(request.paths, request.argv, *request.attributes, true, child);
+  failed = sys::detail::start_child(request.paths, request.argv, *request.attributes, true, request.cancel, child);
   if (failed.error != 0) return nullptr;
   state->pid_ = child.pid;
   state->has_group_ = request.attributes->new_session || request.attributes->process_group == 0;
@@ -121,6 +125,12 @@ sys::result<exit_status> process_state::how() const noexcept {
   return how_;
 }
 
+sys::result<::rusage> process_state::usage() const noexcept {
+  const platform::lock_guard hold(lock_);
+  if (error_ != 0) return sys::failure(error_);
+  return usage_;
+}
+
 bool process_state::await_end(net::cancellation* source, std::int64_t deadline_ns) noexcept {
   sched::waiter w;
   {
@@ -129,6 +139,7 @@ bool process_state::await_end(net::cancellation* source, std::int64_t deadline_n
     w.prepare(sched::wait_reason::process);
     waiters_.push_back(w);
   }
+  const sched::served_wait waits(w.who());  // the reaper is a daemon, which alone does not keep the runtime up
   net::wake_on_cancel watch(source, w);
   const std::uint32_t outcome = w.wait(deadline_ns);
   watch.end();
@@ -136,6 +147,23 @@ bool process_state::await_end(net::cancellation* source, std::int64_t deadline_n
   const platform::lock_guard hold(lock_);
   waiters_.remove(w);  // if the reaper has not taken it off and passed it over
   return ended_;
+}
+
+void process_state::change_holds(int by) noexcept {
+  const platform::lock_guard hold(lock_);
+  holds_ += by;
+}
+
+sys::result<void> process_state::terminate() noexcept {
+  const whom to = has_group_ ? whom::group : whom::child;
+  if (has_group_) change_holds(1);
+  static_cast<void>(kill(SIGTERM, to));
+  sys::result<void> killed;
+  if (!await_end(nullptr, deadline_after_ns(kill_grace_ns_))) killed = kill(SIGKILL, to);
+  if (has_group_) change_holds(-1);
+  if (!killed && killed.error() != ESRCH && !child_has_ended()) return killed;
+  static_cast<void>(await_end(nullptr));
+  return {};
 }
 
 void process_state::reap() noexcept {
@@ -158,42 +186,70 @@ void process_state::tell_waiters() noexcept {
   while (sched::waiter* const w = claimed.pop_front()) sched::ready(w->who());
 }
 
-// Returns false if there is no pidfd, or if the poller cannot take it.
+// Returns true if the child has been reaped. Returns false if there is no pidfd, if the poller cannot take it, or if
+// the child is held: then the pidfd tells nothing more.
 bool process_state::await_pidfd() noexcept {
   if (!pidfd_) return false;
   if (io_.attach(pidfd_) != 0) return false;
+  look last = look::runs;
   const net::io_result r = io_.transfer(
       net::poll_side::read, sched::wait_reason::process,
-      [this](int, net::io_result&) noexcept { return reap_if_ended() ? net::io_step::done : net::io_step::again; },
+      [&](int, net::io_result&) noexcept {
+        last = reap_if_ended();
+        return last == look::runs ? net::io_step::again : net::io_step::done;
+      },
       [](const net::io_result&) noexcept {});
-  return r.ok();
+  return r.ok() && last == look::reaped;
 }
 
 void process_state::ask_now_and_then() noexcept {
   constexpr std::int64_t first_ns = 1'000'000;
   constexpr std::int64_t longest_ns = 20'000'000;
-  for (std::int64_t pause_ns = first_ns; !reap_if_ended(); pause_ns = std::min(pause_ns * 5 / 4, longest_ns)) {
-    sleep_anyway(pause_ns);
-  }
+  std::int64_t pause_ns = first_ns;
+  for (; reap_if_ended() != look::reaped; pause_ns = std::min(pause_ns * 5 / 4, longest_ns)) sleep_anyway(pause_ns);
 }
 
-bool process_state::reap_if_ended() noexcept {
-  const platform::lock_guard hold(lock_);
+// What waitid says of the child at this moment. ECHILD: the status is lost.
+sys::result<::siginfo_t> process_state::wait_now(int options, ::rusage* used) noexcept {
   ::siginfo_t info{};
   sys::result<int> answer = sys::failure(EINVAL);
   if (pidfd_number_ >= 0) {
-    answer = sys::detail::call<SYS_waitid, int>(wait_by_pidfd, pidfd_number_, &info, WEXITED | WNOHANG, nullptr);
+    answer = sys::detail::call<SYS_waitid, int>(wait_by_pidfd, pidfd_number_, &info, options | WNOHANG, used);
   }
   // Linux before 5.4, or a filter of system calls.
   if (answer.error() == EINVAL || answer.error() == ENOSYS || answer.error() == EPERM) {
-    answer = sys::detail::call<SYS_waitid, int>(int{P_PID}, pid_, &info, WEXITED | WNOHANG, nullptr);
+    answer = sys::detail::call<SYS_waitid, int>(int{P_PID}, pid_, &info, options | WNOHANG, used);
   }
-  if (answer && info.si_pid == 0) return false;
-  const sys::result<exit_status> how = answer ? status_in(info) : sys::failure(answer.error());
+  if (!answer) return sys::failure(answer.error());
+  return info;
+}
+
+bool process_state::child_has_ended() noexcept {
+  const platform::lock_guard hold(lock_);
+  if (reaped_) return true;
+  const sys::result<::siginfo_t> now = wait_now(WEXITED | WNOWAIT, nullptr);
+  return !now || now->si_pid != 0;
+}
+
+bool process_state::has_ended_but_is_held() noexcept {
+  {
+    const platform::lock_guard hold(lock_);
+    if (holds_ == 0) return false;
+  }
+  // The number stays the group's meanwhile: only the caller, the reaper, ends that.
+  return child_has_ended() && group_has_others(pid_);
+}
+
+process_state::look process_state::reap_if_ended() noexcept {
+  if (has_ended_but_is_held()) return look::held;
+  const platform::lock_guard hold(lock_);
+  const sys::result<::siginfo_t> now = wait_now(WEXITED, &usage_);
+  if (now && now->si_pid == 0) return look::runs;
+  const sys::result<exit_status> how = now ? status_in(*now) : sys::failure(now.error());
   reaped_ = true;
   error_ = how.error();
   how_ = how.value_or(exit_status());
-  return true;
+  return look::reaped;
 }
 
 }  // namespace baton::detail

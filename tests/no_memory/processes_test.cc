@@ -26,29 +26,24 @@ void expect_no_child() {
   EXPECT_EQ(errno, ECHILD);
 }
 
-TEST(ProcessesWithoutMemory, AStartFailsAndLeavesNoChild) {
+// Runs a program while the owner's allocations fail.
+void run_without_memory(const std::vector<std::string>& args, whose owner) {
   on_both(
-      [](failing_allocation& fails) {
+      [&args](failing_allocation& fails) {
         absl::StatusOr<exit_status> end;
-        command c("/bin/true", {"an argument that is too long for the room within a string"});
+        command c("/bin/true", args);
         const bool threw = fails.during([&] { end = c.run(); });
         EXPECT_TRUE(fails.happened() || (!threw && end.ok() && end->success()));
         expect_no_child();
       },
-      whose::caller);
+      owner);
 }
 
-TEST(ProcessesWithoutMemory, AChildIsReapedAlsoIfItsReaperGetsNone) {
-  on_both(
-      [](failing_allocation& fails) {
-        absl::StatusOr<exit_status> end;
-        command c("/bin/true");
-        const bool threw = fails.during([&] { end = c.run(); });
-        EXPECT_TRUE(fails.happened() || (!threw && end.ok() && end->success()));
-        expect_no_child();
-      },
-      whose::everybody);
+TEST(ProcessesWithoutMemory, AStartFailsAndLeavesNoChild) {
+  run_without_memory({"an argument that is too long for the room within a string"}, whose::caller);
 }
+
+TEST(ProcessesWithoutMemory, AChildIsReapedAlsoIfItsReaperGetsNone) { run_without_memory({}, whose::everybody); }
 
 TEST(ProcessesWithoutMemory, OutputReportsIt) {
   on_both(

@@ -1,4 +1,4 @@
-// Commands: how a start fails, files and pipes, environment, output().
+// Commands: how a start fails, environment, attributes, output(). Their files and pipes are in command_streams_test.cc.
 #include "process_support.h"
 
 #include <baton/runtime/command.h>
@@ -8,12 +8,16 @@
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
 #include <baton/syscall/files.h>
+#include <baton/syscall/owned_fd.h>
+#include <baton/syscall/raw_syscall.h>
 
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <array>
 #include <atomic>
@@ -22,29 +26,16 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace {
 
 using namespace std::chrono_literals;
+using baton_test::scratch;
 using baton_test::sh;
 namespace sys = baton::sys;
-
-// A directory that goes with the test.
-class scratch {
- public:
-  scratch() { EXPECT_NE(::mkdtemp(name_), nullptr); }
-  ~scratch() { EXPECT_EQ(std::system(("rm -r " + std::string(name_)).c_str()), 0); }
-  [[nodiscard]] std::string path(const std::string& name) const { return std::string(name_) + "/" + name; }
-  std::string file(const std::string& name, const std::string& text, ::mode_t mode) const {
-    EXPECT_TRUE(baton::write_file(path(name), text, mode).ok());
-    return path(name);
-  }
-
- private:
-  char name_[32] = "/tmp/command_test.XXXXXX";
-};
 
 TEST(Command, AStartThatFailsSaysWhyAndLeavesNoChild) {
   const scratch s;
@@ -130,6 +121,60 @@ TEST(Command, ProgramsAreFoundInThePath) {
   });
 }
 
+TEST(Command, ThePathIsThatOfTheStartWithoutRelativeDirectories) {
+  const scratch first, second;
+  first.file("here", "#!/bin/sh\necho first\n", 0755);
+  first.file("there", "no right to execute", 0644);
+  second.file("there", "#!/bin/sh\necho second\n", 0755);
+  second.file("nowhere", "no right to execute", 0644);
+  const std::string former = ::getenv("PATH");
+  baton::run([&] {
+    const std::string relative = first.path("").substr(1);
+    ::setenv("PATH", (relative + "::.:/no/such/directory:" + first.path("") + ":" + second.path("")).c_str(), 1);
+    EXPECT_EQ(baton::command("here").dir("/").output().value(), "first\n");
+    EXPECT_EQ(baton::command("there").output().value(), "second\n");
+    EXPECT_EQ(baton::errno_of(baton::command("nowhere").run().status()), EACCES);
+    ::setenv("PATH", (relative + ":").c_str(), 1);
+    EXPECT_EQ(baton::errno_of(baton::command("here").dir("/").run().status()), ENOENT);
+    ::setenv("PATH", "", 1);
+    EXPECT_EQ(baton::errno_of(baton::command("true").run().status()), ENOENT);
+    ::unsetenv("PATH");
+    EXPECT_TRUE(baton::command("true").run()->success());
+  });
+  ::setenv("PATH", former.c_str(), 1);
+}
+
+// Asks on a thread of its own, whose descriptors alone that concerns.
+bool kernel_lets_a_thread_leave_its_table() {
+  bool lets = false;
+  std::thread([&] {
+    lets = sys::raw_syscall(SYS_close_range, ~0U, ~0U, unsigned{CLOSE_RANGE_UNSHARE}).has_value();
+  }).join();
+  return lets;
+}
+
+// A copy of this process's descriptors in a child would also be one of those that write to a program.
+TEST(Command, AProgramThatHasJustBeenWrittenCanBeStartedWhileOthersStart) {
+  if (!kernel_lets_a_thread_leave_its_table()) GTEST_SKIP() << "children begin with copies here";
+  const scratch s;
+  baton::run([&] {
+    std::atomic<bool> stop = false;
+    std::vector<baton::fiber<void>> others;
+    for (int i = 0; i < 2; ++i) {
+      others.push_back(baton::spawn([&] {
+        while (!stop) EXPECT_TRUE(baton::command("/bin/true").run()->success());
+      }));
+    }
+    for (int i = 0; i < 100; ++i) {
+      const std::string program = s.file("program" + std::to_string(i), "#!/bin/true\n", 0755);
+      const auto end = baton::command(program).run();
+      EXPECT_TRUE(end.ok() && end->success()) << end.status();
+    }
+    stop = true;
+    for (auto& other : others) other.join();
+  });
+}
+
 TEST(Command, TheEnvironmentIsOursOrTheGivenOne) {
   baton::run([] {
     ::setenv("BATON_COMMAND_TEST", "ours", 1);
@@ -139,60 +184,12 @@ TEST(Command, TheEnvironmentIsOursOrTheGivenOne) {
     env.env({"A=1", "B=2"}).add_env("A=3").add_env("C=4");
     EXPECT_EQ(env.output().value(), "A=3\nB=2\nC=4\n");
     EXPECT_EQ(env.env({}).output().value(), "A=3\nC=4\n");
+    baton::command twice("/usr/bin/env");
+    twice.env({"A=1", "B=2", "A=3"}).add_env("A=4");
+    EXPECT_EQ(twice.output().value(), "A=4\nB=2\n");
+    const auto without = baton::command("/usr/bin/env").add_env("A").start();
+    EXPECT_EQ(baton::errno_of(without.status()), EINVAL) << without.status();
     ::unsetenv("BATON_COMMAND_TEST");
-  });
-}
-
-TEST(Command, PipesAreStdinStdoutAndStderr) {
-  baton::run([] {
-    baton::command c = sh("while read line; do echo out $line; echo err $line >&2; done");
-    auto in = c.stdin_pipe();
-    auto out = c.stdout_pipe();
-    auto err = c.stderr_pipe();
-    ASSERT_TRUE(in.ok() && out.ok() && err.ok());
-    EXPECT_EQ(c.stdout_pipe().status().code(), absl::StatusCode::kFailedPrecondition);
-    auto child = c.start();
-    ASSERT_TRUE(child.ok()) << child.status();
-    std::array<char, 64> part;
-    for (int i = 0; i < 3; ++i) {
-      ASSERT_TRUE(in->write("ping\n").ok());
-      const auto n = out->read(part);
-      ASSERT_TRUE(n.ok());
-      EXPECT_EQ(std::string(part.data(), *n), "out ping\n");
-      const auto m = err->read(part);
-      ASSERT_TRUE(m.ok());
-      EXPECT_EQ(std::string(part.data(), *m), "err ping\n");
-    }
-    in->close();
-    EXPECT_TRUE(child->wait()->success());
-    EXPECT_EQ(out->read(part).value(), 0U);
-    EXPECT_EQ(err->read(part).value(), 0U);
-    // The pipes were for that start. stdin is /dev/null now.
-    EXPECT_TRUE(c.run()->success());
-  });
-}
-
-TEST(Command, FilesAreStdinStdoutAndStderr) {
-  const scratch s;
-  const std::string input = s.file("input", "b\na\n", 0644);
-  baton::run([&] {
-    {
-      auto in = baton::file::open(input);
-      auto out = baton::file::open(s.path("out"), O_WRONLY | O_CREAT | O_TRUNC);
-      baton::command c = sh("sort; echo error >&2");
-      c.stdin_from(*in).stdout_to(*out).stderr_to_stdout();
-      EXPECT_TRUE(in->close().ok());
-      EXPECT_TRUE(out->close().ok());
-      EXPECT_TRUE(c.run()->success());
-    }
-    EXPECT_EQ(baton::read_file(s.path("out")).value(), "a\nb\nerror\n");
-    {
-      auto errors = baton::file::open(s.path("err"), O_WRONLY | O_CREAT | O_TRUNC);
-      EXPECT_EQ(sh("echo o; echo e >&2").stderr_to(*errors).output().value(), "o\n");
-    }
-    EXPECT_EQ(baton::read_file(s.path("err")).value(), "e\n");
-    EXPECT_EQ(baton::command("cat").output().value(), "");
-    EXPECT_EQ(baton::errno_of(baton::command("cat").stdin_from(baton::file()).start().status()), EBADF);
   });
 }
 
@@ -280,6 +277,49 @@ TEST(Command, AContextEndsOutputAlsoIfAGrandchildKeepsThePipe) {
     EXPECT_EQ(killed.status().code(), absl::StatusCode::kDeadlineExceeded) << killed.status();
     EXPECT_EQ(baton::exit_status_of(killed.status()).value_or(baton::exit_status(SIGTERM)).signal(), SIGTERM);
   });
+}
+
+// A program that a start waits for: somebody has a lease on it.
+class leased_program {
+ public:
+  leased_program(const scratch& s, const std::string& name) : path_(s.path(name)) {
+    EXPECT_EQ(std::system(("cp /bin/true " + path_).c_str()), 0);
+    holder_.reset(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    held_ = ::fcntl(holder_.get(), F_SETLEASE, F_WRLCK) == 0;
+  }
+  [[nodiscard]] bool is_held() const { return held_; }
+  [[nodiscard]] bool is_wanted() const { return ::fcntl(holder_.get(), F_GETLEASE) != F_WRLCK; }
+  void release() const { EXPECT_EQ(::fcntl(holder_.get(), F_SETLEASE, F_UNLCK), 0); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  sys::owned_fd holder_;
+  bool held_ = false;
+};
+
+TEST(Command, StartsThatHangDoNotKeepOthersFromStarting) {
+  const scratch s;
+  const auto former = std::signal(SIGIO, SIG_IGN);
+  const leased_program programs[] = {{s, "first"}, {s, "second"}};
+  if (!programs[0].is_held() || !programs[1].is_held()) GTEST_SKIP() << "no leases here";
+  baton::run([&] {
+    std::vector<baton::fiber<bool>> hung;
+    for (const leased_program& p : programs) {
+      hung.push_back(baton::spawn([&p] {
+        const auto end = baton::command(p.path()).run();
+        return end.ok() && end->success();
+      }));
+    }
+    while (!programs[0].is_wanted() || !programs[1].is_wanted()) baton::this_fiber::sleep_for(1ms);
+    const auto soon = baton::with_timeout(baton::context::background(), 5ms);
+    EXPECT_EQ(baton::command("true").run(soon).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(baton::command("true").output(soon).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_TRUE(baton::command("true").run()->success());
+    for (const leased_program& p : programs) p.release();
+    for (auto& f : hung) EXPECT_TRUE(f.join());
+  });
+  std::signal(SIGIO, former);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Children: how they end, who is told, signals and contexts, many at once, and no zombie.
+// Child processes: exit status, signals, contexts, process groups, a hundred children at once, zombies.
 #include "good_child.h"
 #include "process_support.h"
 
@@ -120,12 +120,27 @@ TEST(Process, AfterItsEndKillGivesEsrch) {
   });
 }
 
+TEST(Process, WhatItHasUsedIsKnownAfterItsEnd) {
+  baton::run([] {
+    baton::command cat("cat");
+    auto in = cat.stdin_pipe();
+    auto child = cat.start();
+    ASSERT_TRUE(child.ok()) << child.status();
+    EXPECT_EQ(child->usage().status().code(), absl::StatusCode::kFailedPrecondition);
+    in->close();
+    EXPECT_TRUE(child->wait()->success());
+    const auto used = child->usage();
+    ASSERT_TRUE(used.ok()) << used.status();
+    EXPECT_GT(used->ru_maxrss, 0);
+  });
+}
+
 TEST(Process, AnEmptyOneSaysSo) {
   baton::process none;
   EXPECT_EQ(none.id(), 0);
   EXPECT_FALSE(none.has_ended());
   for (const absl::Status& s : {none.wait().status(), none.wait(baton::context::background()).status(),
-                                none.kill(SIGTERM), none.kill_group(SIGTERM), none.detach()}) {
+                                none.kill(SIGTERM), none.kill_group(SIGTERM), none.detach(), none.usage().status()}) {
     EXPECT_EQ(s.code(), absl::StatusCode::kFailedPrecondition) << s;
   }
 }
@@ -170,6 +185,37 @@ TEST(Process, AContextEndsTheWholeGroup) {
     ASSERT_TRUE(out->read(part).ok());
     EXPECT_TRUE(child->wait(expired())->signaled());
     EXPECT_EQ(read_all(*out), "");
+  });
+}
+
+// The child ends by SIGTERM at once; what it has started does not.
+TEST(Process, AContextEndsAlsoThoseOfTheGroupThatOutliveTheChild) {
+  baton::run([] {
+    baton::command family = sh("exec 2>/dev/null; (trap '' TERM; echo ready; while :; do sleep 0.01; done) & wait");
+    family.process_group().kill_grace(20ms);
+    auto out = family.stdout_pipe();
+    auto child = family.start();
+    ASSERT_TRUE(child.ok());
+    std::array<char, 16> part;
+    ASSERT_TRUE(out->read(part).ok());
+    EXPECT_EQ(child->wait(expired())->signal(), SIGTERM);
+    EXPECT_EQ(read_all(*out), "");
+  });
+}
+
+TEST(Process, TheGroupHasTheWholeGraceAlsoAfterTheChild) {
+  baton::run([] {
+    baton::command family = sh(
+        "exec 2>/dev/null; (trap 'sleep 0.05; echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done) & wait");
+    family.process_group().kill_grace(1h);
+    auto out = family.stdout_pipe();
+    auto child = family.start();
+    ASSERT_TRUE(child.ok());
+    std::array<char, 16> part;
+    ASSERT_TRUE(out->read(part).ok());
+    EXPECT_EQ(child->wait(expired())->signal(), SIGTERM);
+    EXPECT_EQ(::kill(child->id(), 0), -1);  // no zombie
+    EXPECT_EQ(read_all(*out), "bye\n");
   });
 }
 
@@ -285,6 +331,7 @@ TEST_F(ProcessDeathTest, WhoIgnoresSigchldIsToldThatTheStatusIsLost) {
       CHECK(baton::errno_of(end.status()) == ECHILD);
       CHECK(end.status().message().find("SIGCHLD") != std::string::npos);
       CHECK(baton::errno_of(child->wait().status()) == ECHILD);
+      CHECK(baton::errno_of(child->usage().status()) == ECHILD);
       CHECK(baton::errno_of(child->kill(SIGTERM)) == ESRCH);
     });
   });
@@ -343,6 +390,30 @@ TEST_F(ProcessDeathTest, AParkedReaperDoesNotKeepTheRuntimeUp) {
       in.close();
       while (::kill(pid, 0) == 0) baton::this_fiber::sleep_for(500us);
     });
+  });
+}
+
+TEST_F(ProcessDeathTest, APlainThreadThatWaitsKeepsTheRuntimeUpOrStartsItAgain) {
+  EXPECT_GOOD_CHILD([] {
+    baton::command cat("cat");
+    baton::pipe_writer in;
+    baton::process lives;
+    baton::process ends;
+    baton::run([&] {
+      in = cat.stdin_pipe().value();
+      lives = cat.start().value();
+      ends = baton::command("true").start().value();
+    });
+    CHECK(baton::shutdown().ok());
+    CHECK(ends.wait()->success());
+    std::thread waits([&] { CHECK(lives.wait()->success()); });
+    absl::Status s;
+    do s = baton::shutdown();
+    while (s.ok());
+    CHECK(s.message().find("1 thread waits for a descriptor or a child") != std::string::npos);
+    in.close();
+    waits.join();
+    CHECK(baton::shutdown().ok());
   });
 }
 

@@ -17,11 +17,13 @@
 
 #include <gtest/gtest.h>
 
+#include "syscall/provoked.h"
 #include "syscall/temporary_directory.h"
 
 namespace {
 
 namespace sys = baton::sys;
+using baton_test::expect_errors;
 using sys::owned_fd;
 
 struct pipe_ends {
@@ -158,6 +160,22 @@ TEST(Files, Vectors) {
   EXPECT_EQ(a + b, "bcdef");
   EXPECT_EQ(*sys::nb::preadv2(fd.get(), into, 2, 0), 5U);
   EXPECT_EQ(a + b, "cdefg");
+  EXPECT_EQ(*sys::preadv2(fd.get(), into, -1, 0), 5U) << "goes on at the file's offset, 6";
+  EXPECT_EQ(a + b, "gabcd");
+  EXPECT_EQ(*sys::preadv2(fd.get(), into, 0, RWF_HIPRI), 5U);
+  EXPECT_EQ(a + b, "abcde");
+  EXPECT_EQ(*sys::pwritev2(fd.get(), from, 0, RWF_APPEND), 7U) << "wherever the offset says";
+  EXPECT_EQ(sys::fstat(fd.get())->st_size, 21);
+  EXPECT_EQ(*sys::pwritev2(fd.get(), from, 20, RWF_DSYNC), 7U);
+  EXPECT_EQ(*sys::preadv2(fd.get(), into, 20, 0), 5U);
+  EXPECT_EQ(a + b, "abcde");
+  constexpr int no_such_flag = 0x4000'0000;
+  expect_errors({{"read: flag", sys::preadv2(fd.get(), into, 0, no_such_flag).error(), EOPNOTSUPP},
+                 {"write: flag", sys::pwritev2(fd.get(), from, 0, no_such_flag).error(), EOPNOTSUPP},
+                 {"read: offset", sys::preadv2(fd.get(), into, -2, 0).error(), EINVAL},
+                 {"write: offset", sys::pwritev2(fd.get(), from, -2, 0).error(), EINVAL},
+                 {"read: none", sys::preadv2(-1, into, 0, 0).error(), EBADF},
+                 {"write: none", sys::pwritev2(-1, from, 0, 0).error(), EBADF}});
 }
 
 TEST(Files, Names) {

@@ -157,6 +157,7 @@ TEST(ForkExec, FailuresAreThoseOfTheChildsStepAndLeaveNoChild) {
   EXPECT_EQ(sys::fork_exec("/no/such/program", {"x"}).error(), ENOENT);
   EXPECT_EQ(sys::fork_exec("/proc/self/fd", {"x"}).error(), EACCES);
   EXPECT_EQ(sys::fork_exec(std::string("/bin/true\0", 10), {"x"}).error(), EINVAL);
+  EXPECT_EQ(sys::fork_exec("/bin/true", {}).error(), EINVAL);
   EXPECT_EQ(sys::wait4(-1, WNOHANG).error(), ECHILD);
 }
 
@@ -170,9 +171,30 @@ TEST(ForkExec, SessionGroupUmaskAndLimitsAreSet) {
   a.process_group = {};
   a.new_session = true;
   EXPECT_EQ(output_of("/bin/sh", {"sh", "-c", stat}, a), "1 1\n");
+  a.process_group = 0;  // the leader of a session may not ask for a group, and has one
+  EXPECT_EQ(output_of("/bin/sh", {"sh", "-c", stat}, a), "1 1\n");
   a.umask = 077;
   a.limits = {{RLIMIT_NOFILE, {99, 99}}, {RLIMIT_CORE, {0, 0}}};
   EXPECT_EQ(output_of("/bin/sh", {"sh", "-c", "umask; ulimit -n; ulimit -c"}, a), "0077\n99\n0\n");
+}
+
+TEST(ForkExec, ATerminalBecomesTheControllingOne) {
+  const sys::owned_fd master(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  ASSERT_TRUE(master);
+  ASSERT_EQ(::grantpt(master.get()), 0);
+  ASSERT_EQ(::unlockpt(master.get()), 0);
+  std::array<char, 64> name;
+  ASSERT_EQ(::ptsname_r(master.get(), name.data(), name.size()), 0);
+  const sys::owned_fd terminal(::open(name.data(), O_RDWR | O_NOCTTY | O_CLOEXEC));
+  sys::child_attributes a;
+  a.files = {0, 1, 2, terminal.get()};
+  a.new_session = true;
+  a.terminal = 3;
+  const auto pid = sys::fork_exec("/bin/sh", {"sh", "-c", "echo text > /dev/tty"}, a);
+  ASSERT_TRUE(pid) << pid.status("start sh");
+  EXPECT_TRUE(sys::wait4(*pid)->success());
+  std::array<char, 16> text;
+  EXPECT_EQ(std::string(text.data(), sys::read(master.get(), text).value()), "text\r\n");
 }
 
 TEST(ForkExec, CredentialsAreTaken) {
@@ -236,16 +258,22 @@ void check(bool so, int line) {
 }
 #define CHECK_HERE(condition) check(condition, __LINE__)
 
-void close_without_close_range() {
+// ENOSYS from both calls from now on.
+void refuse(unsigned call, unsigned other) {
   sock_filter rules[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
-  const sock_fprog program{4, rules};
+  const sock_fprog program{static_cast<unsigned short>(std::size(rules)), rules};
   CHECK_HERE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
   CHECK_HERE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+void close_without_close_range() {
+  refuse(SYS_close_range, SYS_close_range);
   for (int i = 0; i < 200; ++i) CHECK_HERE(::open("/dev/null", O_RDONLY) >= 0);
   CHECK_HERE(::dup2(0, 500) == 500);
   CHECK_HERE(output_of("/bin/ls", list_descriptors) == "0\n1\n2\n3\n");
@@ -256,15 +284,70 @@ TEST_F(ForkExecDeathTest, WhereCloseRangeIsRefusedTheDescriptorsAreClosedOneByOn
   EXPECT_EXIT(close_without_close_range(), testing::ExitedWithCode(0), "^$");
 }
 
+void start_without_a_shared_table() {
+  refuse(SYS_close_range, SYS_unshare);
+  const int ours = ::open("/dev/null", O_RDONLY);
+  for (int i = 0; i < 3; ++i) {
+    CHECK_HERE(output_of("/bin/ls", list_descriptors) == "0\n1\n2\n3\n");
+    CHECK_HERE(sys::fork_exec("/no/such/program", {"x"}).error() == ENOENT);
+    CHECK_HERE(::fcntl(ours, F_GETFD) >= 0);
+    CHECK_HERE(sys::wait4(-1, WNOHANG).error() == ECHILD);
+  }
+  std::_Exit(0);
+}
+
+TEST_F(ForkExecDeathTest, WhereATableCannotBeLeftTheChildBeginsWithACopy) {
+  EXPECT_EXIT(start_without_a_shared_table(), testing::ExitedWithCode(0), "^$");
+}
+
+// Descriptors of this process do not change while children take theirs.
+TEST(ForkExec, TheDescriptorsOfThisProcessStayAsTheyAre) {
+  const sys::owned_fd low(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const sys::owned_fd high(::fcntl(low.get(), F_DUPFD_CLOEXEC, 200));
+  sys::child_attributes a;
+  a.files = {high.get(), low.get(), -1, -1, low.get(), 0};
+  const auto all = [] {
+    std::string text;
+    for (int fd = 0; fd < 256; ++fd) text += std::to_string(::fcntl(fd, F_GETFD)) + " ";
+    return text;
+  };
+  const std::string before = all();
+  for (const char* const path : {"/bin/true", "/no/such/program"}) {
+    const auto pid = sys::fork_exec(path, {"x"}, a);
+    EXPECT_TRUE(!pid || sys::wait4(*pid)->success());
+    EXPECT_EQ(all(), before);
+  }
+}
+
+void close_without_a_list_of_descriptors() {
+  refuse(SYS_close_range, SYS_getdents64);
+  CHECK_HERE(::dup2(0, 500) == 500);
+  sys::child_attributes a;
+  a.limits = {{RLIMIT_NOFILE, {100, 100}}};
+  CHECK_HERE(output_of("/bin/sh", {"sh", "-c", "test -e /proc/self/fd/500 || echo gone"}, a) == "gone\n");
+  std::_Exit(0);
+}
+
+TEST_F(ForkExecDeathTest, WhereDescriptorsCannotBeListedTheyAreClosedAlsoAboveTheLimitOfTheChild) {
+  EXPECT_EXIT(close_without_a_list_of_descriptors(), testing::ExitedWithCode(0), "^$");
+}
+
 void become_a_shell() {
   std::signal(SIGHUP, SIG_IGN);
+  struct sigaction no_zombies {};
+  no_zombies.sa_handler = SIG_IGN;
+  no_zombies.sa_flags = SA_NOCLDWAIT | SA_RESTART;
+  ::sigaction(SIGCHLD, &no_zombies, nullptr);
   sigset_t mask;
   ::sigfillset(&mask);
   ::pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   CHECK_HERE(sys::exec("/no/such/program", {"x"}, {}).error() == ENOENT);
   CHECK_HERE(sys::exec("/bin/sh", {std::string("\0", 1)}, {}).error() == EINVAL);
+  CHECK_HERE(sys::exec("/bin/sh", {}, {}).error() == EINVAL);
   struct sigaction now {};
   CHECK_HERE(::sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN);
+  CHECK_HERE(::sigaction(SIGCHLD, nullptr, &now) == 0 && now.sa_handler == SIG_IGN);
+  CHECK_HERE((now.sa_flags & SA_NOCLDWAIT) != 0 && (now.sa_flags & SA_RESTART) != 0);
   CHECK_HERE(::pthread_sigmask(SIG_SETMASK, nullptr, &mask) == 0 && ::sigismember(&mask, SIGTERM) == 1);
   const std::string script =
       "test \"$(grep -c '^Sig[BI].*:.0000000000000000$' /proc/self/status)\" = 2 && test \"$A\" = b && exit 42";
