@@ -5,6 +5,7 @@
 #include <baton/netpoll/pipe.h>
 
 #include <baton/netpoll/descriptor.h>
+#include <baton/netpoll/stream_access.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
@@ -43,6 +44,11 @@ int pipe_end::release() { return state_ == nullptr ? -1 : state_->io.release(); 
 int pipe_end::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->io.native_handle(); }
 
 }  // namespace detail
+
+net::descriptor* net::stream_access::io(const baton::detail::pipe_end& p) noexcept {
+  return p.state_ == nullptr ? nullptr : &p.state_->io;
+}
+std::string net::stream_access::name(const baton::detail::pipe_end& p) { return p.state_->name; }
 
 namespace {
 

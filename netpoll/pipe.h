@@ -30,6 +30,10 @@
 
 namespace baton {
 
+namespace net {
+struct stream_access;
+}
+
 namespace detail {
 
 struct pipe_state;
@@ -74,6 +78,7 @@ class pipe_end {
   std::unique_ptr<pipe_state, closer> state_;
 
  private:
+  friend struct net::stream_access;
   void set_deadline_ns(std::int64_t deadline_ns);
 };
 

@@ -2,6 +2,7 @@
 #include <baton/netpoll/tcp_stream.h>
 
 #include <baton/netpoll/socket_calls.h>
+#include <baton/netpoll/stream_access.h>
 #include <baton/netpoll/tcp_state.h>
 #include <baton/syscall/syscall.h>
 
@@ -68,6 +69,9 @@ absl::StatusOr<std::size_t> read_as(tcp_state& s, bytes buffer) {
 }
 
 }  // namespace
+
+descriptor* stream_access::io(const tcp_stream& s) noexcept { return s.state_ == nullptr ? nullptr : &s.state_->io; }
+std::string stream_access::name(const tcp_stream& s) { return s.state_->name(); }
 
 tcp_stream::tcp_stream() noexcept = default;
 tcp_stream::tcp_stream(std::unique_ptr<tcp_state> state) noexcept : state_(state.release()) {}

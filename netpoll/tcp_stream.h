@@ -125,6 +125,7 @@ class tcp_stream {
 
  private:
   friend struct test_access;
+  friend struct stream_access;
   void set_deadline_ns(poll_side side, std::int64_t deadline_ns);
   void set_deadlines_ns(std::int64_t deadline_ns);
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
