@@ -105,6 +105,12 @@ class descriptor final {
     return r;
   }
 
+  // Returns why the operations of that side fail now, if they do. Never switches.
+  [[nodiscard]] poll_failure failure(poll_side side) noexcept {
+    const fd_reference held(mutex_);
+    return held ? poll_->failure(side) : poll_failure::closed;
+  }
+
   // Calls use(fd) while the descriptor cannot be closed; use() returns a result >= 0 or -errno. Returns that result, or
   // -EBADF if the descriptor is closed. Switches only if use() does.
   template <class Use>

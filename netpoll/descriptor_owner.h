@@ -72,6 +72,7 @@ class descriptor_owner {
   std::unique_ptr<State, closer> state_;
 
  private:
+  friend struct stream_access;
   friend struct test_access;
   void set_deadlines_ns(std::int64_t deadline_ns);
 };

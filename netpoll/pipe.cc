@@ -5,6 +5,7 @@
 #include <baton/netpoll/pipe.h>
 
 #include <baton/netpoll/descriptor_owner_members.h>
+#include <baton/netpoll/stream_access.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
@@ -28,6 +29,11 @@ struct pipe_state {
 }  // namespace detail
 
 template class net::descriptor_owner<detail::pipe_state>;
+
+net::descriptor* net::stream_access::io(const net::descriptor_owner<detail::pipe_state>& p) noexcept {
+  return p.state_ == nullptr ? nullptr : &p.state_->io;
+}
+std::string net::stream_access::name(const net::descriptor_owner<detail::pipe_state>& p) { return p.state_->name; }
 
 namespace {
 

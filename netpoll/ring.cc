@@ -26,8 +26,13 @@
 // is rare.
 //
 // Refused (seccomp, io_uring_disabled, Linux without it): the thread says so, fails what is queued with ENOSYS, and
-// ends; nobody starts it again. A filter that is set later: io_uring_enter fails; what the kernel has already got is
-// still reaped if the kernel completes it by itself, because the queues are in memory.
+// ends; nobody starts it again. Where only a descriptor, memory or a thread is missing, what is queued fails as well,
+// but a transfer that comes a second later tries again.
+//
+// A filter that is set later: io_uring_enter fails. The thread takes back what the kernel has not got, and reaps the
+// rest until there is none. It needs no call of io_uring for that: the queues are in memory, and the kernel completes
+// transfers whenever the thread returns from a call of any kind. With IORING_SETUP_DEFER_TASKRUN it would complete them
+// in io_uring_enter alone, so the ring does without that.
 //
 // fork: the child has no such thread, and must not touch the ring, which is the parent's. It does not inherit the
 // mapping, closes its copy of the descriptor, and finds the ring refused.
@@ -37,6 +42,7 @@
 #include <baton/netpoll/ring_queues.h>
 #include <baton/sched/park.h>
 #include <baton/sched/platform/atomic.h>
+#include <baton/sched/platform/clock.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/wait_reason.h>
@@ -118,6 +124,8 @@ struct state {
   platform::atomic<bool> refused{false};
   platform::atomic<int> ring_fd{-1};
   platform::atomic<std::uint64_t> done{0};
+  // Before this time (CLOCK_MONOTONIC) no transfer starts the thread again; 0: any may. relaxed: a hint.
+  platform::atomic<std::int64_t> not_before_ns{0};
 };
 
 // Never destroyed: the thread uses it until the process is gone.
@@ -146,17 +154,43 @@ void leave(life as) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
   if (std::exchange(s.has_thread, false)) platform::detach_thread(s.thread);
 }
 
+// There is no ring, or no thread, for the moment. Fails what is queued.
+void not_now(bool on_the_thread) noexcept {
+  constexpr std::int64_t pause_ns = 1'000'000'000;
+  s.not_before_ns.store(platform::now_ns() + pause_ns, mo::relaxed);
+  transfer_list all;
+  {
+    const platform::lock_guard hold(s.lock);
+    all = std::exchange(s.queued, {});
+    s.pending = 0;
+    if (on_the_thread) {
+      leave(life::none);
+    } else {
+      s.is = life::none;
+    }
+  }
+  fail(all, ENOSYS);
+}
+
+[[nodiscard]] bool is_too_early() noexcept {
+  const std::int64_t when = s.not_before_ns.load(mo::relaxed);
+  return when != 0 && platform::now_ns() < when;
+}
+
 // What the ring's thread does.
 class server {
  public:
   void run() noexcept;
 
  private:
+  static constexpr ::timespec millisecond{0, 1'000'000};
   enum class next : std::uint8_t { fill, wait, end };
   next take() noexcept;
   [[nodiscard]] bool fill() noexcept;
   void reap() noexcept;
   void refuse() noexcept;
+  void give_up() noexcept;
+  void forget_number() noexcept;
 
   queues q_;
   transfer_list waiting_;        // taken from the queue, not in the ring
@@ -231,7 +265,13 @@ void server::reap() noexcept {
 // The kernel takes no more. What it has got, it finishes.
 void server::refuse() noexcept {
   s.refused.store(true, mo::relaxed);
-  transfer_list all = std::exchange(waiting_, {});
+  transfer_list all;
+  q_.take_back([&](std::uint64_t data) {
+    if (data == 0) return;
+    all.push_back(reinterpret_cast<transfer*>(data));
+    --in_kernel_;
+  });
+  all.append(std::exchange(waiting_, {}));
   {
     const platform::lock_guard hold(s.lock);
     all.append(std::exchange(s.queued, {}));
@@ -241,9 +281,28 @@ void server::refuse() noexcept {
   fail(all, ENOSYS);
 }
 
+// The kernel accepts nothing from now on.
+void server::give_up() noexcept {
+  refuse();
+  ::timespec pause = millisecond;
+  for (; in_kernel_ > 0; reap()) {
+    ::nanosleep(&pause, nullptr);
+    pause.tv_nsec = std::min(2 * pause.tv_nsec, 20 * millisecond.tv_nsec);
+  }
+  forget_number();
+}
+
+void server::forget_number() noexcept {
+  // A thread that has started since has a ring of its own. The child of a fork must find one that is open.
+  int mine = q_.fd();
+  s.ring_fd.compare_exchange_strong(mine, -1, mo::relaxed, mo::relaxed);
+}
+
 void server::run() noexcept {
-  constexpr ::timespec millisecond{0, 1'000'000};
-  if (!q_.open()) return refuse();
+  if (const int error = q_.open(); error != 0) {
+    const bool passes = error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN;
+    return passes ? not_now(true) : give_up();
+  }
   s.ring_fd.store(q_.fd(), mo::relaxed);
   for (;;) {
     next what = next::fill;
@@ -266,14 +325,10 @@ void server::run() noexcept {
       case EAGAIN:
       case EBUSY:
       case ENOMEM: ::nanosleep(&millisecond, nullptr); break;
-      default:  // a filter of system calls
-        refuse();
-        for (; in_kernel_ > 0; reap()) ::nanosleep(&millisecond, nullptr);
-        s.ring_fd.store(-1, mo::relaxed);
-        return;
+      default: return give_up();  // a filter of system calls
     }
   }
-  s.ring_fd.store(-1, mo::relaxed);
+  forget_number();
 }
 
 void serve(void*) {
@@ -291,28 +346,23 @@ void serve(void*) {
   if (s.bell.load(mo::acquire) >= 0) return true;
   auto fresh = sys::detail::above_standard(sys::owned_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
   if (!fresh || !*fresh) return false;
+  // Before the bell is there, and with it perhaps a ring. Called twice, the handler does nothing more.
+  if (::pthread_atfork(nullptr, nullptr, [] { in_forked_child(); }) != 0) return false;
   int none = -1;
-  if (!s.bell.compare_exchange_strong(none, fresh->get(), mo::acq_rel, mo::acquire)) return true;
-  (void)fresh->release();
-  return ::pthread_atfork(nullptr, nullptr, [] { in_forked_child(); }) == 0;
+  if (s.bell.compare_exchange_strong(none, fresh->get(), mo::acq_rel, mo::acquire)) (void)fresh->release();
+  return true;
 }
 
 // Starts the thread for what is queued. Only the caller that changed `is` to `runs` comes here.
 void start() noexcept {
   platform::thread_handle its_own{};  // which it keeps itself
-  if (platform::start_thread(serve, nullptr, "baton-ring", platform::signals_of_thread::blocked, &its_own) == 0) return;
-  transfer_list all;
-  {
-    const platform::lock_guard hold(s.lock);
-    all = std::exchange(s.queued, {});
-    s.pending = 0;
-    s.is = life::none;
+  if (platform::start_thread(serve, nullptr, "baton-ring", platform::signals_of_thread::blocked, &its_own) != 0) {
+    not_now(false);
   }
-  fail(all, ENOSYS);
 }
 
 sys::result<std::size_t> run(transfer& t, sched::wait_reason why) noexcept {
-  if (!is_there() || !make_bell()) return sys::failure(ENOSYS);
+  if (!is_there() || is_too_early() || !make_bell()) return sys::failure(ENOSYS);
 #if BATON_TSAN
   __tsan_release(&sys::detail::kernel_order);
 #endif

@@ -19,8 +19,8 @@ inline constexpr unsigned transfers_max = 1024;
 [[nodiscard]] bool is_there() noexcept;
 
 // Switches. As pread and pwrite. The buffer is used until the call returns, whatever ends it. Fails with ENOSYS if
-// there is no io_uring; nothing was transferred then. Other errors are the kernel's. Among them is ECANCELED after
-// cancel().
+// there is no io_uring, or none for the moment; nothing was transferred then. Other errors are the kernel's. Among them
+// is ECANCELED after cancel(). A read may return 0 where the content does not end (Linux 5.10).
 sys::result<std::size_t> read(int fd, bytes into, off_t offset) noexcept;
 sys::result<std::size_t> write(int fd, const_bytes from, off_t offset) noexcept;
 

@@ -28,9 +28,9 @@ queues::~queues() {
   sqes_.unmap();
 }
 
-bool queues::open() noexcept {
-  // Newer kernels first: with these flags completions are made when the thread asks for them, without interrupting it.
-  for (const unsigned flags : {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0U}) {
+int queues::open() noexcept {
+  // Newer kernels first: with these flags completions are made when the thread makes a call, without interrupting it.
+  for (const unsigned flags : {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN, 0U}) {
     p_ = {};
     p_.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
     p_.cq_entries = 2 * transfers_max;
@@ -41,22 +41,22 @@ bool queues::open() noexcept {
       fd_ = *std::move(own);
       break;
     }
-    if (fd.error() != EINVAL) return false;
+    if (fd.error() != EINVAL) return fd.error();
   }
   // NODROP: none is lost. RW_CUR_POS, FAST_POLL and others are not needed.
-  if (!fd_ || (p_.features & IORING_FEAT_NODROP) == 0) return false;
+  if (!fd_ || (p_.features & IORING_FEAT_NODROP) == 0) return ENOSYS;
   const int fd = fd_.get();
   if (!submissions_.map(fd, p_.sq_off.array + p_.sq_entries * sizeof(unsigned), IORING_OFF_SQ_RING) ||
       !completions_.map(fd, p_.cq_off.cqes + p_.cq_entries * sizeof(io_uring_cqe), IORING_OFF_CQ_RING) ||
       !sqes_.map(fd, p_.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES)) {
-    return false;
+    return ENOMEM;
   }
   auto* const array = submissions_.part<unsigned>(p_.sq_off.array);
   for (unsigned i = 0; i < p_.sq_entries; ++i) array[i] = i;
   unsigned workers[2] = {workers_max, workers_max};
   // Linux 5.15. Before, the kernel's own limit holds: four for each CPU.
   static_cast<void>(call<SYS_io_uring_register, int>(fd, IORING_REGISTER_IOWQ_MAX_WORKERS, &workers[0], 2U));
-  return true;
+  return 0;
 }
 
 io_uring_sqe* queues::next_entry() noexcept {

@@ -19,7 +19,8 @@ class queues {
   queues(const queues&) = delete;
   queues& operator=(const queues&) = delete;
 
-  [[nodiscard]] bool open() noexcept;
+  // Returns 0 or an errno.
+  [[nodiscard]] int open() noexcept;
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   // Null: no room before the next submit_and_wait().
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
@@ -28,19 +29,24 @@ class queues {
   // Calls done(user_data, result) for each completion.
   template <class Done>
   void reap(Done&& done) noexcept;
+  // Calls f(user_data) for each entry that the kernel has not taken, and takes it back.
+  template <class F>
+  void take_back(F&& f) noexcept;
 
  private:
   struct mapped {
-    void* at = MAP_FAILED;
+    void* at = nullptr;
     std::size_t size = 0;
     bool map(int fd, std::size_t bytes, off_t what) noexcept {
+      void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, what);
+      if (memory == MAP_FAILED) return false;
+      at = memory;
       size = bytes;
-      at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, what);
-      if (at != MAP_FAILED) static_cast<void>(::madvise(at, size, MADV_DONTFORK));
-      return at != MAP_FAILED;
+      static_cast<void>(::madvise(at, size, MADV_DONTFORK));
+      return true;
     }
     void unmap() noexcept {
-      if (at != MAP_FAILED) ::munmap(at, size);
+      if (at != nullptr) ::munmap(at, size);
     }
     template <class T>
     T* part(std::uint32_t offset) const noexcept {
@@ -69,6 +75,14 @@ void queues::reap(Done&& done) noexcept {
   }
   // release: the kernel may overwrite the entries now.
   __atomic_store_n(head_at, head, __ATOMIC_RELEASE);
+}
+
+template <class F>
+void queues::take_back(F&& f) noexcept {
+  if (sqes_.at == nullptr) return;  // not opened
+  // acquire: as in next_entry().
+  const unsigned head = __atomic_load_n(submissions_.part<unsigned>(p_.sq_off.head), __ATOMIC_ACQUIRE);
+  while (tail_ != head) f(sqes_.part<io_uring_sqe>(0)[--tail_ & (p_.sq_entries - 1)].user_data);
 }
 
 }  // namespace baton::net::ring

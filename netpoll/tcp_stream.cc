@@ -5,6 +5,7 @@
 #include <baton/netpoll/byte_stream_members.h>
 #include <baton/netpoll/socket_calls.h>
 #include <baton/netpoll/socket_options.h>
+#include <baton/netpoll/stream_access.h>
 #include <baton/netpoll/tcp_state.h>
 
 #include <netinet/in.h>
@@ -21,12 +22,16 @@ template class descriptor_owner<tcp_state>;
 template class two_sided_owner<tcp_state>;
 template class byte_stream<tcp_state>;
 
+descriptor* stream_access::io(const tcp_stream& s) noexcept { return s.state_ == nullptr ? nullptr : &s.state_->io; }
+std::string stream_access::name(const tcp_stream& s) { return s.state_->name(); }
+
 tcp_stream::tcp_stream(std::unique_ptr<tcp_state> state) noexcept : byte_stream(std::move(state)) {}
 
 absl::StatusOr<tcp_stream> tcp_stream::adopt(int fd) try {
   auto s = std::make_unique<tcp_state>();
   const socket_kind wanted{socket_kind::family::ip, SOCK_STREAM, false};
-  if (const int error = adopt_socket(fd, wanted, s->io, s->local, s->remote, descriptor::short_reads::mean_empty)) {
+  // A short read may leave data in such a socket: the kernel's TLS, if the caller set it up, reads record by record.
+  if (const int error = adopt_socket(fd, wanted, s->io, s->local, s->remote)) {
     return errno_status(error, "adopt", tcp_state::kind);
   }
   return tcp_stream(std::move(s));

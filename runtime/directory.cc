@@ -49,7 +49,7 @@ absl::StatusOr<std::vector<directory_entry>> entries_of(const std::string& path,
   const auto opened = detail::open_file(path, flags | O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
   if (!opened) return opened.status("open " + path);
   const sys::owned_fd fd(opened->fd);
-  blocking_gate& gate = detail::file_gate_of(opened->about.st_dev);
+  blocking_gate& gate = detail::file_gate_of(opened->kind.device);
   std::vector<directory_entry> all;
   const std::unique_ptr<char[]> buffer(new char[buffer_size]);
   for (;;) {

@@ -44,7 +44,7 @@ absl::StatusOr<file> file::open(const std::string& path, int flags, mode_t mode)
   const auto opened = detail::open_file(path, flags | O_CLOEXEC, mode);
   if (!opened) return opened.status("open " + path);
   sys::owned_fd owner(opened->fd);
-  const auto state = file_state::make(opened->fd, path, file_origin::opened, opened->about, flags);
+  const auto state = file_state::make(opened->fd, path, file_origin::opened, opened->kind, flags);
   if (!state) return state.status("open " + path);
   static_cast<void>(owner.release());
   return file(*state);

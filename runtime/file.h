@@ -9,7 +9,8 @@
 // served, the page cache of that file is no longer asked. The first read that waits then keeps its processor until it
 // is taken, half a millisecond or so.) Of the calls that wait (reads, writes, sync, stat, opens that have to fetch the
 // path) at most 64 for each device keep a thread, and no more than a quarter of max_threads; the others are parked
-// until it is their turn. They have no deadlines, because the kernel cannot end them.
+// until it is their turn. (Closes are counted apart, 16 for each device; so are 16 opens of all devices together, whose
+// path is in memory.) They have no deadlines, because the kernel cannot end them.
 //
 // Whatever can be polled (a pipe, a FIFO, a terminal, a socket, an eventfd …) parks the fiber until it is ready, and
 // takes deadlines and contexts. Such a file is made non-blocking (O_NONBLOCK), unless it is borrowed: other processes
@@ -50,8 +51,9 @@ struct file_access;
 }  // namespace detail
 
 // An open file, which the destructor closes. Move-only. Several agents may use it at once; read() and write() share the
-// file's position. close() may be called from anywhere. It ends the calls that are parked (CANCELLED) and waits for all
-// calls that are under way, also for one that waits in the kernel, however long that lasts. Later calls give EBADF.
+// file's position. close() may be called from anywhere. It ends the calls that are parked (CANCELLED), also those that
+// wait for their turn, and waits for all calls that are under way, also for one that waits in the kernel, however long
+// that lasts. Later calls give EBADF.
 // Moving from or destroying a file while a call begins is misuse. The destructor waits for a call that is still under
 // way. An empty file gives EBADF.
 class file {
@@ -145,10 +147,10 @@ class file {
 absl::Status write_file(const std::string& path, std::string_view text, mode_t mode = 0644);
 
 // The same, but others see the former file or the new one, and never a part; so does who comes after a crash. Writes a
-// file beside it (path.XXXXXXXX.tmp), fsync, rename, fsync of the directory. It needs the right to make files there. It
-// replaces what has that name: of a symbolic link the link, and of a file its owner and mode. After an error the former
-// file is as it was, and the one beside it is removed; an error of the last step (the directory's fsync) comes when the
-// new file is in place already. Switches.
+// file beside it (path.XXXXXXXX.tmp; a name too long for that loses its end), fsync, rename, fsync of the directory. It
+// needs the right to make files there. It replaces what has that name: of a symbolic link the link, and of a file its
+// owner and mode. After an error the former file is as it was, and the one beside it is removed; an error of the last
+// step (the directory's fsync) comes when the new file is in place already. Switches.
 absl::Status write_file_atomically(const std::string& path, std::string_view text, mode_t mode = 0644);
 
 }  // namespace baton

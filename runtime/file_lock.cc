@@ -3,7 +3,7 @@
 
 #include <baton/runtime/detail/file_gate.h>
 #include <baton/runtime/detail/file_open.h>
-#include <baton/runtime/this_fiber.h>
+#include <baton/sched/lifecycle.h>
 #include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/status.h>
@@ -35,7 +35,7 @@ sys::result<detail::opened_file> open(const std::string& path) noexcept {
 
 // Requires: `file` is open.
 sys::result<void> try_lock(const detail::opened_file& file, lock_mode mode) noexcept {
-  return blocking(detail::file_gate_of(file.about.st_dev),
+  return blocking(detail::file_gate_of(file.kind.device),
                   [&]() noexcept { return sys::flock(file.fd, operation_of(mode)); });
 }
 
@@ -45,14 +45,20 @@ file_lock& file_lock::operator=(file_lock&& other) noexcept {
   if (this != &other) {
     release();
     fd_ = std::move(other.fd_);
+    device_ = other.device_;
   }
   return *this;
 }
 
 void file_lock::release() noexcept {
   if (!fd_) return;
-  static_cast<void>(sys::flock(fd_.get(), LOCK_UN));
-  fd_.reset();
+  const auto unlock_and_close = [fd = fd_.release()]() noexcept {
+    static_cast<void>(sys::flock(fd, LOCK_UN));
+    return sys::close(fd);
+  };
+  // After exit() the calls inside the gate may never leave it.
+  static_cast<void>(sched::is_ending() ? unlock_and_close()
+                                       : blocking(detail::gates_of(device_).closes, unlock_and_close));
 }
 
 absl::StatusOr<file_lock> file_lock::try_acquire(const std::string& path, lock_mode mode) {
@@ -60,7 +66,7 @@ absl::StatusOr<file_lock> file_lock::try_acquire(const std::string& path, lock_m
   if (!file) return file.status("open " + path);
   sys::owned_fd owner(file->fd);
   if (const auto done = try_lock(*file, mode); !done) return done.status("lock " + path);
-  return file_lock(std::move(owner));
+  return file_lock(std::move(owner), file->kind.device);
 }
 
 absl::StatusOr<file_lock> file_lock::acquire(const std::string& path, lock_mode mode, const context& ctx) {
@@ -70,7 +76,7 @@ absl::StatusOr<file_lock> file_lock::acquire(const std::string& path, lock_mode 
   sys::owned_fd owner(file->fd);
   for (milliseconds pause = first_pause;; pause = std::min(2 * pause, pause_max)) {
     const auto done = try_lock(*file, mode);
-    if (done) return file_lock(std::move(owner));
+    if (done) return file_lock(std::move(owner), file->kind.device);
     if (done.error() != EWOULDBLOCK) return done.status("lock " + path);
     if (ctx.wait_done_for(pause)) return status_for_reason(ctx.error(), "lock " + path);
   }

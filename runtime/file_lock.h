@@ -14,6 +14,8 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -30,7 +32,7 @@ enum class lock_mode : std::uint8_t {
 class file_lock {
  public:
   file_lock() noexcept = default;
-  file_lock(file_lock&&) noexcept = default;
+  file_lock(file_lock&& other) noexcept : fd_(std::move(other.fd_)), device_(other.device_) {}
   file_lock& operator=(file_lock&& other) noexcept;  // Switches. Releases the former lock.
   ~file_lock() { release(); }                        // Switches.
 
@@ -51,8 +53,9 @@ class file_lock {
   [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
 
  private:
-  explicit file_lock(sys::owned_fd fd) noexcept : fd_(std::move(fd)) {}
+  file_lock(sys::owned_fd fd, dev_t device) noexcept : fd_(std::move(fd)), device_(device) {}
   sys::owned_fd fd_;
+  dev_t device_ = 0;
 };
 
 }  // namespace baton

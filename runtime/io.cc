@@ -23,7 +23,8 @@ bytes read_buffer::room(std::size_t wanted) noexcept {
   if (memory_ == nullptr || size_ < wanted) {
     std::size_t size = size_;
     if (memory_ != nullptr) {
-      while (size < wanted) size = size > wanted / 2 ? wanted : 2 * size;
+      // Twice as large at least, so that a long line is not copied for each piece of it.
+      size = std::max(wanted, size > unlimited / 2 ? wanted : 2 * size);
     } else {
       size = std::max(size, wanted);
     }

@@ -26,6 +26,7 @@
 #include <cerrno>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -33,6 +34,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace baton {
 
@@ -40,6 +42,8 @@ namespace net {
 class tcp_stream;
 }
 class file;
+class pipe_reader;
+class pipe_writer;
 
 // No limit.
 inline constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
@@ -87,20 +91,44 @@ struct moved {
   bool finished = false;
   absl::Status error;
 };
+// A reader or a writer that has a descriptor.
+struct kernel_end {
+  enum class kind : std::uint8_t { file, pipe_reader, pipe_writer, tcp_stream };
+  kind is;
+  void* object;
+};
+template <class T>
+struct kind_of_end {};
+template <>
+struct kind_of_end<file> : std::integral_constant<kernel_end::kind, kernel_end::kind::file> {};
+template <>
+struct kind_of_end<pipe_reader> : std::integral_constant<kernel_end::kind, kernel_end::kind::pipe_reader> {};
+template <>
+struct kind_of_end<pipe_writer> : std::integral_constant<kernel_end::kind, kernel_end::kind::pipe_writer> {};
+template <>
+struct kind_of_end<net::tcp_stream> : std::integral_constant<kernel_end::kind, kernel_end::kind::tcp_stream> {};
+
+[[nodiscard]] moved move_between(kernel_end to, kernel_end from, std::size_t limit);
 template <class W, class R>
-moved move_in_kernel(W&, R&, std::size_t) {
-  return {};
+moved move_in_kernel(W& to, R& from, std::size_t limit) {
+  if constexpr (requires {
+                  kind_of_end<W>::value;
+                  kind_of_end<R>::value;
+                }) {
+    return move_between({kind_of_end<W>::value, &to}, {kind_of_end<R>::value, &from}, limit);
+  } else {
+    return {};
+  }
 }
-[[nodiscard]] moved move_in_kernel(file& to, file& from, std::size_t limit);
-[[nodiscard]] moved move_in_kernel(net::tcp_stream& to, file& from, std::size_t limit);
 
 }  // namespace detail
 
 // Switches. Copies from the reader to the writer, to the reader's end or until `limit` bytes are copied. Returns how
-// many were copied. After an error, written_of(status) says how many. The kernel moves the bytes where it can, without
-// a copy through the process: from a file to a file (copy_file_range), from a file to a pipe or a TCP stream
-// (sendfile), between a pipe and a file (splice). Otherwise a buffer of 64 KiB does. Between two files the positions of
-// both advance, as by read() and write().
+// many were copied. After an error, written_of(status) says how many. Between files, pipes and TCP streams
+// the kernel moves the bytes, without a copy through the process: from a file to a file by copy_file_range, from a file
+// to a pipe or a stream by sendfile, and else by splice. Where it cannot, and for other readers and writers, a buffer
+// of 64 KiB does. The positions of files advance, as by read() and write(). A copy is many reads and writes: those of
+// others on the same object may come in between, and a close() of one side ends it.
 template <byte_writer W, byte_reader R>
 absl::StatusOr<std::size_t> copy(W& to, R& from, std::size_t limit = unlimited) {
   detail::moved so_far = detail::move_in_kernel(to, from, limit);

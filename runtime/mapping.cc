@@ -1,23 +1,29 @@
 #include <baton/runtime/mapping.h>
 
 #include <baton/runtime/detail/file_access.h>
-#include <baton/syscall/blocking.h>
+#include <baton/syscall/blocking_gate.h>
+#include <baton/syscall/direct_call.h>
+#include <baton/syscall/memory.h>
 #include <baton/syscall/status.h>
-#include <baton/syscall/typed_call.h>
 
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 namespace baton {
 
 using detail::file_state;
-using sys::detail::blocking_call;
+
+// A call that may wait for the device.
+template <class Call>
+auto mapping::declared(Call call) noexcept {
+  return gate_ == nullptr ? blocking(call) : blocking(*gate_, call);
+}
 
 void mapping::unmap() noexcept {
-  if (at_ != nullptr) static_cast<void>(sys::detail::call<SYS_munmap, void>(at_, size_));
+  if (at_ != nullptr) static_cast<void>(sys::munmap(at_, size_));
   at_ = nullptr;
   size_ = 0;
 }
@@ -27,18 +33,23 @@ mapping& mapping::operator=(mapping&& other) noexcept {
     unmap();
     at_ = std::exchange(other.at_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    gate_ = other.gate_;
     path_ = std::move(other.path_);
   }
   return *this;
 }
 
-absl::StatusOr<mapping> mapping::made(int fd, std::size_t length, int prot, int flags, off_t offset,
-                                      const std::string& path) {
+// Allocates nothing after the memory is mapped.
+absl::Status mapping::make(int fd, std::size_t length, int prot, int flags, off_t offset) {
   // Memory at an address that the caller chooses may be another owner's.
-  if ((flags & MAP_FIXED) != 0) return status_from_errno(EINVAL, "map " + path);
-  const auto at = blocking_call<SYS_mmap, long>(nullptr, length, prot, flags, fd, offset);
-  if (!at) return at.status("map " + path);
-  return mapping(reinterpret_cast<void*>(*at), length, path);
+  if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0) return status_from_errno(EINVAL, "map " + path_);
+  // MAP_POPULATE and MAP_LOCKED fetch the content.
+  const auto at = declared(
+      [=]() noexcept { return sys::detail::call<SYS_mmap, unsigned long>(nullptr, length, prot, flags, fd, offset); });
+  if (!at) return at.status("map " + path_);
+  at_ = reinterpret_cast<void*>(*at);
+  size_ = length;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<mapping> mapping::map(const file& f, std::size_t length, int prot, int flags, off_t offset) {
@@ -46,11 +57,15 @@ absl::StatusOr<mapping> mapping::map(const file& f, std::size_t length, int prot
   if (s == nullptr) return status_from_errno(EBADF, "map no file");
   const file_state::hold user(*s);
   if (!user) return s->failed(EBADF, "map");
-  return made(s->fd(), length, prot, flags & ~MAP_ANONYMOUS, offset, s->path());
+  mapping m(s->gate(), s->path());
+  if (absl::Status made = m.make(s->fd(), length, prot, flags & ~MAP_ANONYMOUS, offset); !made.ok()) return made;
+  return m;
 }
 
 absl::StatusOr<mapping> mapping::anonymous(std::size_t length, int prot, int flags) {
-  return made(-1, length, prot, flags | MAP_ANONYMOUS, 0, "memory");
+  mapping m(nullptr, "memory");
+  if (absl::Status made = m.make(-1, length, prot, flags | MAP_ANONYMOUS, 0); !made.ok()) return made;
+  return m;
 }
 
 absl::Status mapping::sync(std::size_t from, std::size_t n) {
@@ -58,12 +73,14 @@ absl::Status mapping::sync(std::size_t from, std::size_t n) {
   if (n == npos) n = size_ - from;
   if (n == 0) return absl::OkStatus();
   const std::size_t before = from % static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return blocking_call<SYS_msync, void>(static_cast<char*>(at_) + from - before, n + before, MS_SYNC)
+  char* const at = static_cast<char*>(at_) + from - before;
+  return declared([=]() noexcept { return sys::detail::call<SYS_msync, void>(at, n + before, int{MS_SYNC}); })
       .status("sync " + path_);
 }
 
 absl::Status mapping::advise(int advice) {
-  return blocking_call<SYS_madvise, void>(at_, size_, advice).status("advise " + path_);
+  return declared([=, this]() noexcept { return sys::detail::call<SYS_madvise, void>(at_, size_, advice); })
+      .status("advise " + path_);
 }
 
 }  // namespace baton

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <baton/runtime/file.h>
+#include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/bytes.h>
 
 #include <absl/status/status.h>
@@ -25,21 +26,25 @@
 
 namespace baton {
 
-// Move-only; the destructor unmaps. The memory may be used by several threads, as any memory may; the object by one at
-// a time. A mapping stays when its file is closed.
+// Move-only; the destructor unmaps, and switches. The memory may be used by several threads, as any memory may; the
+// object by one at a time. A mapping stays when its file is closed. sync() and advise() may wait for the file's device.
+// They pass its gate (file.h).
 class mapping {
  public:
   static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
   mapping() noexcept = default;
   mapping(mapping&& other) noexcept
-      : at_(std::exchange(other.at_, nullptr)), size_(std::exchange(other.size_, 0)), path_(std::move(other.path_)) {}
-  mapping& operator=(mapping&& other) noexcept;
+      : at_(std::exchange(other.at_, nullptr)),
+        size_(std::exchange(other.size_, 0)),
+        gate_(other.gate_),
+        path_(std::move(other.path_)) {}
+  mapping& operator=(mapping&& other) noexcept;  // switches
   ~mapping() { unmap(); }
 
   // Switches. Maps `length` bytes of the file from `offset` on, a multiple of the page size. prot: PROT_READ,
-  // PROT_WRITE, PROT_EXEC. flags: MAP_SHARED or MAP_PRIVATE, and what else mmap(2) knows, without MAP_FIXED. Errors:
-  // EINVAL, EACCES, ENODEV, ENOMEM, EOVERFLOW, EBADF ….
+  // PROT_WRITE, PROT_EXEC. flags: MAP_SHARED or MAP_PRIVATE, and what else mmap(2) knows, without MAP_FIXED and
+  // MAP_FIXED_NOREPLACE. Errors: EINVAL, EACCES, ENODEV, ENOMEM, EOVERFLOW, EBADF ….
   [[nodiscard]] static absl::StatusOr<mapping> map(const file& f, std::size_t length, int prot, int flags,
                                                    off_t offset = 0);
   // Switches. Maps memory without a file, which begins as zeros. flags: MAP_SHARED (a child of a fork then shares it)
@@ -58,13 +63,15 @@ class mapping {
   absl::Status advise(int advice);
 
  private:
-  mapping(void* at, std::size_t size, std::string path) noexcept : at_(at), size_(size), path_(std::move(path)) {}
-  static absl::StatusOr<mapping> made(int fd, std::size_t length, int prot, int flags, off_t offset,
-                                      const std::string& path);
+  mapping(blocking_gate* gate, std::string path) noexcept : gate_(gate), path_(std::move(path)) {}
+  absl::Status make(int fd, std::size_t length, int prot, int flags, off_t offset);
+  template <class Call>
+  auto declared(Call call) noexcept;
   void unmap() noexcept;
 
   void* at_ = nullptr;
   std::size_t size_ = 0;
+  blocking_gate* gate_ = nullptr;  // of the file's device; null: there is none
   std::string path_;
 };
 

@@ -7,26 +7,59 @@
 #include <baton/syscall/files.h>
 #include <baton/syscall/status.h>
 
+#include <limits.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <new>
+#include <string_view>
+#include <utility>
 
 namespace baton {
 
 namespace {
 
-// The names of two processes that write at once differ, most likely; O_EXCL is what makes sure.
+// The names of two processes that write at once differ, most likely; O_EXCL is what makes sure. A name that is nearly
+// as long as names can be loses its end.
 std::string name_beside(const std::string& path, std::uint64_t attempt) {
   std::uint64_t random = 0;
   static_cast<void>(sys::detail::call<SYS_getrandom, std::size_t>(&random, sizeof random, 1U /* GRND_NONBLOCK */));
   random += attempt + reinterpret_cast<std::uintptr_t>(&random);
   constexpr char digits[] = "0123456789abcdefghijklmnopqrstuv";
-  std::string name = path + ".";
+  constexpr std::size_t added = std::string_view(".XXXXXXXX.tmp").size();
+  const std::size_t slash = path.rfind('/');
+  const std::size_t begin = slash == std::string::npos ? 0 : slash + 1;
+  std::string name = path.substr(0, std::min(path.size(), begin + NAME_MAX - added)) + ".";
   for (int i = 0; i < 8; ++i, random >>= 5) name += digits[random & 31];
   return name + ".tmp";
 }
+
+// The file beside the one that is written, until it has taken its place. Its destructor removes it.
+class temporary_name {
+ public:
+  temporary_name(std::string name, blocking_gate& gate) noexcept : name_(std::move(name)), gate_(gate) {}
+  ~temporary_name() {
+    if (!kept_) static_cast<void>(blocking(gate_, [this]() noexcept { return sys::unlink(name_); }));
+  }
+  temporary_name(const temporary_name&) = delete;
+  temporary_name& operator=(const temporary_name&) = delete;
+
+  [[nodiscard]] sys::result<void> becomes(const std::string& path) noexcept {
+    const auto done = blocking(gate_, [&, this]() noexcept { return sys::rename(name_, path); });
+    kept_ = done.has_value();
+    return done;
+  }
+  void keep() noexcept { kept_ = true; }
+  [[nodiscard]] const std::string& text() const noexcept { return name_; }
+
+ private:
+  const std::string name_;
+  blocking_gate& gate_;
+  bool kept_ = false;
+};
 
 absl::Status written(file& f, std::string_view text) {
   if (!text.empty()) {
@@ -48,22 +81,21 @@ absl::Status directory_synced(const std::string& path) {
 
 absl::Status replaced(const std::string& path, std::string_view text, mode_t mode) {
   constexpr std::uint64_t attempts_max = 100;
-  absl::StatusOr<file> f = status_from_errno(EEXIST, "open " + path);
-  std::string beside;
-  for (std::uint64_t i = 0; i < attempts_max && errno_of(f.status()) == EEXIST; ++i) {
-    beside = name_beside(path, i);
-    f = file::open(beside, O_WRONLY | O_CREAT | O_EXCL, mode);
+  blocking_gate& gate = detail::gate_of_parent(path);
+  for (std::uint64_t attempt = 1;; ++attempt) {
+    temporary_name name(name_beside(path, attempt), gate);
+    absl::StatusOr<file> f = file::open(name.text(), O_WRONLY | O_CREAT | O_EXCL, mode);
+    if (errno_of(f.status()) == EEXIST) {
+      name.keep();  // it is another writer's
+      if (attempt < attempts_max) continue;
+    }
+    if (!f.ok()) return f.status();
+    if (absl::Status s = written(*f, text); !s.ok()) return s;
+    if (const auto renamed = name.becomes(path); !renamed) {
+      return with_written(renamed.status("rename " + name.text() + " to " + path), text.size());
+    }
+    return directory_synced(path);
   }
-  if (!f.ok()) return f.status();
-  blocking_gate& gate = detail::gate_of_path(path);
-  absl::Status s = written(*f, text);
-  if (s.ok()) {
-    const auto renamed = blocking(gate, [&]() noexcept { return sys::rename(beside, path); });
-    if (renamed) return directory_synced(path);
-    s = with_written(renamed.status("rename " + beside + " to " + path), text.size());
-  }
-  static_cast<void>(blocking(gate, [&]() noexcept { return sys::unlink(beside); }));
-  return s;
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 //   visit in syscall    The same visit in two sweeps, at least 20 us old, its thread blocked or at work, and work
 //                       waits that no idle or spinning M serves; or 10 ms old and work waits: retake. A thread that
 //                       only waits for a CPU keeps its P until then: a short call ends as soon as the thread gets a
-//                       CPU, and another thread would wait there, too.
+//                       CPU, and another thread would wait there, too. Work that waits in the ring of another P
+//                       counts, too: whoever gets the P steals it. That P's own fiber may go on for long.
 //   visit in user code  10 ms old (option rescue_after), and work waits that no idle or spinning M serves:
 //                       rescue, with a report (rescue.cc says when not). In strict mode a visit that is left alone
 //                       is reported, too, if its thread is blocked (strict_watch.cc).
@@ -74,10 +75,25 @@ void sweep::begin(std::int64_t now, std::int64_t passed, bool lost, bool refused
     strict_.forget();
   }
   if (rescue_) rescues_.look_after(now);
+  in_rings_ = fibers_wait_in_rings();
   busy = 0;
   work_waiting = new_call = false;
   oldest_ = 0;
   count_ = described_ = 0;
+}
+
+// A fiber in runnext counts only if its P has picked nothing since the last sweep. Otherwise the P runs it at once, and
+// no thief takes it (queues.cc).
+bool sweep::fibers_wait_in_rings() noexcept {
+  bool any = false;
+  const int n = the_scheduler.procs_ever.load(mo::acquire);
+  for (int i = 0; i < n; ++i) {
+    const processor& p = the_scheduler.ps[i];
+    const std::uint64_t picks = p.picks();
+    any = any || p.queue.ring_size() > 0 || (p.queue.has_next() && picks == seen_[i].picks);
+    seen_[i].picks = picks;
+  }
+  return any;
 }
 
 void sweep::at(processor& p) noexcept {
@@ -101,8 +117,9 @@ void sweep::at(processor& p) noexcept {
   const bool first_sight = o.m != m;
   const bool new_visit = first_sight || !(o.visit == v);
   observe(o, m, p, v);
-  if (v.where == place::syscall && waits && new_visit) new_call = true;
-  judge_visit(o, p, waits, first_sight);
+  const bool waits_for_call = v.where == place::syscall && (waits || in_rings_);
+  if (waits_for_call && new_visit) new_call = true;
+  judge_visit(o, p, waits || waits_for_call, first_sight);
   judge_slice(o, waits, new_visit);
 }
 

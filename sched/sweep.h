@@ -63,6 +63,7 @@ class sweep {
     std::uint64_t slice = 0;
     std::int64_t slice_since = 0;
     bool slice_told = false;
+    std::uint64_t picks = 0;        // of the P
     platform::cpu_mark told;        // when it was told
     std::uint64_t told_visits = 0;  // visits that the M had begun when it was told
   };
@@ -75,6 +76,7 @@ class sweep {
     std::int64_t age;
   };
 
+  [[nodiscard]] bool fibers_wait_in_rings() noexcept;
   void observe(observation& o, machine* m, const processor& p, const baton_word::visit& v) noexcept;
   void judge_visit(observation& o, processor& p, bool waits, bool first_sight) noexcept;
   void judge_slice(observation& o, bool waits, bool new_visit) noexcept;
@@ -90,6 +92,7 @@ class sweep {
   std::int64_t passed_ = 0;
   int procs_ = 0;
   bool refused_ = false;                            // a thread is wanted and cannot be had
+  bool in_rings_ = false;                           // fibers wait in some ring, and can be stolen
   std::int64_t next_timer_ = platform::forever_ns;  // the earliest timer of the idle Ps
   bool rescue_ = false;
   bool takes_no_more_ = false;

@@ -14,10 +14,15 @@ inline constexpr int file_calls_at_once = 64;
 // How many transfers of one device io_uring has at once. A device that hangs leaves most of the ring to others.
 inline constexpr int file_transfers_at_once = 256;
 
+// How many closes of one device there are at once. They have a gate of their own: most do not wait for the device, even
+// if it answers no other call.
+inline constexpr int file_closes_at_once = 16;
+
 struct device_gates {
   constexpr device_gates() noexcept = default;
   blocking_gate threads{file_calls_at_once, share_of_threads{}};  // calls that block a thread
-  blocking_gate ring{file_transfers_at_once};                     // transfers by io_uring
+  blocking_gate closes{file_closes_at_once, share_of_threads{}};
+  blocking_gate ring{file_transfers_at_once};  // transfers by io_uring
 };
 
 // The gates of the files on this device (st_dev). Never destroyed. Calls that hang on one mount do not keep others from

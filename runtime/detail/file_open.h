@@ -1,10 +1,10 @@
 // Opening a file by its name. Internal to runtime; users include file.h.
 #pragma once
 
+#include <baton/runtime/detail/file_kind.h>
 #include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/result.h>
 
-#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <string>
@@ -13,7 +13,7 @@ namespace baton::detail {
 
 struct opened_file {
   int fd = -1;
-  struct ::stat about {};
+  file_kind kind;
 };
 
 // Switches. Like open(2). Calls that have to fetch the path from a device, create the file, or truncate it, pass the
@@ -21,7 +21,9 @@ struct opened_file {
 // descriptor has O_NONBLOCK if the flags say so, or if it is neither a file on a device nor a directory.
 [[nodiscard]] sys::result<opened_file> open_file(const std::string& path, int flags, mode_t mode) noexcept;
 
-// Switches. The gate of the device on which a walk along this path would have to wait.
+// Switches. The gate of the device on which a walk along this path, or the file that it leads to, would have to wait.
 [[nodiscard]] blocking_gate& gate_of_path(const std::string& path) noexcept;
+// Switches. The same for the directory that has the last name of the path.
+[[nodiscard]] blocking_gate& gate_of_parent(const std::string& path) noexcept;
 
 }  // namespace baton::detail

@@ -22,7 +22,10 @@
 // the better of the two would have cost, whatever comes.
 //
 // A blocking call on a device passes a gate (file_gate.h), so that ten thousand fibers that read files are not ten
-// thousand threads.
+// thousand threads. close() ends the waits for room in it.
+//
+// The kernel has a lock for a file's position, which a read or a write at the position holds while it waits for the
+// device. So a read there that asks may wait, too, and is declared as short.
 //
 // Other files are non-blocking: those that are the file's own because it has made them so, borrowed ones because each
 // call asks poll() first (and a write then gives no more than a pipe has room for, PIPE_BUF). EAGAIN: the fiber parks
@@ -30,7 +33,8 @@
 // once. A borrowed file can still block, when another reader takes what poll() has seen; and another user, perhaps in
 // another process, may make the open file blocking. So the calls are declared.
 //
-// The first call that would wait makes the duplicate. Deadlines and contexts need it, too.
+// The first call that would wait makes the duplicate. Deadlines and contexts need it, too. A device whose driver takes
+// O_NONBLOCK, but does not tell when it is ready, is asked again after pauses.
 //
 // Closing: users_ counts the users inside. The first close() forbids more, ends the parked calls, waits until no
 // user is inside, and closes the number. The other calls of close(), and the destructor, wait for that.
@@ -39,6 +43,7 @@
 #include <baton/netpoll/descriptor.h>
 #include <baton/netpoll/ring.h>
 #include <baton/runtime/detail/file_gate.h>
+#include <baton/runtime/detail/sleep_anyway.h>
 #include <baton/sched/declared_call.h>
 #include <baton/sched/lifecycle.h>
 #include <baton/sched/park.h>
@@ -72,11 +77,17 @@ constexpr std::uint32_t counted_every = 64;
 
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
-// Null: the file does not lie on a device.
-device_gates* gates_for(const struct ::stat& about) noexcept {
-  if (S_ISREG(about.st_mode) || S_ISDIR(about.st_mode)) return &gates_of(about.st_dev);
-  if (S_ISBLK(about.st_mode)) return &gates_of(about.st_rdev);
-  return nullptr;
+// What a read that asked returns for 0 bytes: the end, or a kernel that is wrong about it.
+constexpr int says_the_end = 10'004;
+
+int error_of(net::poll_failure why) noexcept {
+  switch (why) {
+    case net::poll_failure::none: break;
+    case net::poll_failure::closed: return file_closed;
+    case net::poll_failure::expired: return file_expired;
+    case net::poll_failure::cancelled: return file_cancelled;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -87,20 +98,20 @@ bool file_state::is_direct(int number) noexcept {
 }
 
 sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin) noexcept {
-  const auto about = sys::fstat(number);
-  if (!about) return sys::failure(about.error());
+  const auto kind = kind_of(number);
+  if (!kind) return sys::failure(kind.error());
   const auto flags = sys::fcntl(number, F_GETFL);
   if (!flags) return sys::failure(flags.error());
-  const auto s = make(number, name, origin, *about, *flags);
+  const auto s = make(number, name, origin, *kind, *flags);
   if (s && (*s)->was_blocking_) static_cast<void>(sys::fcntl(number, F_SETFL, *flags | O_NONBLOCK));
   return s;
 }
 
-sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin,
-                                          const struct ::stat& about, int flags) noexcept try {
-  device_gates* const gates = gates_for(about);
-  auto* const s = new file_state(number, name, origin, gates, gates != nullptr && (flags & O_DIRECT) != 0);
-  s->was_blocking_ = gates == nullptr && origin != file_origin::borrowed && (flags & O_NONBLOCK) == 0;
+sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin, file_kind kind,
+                                          int flags) noexcept try {
+  const bool on_device = kind.on_device();
+  auto* const s = new file_state(number, name, origin, kind, on_device && (flags & O_DIRECT) != 0);
+  s->was_blocking_ = !on_device && origin != file_origin::borrowed && (flags & O_NONBLOCK) == 0;
   return s;
 } catch (const std::bad_alloc&) {
   return sys::failure(ENOMEM);
@@ -157,24 +168,36 @@ net::descriptor* file_state::waits(int& error) noexcept {
   return known;
 }
 
+// There is no number or no memory for a poller: a thread waits instead.
+sys::result<std::size_t> file_state::parked_on_a_thread(net::poll_side side, any_call call) {
+  ::pollfd one{fd_, static_cast<short>(side == net::poll_side::read ? POLLIN : POLLOUT), 0};
+  for (;;) {
+    if (const auto ready = sys::poll({&one, 1}, 100); !ready) return sys::failure(ready.error());
+    if (users_.is_closed()) return sys::failure(file_closed);
+    const sys::result<std::size_t> n = call();
+    if (n.error() != EAGAIN) return n;
+  }
+}
+
+// The driver takes O_NONBLOCK, and cannot be polled.
+sys::result<std::size_t> file_state::tried_again(any_call call) {
+  for (growing_pause pause;;) {
+    pause.sleep();
+    if (users_.is_closed()) return sys::failure(file_closed);
+    const sys::result<std::size_t> n = call();
+    if (n.error() != EAGAIN) return n;
+  }
+}
+
 // Makes the call each time the file is ready, until it returns something else than EAGAIN. Fails with file_closed,
 // file_expired or file_cancelled.
-template <class Call>
-sys::result<std::size_t> file_state::parked(net::poll_side side, Call&& call) {
+sys::result<std::size_t> file_state::parked(net::poll_side side, any_call call) {
   int error = 0;
   net::descriptor* const poller = waits(error);
   if (users_.is_closed()) return sys::failure(file_closed);  // close() may have missed the new poller
-  if (poller == nullptr) {
-    if (error == EPERM) return sys::failure(EAGAIN);  // the kernel's own answer
-    // A thread waits instead.
-    ::pollfd one{fd_, static_cast<short>(side == net::poll_side::read ? POLLIN : POLLOUT), 0};
-    for (;;) {
-      if (const auto ready = sys::poll({&one, 1}, 100); !ready) return sys::failure(ready.error());
-      if (users_.is_closed()) return sys::failure(file_closed);
-      const sys::result<std::size_t> n = call();
-      if (n.error() != EAGAIN) return n;
-    }
-  }
+  if (poller == nullptr && error != EPERM) return parked_on_a_thread(side, call);
+  // Otherwise the user has asked for O_NONBLOCK, and gets the kernel's own answer.
+  if (poller == nullptr) return was_blocking_ ? tried_again(call) : sys::result<std::size_t>(sys::failure(EAGAIN));
   const auto step = [&](int, net::io_result& so_far) {
     const sys::result<std::size_t> n = call();
     if (n.error() == EAGAIN) return net::io_step::again;
@@ -186,24 +209,20 @@ sys::result<std::size_t> file_state::parked(net::poll_side side, Call&& call) {
   const net::io_result r =
       poller->transfer(side, reads ? sched::wait_reason::descriptor_read : sched::wait_reason::descriptor_write, step,
                        [](const net::io_result&) {});
-  switch (r.failure) {
-    case net::poll_failure::none: break;
-    case net::poll_failure::closed: return sys::failure(file_closed);
-    case net::poll_failure::expired: return sys::failure(file_expired);
-    case net::poll_failure::cancelled: return sys::failure(file_cancelled);
-  }
+  if (const int failed = error_of(r.failure); failed != 0) return sys::failure(failed);
   if (r.error != 0) return sys::failure(r.error);
   return r.count;
 }
 
 // Returns an error if a caller that needs the answer must wait, or would get the same error again.
 sys::result<std::size_t> file_state::ask(bytes buffer, off_t offset) {
-  const ::iovec one = as_iovec(buffer);
-  const sys::result<std::size_t> n = sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
+  const auto call = [=, this]() noexcept {
+    const ::iovec one = as_iovec(buffer);
+    return sys::nb::preadv2(fd_, {&one, 1}, offset, RWF_NOWAIT);
+  };
+  const sys::result<std::size_t> n = offset == at_position ? blocking(call, wont_block) : call();
   if (n) {
-    if (*n == 0 && !buffer.empty()) {
-      return sys::failure(EAGAIN);  // the end, or a kernel that is wrong about it
-    }
+    if (*n == 0 && !buffer.empty()) return sys::failure(says_the_end);
     if (sched::one_in_64(platform::ticks())) {
       // relaxed, here and below: a hint that any call may set and any may miss.
       const std::uint32_t row = cached_in_a_row_.load(platform::mo::relaxed) + counted_every;
@@ -234,6 +253,12 @@ sys::result<std::size_t> file_state::declared_read(bytes buffer, off_t offset) {
   });
 }
 
+// Returns false if close() has ended the wait for room.
+bool file_state::enter(gate_entry& gate) noexcept {
+  gate_waits::one wait(gate_waits_);
+  return gate.enter(platform::forever_ns, &wait) == sched::waiter::signalled;
+}
+
 bool file_state::may_use_ring() const noexcept {
   const nowait seen = nowait_.load(platform::mo::relaxed);
   return (seen == nowait::known || seen == nowait::asking) && net::ring::is_there();
@@ -243,12 +268,12 @@ bool file_state::may_use_ring() const noexcept {
 sys::result<std::size_t> file_state::ring_read(bytes buffer, off_t offset) {
   if (!may_use_ring()) return sys::failure(EAGAIN);
   gate_entry entry(gates_->ring);
-  static_cast<void>(entry.enter());
+  if (!enter(entry)) return sys::failure(file_closed);
   if (offset != at_position) {
     const auto n = net::ring::read(fd_, buffer, offset);
-    // A declared call finds out about errors, unless close() has ended this one.
-    if (n) return n;
-    return sys::failure(n.error() == ECANCELED && users_.is_closed() ? file_closed : EAGAIN);
+    if (n && (*n > 0 || buffer.empty())) return n;
+    // A declared call finds out about errors, and about the end, unless close() has ended this one.
+    return sys::failure(!n && users_.is_closed() ? file_closed : EAGAIN);
   }
   // A read at the position, of which io_uring knows nothing that is atomic: fetch what is there into memory, with the
   // buffer as the place for a first copy. Then read, which moves the position as always.
@@ -258,9 +283,10 @@ sys::result<std::size_t> file_state::ring_read(bytes buffer, off_t offset) {
     const auto at = sys::lseek(fd_, 0, SEEK_CUR);
     if (!at) break;
     const auto fetched = net::ring::read(fd_, buffer, *at);
-    if (fetched.error() == ECANCELED && users_.is_closed()) return sys::failure(file_closed);
+    if (!fetched && users_.is_closed()) return sys::failure(file_closed);
     if (!fetched || *fetched == 0) break;
     const auto n = ask(buffer, offset);
+    if (n.error() == says_the_end) break;
     if (n || n.error() != EAGAIN) return n;
   }
   return sys::failure(EAGAIN);
@@ -279,7 +305,7 @@ bool file_state::direct_by_ring(Probe&& probe, sys::result<std::size_t>& done) {
   }
   {
     gate_entry entry(gates_->threads);
-    static_cast<void>(entry.enter());
+    if (!enter(entry)) return done = sys::failure(file_closed), true;
     done = blocking(probe, wont_block);  // one call for each file: it is not worth another thread
   }
   const int error = done.error();
@@ -296,6 +322,7 @@ sys::result<std::size_t> file_state::read_device(bytes buffer, off_t offset) {
       sched::yield_if_due();
       return n;
     }
+    if (n.error() == says_the_end) return declared_read(buffer, offset);
   } else if (row != cannot_ask) {
     return trust(buffer, offset);
   } else if (sys::result<std::size_t> n = sys::failure(EAGAIN); direct_by_ring(
@@ -310,33 +337,36 @@ sys::result<std::size_t> file_state::read_device(bytes buffer, off_t offset) {
   return n.error() == EAGAIN ? declared_read(buffer, offset) : n;
 }
 
-// Returns true if a call on a borrowed file would wait, as far as poll() knows.
-bool file_state::must_wait(net::poll_side side) noexcept {
-  if (origin_ != file_origin::borrowed) return false;
+// Returns true if a call on a borrowed file would wait, as far as poll() knows. One of no bytes never waits, except
+// that a socket may have messages of that size.
+bool file_state::must_wait(net::poll_side side, std::size_t size) noexcept {
+  if (origin_ != file_origin::borrowed || (size == 0 && !S_ISSOCK(kind_.mode))) return false;
   ::pollfd one{fd_, static_cast<short>(side == net::poll_side::read ? POLLIN : POLLOUT), 0};
   const auto ready = sys::poll({&one, 1}, 0);
   return ready && *ready == 0;
 }
 
-// A call on a file that does not lie on a device.
-template <class Call>
-sys::result<std::size_t> file_state::polled(net::poll_side side, Call&& call) {
-  const auto one_try = [&, this]() -> sys::result<std::size_t> {
-    if (must_wait(side)) return sys::failure(EAGAIN);
-    return blocking(call);
-  };
+sys::result<std::size_t> file_state::when_ready(net::poll_side side, any_call call) {
   // With a poller there may be a deadline, which counts before the first try.
   if (waits_.load(platform::mo::acquire) == nullptr) {
-    const sys::result<std::size_t> n = one_try();
-    if (n.error() != EAGAIN) return n;
+    const sys::result<std::size_t> n = call();
+    if (n.error() != EAGAIN || on_device()) return n;
   }
-  return parked(side, one_try);
+  return parked(side, call);
+}
+
+int file_state::failure(net::poll_side side) noexcept {
+  net::descriptor* const poller = waits_.load(platform::mo::acquire);
+  return poller == nullptr ? 0 : error_of(poller->failure(side));
 }
 
 sys::result<std::size_t> file_state::read(bytes buffer, off_t offset) {
   if (on_device()) return read_device(buffer, offset);
-  return polled(net::poll_side::read, [=, this]() noexcept {
-    return offset == at_position ? sys::nb::read(fd_, buffer) : sys::nb::pread(fd_, buffer, offset);
+  return when_ready(net::poll_side::read, [=, this]() -> sys::result<std::size_t> {
+    if (must_wait(net::poll_side::read, buffer.size())) return sys::failure(EAGAIN);
+    return blocking([=, this]() noexcept {
+      return offset == at_position ? sys::nb::read(fd_, buffer) : sys::nb::pread(fd_, buffer, offset);
+    });
   });
 }
 
@@ -345,7 +375,12 @@ sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) 
   const auto call = [=, this]() noexcept {
     return offset == at_position ? sys::nb::write(fd_, data) : sys::nb::pwrite(fd_, data, offset);
   };
-  if (!on_device()) return polled(net::poll_side::write, call);
+  if (!on_device()) {
+    return when_ready(net::poll_side::write, [&, this]() -> sys::result<std::size_t> {
+      if (must_wait(net::poll_side::write, data.size())) return sys::failure(EAGAIN);
+      return blocking(call);
+    });
+  }
   if (direct_ && offset != at_position) {
     sys::result<std::size_t> n = sys::failure(EAGAIN);
     const auto probe = [=, this]() noexcept {
@@ -355,10 +390,10 @@ sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) 
     if (direct_by_ring(probe, n)) return n;
     if (may_use_ring()) {
       gate_entry entry(gates_->ring);
-      static_cast<void>(entry.enter());
+      if (!enter(entry)) return sys::failure(file_closed);
       n = net::ring::write(fd_, data, offset);
       if (n && *n > 0) return n;
-      if (n.error() == ECANCELED && users_.is_closed()) return sys::failure(file_closed);
+      if (!n && users_.is_closed()) return sys::failure(file_closed);
     }
   }
   return behind_gate(call);
@@ -429,6 +464,7 @@ sys::result<bool> file_state::end() noexcept {
   }
   // seq_cst: see waits().
   if (net::descriptor* const poller = waits_.load(platform::mo::seq_cst)) poller->close();
+  gate_waits_.end();
   if (users_.any() && on_device() && may_use_ring()) net::ring::cancel(fd_);
   users_.wait_until_none();
   // A user may have made it meanwhile.
@@ -439,7 +475,13 @@ sys::result<bool> file_state::end() noexcept {
 sys::result<void> file_state::close() noexcept {
   const auto ended = end();
   if (!ended || !*ended) return sys::failure(ended ? EBADF : ended.error());
-  const auto done = origin_ == file_origin::borrowed ? sys::result<void>() : sys::close(fd_);
+  sys::result<void> done;
+  if (origin_ != file_origin::borrowed) {
+    // A close can wait, too: a file system with a server may write back what it has in memory.
+    const auto call = [this]() noexcept { return sys::close(fd_); };
+    // After exit() the calls inside the gate may never leave it.
+    done = gates_ == nullptr || sched::is_ending() ? call() : blocking(gates_->closes, call);
+  }
   closed_.set();
   return done;
 }

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <baton/runtime/detail/file_gate.h>
+#include <baton/runtime/detail/file_kind.h>
+#include <baton/runtime/detail/gate_waits.h>
 #include <baton/runtime/event.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/syscall/blocking_gate.h>
 #include <baton/syscall/bytes.h>
 #include <baton/syscall/result.h>
 
+#include <absl/functional/function_ref.h>
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
@@ -19,6 +22,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace baton::net {
@@ -84,7 +88,7 @@ class file_state {
   [[nodiscard]] static sys::result<file_state*> make(int number, const std::string& name, file_origin origin) noexcept;
   // The same for a number that open_file() has opened with these flags.
   [[nodiscard]] static sys::result<file_state*> make(int number, const std::string& name, file_origin origin,
-                                                     const struct ::stat& about, int flags) noexcept;
+                                                     file_kind kind, int flags) noexcept;
   // Switches. Calls close(), unless the file is closed, and destroys the state. Does nothing with null.
   static void drop(file_state* s) noexcept;
   file_state(const file_state&) = delete;
@@ -112,12 +116,21 @@ class file_state {
   sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // Switches.
   sys::result<void> sync();                                                              // Switches.
   sys::result<struct ::stat> stat();                                                     // Switches.
-  // Calls call() behind the gate, if the file has one, as a declared call. Switches.
+  // Calls call() as a declared call, behind the gate if the file has one. A close() ends the wait for room:
+  // file_closed. Switches.
   template <class Call>
-  auto behind_gate(Call&& call) {
-    if (gates_ != nullptr) return blocking(gates_->threads, std::forward<Call>(call));
-    return blocking(std::forward<Call>(call));
+  std::invoke_result_t<Call&> behind_gate(Call&& call) {
+    if (gates_ == nullptr) return blocking(std::forward<Call>(call));
+    gate_entry entry(gates_->threads);
+    if (!enter(entry)) return sys::failure(file_closed);
+    return call_inside<sched::stay::anywhere>(entry, std::forward<Call>(call));
   }
+  // Makes the call, which is itself declared. If it would wait (EAGAIN) and the file does not lie on a device, parks
+  // until that side of the file is ready, and makes the call again. Fails with file_closed, file_expired or
+  // file_cancelled, and does so before the first call, too. Switches.
+  sys::result<std::size_t> when_ready(net::poll_side side, absl::FunctionRef<sys::result<std::size_t>()> call);
+  // Returns why a call of that side fails now: 0, file_expired or file_cancelled. Never switches.
+  [[nodiscard]] int failure(net::poll_side side) noexcept;
   // What waits for the file fails at that time, or once the context is done. 0, or an errno: EPERM for a file that
   // cannot be polled, ENOMEM, EMFILE ….
   [[nodiscard]] int set_deadline(bool reads, bool writes, std::int64_t deadline_ns) noexcept;
@@ -126,6 +139,8 @@ class file_state {
   // The file lies on a device: its calls end when the device answers. Otherwise they may last for ever.
   [[nodiscard]] bool on_device() const noexcept { return gates_ != nullptr; }
   [[nodiscard]] bool borrowed() const noexcept { return origin_ == file_origin::borrowed; }
+  [[nodiscard]] blocking_gate* gate() const noexcept { return gates_ == nullptr ? nullptr : &gates_->threads; }
+  [[nodiscard]] mode_t mode() const noexcept { return kind_.mode; }  // the type is what counts
 
   // For everyone.
   sys::result<void> close() noexcept;   // Switches.
@@ -139,15 +154,17 @@ class file_state {
   static constexpr off_t at_position = -1;
 
  private:
-  file_state(int number, std::string name, file_origin origin, device_gates* gates, bool direct) noexcept
+  file_state(int number, std::string name, file_origin origin, file_kind kind, bool direct) noexcept
       : fd_(number),
         origin_(origin),
+        kind_(kind),
         direct_(direct),
-        gates_(gates),
+        gates_(kind.on_device() ? &gates_of(kind.device) : nullptr),
         path_(std::move(name)),
         cached_in_a_row_(direct ? cannot_ask : 0) {}
   ~file_state();
   [[nodiscard]] static bool is_direct(int number) noexcept;
+  [[nodiscard]] bool enter(gate_entry& gate) noexcept;
   sys::result<std::size_t> ask(bytes buffer, off_t offset);
   sys::result<std::size_t> trust(bytes buffer, off_t offset);
   sys::result<std::size_t> read_device(bytes buffer, off_t offset);
@@ -157,11 +174,11 @@ class file_state {
   template <class Probe>
   bool direct_by_ring(Probe&& probe, sys::result<std::size_t>& done);
   sys::result<std::size_t> write_once(const_bytes data, off_t offset);
-  [[nodiscard]] bool must_wait(net::poll_side side) noexcept;
-  template <class Call>
-  sys::result<std::size_t> polled(net::poll_side side, Call&& call);
-  template <class Call>
-  sys::result<std::size_t> parked(net::poll_side side, Call&& call);
+  [[nodiscard]] bool must_wait(net::poll_side side, std::size_t size) noexcept;
+  using any_call = absl::FunctionRef<sys::result<std::size_t>()>;
+  sys::result<std::size_t> parked(net::poll_side side, any_call call);
+  sys::result<std::size_t> parked_on_a_thread(net::poll_side side, any_call call);
+  sys::result<std::size_t> tried_again(any_call call);
   [[nodiscard]] net::descriptor* waits(int& error) noexcept;
   [[nodiscard]] sys::result<bool> end() noexcept;
 
@@ -170,11 +187,13 @@ class file_state {
 
   const int fd_;
   const file_origin origin_;
+  const file_kind kind_;
   bool was_blocking_ = false;  // before this object set O_NONBLOCK
   const bool direct_;          // opened with O_DIRECT
   device_gates* const gates_;  // null: the file does not lie on a device
   const std::string path_;
   file_users users_;
+  gate_waits gate_waits_;
   event closed_;
   // About how many reads in a row have found their data in memory. Or cannot_ask.
   sched::platform::atomic<std::uint32_t> cached_in_a_row_;

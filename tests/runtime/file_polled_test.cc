@@ -14,10 +14,17 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/loop.h>
+#include <linux/seccomp.h>
 #include <pty.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -26,7 +33,9 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -213,6 +222,75 @@ TEST(FilePolled, ABorrowedPipeThatBlocksParks) {
     ::close(p.at[0]);
     ::close(p.at[1]);
   });
+}
+
+TEST(FilePolled, NothingIsReadAtOnce) {
+  const numbers p;
+  file in = file::borrow(p.at[0], "in").value();
+  EXPECT_EQ(0u, in.read(baton::bytes()).value());
+  file own = file::adopt(p.at[0], "in").value();
+  EXPECT_EQ(0u, own.read(baton::bytes()).value());
+  ::close(p.at[1]);
+}
+
+// All threads find from now on that no descriptor can be polled.
+bool refuse_to_poll() {
+  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_ctl, 0, 1),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &all) == 0;
+}
+
+// A device whose driver knows O_NONBLOCK, but not poll(): the runtime has set the flag, so the user does not see it.
+TEST(FilePolledDeathTest, WhatWaitsButCannotBePolled) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        _exit(baton::run([] {
+          const numbers p;
+          const numbers q(O_NONBLOCK);
+          file in = file::adopt(p.at[0], "in").value();
+          file out = file::adopt(p.at[1], "out").value();
+          file asked = file::adopt(q.at[0], "asked").value();
+          if (!refuse_to_poll()) _exit(77);
+          char c[4];
+          if (baton::errno_of(asked.read(c).status()) != EAGAIN) return 1;
+          auto reader = baton::spawn([&] { return in.read(c); });
+          while (baton::stats().fibers_parked == 0) baton::this_fiber::yield();
+          if (out.write("late").value() != 4 || reader.join().value() != 4) return 2;
+          auto closed = baton::spawn([&] { return in.read(c).status(); });
+          while (baton::stats().fibers_parked == 0) baton::this_fiber::yield();
+          return in.close().ok() && absl::IsCancelled(closed.join()) ? 0 : 3;
+        }));
+      },
+      [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// The drive belongs to this one alone, although it is opened in two steps.
+TEST(FilePolled, ABlockDeviceForItsOpenerAlone) {
+  const temporary_directory dir;
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(dir / "disk", std::string(1 << 20, 'd')));
+  const baton::sys::owned_fd disk(::open((dir / "disk").c_str(), O_RDWR | O_CLOEXEC));
+  const baton::sys::owned_fd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+  const int i = control ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
+  const std::string path = "/dev/loop" + std::to_string(i);
+  const baton::sys::owned_fd loop(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!loop || ::ioctl(loop.get(), LOOP_SET_FD, disk.get()) != 0) GTEST_SKIP() << "no loop device for us here";
+  {
+    auto f = file::open(path, O_RDWR | O_EXCL);
+    EXPECT_TRUE(f.ok()) << f.status();
+    char c = 0;
+    if (f.ok()) {
+      EXPECT_EQ(1u, f->read_at(baton::bytes(&c, 1), 4711).value());
+    }
+    EXPECT_EQ('d', c);
+    EXPECT_EQ(EBUSY, baton::errno_of(file::open(path, O_RDWR | O_EXCL).status()));
+  }
+  EXPECT_EQ(0, ::ioctl(loop.get(), LOOP_CLR_FD));
 }
 
 TEST(FilePolled, ABadNumberIsAnErrorAtOnce) {

@@ -1,4 +1,6 @@
 // Reads and writes that have to wait for a device: by io_uring where the kernel allows it.
+#include "parked.h"
+
 #include <baton/netpoll/ring.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
@@ -13,13 +15,16 @@
 
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/io_uring.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -200,6 +205,62 @@ TEST_F(FileRing, CloseWhileManyRead) {
   });
 }
 
+struct blocking_pipe {
+  blocking_pipe() { EXPECT_EQ(0, ::pipe2(at, O_CLOEXEC)); }
+  ~blocking_pipe() {
+    ::close(at[0]);
+    ::close(at[1]);
+  }
+  baton::sys::result<std::size_t> read_by_ring(char& c) const {
+    return baton::net::ring::read(at[0], baton::bytes(&c, 1), 0);
+  }
+  int at[2] = {-1, -1};
+};
+
+// What does not fit waits in the process, and what does not go on keeps nobody else.
+TEST_F(FileRing, MoreTransfersThanFit) {
+  baton::run([this] {
+    constexpr std::size_t transfers = baton::net::ring::transfers_max + 300;
+    const blocking_pipe p;
+    std::vector<baton::fiber<int>> fibers;
+    for (std::size_t i = 0; i < transfers; ++i) {
+      fibers.push_back(baton::spawn([&p] {
+        char c = 0;
+        return p.read_by_ring(c).error() != 0 ? -1 : c;
+      }));
+    }
+    while (baton::net::ring::is_there() && baton::stats().fibers_parked < transfers) baton::this_fiber::yield();
+    const std::string text(transfers, 'x');
+    EXPECT_EQ(static_cast<ssize_t>(transfers), ::write(p.at[1], text.data(), text.size()));
+    std::size_t right = 0;
+    for (auto& f : fibers) right += f.join() == 'x' ? 1 : 0;
+    if (!baton::net::ring::is_there()) GTEST_SKIP() << "no io_uring here";
+    EXPECT_EQ(transfers, right);
+    char c = 0;
+    const file f = file::open(path_).value();
+    EXPECT_EQ(1u, baton::net::ring::read(f.native_handle(), baton::bytes(&c, 1), 7 * page).value());
+    EXPECT_EQ(49, c);
+  });
+}
+
+// The runtime is down, and the thread's transfer goes on.
+TEST_F(FileRing, ATransferOfAPlainThreadOutlivesShutdown) {
+  const blocking_pipe p;
+  baton::test::watched_agent reads;
+  char c = 0;
+  int error = -1;
+  std::thread reader([&] {
+    reads.about_to_wait();
+    error = p.read_by_ring(c).error();
+  });
+  if (baton::net::ring::is_there()) reads.await_parked_without_switching();
+  EXPECT_EQ(absl::OkStatus(), baton::shutdown());
+  EXPECT_EQ(1, ::write(p.at[1], "x", 1));
+  reader.join();
+  EXPECT_TRUE(baton::net::ring::is_there() ? error == 0 && c == 'x' : error == ENOSYS);
+  EXPECT_EQ(absl::OkStatus(), baton::shutdown());
+}
+
 bool refuse_io_uring() {
   ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
@@ -225,6 +286,106 @@ TEST_F(FileRing, RefusedByAFilter) {
         }));
       },
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// All threads may hand nothing to a ring from now on.
+bool refuse_to_enter() {
+  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
+                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &all) == 0;
+}
+
+bool right_or_skipped(int status) {
+  return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+}
+
+// Some transfers are with the kernel, some are not, when the kernel begins to refuse. None is lost.
+TEST_F(FileRing, AFilterThatIsSetWhileManyRead) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        _exit(baton::run([this] {
+          file f = open_direct(O_RDONLY);
+          if (!f.is_open() || wrong_pages(f, 8) != 0 || baton::net::ring::transfers() == 0) return 77;
+          auto reads = baton::spawn([&f] { return wrong_pages(f, 50); });
+          const auto begun = baton::net::ring::transfers();
+          while (baton::net::ring::transfers() < begun + 200) baton::this_fiber::yield();
+          if (!refuse_to_enter()) _exit(77);
+          if (reads.join() != 0) return 1;
+          return baton::net::ring::is_there() || baton::stats().threads >= 100 ? 2 : 0;
+        }));
+      },
+      right_or_skipped, "");
+}
+
+// One transfer still waits when the kernel begins to refuse. It ends when it can, without io_uring_enter.
+TEST_F(FileRing, WhatWaitsWhenAFilterIsSet) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        _exit(baton::run([this] {
+          const blocking_pipe ended;
+          const blocking_pipe silent;
+          char c[3];
+          auto first = baton::spawn([&] { return ended.read_by_ring(c[0]); });
+          auto second = baton::spawn([&] { return silent.read_by_ring(c[1]); });
+          while (baton::stats().fibers_parked < 2) baton::this_fiber::yield();
+          // The kernel gets them in their order.
+          const file f = file::open(path_).value();
+          if (!baton::net::ring::read(f.native_handle(), baton::bytes(&c[2], 1), 0)) return 77;
+          if (!refuse_to_enter()) return 77;
+          if (::write(ended.at[1], "x", 1) != 1) return 1;
+          if (first.join().error() != 0 || c[0] != 'x') return 2;
+          while (baton::net::ring::is_there()) baton::this_fiber::yield();
+          if (::write(silent.at[1], "y", 1) != 1) return 3;
+          return second.join().error() == 0 && c[1] == 'y' ? 0 : 4;
+        }));
+      },
+      right_or_skipped, "");
+}
+
+// When a number is missing for a moment, the ring is there later.
+TEST_F(FileRing, NoNumberIsNoRefusal) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        _exit(baton::run([this] {
+          file f = open_direct(O_RDONLY);
+          const aligned_page at = make_page();
+          const auto reads = [&] {
+            const auto n = f.read_at(baton::bytes(at.get(), page), static_cast<off_t>(page));
+            return n.ok() && *n == page && at.get()[0] == 7;
+          };
+          if (!f.is_open() || !reads()) return 77;
+          ::rlimit former{};
+          ::getrlimit(RLIMIT_NOFILE, &former);
+          const int free_one = ::dup(0);
+          ::close(free_one);
+          ::rlimit tight = former;
+          tight.rlim_cur = static_cast<::rlim_t>(free_one) + 1;  // enough for the ring's eventfd
+          ::setrlimit(RLIMIT_NOFILE, &tight);
+          for (int i = 0; i < 10; ++i) {
+            if (!reads()) return 1;
+          }
+          ::setrlimit(RLIMIT_NOFILE, &former);
+          if (!baton::net::ring::is_there()) return 2;
+          ::io_uring_params setup{};
+          const baton::sys::owned_fd probe(static_cast<int>(::syscall(SYS_io_uring_setup, 1, &setup)));
+          while (probe && baton::net::ring::transfers() == 0) {
+            if (!reads()) return 3;
+            baton::this_fiber::sleep_for(std::chrono::milliseconds(10));
+          }
+          return 0;
+        }));
+      },
+      right_or_skipped, "");
 }
 
 // The child has the parent's file, and no ring.

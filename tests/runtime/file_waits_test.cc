@@ -34,6 +34,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <thread>
 #include <utility>
@@ -106,6 +107,11 @@ class absent_pages {
   static constexpr std::size_t page = 4096;
   [[nodiscard]] bool works() const { return works_; }
   [[nodiscard]] baton::bytes memory(std::size_t i) const { return {at_ + i * page, page}; }
+  // Returns when a thread waits for one of them.
+  void await_access() const {
+    ::uffd_msg message{};
+    EXPECT_EQ(static_cast<ssize_t>(sizeof message), ::read(fd_, &message, sizeof message));
+  }
   void provide() {
     ::uffdio_zeropage zero{};
     zero.range = {reinterpret_cast<std::uintptr_t>(at_), size_};
@@ -224,6 +230,70 @@ TEST_F(FileWaits, FewThreadsWaitForRegularFiles) {
             few));
       },
       [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// The kernel's lock for the position is held by a read that waits. Another read there must not keep its P.
+TEST_F(FileWaits, AReadAtThePositionOfAnotherThatWaits) {
+  ASSERT_EQ(absl::OkStatus(), baton::write_file(path("f"), std::string(2 * absent_pages::page, 'x')));
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        absent_pages pages(1);
+        if (!pages.works()) _exit(77);
+        file f = file::open(path("f")).value();
+        std::thread other([&] {
+          EXPECT_EQ(static_cast<ssize_t>(absent_pages::page),
+                    ::read(f.native_handle(), pages.memory(0).data(), absent_pages::page));
+        });
+        pages.await_access();
+        const int wrong = baton::run(
+            [&] {
+              auto provider = baton::spawn([&] { pages.provide(); });
+              std::string text(absent_pages::page, '\0');
+              const bool right = f.read(text).value() == text.size();
+              provider.join();
+              return right ? 0 : 1;
+            },
+            baton::options{.procs = 1, .rescue = false});
+        other.join();
+        _exit(wrong);
+      },
+      [](int status) { return WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77); }, "");
+}
+
+// Also a call that waits for its turn at the device is parked, and ends with the file.
+TEST_F(FileWaits, CloseEndsWhatWaitsForRoom) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        ::alarm(60);
+        _exit(baton::run(
+            [&] {
+              file f = file::open(path("f"), O_RDWR | O_CREAT).value();
+              baton::blocking_gate& gate = baton::detail::file_gate_of(f.stat()->st_dev);
+              baton::detail::gate_entry all(gate);
+              if (gate.stats().at_once != 1 || all.enter() != baton::sched::waiter::signalled) return 1;
+              auto sync = baton::spawn([&] { return f.sync(); });
+              auto write = baton::spawn([&] { return f.write("x").status(); });
+              while (gate.stats().waiting != 2) baton::this_fiber::yield();
+              if (!f.close().ok()) return 2;
+              return sync.join() == absl::CancelledError("sync " + path("f") + ": closed") &&
+                             absl::IsCancelled(write.join()) && gate.stats().waiting == 0
+                         ? 0
+                         : 3;
+            },
+            baton::options{.max_threads = 7}));
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+// openat() takes more combinations of flags than openat2(). That says nothing about the kernel.
+TEST_F(FileWaits, FlagsThatOpenat2RefusesChangeNothing) {
+  using baton::detail::gate_of_path;
+  if (&gate_of_path("/proc/self/status") == &gate_of_path(dir_)) GTEST_SKIP() << "this kernel has no RESOLVE_CACHED";
+  EXPECT_TRUE(file::open(dir_, O_PATH | O_RDWR).ok());
+  EXPECT_NE(&gate_of_path("/proc/self/status"), &gate_of_path(dir_));
 }
 
 // A destructor at exit closes a file in which a fiber waits: exit() does not wait for it.
@@ -360,6 +430,34 @@ TEST_F(FileWaits, AFileThatMayNotGrow) {
         }));
       },
       testing::ExitedWithCode(0), "");
+}
+
+// The kernel takes 2 GiB less a page at once.
+TEST_F(FileWaits, MoreThanOneCallTakes) {
+  const std::size_t size = std::size_t{3} << 30;
+  void* const at = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) GTEST_SKIP() << "no address space";
+  baton::run([&] {
+    file nothing = file::open("/dev/null", O_WRONLY).value();
+    EXPECT_EQ(size, nothing.write(baton::const_bytes(at, size)).value());
+  });
+  ::munmap(at, size);
+}
+
+TEST_F(FileWaits, OffsetsAtTheEndOfAllOffsets) {
+  baton::run([&] {
+    file f = file::open(path("f"), O_RDWR | O_CREAT).value();
+    constexpr off_t last = std::numeric_limits<off_t>::max();
+    char c[4] = {};
+    for (const off_t at : {last, last - 3}) {
+      const auto n = f.read_at(c, at);
+      EXPECT_TRUE(n.ok() ? *n == 0 : baton::errno_of(n.status()) == EINVAL || baton::errno_of(n.status()) == EOVERFLOW)
+          << n.status();
+      const int error = baton::errno_of(f.write_at("text", at).status());
+      EXPECT_TRUE(error == EFBIG || error == EINVAL || error == EOVERFLOW) << error;
+    }
+    EXPECT_EQ(0, f.stat()->st_size);
+  });
 }
 
 TEST_F(FileWaits, NamesWithANulAreNobodys) {

@@ -2,7 +2,9 @@
 #include "parked.h"
 
 #include <baton/netpoll/dial.h>
+#include <baton/netpoll/pipe.h>
 #include <baton/netpoll/tcp_listener.h>
+#include <baton/netpoll/tcp_stream.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
 #include <baton/runtime/io.h>
@@ -16,6 +18,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -79,6 +82,26 @@ TEST(Io, LinesHoweverTheyCome) {
     EXPECT_EQ((strings{"abc", "read line: more than 3 bytes"}), lines_of({{"abc\nabcd\n"}, {}}, 3, buffer));
     EXPECT_EQ((strings{"abc", "read line: more than 3 bytes"}), lines_of({{"abc\nabcd"}, {}}, 3, buffer));
   }
+}
+
+// A reader that fills whatever it is given.
+struct endless_line {
+  int reads = 0;
+  absl::StatusOr<std::size_t> read(baton::bytes into) {
+    ++reads;
+    std::memset(into.data(), 'x', into.size());
+    return into.size();
+  }
+};
+
+// A line much longer than the buffer is read in few pieces.
+TEST(Io, TheBufferGrowsByItsOwnSize) {
+  endless_line from;
+  baton::buffered_reader in(from, 16);
+  EXPECT_TRUE(absl::IsResourceExhausted(in.read_line(1 << 20).status()));
+  EXPECT_LE(from.reads, 20);
+  EXPECT_EQ(std::size_t{1} << 21, in.peek(1 << 21).value().size());
+  EXPECT_LE(from.reads, 22);
 }
 
 TEST(Io, ALineThatWasTooLongIsStillThere) {
@@ -260,6 +283,165 @@ TEST_F(CopyInTheKernel, ToAStream) {
     EXPECT_EQ(text_.size(), baton::copy(to, stream).value());
     EXPECT_EQ(text_.size(), sender.join());
     EXPECT_EQ(text_, baton::read_file(dir_ / "to").value());
+  });
+}
+
+// A connection within this process: what is written to one end comes out of the other.
+struct connection {
+  connection() {
+    auto listener = baton::net::tcp_listener::bind("127.0.0.1:0").value();
+    to = baton::net::dial(listener.local_address().to_string()).value();
+    from = listener.accept().value();
+  }
+  baton::net::tcp_stream to, from;
+};
+
+// The text goes through all kinds of ends. The kernel moves it, and the buffered copy has nothing left to do.
+template <class W, class R>
+bool all_in_kernel(W& to, R& from, std::size_t size) {
+  const baton::detail::moved m = baton::detail::move_in_kernel(to, from, baton::unlimited);
+  return m.finished && m.error.ok() && m.count == size;
+}
+
+TEST_F(CopyInTheKernel, BetweenAllKindsOfEnds) {
+  baton::run([this] {
+    auto first = baton::make_pipe().value();
+    auto second = baton::make_pipe().value();
+    auto third = baton::make_pipe().value();
+    connection c;
+    connection d;
+    const std::size_t size = text_.size();
+    std::vector<baton::fiber<bool>> steps;
+    steps.push_back(baton::spawn([&] {
+      file from = file::open(dir_ / "from").value();
+      const bool all = all_in_kernel(first.writer, from, size);
+      first.writer.close();
+      return all;
+    }));
+    steps.push_back(baton::spawn([&] {
+      const bool all = all_in_kernel(second.writer, first.reader, size);
+      second.writer.close();
+      return all;
+    }));
+    steps.push_back(baton::spawn([&] {
+      const bool all = all_in_kernel(c.to, second.reader, size);
+      return c.to.close_write().ok() && all;
+    }));
+    steps.push_back(baton::spawn([&] {
+      const bool all = all_in_kernel(d.to, c.from, size);
+      return d.to.close_write().ok() && all;
+    }));
+    steps.push_back(baton::spawn([&] {
+      const bool all = all_in_kernel(third.writer, d.from, size);
+      third.writer.close();
+      return all;
+    }));
+    file to = file::open(dir_ / "to", O_RDWR | O_CREAT).value();
+    EXPECT_TRUE(all_in_kernel(to, third.reader, size));
+    for (auto& step : steps) EXPECT_TRUE(step.join());
+    EXPECT_EQ(text_, baton::read_file(dir_ / "to").value());
+  });
+}
+
+TEST_F(CopyInTheKernel, FromAStreamToAFile) {
+  baton::run([this] {
+    connection c;
+    auto sender = baton::spawn([&] {
+      const bool all = c.to.write(text_).ok();
+      return c.to.close_write().ok() && all;
+    });
+    file to = file::open(dir_ / "to", O_RDWR | O_CREAT).value();
+    EXPECT_EQ(1000u, baton::copy(to, c.from, 1000).value());
+    EXPECT_TRUE(all_in_kernel(to, c.from, text_.size() - 1000));
+    EXPECT_TRUE(sender.join());
+    EXPECT_EQ(text_, baton::read_file(dir_ / "to").value());
+  });
+}
+
+// The file refuses splice when some of the text is in the copy's own pipe.
+TEST_F(CopyInTheKernel, ToAFileThatIsOpenForAppending) {
+  baton::run([this] {
+    connection c;
+    auto sender = baton::spawn([&] {
+      const bool all = c.to.write(text_).ok();
+      return c.to.close_write().ok() && all;
+    });
+    file to = file::open(dir_ / "to", O_WRONLY | O_CREAT | O_APPEND).value();
+    EXPECT_EQ(text_.size(), baton::copy(to, c.from).value());
+    EXPECT_TRUE(sender.join());
+    EXPECT_EQ(text_, baton::read_file(dir_ / "to").value());
+  });
+}
+
+// A deadline that has passed ends a copy that would not have to wait, and one that comes ends a copy that waits.
+template <class W, class R, class Side>
+void expect_deadline(W& to, R& from, Side& with_deadline) {
+  const auto now = std::chrono::steady_clock::now();
+  (void)with_deadline.set_deadline(now);
+  const absl::Status past = baton::copy(to, from).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(past)) << past;
+  EXPECT_EQ(0u, baton::written_of(past));
+  (void)with_deadline.set_deadline(now + std::chrono::milliseconds(20));
+  const absl::Status late = baton::copy(to, from).status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  (void)with_deadline.set_deadline(std::chrono::steady_clock::time_point::max());
+}
+
+TEST_F(CopyInTheKernel, DeadlinesOfBothSides) {
+  baton::run([this] {
+    file from = file::open(dir_ / "from").value();
+    ends full;
+    expect_deadline(full.out, from, full.out);
+    auto full_pipe = baton::make_pipe().value();
+    expect_deadline(full_pipe.writer, from, full_pipe.writer);
+    file to = file::open(dir_ / "to", O_RDWR | O_CREAT).value();
+    ends silent;
+    expect_deadline(to, silent.in, silent.in);
+    auto silent_pipe = baton::make_pipe().value();
+    expect_deadline(to, silent_pipe.reader, silent_pipe.reader);
+    expect_deadline(full_pipe.writer, silent_pipe.reader, silent_pipe.reader);
+    connection c;
+    expect_deadline(to, c.from, c.from);
+    expect_deadline(c.to, c.to, c.to);
+  });
+}
+
+TEST_F(CopyInTheKernel, AClosedSideEndsACopyThatWaits) {
+  baton::run([this] {
+    auto target = baton::make_pipe().value();
+    auto source = baton::make_pipe().value();
+    for (const bool closes_target : {true, false}) {
+      baton::test::watched_agent copies;
+      auto copier = baton::spawn([&] {
+        copies.about_to_wait();
+        return baton::copy(target.writer, source.reader).status();
+      });
+      copies.await_parked();
+      if (closes_target) {
+        target.writer.close();
+        EXPECT_EQ(4u, source.writer.write("text").value());
+      } else {
+        source.reader.close();
+      }
+      const absl::Status s = copier.join();
+      EXPECT_TRUE(absl::IsCancelled(s)) << s;
+      if (closes_target) target = baton::make_pipe().value();
+    }
+    // A file that is sent to a stream which nobody reads can be closed.
+    connection c;
+    file from = file::open(dir_ / "from").value();
+    baton::test::watched_agent sends;
+    auto sender = baton::spawn([&] {
+      sends.about_to_wait();
+      for (;;) {
+        if (const auto n = baton::copy(c.to, from); !n.ok()) return n.status();
+        (void)::lseek(from.native_handle(), 0, SEEK_SET);
+      }
+    });
+    sends.await_parked();
+    EXPECT_EQ(absl::OkStatus(), from.close());
+    c.to.close();
+    EXPECT_FALSE(sender.join().ok());
   });
 }
 

@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -174,6 +175,19 @@ TEST(WriteAtomically, AFailureLeavesTheFormer) {
   EXPECT_EQ(2u, baton::read_directory(dir.path()).value().size());
 }
 
+// The file beside it has a longer name, which the file system would refuse.
+TEST(WriteAtomically, TheLongestNames) {
+  const temporary_directory dir;
+  constexpr std::size_t longest = NAME_MAX;
+  for (const std::size_t length : {longest - 14, longest - 13, longest - 12, longest}) {
+    const std::string path = dir / std::string(length, 'n');
+    EXPECT_EQ(absl::OkStatus(), baton::write_file_atomically(path, "text")) << length;
+    EXPECT_EQ("text", baton::read_file(path).value());
+  }
+  EXPECT_EQ(ENAMETOOLONG, errno_of(baton::write_file_atomically(dir / std::string(longest + 1, 'n'), "text")));
+  EXPECT_EQ(4u, baton::read_directory(dir.path()).value().size()) << "nothing is left beside them";
+}
+
 TEST(FileLock, ExcludesOthers) {
   const temporary_directory dir;
   const std::string path = dir / "lock";
@@ -308,6 +322,7 @@ TEST(Mapping, Errors) {
                {read_only, 7, PROT_READ, MAP_SHARED, 1, EINVAL},
                {read_only, 7, PROT_READ, 0, 0, EINVAL},
                {read_only, 7, PROT_READ, MAP_SHARED | MAP_FIXED, 0, EINVAL},
+               {read_only, 7, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, 0, EINVAL},
                {read_only, 7, PROT_READ | PROT_WRITE, MAP_SHARED, 0, EACCES},
                {read_only, mapping::npos / 2, PROT_READ, MAP_SHARED, 0, ENOMEM},
                {directory, 7, PROT_READ, MAP_SHARED, 0, ENODEV},
