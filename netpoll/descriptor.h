@@ -329,9 +329,11 @@ bool close_state(State& s) noexcept {
 // Switches. Gives up the descriptor `io` of a state, as descriptor::release() does.
 template <class State>
 int release_state(State& s) noexcept {
-  return s.io.release([&s]() noexcept {
-    if constexpr (requires { s.last_use(last_use_for::release); }) s.last_use(last_use_for::release);
-  });
+  if constexpr (requires { s.last_use(last_use_for::release); }) {
+    return s.io.release([&s]() noexcept { s.last_use(last_use_for::release); });
+  } else {
+    return s.io.release();
+  }
 }
 
 // Switches. Closes the descriptor `io` of *s and deletes *s. At exit, if an operation is inside that may never leave,
