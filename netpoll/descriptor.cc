@@ -176,15 +176,6 @@ void descriptor::end_use() noexcept {
   poll_->close_begin();
 }
 
-bool descriptor::close() noexcept {
-  if (poll_ == nullptr) return true;
-  return mutex_.close([this]() noexcept { end_use(); },
-                      [this]() noexcept {
-                        deregister();
-                        close_number();
-                      });
-}
-
 int descriptor::release() noexcept {
   int number = -1;
   if (poll_ == nullptr) return number;

@@ -29,6 +29,7 @@
 namespace baton::net {
 
 struct tcp_state;
+struct tls_state;
 
 class tcp_stream {
  public:
@@ -125,6 +126,7 @@ class tcp_stream {
 
  private:
   friend struct test_access;
+  friend struct tls_state;  // uses the descriptor
   void set_deadline_ns(poll_side side, std::int64_t deadline_ns);
   void set_deadlines_ns(std::int64_t deadline_ns);
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
