@@ -16,10 +16,12 @@
 
 namespace baton::net {
 
-// Looks into streams and listeners.
+// Looks into streams and listeners. The including file includes the header of their state.
 struct test_access {
-  static descriptor& io(tcp_stream& s) { return s.state_->io; }
-  static descriptor& io(tcp_listener& l) { return l.state_->io; }
+  template <class Io>
+  static descriptor& io(Io& s) {
+    return s.state_->io;
+  }
 };
 
 }  // namespace baton::net
