@@ -139,20 +139,20 @@ absl::StatusOr<tls_identity_state> identity_of_pem(std::string_view chain, std::
   tls_identity_state made;
   made.certificate.reset(sk_X509_shift(all->get()));
   made.chain = *std::move(all);
+  // OpenSSL's own words for these two are "unsupported".
+  if (key.find("PRIVATE KEY-----") == std::string_view::npos) {
+    return absl::InvalidArgumentError(describe("read key of", key_object, "there is none in PEM form"));
+  }
+  if (key.find("ENCRYPTED") != std::string_view::npos) {
+    return absl::InvalidArgumentError(describe("read key of", key_object, "it is encrypted"));
+  }
   const bio_handle in = bio_over(key);
   if (in == nullptr) {
     forget_openssl_errors();
     return no_memory("read key of", key_object);
   }
   made.key.reset(PEM_read_bio_PrivateKey(in.get(), nullptr, no_password, nullptr));
-  if (made.key == nullptr) {
-    const unsigned long last = ERR_peek_last_error();
-    if (ERR_GET_LIB(last) == ERR_LIB_PEM && ERR_GET_REASON(last) == PEM_R_NO_START_LINE) {
-      forget_openssl_errors();
-      return absl::InvalidArgumentError(describe("read key of", key_object, "there is none in PEM form"));
-    }
-    return context_status(take_input_error(), "read key of", key_object);
-  }
+  if (made.key == nullptr) return context_status(take_input_error(), "read key of", key_object);
   if (X509_check_private_key(made.certificate.get(), made.key.get()) != 1) {
     forget_openssl_errors();
     return absl::InvalidArgumentError(

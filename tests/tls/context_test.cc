@@ -69,7 +69,7 @@ TEST(TlsContext, RefusesEncryptedKeys) {
   BIO_free(out);
   EVP_PKEY_free(key);
   expect_code(tls_identity::from_pem(known().server.chain, encrypted).status(), StatusCode::kInvalidArgument,
-              "the key");
+              "the key: it is encrypted");
 }
 
 TEST(TlsContext, RefusesOptionsThatContradictEachOther) {
