@@ -111,6 +111,33 @@ class descriptor final {
     return held ? poll_->failure(side) : poll_failure::closed;
   }
 
+  // Switches. Reads through a layer that has a buffer of its own, such as TLS. step(fd, result, reads) tries to finish
+  // with what the layer has. While reads.may_try is true it may also read from fd, and says what it found:
+  // reads.emptied is true if a read came back shorter than its buffer. io_step::again: the layer needs more bytes, and
+  // there are none: reads.may_try was false, or a read would block. failed: as for transfer().
+  struct layer_reads {
+    bool may_try = false;
+    bool emptied = false;
+  };
+  template <class Step, class Failed>
+  io_result read_layered(Step&& step, Failed&& failed) {
+    io_result r;
+    {
+      const fd_hold<fd_mutex::side::read> held(mutex_);
+      if (held) {
+        step_and_wait(step, r);
+      } else {
+        r.failure = poll_failure::closed;
+      }
+      if (!r.ok()) {
+        failed(std::as_const(r));
+        return r;
+      }
+    }
+    sched::yield_if_due();
+    return r;
+  }
+
   // Calls use(fd) while the descriptor cannot be closed; use() returns a result >= 0 or -errno. Returns that result, or
   // -EBADF if the descriptor is closed. Switches only if use() does.
   template <class Use>
@@ -139,16 +166,16 @@ class descriptor final {
   // that; it is a declared call. Returns false if this thread called exit() and an operation is inside that may never
   // leave. The descriptor must not be destroyed then.
   bool close() noexcept {
-    return close([] {});
+    return close([](int) noexcept {});
   }
-  // The same. The first of the calls calls last_use(), which may switch, when no operation is inside any more and the
+  // The same. The first of the calls calls last_use(fd), which may switch, when no operation is inside any more and the
   // number is still open. All of them return after that.
   template <class LastUse>
   bool close(LastUse&& last_use) noexcept {
     if (poll_ == nullptr) return true;
     return mutex_.close([this]() noexcept { end_use(); },
                         [&]() noexcept {
-                          last_use();
+                          last_use(fd_);
                           deregister();
                           close_number();
                         });
@@ -279,6 +306,42 @@ class descriptor final {
     slot.mark();  // the next read must try first
   }
 
+  // As read_and_wait(), for read_layered(). The slot is marked at the end unless it is known what it says: the step has
+  // emptied the descriptor, or has finished without a look at it.
+  template <class Step>
+  void step_and_wait(Step& step, io_result& r) {
+    poll_slot& slot = poll_->slot(poll_side::read);
+    layer_reads reads;
+    bool used_edge = false;  // an edge was used up, and nobody has seen the descriptor empty since
+    // The step may throw.
+    const struct marker {
+      ~marker() {
+        if (used_edge || !r.ok()) slot.mark();  // the next read must try first
+      }
+      poll_slot& slot;
+      const bool& used_edge;
+      const io_result& r;
+    } at_end{slot, used_edge, r};
+    for (;;) {
+      r.failure = poll_->failure(poll_side::read);
+      if (r.failure != poll_failure::none) break;
+      if (!used_edge && (!slot.is_nil() || poll_->hung_up())) {
+        slot.clear();
+        used_edge = true;
+      }
+      reads = {used_edge, false};
+      const io_step got = step(fd_, r, reads);
+      if (reads.emptied) used_edge = false;
+      if (got == io_step::done) break;
+      if (got == io_step::more) {
+        sched::yield_if_due();
+        continue;
+      }
+      poll_->wait(poll_side::read, sched::wait_reason::descriptor_read);
+      used_edge = true;
+    }
+  }
+
   // One context of the descriptor, and the sides that fail once it is done.
   struct subscription final : cancellation::node {
     explicit subscription(descriptor& d) noexcept : owner(d) {}
@@ -320,7 +383,7 @@ enum class last_use_for : std::uint8_t { close, release };
 template <class State>
 bool close_state(State& s) noexcept {
   if constexpr (requires { s.last_use(last_use_for::close); }) {
-    return s.io.close([&s]() noexcept { s.last_use(last_use_for::close); });
+    return s.io.close([&s](int) noexcept { s.last_use(last_use_for::close); });
   } else {
     return s.io.close();
   }

@@ -22,6 +22,10 @@ inline long answer(sys::result<long> r) noexcept { return r ? *r : -long{r.error
 inline long receive(int fd, void* data, std::size_t size) noexcept {
   return answer(sys::raw_syscall(SYS_recvfrom, fd, data, size, int{MSG_DONTWAIT}, nullptr, nullptr));
 }
+// Throws away up to `size` bytes that have come: MSG_TRUNC does not copy them.
+inline long discard(int fd, std::size_t size) noexcept {
+  return answer(sys::raw_syscall(SYS_recvfrom, fd, nullptr, size, MSG_DONTWAIT | MSG_TRUNC, nullptr, nullptr));
+}
 // MSG_NOSIGNAL: a peer that has gone gives an error, not a SIGPIPE.
 inline long send(int fd, const void* data, std::size_t size) noexcept {
   return answer(sys::raw_syscall(SYS_sendto, fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT, nullptr, 0));

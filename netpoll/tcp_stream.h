@@ -15,6 +15,7 @@
 namespace baton::net {
 
 struct tcp_state;
+struct tls_state;
 
 class tcp_stream : public byte_stream<tcp_state> {
  public:
@@ -45,6 +46,7 @@ class tcp_stream : public byte_stream<tcp_state> {
   explicit tcp_stream(std::unique_ptr<tcp_state> state) noexcept;
 
  private:
+  friend struct tls_state;  // uses the descriptor
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
   absl::Status set_linger_ns(std::int64_t at_most_ns);
 };

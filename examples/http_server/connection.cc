@@ -18,8 +18,7 @@ namespace http_server {
 
 using clock = std::chrono::steady_clock;
 
-connection::connection(server& s, baton::net::tcp_stream& stream)
-    : server_(s), stream_(stream), out_(stream, s.config().write_timeout) {}
+connection::connection(server& s, peer& stream) : server_(s), stream_(stream), out_(stream, s.config().write_timeout) {}
 
 void connection::run() {
   read_within(server_.config().header_timeout);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "output.h"
+#include "peer.h"
 
 #include "http/body.h"
 #include "http/request.h"
@@ -24,7 +25,7 @@ class server;
 
 class connection {
  public:
-  connection(server& s, baton::net::tcp_stream& stream);
+  connection(server& s, peer& stream);
 
   // Runs until the peer closes, asks to close, or breaks the protocol or a deadline, or until the server drains.
   // Switches.
@@ -51,7 +52,7 @@ class connection {
   static constexpr std::uint64_t body_max = 1024 * 1024;
 
   server& server_;
-  baton::net::tcp_stream& stream_;
+  peer& stream_;
   output out_;
   std::optional<std::chrono::steady_clock::time_point> idle_since_;  // while the idle deadline is in force
   bool served_ = false;

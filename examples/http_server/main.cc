@@ -4,6 +4,7 @@
 //   routes       what it serves
 //   connection   reads requests, one after another
 //   output       collects and sends responses
+//   peer         the stream of a connection: TCP or TLS
 //   server       listens, and stops gracefully
 //   ../http      the grammar of requests, without sockets
 #include "../command_line.h"
@@ -19,7 +20,9 @@ namespace {
 constexpr const char* usage =
     "http_server [--port N] [--procs N] [--root DIR] [--header-timeout-ms N] [--idle-timeout-ms N]\n"
     "            [--write-timeout-ms N] [--drain-timeout-ms N] [--sleeps-at-once N]\n"
+    "            [--tls CERT KEY]\n"
     "  --port 0 lets the kernel choose; the address is printed.\n"
+    "  --tls speaks HTTPS; the certificate, with those above it, and the key are PEM files.\n"
     "  SIGTERM or SIGINT drains. Exit code 0: every request was answered; 1: some took longer than that, or the\n"
     "  server could not listen or accept.\n";
 
@@ -47,6 +50,10 @@ int main(int argc, char** argv) {
       settings.write_timeout = std::chrono::milliseconds(n);
     } else if (name == "--drain-timeout-ms" && examples::read_number(value, 0, hour_ms, n)) {
       settings.drain_timeout = std::chrono::milliseconds(n);
+    } else if (name == "--tls" && i + 2 < argc && *value != '\0') {
+      settings.tls_cert = value;
+      settings.tls_key = argv[i + 2];
+      ++i;
     } else if (name == "--sleeps-at-once" && examples::read_number(value, 1, 10'000, n)) {
       settings.sleeps_at_once = static_cast<int>(n);
     } else {

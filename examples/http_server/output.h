@@ -1,6 +1,8 @@
 // What a connection sends. Text is collected, so that responses that are ready together leave in one write.
 #pragma once
 
+#include "peer.h"
+
 #include <baton/baton.h>
 
 #include <chrono>
@@ -16,7 +18,7 @@ namespace http_server {
 class output {
  public:
   // A write fails when the peer has taken nothing for about `patience`.
-  output(baton::net::tcp_stream& stream, std::chrono::milliseconds patience) : stream_(stream), patience_(patience) {}
+  output(peer& stream, std::chrono::milliseconds patience) : stream_(stream), patience_(patience) {}
 
   output& operator<<(std::string_view text) {
     text_.append(text);
@@ -35,8 +37,9 @@ class output {
   // As flush(), but only if the text has become long, so that pipelined requests cannot make it grow without limit.
   // Switches.
   bool flush_if_long() { return text_.size() < long_text || flush(); }
-  // Sends the text, then the file's first `size` bytes, which are not copied through the process. Returns false if that
-  // failed, perhaps halfway (as when the file has become shorter): the caller can only close then. Switches.
+  // Sends the text, then the file's first `size` bytes, which over TCP are not copied through the process. Returns
+  // false if that failed, perhaps halfway (as when the file has become shorter): the caller can only close then.
+  // Switches.
   bool send_file(const baton::file& file, std::size_t size);
 
   [[nodiscard]] bool failed() const { return failed_; }
@@ -48,7 +51,7 @@ class output {
 
   void renew_deadline();
 
-  baton::net::tcp_stream& stream_;
+  peer& stream_;
   std::chrono::milliseconds patience_;
   std::optional<clock::time_point> renewed_;  // the write deadline
   std::string text_;

@@ -1,7 +1,8 @@
 // Draining, step by step: `draining` is set, so that a connection stops after the request that it is serving. Then
 // every connection's read deadline is moved into the past, which ends the waits of the idle ones. No connection is
 // missed: it registers before its first read, and reads `draining` after each move of its own read deadline. So either
-// it sees that `draining` is set, or the drain moves its deadline later.
+// it sees that `draining` is set, or the drain moves its deadline later. A connection that is in its TLS handshake is
+// ended by the context `handshakes_`.
 #include "server.h"
 
 #include "../command_line.h"
@@ -29,6 +30,7 @@ server::server(settings s) : settings_(std::move(s)), sleep_gate_(settings_.slee
 int server::run() {
   root_.reset(::open(settings_.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!root_) return examples::failed("http_server", absl::ErrnoToStatus(errno, "open " + settings_.root));
+  if (const absl::Status s = load_certificate(); !s.ok()) return examples::failed("http_server", s);
   auto listener = baton::net::tcp_listener::bind(settings_.address);
   if (!listener.ok()) return examples::failed("http_server", listener.status());
   const absl::Status end = examples::serve_until_signal(*listener, connections_,
@@ -39,8 +41,35 @@ int server::run() {
   return end.ok() ? code : 1;
 }
 
-void server::serve(baton::net::tcp_stream& stream) {
+absl::Status server::load_certificate() {
+  if (settings_.tls_cert.empty()) return absl::OkStatus();
+#ifdef HTTP_SERVER_TLS
+  auto context = baton::net::tls_context::server(settings_.tls_cert, settings_.tls_key, {.alpn = {"http/1.1"}});
+  if (!context.ok()) return context.status();
+  tls_ = *std::move(context);
+  return absl::OkStatus();
+#else
+  return absl::UnimplementedError("it was built without OpenSSL, and so without TLS");
+#endif
+}
+
+absl::StatusOr<peer> server::make_peer(baton::net::tcp_stream& stream) {
+#ifdef HTTP_SERVER_TLS
+  if (!tls_.is_empty()) {
+    auto tls = baton::net::tls_stream::accept(std::move(stream), tls_,
+                                              {.timeout = settings_.header_timeout, .ctx = handshakes_});
+    if (!tls.ok()) return tls.status();
+    return peer(*std::move(tls));
+  }
+#endif
+  return peer(std::move(stream));
+}
+
+void server::serve(baton::net::tcp_stream& tcp) {
   baton::this_fiber::set_name("connection");
+  auto made = make_peer(tcp);
+  if (!made.ok()) return;
+  peer& stream = *made;
   const auto mine = [&] {
     const std::lock_guard guard(open_mutex_);
     return open_.insert(open_.end(), &stream);
@@ -56,6 +85,7 @@ void server::serve(baton::net::tcp_stream& stream) {
 
 int server::drain() {
   draining_.store(true, std::memory_order_release);
+  handshakes_.cancel();
   {
     const std::lock_guard guard(open_mutex_);
     for (auto* const stream : open_) stream->set_read_deadline(past);

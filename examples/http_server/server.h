@@ -1,7 +1,12 @@
 // What all connections of the server share, and the server's life: listen, serve, drain.
 #pragma once
 
+#include "peer.h"
+
 #include <baton/baton.h>
+
+#include <absl/status/status.h>
+#include <absl/status/statusor.h>
 
 #include <atomic>
 #include <chrono>
@@ -13,7 +18,9 @@ namespace http_server {
 
 struct settings {
   std::string address = "127.0.0.1:8080";
-  std::string root = ".";                           // what /file serves
+  std::string root = ".";  // what /file serves
+  std::string tls_cert;    // PEM files; empty: no TLS
+  std::string tls_key;
   std::chrono::milliseconds header_timeout{5'000};  // for a whole request, from its first byte (the first
                                                     // request: from the connection's beginning)
   std::chrono::milliseconds idle_timeout{60'000};   // between requests
@@ -43,7 +50,10 @@ class server {
   [[nodiscard]] counters& count() { return counters_; }
 
  private:
+  absl::Status load_certificate();
   void serve(baton::net::tcp_stream& stream);
+  // Over TLS it does the handshake, which a drain ends.
+  absl::StatusOr<peer> make_peer(baton::net::tcp_stream& stream);
   int drain();
 
   settings settings_;
@@ -51,8 +61,12 @@ class server {
   counters counters_;
   std::atomic<bool> draining_{false};
   baton::mutex open_mutex_;
-  std::list<baton::net::tcp_stream*> open_;  // every connection, so that draining can end idle waits
+  std::list<peer*> open_;  // every connection, so that draining can end idle waits
   baton::blocking_gate sleep_gate_;
+  baton::cancellable_context handshakes_ = baton::with_cancel(baton::context::background());
+#ifdef HTTP_SERVER_TLS
+  baton::net::tls_context tls_;  // empty: no TLS
+#endif
   baton::task_group connections_;
 };
 

@@ -4,15 +4,17 @@
 Usage: snippets.py page.md out.cc
 
 Each block is the body of a function, which is run in a fiber and on a plain thread. A test is called after
-the heading that its block is under. Every section between the first with a block and the last must have
+the heading that its block is under. A header NAME_snippet.h beside this script, if there is one, is what NAME.md is
+compiled with, else snippet.h. Every section between the first with a block and the last must have
 one, of at most 15 lines. Compile errors name the page and the line.
 """
+import pathlib
 import re
 import sys
 
 LINES_MAX = 15
 HEAD = """// Made from {page} by tests/docs/snippets.py.
-#include "docs/snippet.h"
+#include "docs/{header}"
 
 namespace {{
 
@@ -45,7 +47,10 @@ def main(page, out):
     if not with_blocks:
         offence(1, "no snippets")
 
-    text = HEAD.format(page=page.rsplit("/", 1)[-1])
+    header = pathlib.Path(page).stem + "_snippet.h"
+    if not (pathlib.Path(__file__).parent / header).exists():
+        header = "snippet.h"
+    text = HEAD.format(page=pathlib.Path(page).name, header=header)
     names = set()
     for heading, number, blocks in sections[with_blocks[0]:with_blocks[-1] + 1]:
         if not blocks:

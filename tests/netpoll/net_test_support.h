@@ -19,10 +19,10 @@
 
 namespace baton::net {
 
-// Looks into what owns a descriptor.
+// Looks into what owns a descriptor. The including file includes the header of its state.
 struct test_access {
-  template <class State>
-  static descriptor& io(descriptor_owner<State>& owner) {
+  template <class Owner>
+  static descriptor& io(Owner& owner) {
     return owner.state_->io;
   }
 };
