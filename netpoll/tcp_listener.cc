@@ -186,7 +186,7 @@ absl::StatusOr<tcp_listener> tcp_listener::bind(const std::string& text, listen_
     if (options.v6_only || (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) return both;
     return bind_to(*address::from_ip("0.0.0.0", *port), options);
   }
-  absl::StatusOr<std::vector<address>> where = resolve_host_port(*parts, address::family::none, {});
+  absl::StatusOr<std::vector<address>> where = resolve_host_port(nullptr, *parts, address::family::none, {});
   if (!where.ok()) return where.status();
   return bind_to(where->front(), options);
 }
