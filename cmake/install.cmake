@@ -43,7 +43,7 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/batonConfig.cmake.in"
   "${PROJECT_BINARY_DIR}/batonConfig.cmake" INSTALL_DESTINATION "${baton_package_dir}")
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/batonConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/batonConfig.cmake" "${PROJECT_BINARY_DIR}/batonConfigVersion.cmake"
-        DESTINATION "${baton_package_dir}")
+        "${CMAKE_CURRENT_LIST_DIR}/cares.cmake" DESTINATION "${baton_package_dir}")
 
 # Boost.Context in the form that the library was built for: Boost 1.92's shared library has no C name of the jump.
 set(baton_pc_context -lboost_context)

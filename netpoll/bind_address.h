@@ -30,7 +30,7 @@ std::invoke_result_t<BindTo&, const address&> bind_to_text(const std::string& te
     if (v6_only || (error != EAFNOSUPPORT && error != EADDRNOTAVAIL)) return both;
     return bind_to(*address::from_ip("0.0.0.0", *port));
   }
-  const absl::StatusOr<std::vector<address>> where = resolve_host_port(*parts, address::family::none, limits);
+  const absl::StatusOr<std::vector<address>> where = resolve_host_port(nullptr, *parts, address::family::none, limits);
   if (!where.ok()) return where.status();
   return bind_to(where->front());
 }

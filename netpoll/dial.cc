@@ -44,7 +44,7 @@ absl::StatusOr<tcp_stream> dial(const std::string& target, dial_options options)
     return absl::InvalidArgumentError(
         describe("dial", target, std::string("not possible from ") + options.local + ", which is " + name_of(family)));
   }
-  absl::StatusOr<std::vector<address>> addresses = resolve_host_port(*where, family, how.limits);
+  absl::StatusOr<std::vector<address>> addresses = resolve_host_port(options.names, *where, family, how.limits);
   if (!addresses.ok()) {
     if (absl::Status s = how.limits.check("dial " + target); !s.ok()) return s;
     return addresses.status();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <baton/netpoll/options.h>
+#include <baton/netpoll/resolver.h>
 #include <baton/netpoll/tcp_stream.h>
 
 #include <absl/status/statusor.h>
@@ -12,9 +13,10 @@
 namespace baton::net {
 
 struct dial_options {
-  time_limit timeout = {};  // for the whole dial: the look-up and every address
-  context_option ctx = {};  // a baton::context: ends the attempt with its error
-  std::string local = {};   // the IP address to connect from, "10.0.0.1:0"
+  time_limit timeout = {};          // for the whole dial: the look-up and every address
+  context_option ctx = {};          // a baton::context: ends the attempt with its error
+  std::string local = {};           // the IP address to connect from, "10.0.0.1:0"
+  const resolver* names = nullptr;  // looks the host up; null: as resolve() does
   // Probes an idle connection this often, as tcp_stream::set_keep_alive() does; zero or less: never.
   time_limit keep_alive = std::chrono::seconds(15);
   // An address that has not answered for this long is still tried while the next one begins, which is of the other
@@ -30,7 +32,7 @@ struct dial_options {
 // is neither a number nor a name is INVALID_ARGUMENT. If the name has several addresses, the families take turns, and
 // each address gets a head start before the next. The first address that answers is taken, and the others are given up.
 // The error is that of the first address. The stream has TCP_NODELAY set, and neither deadline nor context. Time-out
-// and context end the dial wherever it is, also in the look-up (see resolve()).
+// and context end the dial wherever it is, also in the look-up (see resolver::resolve()).
 //
 // Errors: DEADLINE_EXCEEDED for the time-out; the context's error; NOT_FOUND and UNAVAILABLE from the look-up;
 // INVALID_ARGUMENT also if `local` is not an IP address, or not of the family of the dialled address; else the kernel's

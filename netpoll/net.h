@@ -13,6 +13,7 @@
 #include <baton/netpoll/pipe.h>
 #include <baton/netpoll/pollable.h>
 #include <baton/netpoll/resolve.h>
+#include <baton/netpoll/resolver.h>
 #include <baton/netpoll/tcp_listener.h>
 #include <baton/netpoll/tcp_stream.h>
 #include <baton/netpoll/udp_socket.h>

@@ -109,7 +109,7 @@ absl::StatusOr<udp_socket> udp_socket::connect(const std::string& text, udp_opti
     return absl::InvalidArgumentError(describe("connect", text, "not possible from " + options.local));
   }
   const wait_limits limits{options.timeout.deadline_ns(), options.ctx.get()};
-  const absl::StatusOr<std::vector<address>> all = resolve_host_port(*where, local->kind(), limits);
+  const absl::StatusOr<std::vector<address>> all = resolve_host_port(nullptr, *where, local->kind(), limits);
   if (!all.ok()) return all.status();
   absl::Status first;
   for (const address& to : *all) {

@@ -2,6 +2,7 @@
 
 #include <baton/netpoll/connect.h>
 #include <baton/netpoll/lookup.h>
+#include <baton/netpoll/resolve.h>
 #include <baton/runtime/context.h>
 #include <baton/sched/platform/clock.h>
 #include <baton/syscall/blocking.h>

@@ -131,6 +131,44 @@ TEST(NoMemory, DialAndResolve) {
   });
 }
 
+// Files, a server that is not there, and whatever the process does meanwhile.
+TEST(NoMemory, Resolver) {
+  run([] {
+    std::string nobody;
+    {
+      net::tcp_listener l = must(net::tcp_listener::bind("127.0.0.1:0"));
+      nobody = l.local_address().to_string();
+    }
+    const net::address ip = must(net::address::from_ip("192.0.2.1", 0));
+    for (const whose owner : {whose::caller, whose::everybody}) {
+      fail_each_allocation(
+          [&](failing_allocation& fails) {
+            bool connected_to_nobody = false;
+            const bool threw = fails.during([&] {
+              auto names = net::resolver::open(
+                  {.servers = {nobody}, .search = std::vector<std::string>{"a.example"}, .hosts = "/etc/hosts"});
+              if (!names.ok()) return;
+              connected_to_nobody = names->resolve("www").ok() || names->names_of(ip).ok() ||
+                                    net::dial("www:80", {.names = &*names}).ok();
+              names->close();
+            });
+            EXPECT_FALSE(connected_to_nobody);
+            EXPECT_TRUE(!threw || fails.happened());
+          },
+          owner);
+      net::resolver names = must(net::resolver::open({.servers = {nobody}}));
+      fail_each_allocation(
+          [&](failing_allocation& fails) {
+            (void)fails.during([&] { EXPECT_FALSE(names.resolve("www.example").ok()); });
+            // It works afterwards: what is said of a server that is not there.
+            const absl::Status s = names.resolve("www.example").status();
+            EXPECT_TRUE(absl::IsUnavailable(s)) << s;
+          },
+          owner);
+    }
+  });
+}
+
 TEST(NoMemory, Accept) {
   run([] {
     net::tcp_listener l = must(net::tcp_listener::bind("127.0.0.1:0"));

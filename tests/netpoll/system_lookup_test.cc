@@ -1,9 +1,8 @@
-// Look-ups while the resolver does not answer. The resolver is this program's own getaddrinfo, which the library calls,
-// too. It hangs for the names that a test holds, and passes the others on.
+// Look-ups by the C library that does not answer. Its getaddrinfo is this program's own, which the library calls, too.
+// It hangs for the names that a test holds, and passes the others on.
 #include "../runtime/parked.h"
 #include "net_test_support.h"
 
-#include <baton/netpoll/lookup.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/syscall/blocking.h>
@@ -21,7 +20,7 @@
 
 namespace {
 
-struct slow_resolver {
+struct slow_library {
   std::mutex lock;
   std::condition_variable changed;
   bool answers = true;
@@ -31,7 +30,7 @@ struct slow_resolver {
   int most_inside = 0;
   int calls = 0;
 };
-slow_resolver resolver;
+slow_library c_library;
 
 // While this object lives, names that end in ".held" are not answered.
 class held_names {
@@ -39,26 +38,26 @@ class held_names {
   held_names() { set(false); }
   ~held_names() {
     set(true);
-    std::unique_lock<std::mutex> hold(resolver.lock);
-    resolver.changed.wait(hold, [] { return resolver.inside == 0; });
+    std::unique_lock<std::mutex> hold(c_library.lock);
+    c_library.changed.wait(hold, [] { return c_library.inside == 0; });
   }
   static void set(bool answers) {
-    const std::lock_guard<std::mutex> hold(resolver.lock);
-    resolver.answers = answers;
-    if (!answers) resolver.most_inside = resolver.calls = 0;
-    resolver.changed.notify_all();
+    const std::lock_guard<std::mutex> hold(c_library.lock);
+    c_library.answers = answers;
+    if (!answers) c_library.most_inside = c_library.calls = 0;
+    c_library.changed.notify_all();
   }
   static int inside() {
-    const std::lock_guard<std::mutex> hold(resolver.lock);
-    return resolver.inside;
+    const std::lock_guard<std::mutex> hold(c_library.lock);
+    return c_library.inside;
   }
   static int most_inside() {
-    const std::lock_guard<std::mutex> hold(resolver.lock);
-    return resolver.most_inside;
+    const std::lock_guard<std::mutex> hold(c_library.lock);
+    return c_library.most_inside;
   }
   static int calls() {
-    const std::lock_guard<std::mutex> hold(resolver.lock);
-    return resolver.calls;
+    const std::lock_guard<std::mutex> hold(c_library.lock);
+    return c_library.calls;
   }
 };
 
@@ -67,14 +66,14 @@ class held_names {
 extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** found) {
   const std::string name = host == nullptr ? "" : host;
   if (name.size() > 5 && name.compare(name.size() - 5, 5, ".held") == 0) {
-    std::unique_lock<std::mutex> hold(resolver.lock);
-    ++resolver.calls;
-    resolver.most_inside = std::max(resolver.most_inside, ++resolver.inside);
-    resolver.changed.wait(hold, [] { return resolver.answers; });
-    --resolver.inside;
-    resolver.changed.notify_all();
-    errno = resolver.error;
-    return resolver.code;
+    std::unique_lock<std::mutex> hold(c_library.lock);
+    ++c_library.calls;
+    c_library.most_inside = std::max(c_library.most_inside, ++c_library.inside);
+    c_library.changed.wait(hold, [] { return c_library.answers; });
+    --c_library.inside;
+    c_library.changed.notify_all();
+    errno = c_library.error;
+    return c_library.code;
   }
   using function = int(const char*, const char*, const addrinfo*, addrinfo**);
   static auto* const real = reinterpret_cast<function*>(::dlsym(RTLD_NEXT, "getaddrinfo"));
@@ -84,16 +83,28 @@ extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo
 namespace baton::net::test {
 namespace {
 
-TEST(Lookup, ATimeOutAndAContextEndTheWait) {
+const resolver& by_system() {
+  static const resolver one = must(resolver::open({.source = name_source::system}));
+  return one;
+}
+absl::StatusOr<std::vector<address>> look_up(const std::string& host, resolve_options options = {}) {
+  return by_system().resolve(host, std::move(options));
+}
+absl::StatusOr<tcp_stream> dial_by_system(const std::string& where, dial_options options = {}) {
+  options.names = &by_system();
+  return dial(where, std::move(options));
+}
+
+TEST(SystemLookup, ATimeOutAndAContextEndTheWait) {
   run([] {
     const held_names held;
-    const absl::Status late = resolve("a.held", {.timeout = 1ms}).status();
+    const absl::Status late = look_up("a.held", {.timeout = 1ms}).status();
     EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded) << late;
     EXPECT_NE(late.message().find("a.held"), absl::string_view::npos) << late;
-    EXPECT_EQ(dial("a.held:80", {.timeout = 1ms}).status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(dial_by_system("a.held:80", {.timeout = 1ms}).status().code(), absl::StatusCode::kDeadlineExceeded);
     const auto ctx = with_cancel(context::background());
-    auto waits = spawn([&] { return dial("b.held:80", {.ctx = ctx}).status(); });
-    auto also = spawn([&] { return resolve("b.held", {.ctx = ctx}).status(); });
+    auto waits = spawn([&] { return dial_by_system("b.held:80", {.ctx = ctx}).status(); });
+    auto also = spawn([&] { return look_up("b.held", {.ctx = ctx}).status(); });
     until([] { return held_names::inside() == 2; });
     ctx.cancel();
     const absl::Status s = waits.join();
@@ -103,12 +114,13 @@ TEST(Lookup, ATimeOutAndAContextEndTheWait) {
   });
 }
 
-TEST(Lookup, TheThreadsAreFew) {
+TEST(SystemLookup, TheThreadsAreFew) {
   run([] {
     held_names held;
     std::vector<fiber<absl::StatusCode>> dials;
     for (int i = 0; i < 400; ++i) {
-      dials.push_back(spawn([i] { return dial(std::to_string(i) + ".x.held:80", {.timeout = 50ms}).status().code(); }));
+      dials.push_back(
+          spawn([i] { return dial_by_system(std::to_string(i) + ".x.held:80", {.timeout = 50ms}).status().code(); }));
     }
     for (auto& d : dials) EXPECT_EQ(d.join(), absl::StatusCode::kDeadlineExceeded);
     EXPECT_LE(held_names::most_inside(), 32);
@@ -119,14 +131,14 @@ TEST(Lookup, TheThreadsAreFew) {
   });
 }
 
-TEST(Lookup, TheSameNameIsAskedOnce) {
+TEST(SystemLookup, TheSameNameIsAskedOnce) {
   run([] {
     const held_names held;
     constexpr std::size_t count = 100;
     std::array<baton::test::watched_agent, count + 1> waiting;
     const auto ask = [&waiting](std::size_t i) {
       waiting[i].about_to_wait();
-      EXPECT_EQ(resolve("same.held").status().code(), absl::StatusCode::kNotFound);
+      EXPECT_EQ(look_up("same.held").status().code(), absl::StatusCode::kNotFound);
     };
     std::vector<fiber<void>> all;
     for (std::size_t i = 0; i < count; ++i) all.push_back(spawn(ask, i));
@@ -140,7 +152,7 @@ TEST(Lookup, TheSameNameIsAskedOnce) {
   });
 }
 
-TEST(Lookup, WhatIsSaidOfFailures) {
+TEST(SystemLookup, WhatIsSaidOfFailures) {
   const struct {
     int code, error;
     absl::StatusCode expected;
@@ -159,22 +171,33 @@ TEST(Lookup, WhatIsSaidOfFailures) {
   run([&] {
     for (const auto& c : cases) {
       {
-        const std::lock_guard<std::mutex> hold(resolver.lock);
-        resolver.code = c.code;
-        resolver.error = c.error;
+        const std::lock_guard<std::mutex> hold(c_library.lock);
+        c_library.code = c.code;
+        c_library.error = c.error;
       }
-      const absl::Status s = resolve("x.held").status();
+      const absl::Status s = look_up("x.held").status();
       EXPECT_EQ(s.code(), c.expected) << c.code << " " << s;
       EXPECT_EQ(s.message().find("resolve x.held: "), 0u) << s;
     }
-    const std::lock_guard<std::mutex> hold(resolver.lock);
-    resolver.code = EAI_NONAME;
-    resolver.error = 0;
+    const std::lock_guard<std::mutex> hold(c_library.lock);
+    c_library.code = EAI_NONAME;
+    c_library.error = 0;
+  });
+}
+
+TEST(SystemLookup, NamesAndAddresses) {
+  run([] {
+    for (const address& a : must(look_up("localhost", {.port = 80}))) {
+      EXPECT_TRUE(a.is_loopback());
+      EXPECT_EQ(a.port(), 80);
+    }
+    const absl::Status s = by_system().names_of(must(address::from_ip("192.0.2.1", 0)), {.timeout = 10s}).status();
+    EXPECT_EQ(s.message().find("resolve 192.0.2.1: "), 0u) << s;  // reserved for documentation: it has no name
   });
 }
 
 // Callers come and go while answers arrive.
-TEST(Lookup, NobodyIsLost) {
+TEST(SystemLookup, NobodyIsLost) {
   run([] {
     std::vector<fiber<void>> callers;
     const auto ctx = with_cancel(context::background());
@@ -184,12 +207,12 @@ TEST(Lookup, NobodyIsLost) {
         for (int n = 0; n < 30; ++n) {
           const std::string name = std::to_string((i + n) % 7) + ".y.held";
           if (n % 3 == 0) {
-            EXPECT_FALSE(resolve(name, {.timeout = std::chrono::microseconds(i * n)}).ok());
+            EXPECT_FALSE(look_up(name, {.timeout = std::chrono::microseconds(i * n)}).ok());
           } else if (n % 3 == 1) {
-            EXPECT_FALSE(resolve(name, {.ctx = ctx}).ok());
+            EXPECT_FALSE(look_up(name, {.ctx = ctx}).ok());
           } else {
             held_names::set(true);
-            EXPECT_FALSE(resolve(name).ok());
+            EXPECT_FALSE(look_up(name).ok());
           }
         }
       }));
