@@ -20,7 +20,7 @@
 // After ABORTED, PERMISSION_DENIED or DATA_LOSS all later calls fail likewise. Calls marked "Switches." may switch, and
 // yield once a time slice if they never have to wait.
 //
-// The handshake and the first verification of a certificate use up to 24 KiB of the fiber's stack.
+// A handshake uses more of the fiber's stack than most code. The tests run it with the default size.
 #pragma once
 
 #include <baton/netpoll/address.h>
