@@ -13,7 +13,7 @@ struct runtime_stats {
   std::uint64_t fibers = 0;         // alive now
   std::uint64_t fibers_parked = 0;  // of these, waiting for something now
   std::uint64_t spawned = 0;
-  std::uint64_t switches = 0;      // of a thread from one fiber to another
+  std::uint64_t switches = 0;      // of a thread to its next fiber; looks of a thread that found none count, too
   std::uint64_t steals = 0;        // of runnable fibers by another processor
   std::uint64_t slices_ended = 0;  // fibers, or chains of them, that were told to let others run, and did so
 

@@ -386,11 +386,11 @@ counters read_counters() noexcept {
   for (int i = 0; i < n; ++i) {
     processor& p = s.ps[i];
     c.switches += p.picks();
+    c.spawned += p.spawns.read();
     c.steals += p.steals.read();
     c.timers += p.timers.to_come();
   }
-  c.spawned = s.next_id.load(mo::relaxed) - 1;
-  for (int i = 0; i < n; ++i) c.spawned -= s.ps[i].last_id.load(mo::relaxed) - s.ps[i].next_id.load(mo::relaxed);
+  c.spawned += s.spawned_outside.load(mo::relaxed);
   const std::uint32_t entries = fiber_entries();
   for (std::uint32_t i = 0; i < entries; ++i) {
     const fiber* const f = fiber_entry_at(i);

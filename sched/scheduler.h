@@ -121,6 +121,7 @@ struct scheduler {
   // ---- counters that several threads write; none on a hot path ----
   platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0},
       rescues{0}, polls{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
+  platform::atomic<std::uint64_t> spawned_outside{0};  // fibers spawned without a P
   platform::atomic<std::uint64_t> next_id{1};
 
   // limits::procs_max of them, made at start and never freed; null before the start.
