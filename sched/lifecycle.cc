@@ -409,6 +409,7 @@ counters read_counters() noexcept {
   c.handoffs_hinted = s.handoffs_hinted.load(mo::relaxed);
   c.retakes = s.retakes.load(mo::relaxed);
   c.rescues = s.rescues.load(mo::relaxed);
+  c.strict_reports = s.strict_reports.load(mo::relaxed);
   c.returned_slow = s.returned_slow.load(mo::relaxed);
   c.slices_ended = s.slices_ended.load(mo::relaxed);
   c.polls = s.polls.load(mo::relaxed);

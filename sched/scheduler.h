@@ -122,6 +122,7 @@ struct scheduler {
   platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0},
       rescues{0}, polls{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
   platform::atomic<std::uint64_t> spawned_outside{0};  // fibers spawned without a P
+  platform::atomic<std::uint64_t> strict_reports{0};   // places of calls that strict mode has seen block
   platform::atomic<std::uint64_t> next_id{1};
 
   // limits::procs_max of them, made at start and never freed; null before the start.
