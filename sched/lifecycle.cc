@@ -227,6 +227,7 @@ void take_settings(const settings& s) noexcept {
   log_to_likely_stderr();
   sched.config = s;
   if (environment_flag("BATON_STRICT")) sched.config.strict_blocking = true;
+  if (environment_flag("BATON_SCATTER")) sched.config.scatter = true;
   std::size_t stack_size = s.stack_size;
   if (stack_class_for(stack_size) == stack_classes) {
     stack_size = stack_class_size(stack_classes - 1);

@@ -174,6 +174,11 @@ void end_chain(machine* m) noexcept {
   }
 }
 
+processor* give_way(machine* m) noexcept {
+  if (m->baton.slice_is_over()) end_chain(m);
+  return m->baton.scatters() ? nullptr : m->my_p();
+}
+
 fiber* steal(processor* p) noexcept {
   scheduler& s = the_scheduler;
   const auto n = static_cast<std::uint32_t>(s.procs.load(mo::relaxed));

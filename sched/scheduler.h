@@ -182,6 +182,9 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
 // Requires: the slice is used up, and the running fiber is about to switch. The fiber in runnext goes behind the
 // others, and the chain ends with it.
 void end_chain(machine* m) noexcept;
+// Requires: must_give_way(), and the running fiber is about to switch. Ends its chain if the slice is used up. Returns
+// the P whose next fiber it may switch to. Null: it has to leave for the native context.
+[[nodiscard]] processor* give_way(machine* m) noexcept;
 // Returns true if anything could run on P p.
 [[nodiscard]] bool work_waits(const processor* p) noexcept;
 [[nodiscard]] inline bool shared_work_waits() noexcept {

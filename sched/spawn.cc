@@ -132,10 +132,10 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   machine* const m = f->on;
   enter_runtime(m);
-  const bool chain_ends = m->baton.slice_is_over();
-  if (__builtin_expect(chain_ends, 0)) end_chain(m);
-  processor* const p = m->my_p();
-  if (p != nullptr && !chain_ends && state >= join_states && (state & join_timed) == 0) {
+  processor* p = m->my_p();
+  const bool gives_way = m->baton.must_give_way();
+  if (__builtin_expect(gives_way, 0)) p = give_way(m);
+  if (p != nullptr && !gives_way && state >= join_states && (state & join_timed) == 0) {
     // If the joiner is parked, it goes next, as it would through runnext, but without the detour through the queue,
     // where the after-action would put it when the next fiber has been picked. Only this fiber can ready it.
     auto* const joiner = reinterpret_cast<agent*>(state);
