@@ -5,24 +5,21 @@
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/processes.h>
 
+#include "system_call_filter.h"
+
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -237,15 +234,7 @@ void check(bool so, int line) {
 #define CHECK_HERE(condition) check(condition, __LINE__)
 
 void close_without_close_range() {
-  sock_filter rules[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close_range, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{4, rules};
-  CHECK_HERE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  CHECK_HERE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+  CHECK_HERE(baton_test::filter_call(SYS_close_range, baton_test::fails_with(ENOSYS)) == 0);
   for (int i = 0; i < 200; ++i) CHECK_HERE(::open("/dev/null", O_RDONLY) >= 0);
   CHECK_HERE(::dup2(0, 500) == 500);
   CHECK_HERE(output_of("/bin/ls", list_descriptors) == "0\n1\n2\n3\n");
