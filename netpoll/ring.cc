@@ -266,6 +266,11 @@ void server::run() noexcept {
       case EBUSY:
       case ENOMEM: ::nanosleep(&millisecond, nullptr); break;
       default:  // a filter of system calls
+        q_.take_back([this](std::uint64_t data) {
+          if (data == 0) return;  // the poll of the eventfd
+          waiting_.push_back(reinterpret_cast<transfer*>(data));
+          --in_kernel_;
+        });
         refuse();
         for (; in_kernel_ > 0; reap()) ::nanosleep(&millisecond, nullptr);
         s.ring_fd.store(-1, mo::relaxed);

@@ -25,6 +25,10 @@ class queues {
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
   // Returns 0 or an errno. If `wait`, waits for a completion, but no longer than ten seconds (ETIME).
   int submit_and_wait(bool wait) noexcept;
+  // After submit_and_wait() has failed: calls back(user_data) for each entry that the kernel has not taken, and never
+  // will.
+  template <class Back>
+  void take_back(Back&& back) noexcept;
   // Calls done(user_data, result) for each completion.
   template <class Done>
   void reap(Done&& done) noexcept;
@@ -54,6 +58,13 @@ class queues {
   unsigned tail_ = 0;       // of the submission queue, with what the kernel has not been told of
   unsigned submitted_ = 0;  // the tail that the kernel has been told of
 };
+
+template <class Back>
+void queues::take_back(Back&& back) noexcept {
+  for (const auto* const entries = sqes_.part<io_uring_sqe>(0); tail_ != submitted_;) {
+    back(entries[--tail_ & (p_.sq_entries - 1)].user_data);
+  }
+}
 
 template <class Done>
 void queues::reap(Done&& done) noexcept {
