@@ -26,12 +26,13 @@ class queues {
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
   // Returns 0 or an errno. If `wait`, waits for a completion, but no longer than ten seconds (ETIME).
   int submit_and_wait(bool wait) noexcept;
+  // After submit_and_wait() has failed: calls back(user_data) for each entry that the kernel has not taken, and never
+  // will.
+  template <class Back>
+  void take_back(Back&& back) noexcept;
   // Calls done(user_data, result) for each completion.
   template <class Done>
   void reap(Done&& done) noexcept;
-  // Calls f(user_data) for each entry that the kernel has not taken, and takes it back.
-  template <class F>
-  void take_back(F&& f) noexcept;
 
  private:
   struct mapped {
@@ -61,6 +62,13 @@ class queues {
   unsigned submitted_ = 0;  // the tail that the kernel has been told of
 };
 
+template <class Back>
+void queues::take_back(Back&& back) noexcept {
+  for (const auto* const entries = sqes_.part<io_uring_sqe>(0); tail_ != submitted_;) {
+    back(entries[--tail_ & (p_.sq_entries - 1)].user_data);
+  }
+}
+
 template <class Done>
 void queues::reap(Done&& done) noexcept {
   auto* const head_at = completions_.part<unsigned>(p_.cq_off.head);
@@ -75,14 +83,6 @@ void queues::reap(Done&& done) noexcept {
   }
   // release: the kernel may overwrite the entries now.
   __atomic_store_n(head_at, head, __ATOMIC_RELEASE);
-}
-
-template <class F>
-void queues::take_back(F&& f) noexcept {
-  if (sqes_.at == nullptr) return;  // not opened
-  // acquire: as in next_entry().
-  const unsigned head = __atomic_load_n(submissions_.part<unsigned>(p_.sq_off.head), __ATOMIC_ACQUIRE);
-  while (tail_ != head) f(sqes_.part<io_uring_sqe>(0)[--tail_ & (p_.sq_entries - 1)].user_data);
 }
 
 }  // namespace baton::net::ring

@@ -11,34 +11,35 @@
 // destructor switches, but only to let waiters leave whose wait was ended otherwise just when they were notified.
 #pragma once
 
-#include <baton/netpoll/wake_on_cancel.h>
-#include <baton/runtime/context.h>
-#include <baton/runtime/detail/condition_loop.h>
-#include <baton/runtime/detail/stop_link.h>
+#include <baton/runtime/detail/condition_waits.h>
 #include <baton/runtime/mutex.h>
 #include <baton/runtime/shared_mutex.h>
-#include <baton/sched/durations.h>
 #include <baton/sched/platform/atomic.h>
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/waiter.h>
 
-#include <condition_variable>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <shared_mutex>
-#include <stop_token>
 #include <type_traits>
 
 namespace baton {
 
 namespace detail {
 template <class Lock>
-concept condition_lock = std::is_same_v<Lock, std::unique_lock<mutex>> ||
-    std::is_same_v<Lock, std::unique_lock<shared_mutex>> || std::is_same_v<Lock, std::shared_lock<shared_mutex>>;
-}
+struct is_condition_lock : std::false_type {};
+template <>
+struct is_condition_lock<std::unique_lock<mutex>> : std::true_type {};
+template <>
+struct is_condition_lock<std::unique_lock<shared_mutex>> : std::true_type {};
+template <>
+struct is_condition_lock<std::shared_lock<shared_mutex>> : std::true_type {};
+}  // namespace detail
 
-class condition_variable {
+// wait(), wait_for() and wait_until() are in detail/condition_waits.h: with and without a predicate, a stop token, a
+// context. They take a std::unique_lock<mutex>, a std::unique_lock<shared_mutex> or a std::shared_lock<shared_mutex>,
+// and abort if it does not hold its mutex.
+class condition_variable : public detail::condition_waits<condition_variable, detail::is_condition_lock> {
  public:
   constexpr condition_variable() noexcept = default;
   ~condition_variable() {
@@ -51,81 +52,6 @@ class condition_variable {
   }
   condition_variable(const condition_variable&) = delete;
   condition_variable& operator=(const condition_variable&) = delete;
-
-  // In all of these Lock is std::unique_lock<mutex>, std::unique_lock<shared_mutex> or std::shared_lock<shared_mutex>.
-
-  // Unlocks, waits for a notify, and locks again. Aborts if `lock` does not hold its mutex. Switches.
-  template <detail::condition_lock Lock>
-  void wait(Lock& lock) {
-    (void)wait_deadline(lock, sched::platform::forever_ns);
-  }
-  template <detail::condition_lock Lock, class Predicate>
-  void wait(Lock& lock, Predicate done) {
-    while (!done()) wait(lock);
-  }
-
-  // As wait(), but wait no longer than the given time; the mutex is locked again in any case. The forms with a
-  // predicate return its last result. The forms without one return timeout if the time passed. They return no_timeout,
-  // as after a notify, if the time until `when` has passed on steady_clock but the given clock has not reached `when`,
-  // because it is slower or was set back. Switch.
-  template <detail::condition_lock Lock, class Rep, class Period>
-  std::cv_status wait_for(Lock& lock, const std::chrono::duration<Rep, Period>& timeout) {
-    return wait_deadline(lock, detail::deadline_after(timeout));
-  }
-  template <detail::condition_lock Lock, class Rep, class Period, class Predicate>
-  bool wait_for(Lock& lock, const std::chrono::duration<Rep, Period>& timeout, Predicate done) {
-    const std::int64_t deadline_ns = detail::deadline_after(timeout);
-    while (!done()) {
-      if (wait_deadline(lock, deadline_ns) == std::cv_status::timeout) return done();
-    }
-    return true;
-  }
-  template <detail::condition_lock Lock, class Clock, class Duration>
-  std::cv_status wait_until(Lock& lock, const std::chrono::time_point<Clock, Duration>& when) {
-    const std::cv_status s = wait_deadline(lock, detail::deadline_at(when));
-    return s == std::cv_status::timeout && detail::has_come(when) ? s : std::cv_status::no_timeout;
-  }
-  template <detail::condition_lock Lock, class Clock, class Duration, class Predicate>
-  bool wait_until(Lock& lock, const std::chrono::time_point<Clock, Duration>& when, Predicate done) {
-    while (!done()) {
-      if (wait_until(lock, when) == std::cv_status::timeout) return done();
-    }
-    return true;
-  }
-
-  // As the forms with a predicate above, but a stop that is requested of the token, or a context that is done, ends the
-  // wait, too. So does one that came before the call: then they do not wait. They return the last result of the
-  // predicate, which is false if the stop, the context or the time ended the wait. A notify that comes at the same time
-  // as one of these is not lost: it wakes another waiter, or the predicate sees what it was for. The request of the
-  // stop waits for no waiter. A std::stop_callback of the program's on the same token must not switch. Switch.
-  template <detail::condition_lock Lock, class Predicate>
-  bool wait(Lock& lock, std::stop_token stop, Predicate done) {
-    return wait_unless_stopped(
-        lock, stop, [] { return sched::platform::forever_ns; }, detail::time_is_up, done);
-  }
-  template <detail::condition_lock Lock, class Rep, class Period, class Predicate>
-  bool wait_for(Lock& lock, std::stop_token stop, const std::chrono::duration<Rep, Period>& timeout, Predicate done) {
-    const std::int64_t ns = detail::deadline_after(timeout);
-    return wait_unless_stopped(
-        lock, stop, [ns] { return ns; }, detail::time_is_up, done);
-  }
-  template <detail::condition_lock Lock, class Clock, class Duration, class Predicate>
-  bool wait_until(Lock& lock, std::stop_token stop, const std::chrono::time_point<Clock, Duration>& when,
-                  Predicate done) {
-    const auto deadline = [&when] { return detail::deadline_at(when); };
-    return wait_unless_stopped(
-        lock, stop, deadline, [&when] { return detail::has_come(when); }, done);
-  }
-  template <detail::condition_lock Lock, class Predicate>
-  bool wait(Lock& lock, const context& ctx, Predicate done) {
-    const context keep = ctx;  // the caller's handle may be assigned to during the wait
-    const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
-    const auto wait_once = [&] {
-      wait_ended_by<net::wake_on_cancel>(lock, sched::platform::forever_ns, source.get());
-      return true;
-    };
-    return detail::wait_for_condition([&] { return keep.is_done(); }, wait_once, done);
-  }
 
   // Wake the agent that has waited longest, or all. Cost a load if there is no waiter. Never switch.
   void notify_one() noexcept {
@@ -141,42 +67,23 @@ class condition_variable {
   }
 
  private:
-  template <class Lock>
-  std::cv_status wait_deadline(Lock& lock, std::int64_t deadline_ns) {
-    if (!lock.owns_lock()) [[unlikely]]
-      not_held();
-    sched::waiter w;
-    add(w, deadline_ns != sched::platform::forever_ns);
-    lock.unlock();
-    const bool timed_out = w.wait(deadline_ns) == sched::waiter::timed_out;
-    if (timed_out) leave(w);
-    lock.lock();
-    return timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
-  }
-  // deadline() is asked anew for each wait, and has_come() after a wait until it.
-  template <class Lock, class Deadline, class HasCome, class Predicate>
-  bool wait_unless_stopped(Lock& lock, const std::stop_token& stop, const Deadline& deadline, const HasCome& has_come,
-                           Predicate& done) {
-    const auto wait_once = [&] {
-      const std::uint32_t how = wait_ended_by<detail::stop_link>(lock, deadline(), stop);
-      return how != sched::waiter::timed_out || !has_come();
-    };
-    return detail::wait_for_condition([&] { return stop.stop_requested(); }, wait_once, done);
-  }
-  // One wait, which a Link to `source` may end. Returns the waiter's outcome.
+  friend condition_waits;
+
   template <class Link, class Lock, class Source>
   std::uint32_t wait_ended_by(Lock& lock, std::int64_t deadline_ns, const Source& source) {
     if (!lock.owns_lock()) [[unlikely]]
       not_held();
+    constexpr bool is_linked = !std::is_same_v<Link, detail::no_link>;
     sched::waiter w;
-    add(w, true);
+    add(w, is_linked || deadline_ns != sched::platform::forever_ns);
     lock.unlock();
     std::uint32_t how = sched::waiter::open;
     {
-      const Link link(source, w);
+      [[maybe_unused]] const Link link(source, w);
       how = w.wait(deadline_ns);
     }
-    if (how != sched::waiter::signalled) leave(w);
+    // open: the notifier has swapped the waiter out of the word, and claims nothing.
+    if (how != sched::waiter::signalled && how != sched::waiter::open) leave(w);
     lock.lock();
     return how;
   }

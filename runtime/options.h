@@ -53,6 +53,13 @@ struct options {
   // variable BATON_STRICT=1 switches it on, too. It does not depend on `rescue`. It costs a look at each thread that
   // stays in user code for long.
   bool strict_blocking = false;
+  // For tests: a fiber that has waited or yielded, or comes back from a declared call (blocking(), sys::, and what the
+  // runtime builds on them), goes on on another thread whenever one is idle; some more threads are kept for this.
+  // Otherwise most fibers go on on the thread on which they were. So code that keeps what belongs to a thread across
+  // such a call shows its mistake: the address of a thread_local or of errno, a std::mutex. Pinned calls and fibers
+  // that are locked to their thread stay there. Switches then cost some ten microseconds each. The environment variable
+  // BATON_SCATTER=1 switches it on, too.
+  bool scatter = false;
   // Where SIGPIPE has its default action, it does nothing while the runtime is up: writing to a closed connection is an
   // error, and does not end the process. Programs that the process executes have the default action again.
   bool ignore_sigpipe = true;

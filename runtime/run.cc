@@ -27,6 +27,7 @@ sched::settings settings_of(const options& o) noexcept {
   s.rescue_after_ns = o.rescue_after.ns_at_least_zero();
   s.rescue = o.rescue;
   s.strict_blocking = o.strict_blocking;
+  s.scatter = o.scatter;
   s.ignore_sigpipe = o.ignore_sigpipe;
   s.on_deadlock = static_cast<sched::deadlock_response>(o.on_deadlock);
   return s;

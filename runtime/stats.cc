@@ -26,6 +26,7 @@ runtime_stats stats() noexcept {
   s.handoffs_hinted = c.handoffs_hinted;
   s.retakes = c.retakes;
   s.rescues = c.rescues;
+  s.strict_reports = c.strict_reports;
   s.returned_slow = c.returned_slow;
   const detail::gate_totals gates = detail::read_gate_totals();
   s.gates_waiting = gates.waiting;
@@ -69,6 +70,7 @@ std::string to_string(const runtime_stats& s) {
   number("handoffs_hinted", s.handoffs_hinted);
   number("retakes", s.retakes);
   number("rescues", s.rescues);
+  number("strict_reports", s.strict_reports);
   number("returned_slow", s.returned_slow);
   number("gates_waiting", s.gates_waiting);
   number("gate_waits", s.gate_waits);

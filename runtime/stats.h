@@ -13,7 +13,7 @@ struct runtime_stats {
   std::uint64_t fibers = 0;         // alive now
   std::uint64_t fibers_parked = 0;  // of these, waiting for something now
   std::uint64_t spawned = 0;
-  std::uint64_t switches = 0;      // of a thread from one fiber to another
+  std::uint64_t switches = 0;      // of a thread to its next fiber; looks of a thread that found none count, too
   std::uint64_t steals = 0;        // of runnable fibers by another processor
   std::uint64_t slices_ended = 0;  // fibers, or chains of them, that were told to let others run, and did so
 
@@ -33,6 +33,10 @@ struct runtime_stats {
   std::uint64_t handoffs_hinted = 0;
   std::uint64_t retakes = 0;
   std::uint64_t rescues = 0;
+  // Places of the program, a call with its innermost frames, that strict mode (options::strict_blocking) has found to
+  // block undeclared, whether the processor was taken or left alone: a test may demand 0. A place counts once, also if
+  // its report could not be written. Always 0 without strict mode.
+  std::uint64_t strict_reports = 0;
   std::uint64_t returned_slow = 0;  // calls whose fiber had to wait for a processor afterwards
 
   // Calls that wait, or have waited, for room in a blocking_gate: in all gates together, also in the runtime's own,

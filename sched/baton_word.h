@@ -69,6 +69,7 @@ class baton_word {
     slice_overdue = 8,  // it has been used up for long: give the P away at the next call of any kind
     dead = 16,          // this is the child of a fork: the runtime does not work
     frozen = 32,        // the process is ending: stop here
+    scattered = 64,     // scatter mode, for as long as the M lives (scatter.cc)
   };
 
   // ---- the M that owns this object ----
@@ -119,6 +120,19 @@ class baton_word {
   [[nodiscard]] std::uint32_t notice() const noexcept { return notice_.load(mo::acquire); }
   [[nodiscard]] bool has_no_p() const noexcept { return (notice_.load(mo::relaxed) & no_p) != 0; }
   [[nodiscard]] bool slice_is_over() const noexcept { return (notice_.load(mo::relaxed) & slice_over) != 0; }
+  [[nodiscard]] bool scatters() const noexcept { return (notice_.load(mo::relaxed) & scattered) != 0; }
+  // Returns true if a fiber that is about to switch must ask give_way() first (scheduler.h).
+  [[nodiscard]] bool must_give_way() const noexcept {
+    return (notice_.load(mo::relaxed) & (slice_over | scattered)) != 0;
+  }
+  // Requires: the M begins, and no fiber is on it.
+  void begin_scattering(bool on) noexcept {
+    if (on) {
+      notice_.fetch_or(scattered, mo::relaxed);
+    } else {
+      notice_.fetch_and(~std::uint32_t{scattered}, mo::relaxed);
+    }
+  }
 
   // ---- any thread ----
 

@@ -61,7 +61,8 @@ void queue_behind(machine*, void* arg) noexcept { the_scheduler.global.push(stat
 // then. Switches.
 machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
   if (acquire_idle_p(m)) {
-    if (!others_wait_for_p(m)) return m;
+    const bool leaves = !in_place && m->baton.scatters();
+    if (!leaves && !others_wait_for_p(m)) return m;
     if (!in_place) return switch_to_native(m, self, queue_behind, self);
     if (!self->in_place) m->baton.tell(baton_word::slice_over);
     return m;
@@ -171,6 +172,8 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
       m = get_p_back(m, self, in_place);
     } else if (in_place && m->baton.slice_is_over()) {
       yield_in_place(m, self);
+    } else if (!in_place && m->baton.scatters()) {
+      m = switch_to_native(m, self, queue_behind, self);
     }
     leave_runtime(m);
     if (!in_place) yield_if_due();  // a loop of short calls may have no other place to give way

@@ -52,7 +52,7 @@ struct alignas(64) fiber : agent {
   bool in_place = false;                // stays on its thread while it waits: see thread_lock.cc
   bool is_daemon = false;               // a daemon fiber: it belongs to the runtime (shutdown.cc)
   platform::atomic<bool> fresh{false};  // has not run yet; a hint for threads that do not hold it
-  machine* on = nullptr;                // the M that runs it; meaningful while it runs
+  machine* on = nullptr;                // the M that runs it, or that ran it last; no M if it is fresh
   const fiber_start* start = nullptr;
 
   // ---- second line: birth and end ----

@@ -1,5 +1,5 @@
 // The idle Ps and the idle Ms: lists under the scheduler's lock, and what the two files of the idle protocol use of
-// each other. Internal to idle.cc, which describes the protocol, and idle_sleep.cc.
+// each other. Internal to idle.cc, which describes the protocol, idle_sleep.cc and scatter.cc.
 #pragma once
 
 #include <baton/sched/scheduler.h>

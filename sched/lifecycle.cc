@@ -227,6 +227,7 @@ void take_settings(const settings& s) noexcept {
   log_to_likely_stderr();
   sched.config = s;
   if (environment_flag("BATON_STRICT")) sched.config.strict_blocking = true;
+  if (environment_flag("BATON_SCATTER")) sched.config.scatter = true;
   std::size_t stack_size = s.stack_size;
   if (stack_class_for(stack_size) == stack_classes) {
     stack_size = stack_class_size(stack_classes - 1);
@@ -386,11 +387,11 @@ counters read_counters() noexcept {
   for (int i = 0; i < n; ++i) {
     processor& p = s.ps[i];
     c.switches += p.picks();
+    c.spawned += p.spawns.read();
     c.steals += p.steals.read();
     c.timers += p.timers.to_come();
   }
-  c.spawned = s.next_id.load(mo::relaxed) - 1;
-  for (int i = 0; i < n; ++i) c.spawned -= s.ps[i].last_id.load(mo::relaxed) - s.ps[i].next_id.load(mo::relaxed);
+  c.spawned += s.spawned_outside.load(mo::relaxed);
   const std::uint32_t entries = fiber_entries();
   for (std::uint32_t i = 0; i < entries; ++i) {
     const fiber* const f = fiber_entry_at(i);
@@ -409,6 +410,7 @@ counters read_counters() noexcept {
   c.handoffs_hinted = s.handoffs_hinted.load(mo::relaxed);
   c.retakes = s.retakes.load(mo::relaxed);
   c.rescues = s.rescues.load(mo::relaxed);
+  c.strict_reports = s.strict_reports.load(mo::relaxed);
   c.returned_slow = s.returned_slow.load(mo::relaxed);
   c.slices_ended = s.slices_ended.load(mo::relaxed);
   c.polls = s.polls.load(mo::relaxed);

@@ -21,6 +21,7 @@ struct settings {
   std::int64_t rescue_after_ns = 10'000'000;
   bool rescue = true;
   bool strict_blocking = false;  // or $BATON_STRICT
+  bool scatter = false;          // or $BATON_SCATTER
   bool ignore_sigpipe = true;
   deadlock_response on_deadlock = deadlock_response::report;
 };

@@ -138,6 +138,9 @@ inline constexpr int threads_first = 4;
 inline constexpr int threads_spare_max = 64;
 inline constexpr int threads_started_at_once = 16;
 
+// More Ms in scatter mode, so that a fiber that waits several times seldom comes back to the thread that it began on.
+inline constexpr int scatter_threads = 3;
+
 // Ms that have been idle for long end (option idle_threads_end_after), until procs and this many more remain.
 inline constexpr int idle_threads_spare = 2;
 

@@ -13,6 +13,7 @@
 #include <baton/sched/machine_table.h>
 #include <baton/sched/platform/futex.h>
 #include <baton/sched/platform/thread.h>
+#include <baton/sched/scatter.h>
 #include <baton/sched/scheduler.h>
 #include <baton/sched/stack/stack_overflow.h>
 #include <baton/sched/switch.h>
@@ -36,11 +37,13 @@ namespace {
 
 constinit thread_local agent thread_agent __attribute__((tls_model("initial-exec"))){agent::kind::plain_thread};
 
+template <bool scatters>
 void run_machine(machine* m) noexcept {
   for (;;) {
     if (m->my_p() == nullptr) {
       if (!wait_for_p(m)) return;
     } else if (fiber* const f = find_work(m)) {
+      if (scatters && sent_elsewhere(m, f)) continue;
       switch_from_native(m, f);
       if (__builtin_expect(m->doomed, 0)) {
         if (processor* const p = m->my_p()) release_p(m, p);
@@ -64,8 +67,10 @@ void machine_main(void* arg) {
   if (sanitizer::wants_stack_bounds) platform::thread_stack(&m->stack_bottom, &m->stack_size);
   {
     const alternate_stack signal_stack;
+    const bool scatters = the_scheduler.config.scatter;
+    m->baton.begin_scattering(scatters);
     enter_runtime(m);  // not before: what comes first may take long, and is not work (see blocked_machines)
-    run_machine(m);
+    scatters ? run_machine<true>(m) : run_machine<false>(m);
   }
   // The M is at its end: it has no P, and no fiber will ever be on it.
   m->baton.leave(place::idle);
@@ -156,7 +161,8 @@ int threads_to_have() noexcept {
   const scheduler& s = the_scheduler;
   const int blocked = blocked_machines();
   const int spare = std::min(blocked / 4, limits::threads_spare_max);
-  return std::min(s.procs.load(mo::relaxed) + 2 + blocked + spare, s.threads.load(mo::relaxed) + 1 + spare);
+  return std::min(s.procs.load(mo::relaxed) + 2 + blocked + spare + threads_to_scatter(),
+                  s.threads.load(mo::relaxed) + 1 + spare);
 }
 
 }  // namespace
@@ -193,7 +199,8 @@ int start_machine() noexcept {
 
 void start_first_threads() noexcept {
   const scheduler& s = the_scheduler;
-  const int n = std::min({s.procs.load(mo::relaxed) + 1, limits::threads_first, s.max_threads.load(mo::relaxed)});
+  const int first = std::min(s.procs.load(mo::relaxed) + 1, limits::threads_first) + threads_to_scatter();
+  const int n = std::min(first, s.max_threads.load(mo::relaxed));
   for (int i = 0; i < n; ++i) {
     if (start_machine() != 0) want_thread();  // which reports it, if it goes on
   }

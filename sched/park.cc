@@ -57,9 +57,9 @@ void requeue_global(machine*, void* arg) noexcept {
   wake_for_work();
 }
 
-// Leaves the fiber's stack for whatever runs next. Returns the M that the fiber is on when it runs again.
-inline machine* switch_away(machine* m, fiber* from, after_action action, void* arg) noexcept {
-  processor* const p = m->my_p();
+// Leaves the fiber's stack for the next fiber of P p, or for the native context if there is none, or no P. Returns the
+// M that the fiber is on when it runs again.
+inline machine* switch_away(machine* m, processor* p, fiber* from, after_action action, void* arg) noexcept {
   if (__builtin_expect(p != nullptr, 1)) {
     if (fiber* const next = pick(m, p)) return switch_to(m, from, next, action, arg);
   }
@@ -143,8 +143,9 @@ void park(agent* self) noexcept {
     return;
   }
   enter_runtime(m);
-  if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
-  m = switch_away(m, f, commit_park, f);
+  processor* p = m->my_p();
+  if (__builtin_expect(m->baton.must_give_way(), 0)) p = give_way(m);
+  m = switch_away(m, p, f, commit_park, f);
   leave_runtime(m);
 }
 
@@ -205,13 +206,16 @@ void yield() noexcept {
     return;
   }
   enter_runtime(m);
-  processor* const p = m->my_p();
+  processor* p = m->my_p();
   if (__builtin_expect(self->in_place, 0)) {
     yield_in_place(m, self);
-  } else if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others
+    leave_runtime(m);
+    return;
+  }
+  if (__builtin_expect(m->baton.must_give_way(), 0)) p = give_way(m);
+  if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others. Or this is scatter mode
     m = switch_to_native(m, self, requeue_global, self);
   } else {
-    if (__builtin_expect(m->baton.slice_is_over(), 0)) end_chain(m);
     if (fiber* const next = pick(m, p)) {
       m = switch_to(m, self, next, requeue_local, self);
     } else if (__builtin_expect(m->my_p() == nullptr, 0)) {  // the P went to a fiber in place
@@ -232,8 +236,7 @@ void yield_if_due() noexcept {
   if (__builtin_expect(self->in_place, 0)) {
     yield_in_place(m, self);
   } else if (m->baton.slice_is_over() || m->my_p() == nullptr) {
-    if (m->baton.slice_is_over()) end_chain(m);
-    m = switch_away(m, self, requeue_global, self);
+    m = switch_away(m, give_way(m), self, requeue_global, self);
   }
   leave_runtime(m);
 }

@@ -132,10 +132,9 @@ void look_around(machine* m, processor* p) noexcept {
 fiber* pick_slow(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
   if (static_cast<std::int32_t>(p->countdown.load(mo::relaxed)) <= 0) {
-    p->countdown.store(limits::clock_every, mo::relaxed);
-    p->slow_picks.add();
+    const std::uint64_t slow_picks = p->count_slow_pick();
     if (platform::ticks() >= p->next_look_ticks) look_around(m, p);
-    if (p->slow_picks.read() % limits::shared_every_slow == 0) {
+    if (slow_picks % limits::shared_every_slow == 0) {
       if (spilled_are_next(p)) {
         if (fiber* const f = take_spilled(p, ++p->batches_first % limits::oldest_batch_every == 0)) return f;
       }
@@ -173,6 +172,11 @@ void end_chain(machine* m) noexcept {
   if (processor* const p = m->my_p()) {
     if (fiber* const next = p->queue.take_next()) the_scheduler.global.push(next);
   }
+}
+
+processor* give_way(machine* m) noexcept {
+  if (m->baton.slice_is_over()) end_chain(m);
+  return m->baton.scatters() ? nullptr : m->my_p();
 }
 
 fiber* steal(processor* p) noexcept {

@@ -9,6 +9,7 @@
 #include <baton/sched/log/log.h>
 #include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/lock.h>
+#include <baton/sched/scheduler.h>
 
 #include <sys/syscall.h>
 #include <algorithm>
@@ -257,9 +258,16 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
   look_at(r, l);
   if (waits_for_own_lock(l)) return false;
   const std::uint64_t hash = hash_of(r, l);
-  if (seen_lately(hash, now_ns)) {
+  place& p = place_of(hash);
+  const bool known = p.hash == hash && p.at_ns != 0;
+  if (known && p.written && (once_per_place_ || now_ns - p.at_ns < same_place_every_ns)) {
     if (!once_per_place_) ++left_out_;
     return false;
+  }
+  p = {hash, now_ns, false};
+  // Before the line is written: a test that has read the line finds it counted.
+  if (once_per_place_ && !known && r.what != rescued::kind::computed) {
+    the_scheduler.strict_reports.fetch_add(1, mo::relaxed);
   }
   text t;
   add_sentence(t, r, l);
@@ -272,27 +280,18 @@ bool rescue_reports::report(const rescued& r, std::int64_t now_ns, int fd) noexc
   }
   left_out_ = 0;
   next_look_ns_ = now_ns + report_every_ns;
-  remember(hash, now_ns);
+  p.written = true;
   return true;
 }
 
-bool rescue_reports::seen_lately(std::uint64_t hash, std::int64_t now_ns) const noexcept {
-  return std::any_of(std::begin(places_), std::end(places_), [&](const place& p) {
-    return p.hash == hash && p.at_ns != 0 && (once_per_place_ || now_ns - p.at_ns < same_place_every_ns);
-  });
-}
-
-// Replaces the entry with the same hash, or else the oldest. There are more entries than reports in a minute.
-void rescue_reports::remember(std::uint64_t hash, std::int64_t now_ns) noexcept {
+// Returns the entry of that place, or else the oldest. There are more entries than reports in a minute.
+rescue_reports::place& rescue_reports::place_of(std::uint64_t hash) noexcept {
   place* oldest = &places_[0];
   for (place& p : places_) {
-    if (p.hash == hash) {
-      oldest = &p;
-      break;
-    }
+    if (p.hash == hash && p.at_ns != 0) return p;
     if (p.at_ns < oldest->at_ns) oldest = &p;
   }
-  *oldest = {hash, now_ns};
+  return *oldest;
 }
 
 }  // namespace baton::sched

@@ -52,16 +52,17 @@ class rescue_reports {
   // Writes to the log, or to fd (the tests). Returns true if the report was written, false if it was left out and
   // counted.
   bool report(const rescued& r, std::int64_t now_ns, int fd = -1) noexcept;
-  // Strict mode begins. A place is forgotten, and may be reported again, only after 512 others.
+  // Strict mode begins. A place is forgotten, and may be reported again, only after 512 others. From now on each place
+  // of a call that blocks counts in scheduler::strict_reports, once, also if its report cannot be written.
   void once_per_place() noexcept { once_per_place_ = true; }
 
  private:
   struct place {
     std::uint64_t hash = 0;
-    std::int64_t at_ns = 0;
+    std::int64_t at_ns = 0;  // 0: the entry is free
+    bool written = false;    // its report
   };
-  [[nodiscard]] bool seen_lately(std::uint64_t hash, std::int64_t now_ns) const noexcept;
-  void remember(std::uint64_t hash, std::int64_t now_ns) noexcept;
+  [[nodiscard]] place& place_of(std::uint64_t hash) noexcept;
 
   bool once_per_place_ = false;
   std::int64_t next_look_ns_ = 0;

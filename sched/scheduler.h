@@ -121,6 +121,8 @@ struct scheduler {
   // ---- counters that several threads write; none on a hot path ----
   platform::atomic<std::uint64_t> handoffs_predicted{0}, handoffs_unknown{0}, handoffs_hinted{0}, retakes{0},
       rescues{0}, polls{0}, threads_started{0}, thread_failures{0}, returned_slow{0}, slices_ended{0};
+  platform::atomic<std::uint64_t> spawned_outside{0};  // fibers spawned without a P
+  platform::atomic<std::uint64_t> strict_reports{0};   // places of calls that strict mode has seen block
   platform::atomic<std::uint64_t> next_id{1};
 
   // limits::procs_max of them, made at start and never freed; null before the start.
@@ -180,6 +182,9 @@ void push_local_all(processor* p, fiber_list&& list) noexcept;
 // Requires: the slice is used up, and the running fiber is about to switch. The fiber in runnext goes behind the
 // others, and the chain ends with it.
 void end_chain(machine* m) noexcept;
+// Requires: must_give_way(), and the running fiber is about to switch. Ends its chain if the slice is used up. Returns
+// the P whose next fiber it may switch to. Null: it has to leave for the native context.
+[[nodiscard]] processor* give_way(machine* m) noexcept;
 // Returns true if anything could run on P p.
 [[nodiscard]] bool work_waits(const processor* p) noexcept;
 [[nodiscard]] inline bool shared_work_waits() noexcept {

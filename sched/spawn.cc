@@ -132,10 +132,10 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   if (__builtin_expect(f->syscall_depth != 0, 0)) fatal("a fiber ends inside a declared call: exit_syscall is missing");
   machine* const m = f->on;
   enter_runtime(m);
-  const bool chain_ends = m->baton.slice_is_over();
-  if (__builtin_expect(chain_ends, 0)) end_chain(m);
-  processor* const p = m->my_p();
-  if (p != nullptr && !chain_ends && state >= join_states && (state & join_timed) == 0) {
+  processor* p = m->my_p();
+  const bool gives_way = m->baton.must_give_way();
+  if (__builtin_expect(gives_way, 0)) p = give_way(m);
+  if (p != nullptr && !gives_way && state >= join_states && (state & join_timed) == 0) {
     // If the joiner is parked, it goes next, as it would through runnext, but without the detour through the queue,
     // where the after-action would put it when the next fiber has been picked. Only this fiber can ready it.
     auto* const joiner = reinterpret_cast<agent*>(state);
@@ -174,13 +174,11 @@ void take_from_caches(std::size_t klass, fiber** f, stack* s, std::uint64_t* id)
   const runtime_section section;
   processor* const p = section.p();
   if (p == nullptr) return;
-  std::uint64_t next = p->next_id.load(mo::relaxed);
-  if (next == p->last_id.load(mo::relaxed)) {
-    next = the_scheduler.next_id.fetch_add(id_block, mo::relaxed);
-    p->last_id.store(next + id_block, mo::relaxed);
+  if (p->next_id == p->last_id) {
+    p->next_id = the_scheduler.next_id.fetch_add(id_block, mo::relaxed);
+    p->last_id = p->next_id + id_block;
   }
-  *id = next;
-  p->next_id.store(next + 1, mo::relaxed);
+  *id = p->next_id++;
   p->spawns.add();
   if (p->free_fibers != nullptr) {
     *f = p->free_fibers;
@@ -239,6 +237,7 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   }
   if (id == 0) {  // not on a P: so this may be the exiting thread
     id = sched.next_id.fetch_add(1, mo::relaxed);
+    sched.spawned_outside.fetch_add(1, mo::relaxed);
     if (exits_here()) say_frozen("one that is started now never runs");
   }
 

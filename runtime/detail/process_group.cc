@@ -31,7 +31,7 @@ using sys::detail::dirent_head;
 
 bool is_alive_in(int proc, const char* pid, ::pid_t group) noexcept {
   char path[32];
-  std::snprintf(path, sizeof path, "%s/stat", pid);
+  std::snprintf(path, sizeof path, "%.20s/stat", pid);
   const sys::owned_fd fd(call<SYS_openat, int>(proc, &path[0], O_RDONLY | O_CLOEXEC, 0).value_or(-1));
   if (!fd) return false;
   char text[256];

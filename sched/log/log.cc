@@ -159,7 +159,7 @@ int open_again(int fd) noexcept {
 ssize_t write_if_it_takes(int fd, const struct stat& s, std::string_view text) noexcept {
   iovec part{const_cast<char*>(text.data()), text.size()};
   const ssize_t n = ::pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
-  if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL)) return n;
+  if (n >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EINVAL && errno != EPERM)) return n;
   pollfd what{fd, POLLOUT, 0};
   if (::poll(&what, 1, 0) != 1 || (what.revents & POLLOUT) == 0) {
     errno = EAGAIN;

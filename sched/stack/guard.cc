@@ -4,7 +4,8 @@
 //      PIDFD_SELF, or, before Linux 6.15, on a pidfd that is opened for the batch and closed again: a descriptor
 //      kept open would mean the parent after a fork, and something else after a close-all. The guards that the
 //      batch leaves are tried one by one. EINVAL for a single one means that the kernel does not know guard
-//      regions, or that the memory is locked (mlockall): continue with 2. Any other error concerns only this
+//      regions, or that the memory is locked (mlockall); EPERM and ENOSYS come from a filter of system calls: continue
+//      with 2. Any other error concerns only this
 //      guard, which is tried as in 2.
 //   2. mprotect_pages, as long as mappings last. Each guard splits a mapping and so costs two of
 //      vm.max_map_count. Half of what remains above a reserve for other code in the process is for guards.
@@ -111,7 +112,7 @@ std::size_t guard_installer::install_regions(std::byte* first, std::size_t strid
   std::size_t done = advised > 0 ? static_cast<std::size_t>(advised) / bytes : 0;
   for (; done < count; ++done) {
     if (install_guard_region(first + done * stride, bytes)) continue;
-    if (errno == EINVAL || errno == ENOSYS) fall_back(guard_kind::mprotect_pages, errno);
+    if (errno == EINVAL || errno == ENOSYS || errno == EPERM) fall_back(guard_kind::mprotect_pages, errno);
     break;
   }
   return done;

@@ -1,6 +1,8 @@
 // Files that do not lie on a device: they park, take deadlines and contexts, and keep no thread.
 #include "parked.h"
 
+#include "system_call_filter.h"
+
 #include <baton/runtime/context.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/file.h>
@@ -14,13 +16,10 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/loop.h>
-#include <linux/seccomp.h>
 #include <pty.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -235,13 +234,7 @@ TEST(FilePolled, NothingIsReadAtOnce) {
 
 // All threads find from now on that no descriptor can be polled.
 bool refuse_to_poll() {
-  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
-                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_ctl, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &all) == 0;
+  return baton_test::filter_call(SYS_epoll_ctl, baton_test::fails_with(EPERM), SECCOMP_FILTER_FLAG_TSYNC) == 0;
 }
 
 // A device whose driver knows O_NONBLOCK, but not poll(): the runtime has set the flag, so the user does not see it.

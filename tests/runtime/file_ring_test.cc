@@ -10,14 +10,12 @@
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/status.h>
 #include <syscall/temporary_directory.h>
+#include <system_call_filter.h>
 
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/io_uring.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -261,20 +259,11 @@ TEST_F(FileRing, ATransferOfAPlainThreadOutlivesShutdown) {
   EXPECT_EQ(absl::OkStatus(), baton::shutdown());
 }
 
-bool refuse_io_uring() {
-  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
-                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
-}
-
 TEST_F(FileRing, RefusedByAFilter) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
       {
-        if (!refuse_io_uring()) _exit(77);
+        if (baton_test::filter_call(SYS_io_uring_setup, baton_test::fails_with(EPERM)) != 0) _exit(77);
         _exit(baton::run([this] {
           drop_from_memory();
           file f = file::open(path_).value();
@@ -290,13 +279,7 @@ TEST_F(FileRing, RefusedByAFilter) {
 
 // All threads may hand nothing to a ring from now on.
 bool refuse_to_enter() {
-  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
-                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &all) == 0;
+  return baton_test::filter_call(SYS_io_uring_enter, baton_test::fails_with(EPERM), SECCOMP_FILTER_FLAG_TSYNC) == 0;
 }
 
 bool right_or_skipped(int status) {

@@ -1,5 +1,6 @@
 // Files whose calls have to wait: for a device, for the other end, for a close().
 #include "parked.h"
+#include "system_call_filter.h"
 
 #include <baton/netpoll/error_text.h>
 #include <baton/runtime/detail/file_gate.h>
@@ -15,12 +16,9 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -69,20 +67,12 @@ struct two_ends {
 // Installs a filter of system calls that decides the result of preadv2 with RWF_NOWAIT from now on, and refuses
 // io_uring.
 bool filter_nowait(std::uint32_t answer) {
-  ::sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
-                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_preadv2, 0, 3),
-                             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, args[5])),
-                             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RWF_NOWAIT, 0, 1),
-                             BPF_STMT(BPF_RET | BPF_K, answer),
-                             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-  const ::sock_fprog all{static_cast<unsigned short>(std::size(program)), program};
-  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) == 0;
+  return baton_test::filter_call(SYS_io_uring_setup, baton_test::fails_with(EPERM)) == 0 &&
+         baton_test::filter_calls({{SYS_preadv2, 5, RWF_NOWAIT}}, answer) == 0;
 }
 
 // The calls fail with `error`; with 0 they return 0.
-bool answer_nowait_with(int error) { return filter_nowait(SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error)); }
+bool answer_nowait_with(int error) { return filter_nowait(baton_test::fails_with(error)); }
 
 // Memory without content until the test provides it: a read into it waits in the kernel.
 class absent_pages {

@@ -1,6 +1,7 @@
 // Child processes: exit status, signals, contexts, process groups, a hundred children at once, zombies.
 #include "good_child.h"
 #include "process_support.h"
+#include "system_call_filter.h"
 
 #include <baton/runtime/command.h>
 #include <baton/runtime/context.h>
@@ -14,10 +15,7 @@
 
 #include <gtest/gtest.h>
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <algorithm>
@@ -339,20 +337,8 @@ TEST_F(ProcessDeathTest, WhoIgnoresSigchldIsToldThatTheStatusIsLost) {
 
 // Forbids pidfds to the whole process: the flag of clone, and the calls.
 void forbid_pidfds() {
-  const auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
-  sock_filter rules[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 5, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_send_signal, 4, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 2),
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[0])),
-      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_PIDFD, 1, 0),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-  };
-  const sock_fprog program{static_cast<unsigned short>(std::size(rules)), rules};
-  CHECK(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  CHECK(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) == 0);
+  CHECK(baton_test::filter_calls({{SYS_pidfd_open}, {SYS_pidfd_send_signal}, {SYS_clone, 0, CLONE_PIDFD, CLONE_PIDFD}},
+                                 baton_test::fails_with(EPERM), SECCOMP_FILTER_FLAG_TSYNC) == 0);
 }
 
 TEST_F(ProcessDeathTest, WithoutPidfdsAllIsTheSame) {

@@ -1,6 +1,7 @@
 // A process that forbids itself membarrier(2) while the runtime runs: no P is taken any more, and every fiber gets on.
 #include "on_fiber.h"
 #include "own_process.h"
+#include "system_call_filter.h"
 
 #include <baton/sched/counters.h>
 #include <baton/sched/declared_call.h>
@@ -12,14 +13,10 @@
 
 #include <gtest/gtest.h>
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
-#include <cstddef>
 #include <cstring>
 #include <thread>
 #include <vector>
@@ -41,17 +38,8 @@ class RefusedFence : public baton_test::own_process_test {
 
 // Takes effect for all threads at once.
 void forbid_membarrier() {
-  sock_filter rules[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{4, rules};
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) {
-    std::_Exit(77);
-  }
+  const std::uint32_t action = baton_test::fails_with(EPERM);
+  if (baton_test::filter_call(SYS_membarrier, action, SECCOMP_FILTER_FLAG_TSYNC) != 0) std::_Exit(77);
 }
 
 // Accepts exit code 77, too: this system allows no filter.

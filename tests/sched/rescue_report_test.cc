@@ -3,6 +3,7 @@
 
 #include "on_fiber.h"
 
+#include <baton/sched/counters.h>
 #include <baton/sched/platform/thread.h>
 
 #include <gtest/gtest.h>
@@ -204,6 +205,29 @@ TEST(RescueReport, InStrictModeEachPlaceIsReportedAtOnceAndOnce) {
   EXPECT_TRUE(holds(text, "; P not handed on (strict mode). Wrap it in baton::blocking().")) << text;
   EXPECT_TRUE(holds(text, "kept its P for 12 ms in undeclared poll")) << text;
   EXPECT_FALSE(holds(text, "not reported")) << text;
+}
+
+TEST(RescueReport, InStrictModeAPlaceCountsOnceAlsoIfItsReportIsNotWritten) {
+  const suspect reads(suspect::doing::reads);
+  const suspect polls(suspect::doing::polls);
+  const suspect computes(suspect::doing::computes);
+  const pipe_pair out;
+  const auto counted = [before = read_counters().strict_reports] { return read_counters().strict_reports - before; };
+  rescue_reports reports;
+  EXPECT_TRUE(reports.report(polls.who(), second, out.in()));
+  EXPECT_EQ(counted(), 0U) << "not in strict mode";
+  reports = {};
+  reports.once_per_place();
+  constexpr int no_descriptor = 1 << 20;
+  EXPECT_FALSE(reports.report(reads.who(), second, no_descriptor));
+  EXPECT_EQ(counted(), 1U);
+  EXPECT_TRUE(reports.report(reads.who(), 2 * second, out.in())) << "it has not been written yet";
+  EXPECT_FALSE(reports.report(reads.who(), 3 * second, out.in()));
+  EXPECT_EQ(counted(), 1U);
+  EXPECT_TRUE(reports.report(computes.who(), 4 * second, out.in()));
+  EXPECT_EQ(counted(), 1U) << "a loop that computes is no call";
+  EXPECT_TRUE(reports.report(polls.who(), 5 * second, out.in()));
+  EXPECT_EQ(counted(), 2U);
 }
 
 TEST(RescueReport, AFullPipeIsNotWaitedFor) {

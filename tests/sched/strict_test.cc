@@ -97,6 +97,7 @@ class StrictDeathTest : public baton_test::own_process_test {};
   if (!said.holds("P not handed on (strict mode)")) std::_Exit(3);
   p.give_a_byte();
   join(f);
+  if (read_counters().strict_reports != 1) std::_Exit(5);
   std::_Exit(read_counters().rescues == 0 ? 0 : 4);
 }
 
@@ -141,7 +142,41 @@ TEST_F(StrictDeathTest, EachCallOfOneVisitIsReported) {
         said.wait_for("undeclared poll", 2);
         second.give_a_byte();
         join(f);
-        std::_Exit(0);
+        std::_Exit(read_counters().strict_reports == 2 ? 0 : 3);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
+// A reader whose P is wanted by another fiber: the P is taken. Returns how often strict mode has counted.
+std::uint64_t one_that_is_rescued(const settings& s) {
+  reports said;
+  start(s);
+  const pipe_pair p;
+  std::atomic<bool> reading{false};
+  fiber* const f = spawn_fiber([&] {
+    reading = true;
+    careless::reads_a_byte(p.fds[0]);
+  });
+  while (!reading) std::this_thread::yield();
+  fiber* const other = spawn_fiber([] {});
+  join(other);
+  said.wait_for("undeclared read", 1);  // perhaps before it has lost its P
+  p.give_a_byte();
+  join(f);
+  if (read_counters().rescues != 1) std::_Exit(2);
+  return read_counters().strict_reports;
+}
+
+TEST_F(StrictDeathTest, ACallWhosePIsTakenCountsToo) {
+  EXPECT_EXIT(std::_Exit(one_that_is_rescued(strict(1)) == 1 ? 0 : 3), testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StrictDeathTest, WithoutItNothingCounts) {
+  EXPECT_EXIT(
+      {
+        settings s;
+        s.procs = 1;
+        std::_Exit(one_that_is_rescued(s) == 0 ? 0 : 3);
       },
       testing::ExitedWithCode(0), "");
 }

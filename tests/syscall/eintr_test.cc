@@ -4,10 +4,8 @@
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
 
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
@@ -22,6 +20,7 @@
 
 #include "syscall/signal_storm.h"
 #include "syscall/temporary_directory.h"
+#include "system_call_filter.h"
 
 namespace {
 
@@ -229,14 +228,7 @@ TEST(Eintr, IoctlTellsOfIt) {
   std::atomic<int> listener{-2};
   std::atomic<bool> done{false};
   std::thread filtered([&] {
-    ::sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(::seccomp_data, nr)),
-                            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_quotactl, 0, 1),
-                            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-                            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    const ::sock_fprog program{4, &code[0]};
-    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    const auto fd = sys::raw_syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
-    listener = static_cast<int>(fd.value_or(-1));
+    listener = baton_test::filter_call(SYS_quotactl, SECCOMP_RET_USER_NOTIF, SECCOMP_FILTER_FLAG_NEW_LISTENER);
     while (!done) std::this_thread::yield();
   });
   while (listener == -2) std::this_thread::yield();

@@ -5,24 +5,21 @@
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/processes.h>
 
+#include "system_call_filter.h"
+
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -260,16 +257,8 @@ void check(bool so, int line) {
 
 // ENOSYS from both calls from now on.
 void refuse(unsigned call, unsigned other) {
-  sock_filter rules[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 1, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{static_cast<unsigned short>(std::size(rules)), rules};
-  CHECK_HERE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-  CHECK_HERE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+  CHECK_HERE(baton_test::filter_call(static_cast<int>(call), baton_test::fails_with(ENOSYS)) == 0);
+  if (other != call) CHECK_HERE(baton_test::filter_call(static_cast<int>(other), baton_test::fails_with(ENOSYS)) == 0);
 }
 
 void close_without_close_range() {

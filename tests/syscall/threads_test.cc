@@ -2,6 +2,7 @@
 #include "../sched/doorbell.h"
 #include "../sched/on_fiber.h"
 #include "../sched/own_process.h"
+#include "system_call_filter.h"
 
 #include <baton/sched/counters.h>
 #include <baton/sched/platform/atomic.h>
@@ -13,16 +14,12 @@
 #include <gtest/gtest.h>
 
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -99,16 +96,8 @@ TEST_F(ThreadsDeathTest, TheLimitHoldsFromTheStart) {
 
 // From here on no thread can be started in this process.
 void refuse_threads() {
-  sock_filter program[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  sock_fprog filter{sizeof program / sizeof program[0], program};
-  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) != 0) {
+  const std::uint32_t action = baton_test::fails_with(EAGAIN);
+  if (baton_test::filter_calls({{SYS_clone}, {SYS_clone3}}, action, SECCOMP_FILTER_FLAG_TSYNC) != 0) {
     std::fputs("no seccomp here; cannot start a thread\n", stderr);
     std::_Exit(0);
   }
