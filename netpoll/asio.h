@@ -43,7 +43,7 @@ namespace baton::net {
 
 // Any stream of baton::net: tcp_stream, tls_stream, and others with the same calls.
 template <class Stream>
-concept byte_stream = requires(Stream& s, bytes into, std::span<const const_bytes> pieces) {
+concept adaptable_stream = requires(Stream& s, bytes into, std::span<const const_bytes> pieces) {
   { s.read(into) } -> std::same_as<absl::StatusOr<std::size_t>>;
   { s.write_v(pieces) } -> std::same_as<absl::Status>;
   { s.close_write() } -> std::same_as<absl::Status>;
@@ -75,7 +75,7 @@ inline const boost::system::error_category& status_category() noexcept {
 
 // Stream: a stream, which the asio_stream then owns, or a reference to one.
 template <class Stream>
-requires byte_stream<std::remove_reference_t<Stream>>
+requires adaptable_stream<std::remove_reference_t<Stream>>
 class asio_stream {
  public:
   using executor_type = boost::asio::io_context::executor_type;
