@@ -90,7 +90,7 @@ std::uintptr_t bytes_below_frame_pointer(std::uintptr_t function, code_window& c
 namespace {
 
 // The calls of longer functions are not looked at.
-constexpr std::uintptr_t function_bytes_max = 16 * 1024;
+constexpr std::uintptr_t function_bytes_max = 8 * 1024;
 
 // Returns the target if the instruction is `bl`, or 0.
 std::uintptr_t target_of_bl(std::uint32_t instruction, std::uintptr_t at) noexcept {

@@ -44,6 +44,7 @@ namespace {
 
 constexpr std::size_t words_searched_max = 4096;
 constexpr std::size_t candidates_max = 32;
+[[maybe_unused]] constexpr std::size_t callers_max = 8;  // functions that are searched for a call
 // How a place scores where the searched frame may end: for each frame that follows, for a walk that reaches the end of
 // the stack, and for a call that calls the right function.
 constexpr std::size_t frames_followed = 24;
@@ -285,19 +286,21 @@ class walk {
     return innermost_ && (find_caller(cfa) || skip_caller(cfa));
   }
 
-  // Finds the place on the stack of a return address that f accepts: f(place, address, called function).
+  // Finds the place on the stack of a return address that f accepts: f(place, address, called function). A frame has
+  // few words that point into code. Each costs several reads, so the search ends after some.
   template <class F>
   bool search(std::uintptr_t from, F f) noexcept {
+    std::size_t candidates = 0;
     std::uintptr_t at = from + (8 - from % 8) % 8;
-    for (std::size_t i = 0; i < words_searched_max && stack_.holds(at); ++i, at += 8) {
+    for (std::size_t i = 0; i < words_searched_max && candidates < candidates_max && stack_.holds(at); ++i, at += 8) {
       std::uintptr_t back_to = 0;
       std::uintptr_t target = 0;
+      loaded_object object;
       if (!stack_.read(at, back_to)) return false;
       back_to = plain_address(back_to);
-      if (!stack_.holds(back_to & ~std::uintptr_t{7}) && is_behind_a_call(back_to, code_, target) &&
-          f(at, back_to, target)) {
-        return true;
-      }
+      if (stack_.holds(back_to & ~std::uintptr_t{7}) || !find_object(back_to - 1, object)) continue;
+      ++candidates;
+      if (is_behind_a_call(back_to, code_, target) && f(at, back_to, target)) return true;
     }
     return false;
   }
@@ -305,10 +308,10 @@ class walk {
   // Goes to the caller of the function, whose stack pointer was sp.
   bool find_caller(std::uintptr_t sp) noexcept {
     const std::uintptr_t callee = info_.function;
-    std::size_t candidates = 0;
+    std::size_t callers = 0;
     return search(sp, [&](std::uintptr_t place, std::uintptr_t, std::uintptr_t caller) {
-      if (caller == 0 || candidates == candidates_max || !find_frame_info(caller, code_, info_)) return false;
-      ++candidates;
+      if (caller == 0 || callers == callers_max || !find_frame_info(caller, code_, info_)) return false;
+      ++callers;
       const std::uintptr_t end = info_.function_end;
       std::uintptr_t pc = info_.function;
       while ((pc = find_call(pc, end, callee, code_)) != 0) {
