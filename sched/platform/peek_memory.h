@@ -1,6 +1,7 @@
 // Reads memory that may not be mapped: at an address found on a stack that changes meanwhile, or in a library that is
-// being unloaded. The kernel does the reading and reports what is not mapped. A read takes 1 to 2 us, so callers read
-// windows. The sanitizers do not see these reads, on purpose.
+// being unloaded. The kernel does the reading and reports what is not mapped. A read takes 1 to 2 us, or some 5 us
+// where it goes through a pipe (peek_memory.cc), so callers read windows. The sanitizers do not see these reads, on
+// purpose.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,8 @@
 
 namespace baton::sched::platform {
 
-// Copies n bytes. Returns false if not all of them can be read or if a sandbox forbids process_vm_readv.
+// Copies n bytes. Returns false if not all of them can be read, or if the kernel gives neither process_vm_readv nor a
+// pipe. Memory with a guard region cannot be read. Does not block. Safe in a signal handler. Keeps errno.
 [[nodiscard]] bool peek_memory(std::uintptr_t from, void* to, std::size_t n) noexcept;
 
 // Keeps the window that was read last. `bytes` is a power of two and at most a page. Windows are aligned, so none

@@ -5,8 +5,8 @@
 //      kept open would mean the parent after a fork, and something else after a close-all. The guards that the
 //      batch leaves are tried one by one. EINVAL for a single one means that the kernel does not know guard
 //      regions, or that the memory is locked (mlockall); EPERM and ENOSYS come from a filter of system calls: continue
-//      with 2. Any other error concerns only this
-//      guard, which is tried as in 2.
+//      with 2. Any other error concerns only this guard, which is tried as in 2. The first guard is put to the test: an
+//      emulator (qemu-user) takes the advice and ignores it. Where the guard can be read, continue with 2.
 //   2. mprotect_pages, as long as mappings last. Each guard splits a mapping and so costs two of
 //      vm.max_map_count. Half of what remains above a reserve for other code in the process is for guards.
 //      ENOMEM says that other code has used the mappings up. Then:
@@ -16,6 +16,7 @@
 #include <baton/sched/stack/guard.h>
 
 #include <baton/sched/log/fatal.h>
+#include <baton/sched/platform/peek_memory.h>
 #include <baton/sched/platform/valgrind.h>
 
 #include <fcntl.h>
@@ -74,6 +75,11 @@ long advise(const iovec* ranges, std::size_t n) noexcept {
 #endif
 }
 
+bool can_be_read(const std::byte* at) noexcept {
+  std::byte copy{};
+  return platform::peek_memory(reinterpret_cast<std::uintptr_t>(at), &copy, sizeof copy);
+}
+
 }  // namespace
 
 bool install_guard_region(std::byte* at, std::size_t bytes) noexcept {
@@ -114,6 +120,13 @@ std::size_t guard_installer::install_regions(std::byte* first, std::size_t strid
     if (install_guard_region(first + done * stride, bytes)) continue;
     if (errno == EINVAL || errno == ENOSYS || errno == EPERM) fall_back(guard_kind::mprotect_pages, errno);
     break;
+  }
+  if (!region_tried_ && done > 0) {
+    region_tried_ = true;
+    if (can_be_read(first)) {
+      fall_back(guard_kind::mprotect_pages, 0);
+      return 0;
+    }
   }
   return done;
 }
@@ -158,6 +171,7 @@ void guard_installer::warn() const noexcept {
 
 void guard_installer::set_for_test(guard_kind kind, std::size_t mprotect_guards_max) noexcept {
   kind_.store(kind, mo::relaxed);
+  region_tried_ = false;
   mprotect_counted_ = mprotect_guards_max != 0;
   mprotect_left_ = mprotect_guards_max;
 }

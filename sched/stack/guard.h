@@ -1,6 +1,7 @@
 // Makes the low end of stacks fault, in the best way that the kernel and its limits allow.
 //
-//   guard_region     MADV_GUARD_INSTALL (Linux 6.13): marks in the page table, no mapping of their own
+//   guard_region     MADV_GUARD_INSTALL (Linux 6.13): marks in the page table, no mapping of their own. The first one
+//                    is tried out
 //   mprotect_pages   mprotect(PROT_NONE): two mappings a stack, of which vm.max_map_count allows 65,530
 //   none             nothing; one warning on stderr
 #pragma once
@@ -43,12 +44,14 @@ class guard_installer {
   platform::atomic<std::uint64_t> failures_{0};
   std::size_t mprotect_left_ = 0;  // guards that mprotect may still install
   bool mprotect_counted_ = false;  // mprotect_left_ is set
+  bool region_tried_ = false;      // the first guard region was put to the test
   bool warned_ = false;
   int error_ = 0;                   // why there is no guard; 0: mprotect_left_ is used up
   std::uint64_t without_from_ = 0;  // how many stacks had a guard before the first without one
 };
 
-// Installs one guard region. Returns false, with errno set, where the kernel has none. Does not fall back.
+// Installs one guard region. Returns false, with errno set, where the kernel has none. Does not fall back, and does not
+// try the guard out.
 [[nodiscard]] bool install_guard_region(std::byte* at, std::size_t bytes) noexcept;
 
 }  // namespace baton::sched

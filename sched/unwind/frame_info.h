@@ -29,6 +29,10 @@ struct frame_registers {
   std::uintptr_t sp = 0;
   std::uintptr_t fp = 0;
   bool fp_known = false;
+  // aarch64: the register of the return address, which a function that calls none keeps there. It is known of an
+  // interrupted frame only.
+  std::uintptr_t link = 0;
+  bool link_known = false;
 };
 
 // DWARF's register numbers.

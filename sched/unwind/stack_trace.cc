@@ -14,15 +14,27 @@
 // be the return address, but old return addresses lie there, too. The best candidate is one from which a walk reaches
 // the stack's end, and whose call calls this very function.
 //
-// Each frame lies higher than the one before it and within the bounds, so the walk ends.
+// On aarch64 two more frames are special. A function that calls none keeps its return address in a register (link),
+// which a blocked thread does not show. Its caller is found as follows: each word above sp that points behind a direct
+// call names the called function. If that one calls the innermost function, and keeps its return address just there
+// when it does, it is the caller. Where none is found (it was itself called through a pointer), the caller is left out:
+// its frame record leads on. And the code that a signal handler returns to has no description there. It is known by its
+// instructions, and the frame by the kernel's layout.
+//
+// Each frame lies higher than the one before it and within the bounds, so the walk ends. The exception is the frame of
+// an interrupted function that calls none: it may be empty, but uses the link up.
 #include <baton/sched/unwind/stack_trace.h>
 
 #include <baton/sched/log/plain_text.h>
 #include <baton/sched/platform/jump.h>
+#include <baton/sched/unwind/machine_code.h>
 
 #include <absl/debugging/symbolize.h>
 
 #include <errno.h>
+#include <ucontext.h>
+#include <csignal>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 
@@ -32,6 +44,7 @@ namespace {
 
 constexpr std::size_t words_searched_max = 4096;
 constexpr std::size_t candidates_max = 32;
+[[maybe_unused]] constexpr std::size_t callers_max = 8;  // functions that are searched for a call
 // How a place scores where the searched frame may end: for each frame that follows, for a walk that reaches the end of
 // the stack, and for a call that calls the right function.
 constexpr std::size_t frames_followed = 24;
@@ -84,7 +97,7 @@ context_layout find_layout() noexcept {
   const auto wanted =
       reinterpret_cast<std::uintptr_t>(static_cast<void (*)(boost::context::detail::transfer_t)>(entry));
   const auto end = reinterpret_cast<std::uintptr_t>(stack + sizeof stack);
-  for (std::size_t i = 0; reinterpret_cast<std::uintptr_t>(words + i + 3) <= end; ++i) {
+  for (std::size_t i = 1; reinterpret_cast<std::uintptr_t>(words + i + 2) <= end; ++i) {  // one word more at both sides
     if (words[i] != wanted) continue;
     const std::size_t here = i * sizeof *words;
 #if defined(__x86_64__)
@@ -109,11 +122,13 @@ class walk {
     std::size_t n = 0;
     bool behind_a_call = false;
     while (n < out.size()) {
-      const bool known = find_frame_info(behind_a_call ? at_.pc - 1 : at_.pc, code_, info_);
-      if (n > 0 && !known) break;  // the fiber's first context, or nonsense
+      const bool signal = n > 0 && is_signal_frame();
+      const bool known = !signal && find_frame_info(behind_a_call ? at_.pc - 1 : at_.pc, code_, info_);
+      if (n > 0 && !known && !signal) break;  // the fiber's first context, or nonsense
+      innermost_ = n == 0;
       out[n++] = reinterpret_cast<void*>(at_.pc);
-      if (!(known ? step() : step_by_frame_pointer())) break;
-      behind_a_call = !known || !info_.interrupted;
+      if (!(signal ? step_out_of_signal() : known ? step() : step_by_frame_pointer())) break;
+      behind_a_call = !signal && (!known || !info_.interrupted);
     }
     return n;
   }
@@ -121,9 +136,10 @@ class walk {
  private:
   bool step() noexcept {
     std::uintptr_t cfa = 0;
-    if (!find_cfa(cfa) || cfa <= at_.sp || !stack_.in_or_at_end(cfa)) return false;
+    if (!find_cfa(cfa) || cfa < at_.sp || !stack_.in_or_at_end(cfa)) return false;
+    if (info_.return_address.what == register_rule::kind::same) return step_by_link(cfa);
     std::uintptr_t pc = 0;
-    if (!value_of(info_.return_address, cfa, pc)) return false;
+    if (cfa == at_.sp || !value_of(info_.return_address, cfa, pc)) return false;
     std::uintptr_t fp = at_.fp;
     if (info_.fp.what != register_rule::kind::same) {
       at_.fp_known = value_of(info_.fp, cfa, fp);
@@ -145,6 +161,7 @@ class walk {
     at_.pc = plain_address(pc);
     at_.sp = sp;
     at_.fp = fp;
+    at_.link_known = false;
     return at_.pc != 0;
   }
 
@@ -176,7 +193,7 @@ class walk {
       case kind::is_cfa: value = cfa + static_cast<std::uintptr_t>(rule.offset); return true;
       case kind::saved_by: return by(place) && stack_.read(place, value);
       case kind::is_value: return by(value);
-      case kind::same:  // of a return address: it is in a register, which is not known
+      case kind::same:
       case kind::undefined: return false;
     }
     return false;
@@ -188,8 +205,8 @@ class walk {
     if (searching_ || info_.cfa_offset != 16) return false;  // not the usual push and mov
     std::uintptr_t back_to = 0;                              // [saved frame pointer] [return address] <- CFA
     std::uintptr_t target = 0;
-    cfa = at_.sp + bytes_below_frame_pointer(info_.function) + 16;
-    if (stack_.read(cfa - 8, back_to) && is_behind_a_call(back_to, target)) return true;
+    cfa = at_.sp + bytes_below_frame_pointer(info_.function, code_) + 16;
+    if (stack_.read(cfa - 8, back_to) && follows_call(back_to, target)) return true;
     const frame_info mine = info_;
     searching_ = true;
     std::size_t best = 0;
@@ -197,7 +214,7 @@ class walk {
     std::uintptr_t at = at_.sp + (8 - at_.sp % 8) % 8;
     for (std::size_t i = 0; i < words_searched_max && candidates < candidates_max && stack_.holds(at + 8);
          ++i, at += 8) {
-      if (!stack_.read(at + 8, back_to) || !is_behind_a_call(back_to, target)) continue;
+      if (!stack_.read(at + 8, back_to) || !follows_call(back_to, target)) continue;
       ++candidates;
       const std::size_t likely = leads_on(at, back_to) + (target == mine.function ? frames_likely : 0);
       if (likely > best) {
@@ -211,28 +228,9 @@ class walk {
     return best > 0;
   }
 
-  // Returns what a function subtracts from the stack pointer after its `push %rbp; mov %rsp,%rbp`. Returns 0 if its
-  // first instructions are not the plain ones, or if it subtracts nothing.
-  std::uintptr_t bytes_below_frame_pointer(std::uintptr_t function) noexcept {
-    std::uint8_t text[32] = {};
-    if (!code_.read(function, text)) return 0;
-    constexpr std::uint8_t landing[] = {0xf3, 0x0f, 0x1e, 0xfa};  // endbr64
-    constexpr std::uint8_t begin[] = {0x55, 0x48, 0x89, 0xe5};
-    std::size_t i = std::memcmp(text, landing, sizeof landing) == 0 ? sizeof landing : 0;
-    if (std::memcmp(text + i, begin, sizeof begin) != 0) return 0;
-    i += sizeof begin;
-    std::uintptr_t bytes = 0;
-    for (; i + 8 < sizeof text; ++i) {
-      if (text[i] == 0x41) ++i;  // r8 and higher
-      if ((text[i] & 0xf8U) != 0x50) break;
-      bytes += 8;
-    }
-    if (text[i] != 0x48) return 0;
-    if (text[i + 1] == 0x83 && text[i + 2] == 0xec) return bytes + text[i + 3];
-    if (text[i + 1] != 0x81 || text[i + 2] != 0xec) return 0;
-    std::uint32_t more = 0;
-    std::memcpy(&more, text + i + 3, sizeof more);
-    return bytes + more;
+  // As is_behind_a_call(), which is not asked about an address on the stack.
+  bool follows_call(std::uintptr_t pc, std::uintptr_t& target) noexcept {
+    return !stack_.holds(pc & ~std::uintptr_t{7}) && is_behind_a_call(pc, code_, target);
   }
 
   // Returns how many frames follow if one ends here. Stops counting at the number that makes it likely.
@@ -243,7 +241,7 @@ class walk {
     std::uintptr_t target = 0;
     if (stack_.read(frame, fp)) {
       at_ = {back_to, frame + 16, fp, true};
-      while (n < frames_followed && is_behind_a_call(at_.pc, target) && find_frame_info(at_.pc - 1, code_, info_)) {
+      while (n < frames_followed && follows_call(at_.pc, target) && find_frame_info(at_.pc - 1, code_, info_)) {
         ++n;
         if (step()) continue;
         if (info_.return_address.what == register_rule::kind::undefined) n = frames_ended;  // a thread's first function
@@ -255,50 +253,119 @@ class walk {
     return n;
   }
 
-  // Returns true if pc follows a call. `target` is what a direct call, or one through a fixed slot, calls; 0: unknown.
-  bool is_behind_a_call(std::uintptr_t pc, std::uintptr_t& target) noexcept {
-    target = 0;
-    loaded_object object;
-    if (pc < 4096 || stack_.holds(pc & ~std::uintptr_t{7}) || !find_object(pc - 1, object)) return false;
-    std::uint8_t before[7] = {};
-    if (!code_.read(pc - sizeof before, before)) return false;
-    std::int32_t distance = 0;
-    std::memcpy(&distance, before + 3, sizeof distance);
-    const std::uintptr_t there = pc + static_cast<std::uintptr_t>(std::intptr_t{distance});
-    if (before[2] == 0xe8) {
-      target = behind_plt(there);
-      return true;
+  // On this machine no return address is in a register, and the C library describes the frame of a signal.
+  bool step_by_link(std::uintptr_t) noexcept { return false; }
+  static bool is_signal_frame() noexcept { return false; }
+  bool step_out_of_signal() noexcept { return false; }
+#elif defined(__aarch64__)
+  bool is_signal_frame() noexcept { return returns_from_signal(at_.pc, code_); }
+
+  // The kernel's frame: a siginfo_t, and the context of the interrupted function.
+  bool step_out_of_signal() noexcept {
+    const std::uintptr_t registers = at_.sp + sizeof(siginfo_t) + offsetof(ucontext_t, uc_mcontext);
+    const std::uintptr_t general = registers + offsetof(mcontext_t, regs);
+    std::uintptr_t pc = 0;
+    std::uintptr_t sp = 0;
+    std::uintptr_t fp = 0;
+    std::uintptr_t link = 0;
+    if (!stack_.read(general + fp_register * 8, fp) || !stack_.read(general + return_register * 8, link) ||
+        !stack_.read(registers + offsetof(mcontext_t, sp), sp) ||
+        !stack_.read(registers + offsetof(mcontext_t, pc), pc) || sp <= at_.sp || !stack_.in_or_at_end(sp)) {
+      return false;
     }
-    if (before[1] == 0xff && before[2] == 0x15) {  // call *slot(%rip)
-      if (!code_.read(there, target)) target = 0;
-      return true;
-    }
-    // ff /2, by its length: register, [register], and with a byte or a word of displacement, with and without an index
-    // byte.
-    const auto is_call = [&](std::size_t length, std::uint8_t mode) {
-      const std::uint8_t* const op = before + sizeof before - length;
-      return op[0] == 0xff && (op[1] & 0x38U) == 0x10 && (op[1] & 0xc0U) == mode;
-    };
-    return is_call(2, 0xc0) || is_call(2, 0x00) || is_call(3, 0x00) || is_call(3, 0x40) || is_call(4, 0x40) ||
-           is_call(6, 0x80) || is_call(7, 0x80);
+    if (!go_to(pc, sp, fp)) return false;
+    at_.fp_known = true;
+    at_.link = link;
+    at_.link_known = true;
+    return true;
   }
 
-  // Returns where a PLT entry jumps to. Any other address is its own target.
-  std::uintptr_t behind_plt(std::uintptr_t entry) noexcept {
-    std::uint8_t text[11] = {};
-    if (!code_.read(entry, text)) return entry;
-    constexpr std::uint8_t landing[] = {0xf3, 0x0f, 0x1e, 0xfa};  // endbr64
-    std::size_t i = std::memcmp(text, landing, sizeof landing) == 0 ? sizeof landing : 0;
-    if (text[i] == 0xf2) ++i;                                  // bnd
-    if (text[i] != 0xff || text[i + 1] != 0x25) return entry;  // jmp *slot(%rip)
-    std::int32_t distance = 0;
-    if (!code_.read(entry + i + 2, distance)) return entry;
-    const std::uintptr_t slot = entry + i + 6 + static_cast<std::uintptr_t>(std::intptr_t{distance});
-    std::uintptr_t target = 0;
-    return code_.read(slot, target) ? target : entry;
+  // Steps out of a function that has its return address in the register. It may also have no frame: cfa is sp then.
+  bool step_by_link(std::uintptr_t cfa) noexcept {
+    if (at_.link_known) return go_to(at_.link, cfa, at_.fp);
+    return innermost_ && (find_caller(cfa) || skip_caller(cfa));
   }
-#else
-  bool search_cfa(std::uintptr_t&) noexcept { return false; }
+
+  // Finds the place on the stack of a return address that f accepts: f(place, address, called function). A frame has
+  // few words that point into code. Each costs several reads, so the search ends after some.
+  template <class F>
+  bool search(std::uintptr_t from, F f) noexcept {
+    std::size_t candidates = 0;
+    std::uintptr_t at = from + (8 - from % 8) % 8;
+    for (std::size_t i = 0; i < words_searched_max && candidates < candidates_max && stack_.holds(at); ++i, at += 8) {
+      std::uintptr_t back_to = 0;
+      std::uintptr_t target = 0;
+      loaded_object object;
+      if (!stack_.read(at, back_to)) return false;
+      back_to = plain_address(back_to);
+      if (stack_.holds(back_to & ~std::uintptr_t{7}) || !find_object(back_to - 1, object)) continue;
+      ++candidates;
+      if (is_behind_a_call(back_to, code_, target) && f(at, back_to, target)) return true;
+    }
+    return false;
+  }
+
+  // Goes to the caller of the function, whose stack pointer was sp.
+  bool find_caller(std::uintptr_t sp) noexcept {
+    const std::uintptr_t callee = info_.function;
+    std::size_t callers = 0;
+    return search(sp, [&](std::uintptr_t place, std::uintptr_t, std::uintptr_t caller) {
+      if (caller == 0 || callers == callers_max || !find_frame_info(caller, code_, info_)) return false;
+      ++callers;
+      const std::uintptr_t end = info_.function_end;
+      std::uintptr_t pc = info_.function;
+      while ((pc = find_call(pc, end, callee, code_)) != 0) {
+        if (find_frame_info(pc - 1, code_, info_) && keeps_return_address_at(place, sp)) return go_to(pc, sp, at_.fp);
+      }
+      return false;
+    });
+  }
+
+  // Returns true if the frame that info_ describes, whose stack pointer is sp, keeps its return address at that place.
+  // If it is described by the frame pointer, that becomes known.
+  bool keeps_return_address_at(std::uintptr_t place, std::uintptr_t sp) noexcept {
+    const register_rule& rule = info_.return_address;
+    if (rule.what != register_rule::kind::saved_at || info_.cfa_expression.length != 0) return false;
+    const std::uintptr_t cfa = place - static_cast<std::uintptr_t>(rule.offset);
+    const std::uintptr_t base = cfa - static_cast<std::uintptr_t>(info_.cfa_offset);
+    if (info_.cfa_register == sp_register) return base == sp;
+    if (info_.cfa_register != fp_register || base < sp || (at_.fp_known && base != at_.fp)) return false;
+    at_.fp = base;
+    at_.fp_known = true;
+    return true;
+  }
+
+  // Goes to the caller's caller, by the caller's frame record: the frame pointer and the return address.
+  bool skip_caller(std::uintptr_t sp) noexcept {
+    return search(sp + 8, [&](std::uintptr_t place, std::uintptr_t back_to, std::uintptr_t) {
+      std::uintptr_t fp = 0;
+      if (!stack_.read(place - 8, fp) || fp <= place || !stack_.holds(fp) || !leads_on(fp)) return false;
+      at_.fp_known = true;
+      return go_to(back_to, fp, fp);
+    });
+  }
+
+  // Returns true if a frame record lies there that leads on, or the last one.
+  bool leads_on(std::uintptr_t fp) noexcept {
+    std::uintptr_t next = 0;
+    std::uintptr_t back_to = 0;
+    std::uintptr_t target = 0;
+    if (!stack_.read(fp, next) || !stack_.read(fp + 8, back_to)) return false;
+    back_to = plain_address(back_to);
+    if (next == 0) return back_to == 0 || find_frame_info(back_to - 1, code_, info_);
+    return back_to == layout_of_contexts().last_pc || (next > fp && is_behind_a_call(back_to, code_, target));
+  }
+
+  // Finds the CFA if it is described by the frame pointer and the frame pointer is unknown: by a return address behind
+  // a call of this very function.
+  bool search_cfa(std::uintptr_t& cfa) noexcept {
+    const frame_info mine = info_;
+    if (mine.return_address.what != register_rule::kind::saved_at) return false;
+    return search(at_.sp, [&](std::uintptr_t place, std::uintptr_t, std::uintptr_t target) {
+      cfa = place - static_cast<std::uintptr_t>(mine.return_address.offset);
+      return target == mine.function && cfa > at_.sp;
+    });
+  }
 #endif
 
   frame_registers at_;
@@ -306,6 +373,7 @@ class walk {
   code_window code_;
   frame_info info_;
   [[maybe_unused]] bool searching_ = false;
+  [[maybe_unused]] bool innermost_ = true;
 };
 
 constexpr const char* first_frame = "baton::sched::(anonymous namespace)::trampoline()";

@@ -28,7 +28,8 @@ namespace baton::sched {
 [[nodiscard]] std::optional<frame_registers> context_of(const platform::thread_call_state& call) noexcept;
 
 // Fills `out` with addresses, the innermost frame first: where it resumes, then return addresses. Returns how many
-// there are: at least one, if there is room.
+// there are: at least one, if there is room. On aarch64 the caller of the innermost function may be missing if that one
+// calls no function (stack_trace.cc).
 std::size_t unwind(const frame_registers& from, const stack_bounds& bounds, std::span<void*> out) noexcept;
 
 // Writes a line for each frame into `out`, always with a NUL. Leaves out whole lines that do not fit:

@@ -3,11 +3,14 @@
 #include <baton/sched/platform/clock.h>
 #include <baton/sched/stack/stack_pool.h>
 
+#include "answered_calls.h"
+
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <algorithm>
@@ -207,17 +210,18 @@ TEST(StackPool, ForeignStackAborts) {
 }
 
 TEST(StackPool, ManyStacksAreAllGuarded) {
-  const std::size_t n = sanitized ? 4'000 : 100'000;
+  const some_stacks first(class_64k, 1);  // the kind of guard is known from now on
+  // Guards by mprotect would use the mappings up, also for the tests that follow.
+  const bool regions = pool().guard() == stack_pool::guard_kind::guard_region;
+  const std::size_t n = sanitized || !regions ? 4'000 : 100'000;
   const auto before = pool().read();
   const some_stacks held(class_64k, n);
   ASSERT_EQ(held.all().size(), n);
   const auto after = pool().read();
   EXPECT_GE(after.stacks, n);
   EXPECT_LE(after.mappings - before.mappings, n / 800 + 1);
-  if (pool().guard() == stack_pool::guard_kind::guard_region) {
-    EXPECT_EQ(after.guard_failures, before.guard_failures);
-    for (std::size_t i = 0; i < n; i += 97) EXPECT_TRUE(guarded(held[i])) << i;
-  }
+  EXPECT_EQ(after.guard_failures, before.guard_failures);
+  for (std::size_t i = 0; i < n; i += 97) EXPECT_TRUE(guarded(held[i])) << i;
 }
 
 TEST(StackPool, ThreadsNeverShareAStack) {
@@ -436,6 +440,38 @@ TEST(Guard, LockedMemoryFallsBackToMprotect) {
     return std::all_of(held.all().begin(), held.all().end(), guarded) ? 0 : 2;
   });
   if (o.status == 77) GTEST_SKIP() << "no guard regions, or no permission to lock memory";
+  EXPECT_EQ(o.status, 0) << o.said;
+}
+
+// New stacks are guarded, by that kind, in a process whose guards begin anew.
+int are_guarded_by(stack_pool::guard_kind kind) {
+  pool().set_guard_kind_for_test(stack_pool::guard_kind::guard_region);
+  const auto before = pool().read().stacks;
+  const some_stacks held(stack_class_for(8192 * kib), 60);
+  if (held.all().size() != 60 || pool().read().stacks == before) return 1;
+  if (pool().guard() != kind) return 2;
+  return std::all_of(held.all().begin(), held.all().end(), guarded) ? 0 : 3;
+}
+
+// As under an emulator.
+TEST(Guard, AnAdviceThatIsTakenAndIgnoredFallsBackToMprotect) {
+  const outcome o = in_child([] {
+    if (!baton_test::answer_call(SYS_madvise, 0) || !baton_test::answer_call(SYS_process_madvise, ENOSYS)) return 77;
+    return are_guarded_by(stack_pool::guard_kind::mprotect_pages);
+  });
+  if (o.status == 77) GTEST_SKIP() << "no filter of system calls can be installed here";
+  EXPECT_EQ(o.status, 0) << o.said;
+  EXPECT_EQ(o.said, "");
+}
+
+// The first guard is put to the test without process_vm_readv, too, which a sandbox may refuse.
+TEST(Guard, RegionsStayWhereForeignMemoryCannotBeRead) {
+  if (pool().guard() != stack_pool::guard_kind::guard_region) GTEST_SKIP() << "no guard regions";
+  const outcome o = in_child([] {
+    if (!baton_test::answer_call(SYS_process_vm_readv, EPERM)) return 77;
+    return are_guarded_by(stack_pool::guard_kind::guard_region);
+  });
+  if (o.status == 77) GTEST_SKIP() << "no filter of system calls can be installed here";
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
