@@ -9,13 +9,14 @@
 
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/io.h>
+#include <baton/sched/platform/atomic.h>
 #include <baton/syscall/status.h>
 
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 namespace baton {
 
@@ -36,7 +37,7 @@ class relay_run {
     auto back = spawn([this] { pass_on(a_, b_, moved_.back); });
     pass_on(b_, a_, moved_.forth);
     back.join();
-    if (failed_.load(std::memory_order_relaxed)) return error_;
+    if (failed_.load(mo::relaxed)) return error_;
     return moved_;
   }
 
@@ -49,7 +50,7 @@ class relay_run {
     if (end.ok()) end = to.close_write();
     if (end.ok()) return;
     // The other direction fails when its streams close. Its error is only the consequence.
-    if (!failed_.exchange(true, std::memory_order_relaxed)) error_ = std::move(end);
+    if (!failed_.exchange(true, mo::relaxed)) error_ = std::move(end);
     cut(a_);
     cut(b_);
   }
@@ -63,7 +64,7 @@ class relay_run {
   A& a_;
   B& b_;
   relayed moved_;
-  std::atomic<bool> failed_{false};  // run() reads error_ after the join
+  sched::platform::atomic<bool> failed_{false};  // run() reads error_ after the join
   absl::Status error_;
 };
 
