@@ -37,7 +37,7 @@ class relay_run {
     auto back = spawn([this] { pass_on(a_, b_, moved_.back); });
     pass_on(b_, a_, moved_.forth);
     back.join();
-    if (failed_.load(mo::relaxed)) return error_;
+    if (failed_.load(sched::platform::mo::relaxed)) return error_;
     return moved_;
   }
 
@@ -50,7 +50,7 @@ class relay_run {
     if (end.ok()) end = to.close_write();
     if (end.ok()) return;
     // The other direction fails when its streams close. Its error is only the consequence.
-    if (!failed_.exchange(true, mo::relaxed)) error_ = std::move(end);
+    if (!failed_.exchange(true, sched::platform::mo::relaxed)) error_ = std::move(end);
     cut(a_);
     cut(b_);
   }
