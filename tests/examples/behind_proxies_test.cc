@@ -40,7 +40,11 @@ class foreign_program {
   foreign_program(const foreign_program&) = delete;
   foreign_program& operator=(const foreign_program&) = delete;
 
-  [[nodiscard]] bool has_ended() const { return ::waitpid(pid_, nullptr, WNOHANG | WNOWAIT) != 0; }
+  [[nodiscard]] bool has_ended() const {
+    siginfo_t about{};
+    ::waitid(P_PID, static_cast<id_t>(pid_), &about, WEXITED | WNOHANG | WNOWAIT);
+    return about.si_pid != 0;
+  }
 
  private:
   const pid_t pid_;
