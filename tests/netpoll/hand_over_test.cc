@@ -22,7 +22,9 @@ TEST(HandOver, TheSuccessorAcceptsWhatNobodyHasAccepted) {
     const address first = old[0].local_address();
     const address second = old[1].local_address();
     tcp_stream early = must(dial(second.to_string()));  // waits in the queue while the listeners change hands
-    auto [here, there] = must(unix_stream::pair());
+    auto ends = must(unix_stream::pair());
+    unix_stream& here = ends.first;
+    unix_stream& there = ends.second;
     auto successor = spawn([&there] { return must(take_over(there)); });
     EXPECT_TRUE(hand_over(here, old).ok());
     std::vector<tcp_listener> fresh = successor.join();
@@ -38,7 +40,9 @@ TEST(HandOver, TheSuccessorAcceptsWhatNobodyHasAccepted) {
 
 TEST(HandOver, NoListenersAreAHandOverToo) {
   run([] {
-    auto [here, there] = must(unix_stream::pair());
+    auto ends = must(unix_stream::pair());
+    unix_stream& here = ends.first;
+    unix_stream& there = ends.second;
     auto successor = spawn([&there] { return must(take_over(there)).size(); });
     EXPECT_TRUE(hand_over(here, {}).ok());
     EXPECT_EQ(successor.join(), 0U);
@@ -49,12 +53,16 @@ TEST(HandOver, WhatGoesWrongIsSaidOnBothSides) {
   run([] {
     std::array<tcp_listener, 1> old = {listen()};
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       there.close();
       EXPECT_FALSE(hand_over(here, old).ok()) << "nobody is there";
     }
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       auto reads = spawn([&there] {
         char mark;
         return *there.read({&mark, 1});  // and drops the descriptor
@@ -65,29 +73,39 @@ TEST(HandOver, WhatGoesWrongIsSaidOnBothSides) {
       EXPECT_FALSE(hands.join().ok()) << "the successor ended";
     }
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       EXPECT_TRUE(here.write("GET /").ok());
       EXPECT_TRUE(absl::IsDataLoss(take_over(there).status()));
       here.close();
     }
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       here.close();
       EXPECT_TRUE(absl::IsDataLoss(take_over(there).status())) << "the predecessor ended";
     }
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       const sys::owned_fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
       EXPECT_TRUE(here.send_fd(file.get(), "L").ok());
       EXPECT_EQ(errno_of(take_over(there).status()), ENOTSOCK);
     }
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       std::array<tcp_listener, 1> closed;
       EXPECT_TRUE(absl::IsFailedPrecondition(hand_over(here, closed)));
     }
     {
-      auto [here, there] = must(unix_stream::pair());
+      auto ends = must(unix_stream::pair());
+      unix_stream& here = ends.first;
+      unix_stream& there = ends.second;
       here.set_timeout(1ms);
       EXPECT_TRUE(absl::IsDeadlineExceeded(hand_over(here, old))) << "a successor that says nothing";
     }
