@@ -98,14 +98,12 @@ TEST(HandOver, WhatGoesWrongIsSaidOnBothSides) {
     {
       auto ends = must(unix_stream::pair());
       unix_stream& here = ends.first;
-      unix_stream& there = ends.second;
       std::array<tcp_listener, 1> closed;
       EXPECT_TRUE(absl::IsFailedPrecondition(hand_over(here, closed)));
     }
     {
       auto ends = must(unix_stream::pair());
       unix_stream& here = ends.first;
-      unix_stream& there = ends.second;
       here.set_timeout(1ms);
       EXPECT_TRUE(absl::IsDeadlineExceeded(hand_over(here, old))) << "a successor that says nothing";
     }
