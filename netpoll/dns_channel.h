@@ -114,8 +114,8 @@ class dns_channel final : public std::enable_shared_from_this<dns_channel> {
 
   // Never switches. Gets the driver to look at what has changed. Starts it if it is not there.
   void wake() noexcept;
-  // Switches. Drives the channel on the caller's own thread until no look-up is left or the time is up. For callers
-  // after exit(), who own the channel alone.
+  // Switches. Drives the channel on the caller's own thread until no look-up is left or the time is up. For calls
+  // after exit(): their thread owns the channel alone.
   void drive_in_place(std::int64_t until_ns) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// The list of descriptors is read once and lives for ever. Whoever sets `taken` of an entry owns its descriptor.
+// The list of descriptors is read once and lives for ever. The caller that sets `taken` of an entry owns its descriptor.
 #include <baton/netpoll/inherited.h>
 
 #include <baton/netpoll/error_text.h>

@@ -86,7 +86,7 @@ class resolver {
   // family are taken.
   //
   // A caller whose time-out passes or whose context is done leaves at once. When no caller is left, the questions that
-  // are under way are cancelled. Until then they go on, for the others, and for who may ask the same again.
+  // are under way are cancelled. Until then they go on: for the others, and for later callers that ask the same.
   //
   // The files are looked at once a second. Look-ups that begin after a change follow it.
   //

@@ -52,7 +52,7 @@ class resolver_state final : public dns_owner {
   std::shared_ptr<const name_rules> rules_ ABSL_GUARDED_BY(rules_lock_);
   std::int64_t read_again_ns_ ABSL_GUARDED_BY(rules_lock_) = 0;
   bool is_reading_ ABSL_GUARDED_BY(rules_lock_) = false;
-  rules_reader reader_;  // used by who has set is_reading_
+  rules_reader reader_;  // used by the agent that has set is_reading_
 
   std::shared_ptr<dns_channel> current_ ABSL_GUARDED_BY(table.lock);
   bool closed_ ABSL_GUARDED_BY(table.lock) = false;

@@ -10,9 +10,8 @@
 //           Wait for an edge whenever the kernel takes no more. Go on until there is no output.
 //
 // Order of the output. `sends` is set, under the engine's lock, before in_flight gets bytes, and cleared when they are
-// gone. What the engine puts out while
-// a read uses it (an alert, an answer to a key update) is sent by that read only if `sends` is not set, and only as far
-// as the kernel takes it. Otherwise the write sends it: it looks at the output before it clears `sends`. A write that
+// gone. What the engine puts out while a read uses it (an alert, an answer to a key update) is sent by that read only if
+// `sends` is not set, and only as far as the kernel takes it. Otherwise the write sends it: it looks at the output before it clears `sends`. A write that
 // fails leaves in_flight and `sends` as they are, and the next one sends that first.
 //
 // A post-handshake message can come in parts. Until it is complete, OpenSSL does not encrypt. The write then receives,
