@@ -153,23 +153,36 @@ TEST(TlsHostile, APeerThatResetsTheConnectionIsAnErrno) {
   });
 }
 
-// A server with a ticket that is longer than a record may be: it comes in parts. While one part is missing OpenSSL
-// encrypts nothing, so a write waits for the rest, and receives it itself if nobody reads.
-void write_between_parts_of_a_ticket(bool with_reader) {
+// A connection whose server has a ticket ready that is longer than a record may be: it comes in parts.
+struct server_with_a_long_ticket {
+  server_with_a_long_ticket() {
+    auto done = spawn([this] { EXPECT_TRUE(peer.shake_hands()); });
+    const auto large = identity_of(known().root.issue("client", {.padding = 2000}));
+    client = must(tls_stream::connect(std::move(c.client), client_context({.identities = {large}}), "localhost"));
+    done.join();
+    EXPECT_EQ(SSL_new_session_ticket(peer.ssl()), 1);
+    EXPECT_EQ(SSL_do_handshake(peer.ssl()), 1);
+  }
+  static raw_context small_records() {
+    raw_context context = raw_server_context(known().server);
+    SSL_CTX_set_max_send_fragment(context.get(), 512);
+    SSL_CTX_set_num_tickets(context.get(), 0);
+    // The client's certificate is in the ticket.
+    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, [](int, X509_STORE_CTX*) { return 1; });
+    return context;
+  }
   connection c = connect();
-  const raw_context context = raw_server_context(known().server);
-  SSL_CTX_set_max_send_fragment(context.get(), 512);
-  SSL_CTX_set_num_tickets(context.get(), 0);
-  // The client's certificate is in the ticket.
-  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, [](int, X509_STORE_CTX*) { return 1; });
-  raw_peer peer(std::move(c.server), context, raw_peer::role::server);
-  const auto large = identity_of(known().root.issue("client", {.padding = 2000}));
-  auto done = spawn([&] { EXPECT_TRUE(peer.shake_hands()); });
-  tls_stream client =
-      must(tls_stream::connect(std::move(c.client), client_context({.identities = {large}}), "localhost"));
-  done.join();
-  ASSERT_EQ(SSL_new_session_ticket(peer.ssl()), 1);
-  ASSERT_EQ(SSL_do_handshake(peer.ssl()), 1);
+  const raw_context context = small_records();
+  raw_peer peer{std::move(c.server), context, raw_peer::role::server};
+  tls_stream client;
+};
+
+// While one part is missing OpenSSL encrypts nothing, so a write waits for the rest, and receives it itself if nobody
+// reads.
+void write_between_parts_of_a_ticket(bool with_reader) {
+  server_with_a_long_ticket s;
+  raw_peer& peer = s.peer;
+  tls_stream& client = s.client;
   SSL_write(peer.ssl(), "after the ticket", 16);
   const std::string all = peer.take_output();
   ASSERT_GT(all.size(), 2000U);
@@ -217,19 +230,9 @@ TEST(TlsHostile, ATicketInPartsWithAReader) {
 // The same, and the rest never comes.
 TEST(TlsHostile, ATicketThatNeverEndsDoesNotOutlastADeadline) {
   run([] {
-    connection c = connect();
-    const raw_context context = raw_server_context(known().server);
-    SSL_CTX_set_max_send_fragment(context.get(), 512);
-    SSL_CTX_set_num_tickets(context.get(), 0);
-    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, [](int, X509_STORE_CTX*) { return 1; });
-    raw_peer peer(std::move(c.server), context, raw_peer::role::server);
-    const auto large = identity_of(known().root.issue("client", {.padding = 2000}));
-    auto done = spawn([&] { EXPECT_TRUE(peer.shake_hands()); });
-    tls_stream client =
-        must(tls_stream::connect(std::move(c.client), client_context({.identities = {large}}), "localhost"));
-    done.join();
-    ASSERT_EQ(SSL_new_session_ticket(peer.ssl()), 1);
-    ASSERT_EQ(SSL_do_handshake(peer.ssl()), 1);
+    server_with_a_long_ticket s;
+    raw_peer& peer = s.peer;
+    tls_stream& client = s.client;
     must(peer.tcp.write(std::string_view(peer.take_output()).substr(0, 700)));
     client.set_read_timeout(20ms);
     char buffer[1];
