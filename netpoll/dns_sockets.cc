@@ -6,6 +6,7 @@
 //
 // c-ares tries the next server after SERVFAIL and REFUSED, and in the end says only that no server could be reached.
 // note_refusal() reads that code from the packet as it comes in, for the message.
+// NOLINTNEXTLINE(readability-identifier-naming): the name is c-ares'
 #define CARES_NO_DEPRECATED  // 1.34 names newer functions, which 1.18 does not have
 #include <baton/netpoll/dns_channel.h>
 
