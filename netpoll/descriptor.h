@@ -65,9 +65,9 @@ class descriptor final {
   [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
   // The same, but after an error fd still belongs to its owner, and the call can be tried again.
   [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
-  // The same for a number that others have made, and perhaps use. Sets O_NONBLOCK, which other descriptors of the same
-  // open file see, too. Returns 0 or an errno (also EBADF); after an error the number is unchanged and still belongs to
-  // the caller.
+  // The same for a number that other code has made, and perhaps uses. Sets O_NONBLOCK, which other descriptors of the
+  // same open file see, too. Returns 0 or an errno (also EBADF); after an error the number is unchanged and still
+  // belongs to the caller.
   [[nodiscard]] int adopt(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
 
   // Switches. Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done.
@@ -306,13 +306,13 @@ class descriptor final {
     slot.mark();  // the next read must try first
   }
 
-  // As read_and_wait(), for read_layered(). The slot is marked at the end unless it is known what it says: the step has
-  // emptied the descriptor, or has finished without a look at it.
+  // As read_and_wait(), for read_layered(). Marks the slot at the end, unless the step has emptied the descriptor, or
+  // has finished without a look at it.
   template <class Step>
   void step_and_wait(Step& step, io_result& r) {
     poll_slot& slot = poll_->slot(poll_side::read);
     layer_reads reads;
-    bool used_edge = false;  // an edge was used up, and nobody has seen the descriptor empty since
+    bool used_edge = false;  // an edge was used up, and no read has found the descriptor empty since
     // The step may throw.
     const struct marker {
       ~marker() {
@@ -375,7 +375,7 @@ class descriptor final {
   subscription writer_ ABSL_GUARDED_BY(context_lock_){*this};
 };
 
-// What ends a descriptor's use. A state with something to end besides the descriptor has a member
+// The operation that ends a descriptor's use. A state that has something to end besides the descriptor has a member
 // last_use(last_use_for).
 enum class last_use_for : std::uint8_t { close, release };
 

@@ -5,7 +5,7 @@
 //   first process:   hand_over(successor, listeners), then close the listeners and drain.
 //   second process:  take_over(predecessor), then serve.
 //
-// The listeners should stay in the order and number that both programs know; a listener has no name on this way.
+// Listeners are passed without names. Both programs must agree on their number and order.
 #pragma once
 
 #include <baton/netpoll/tcp_listener.h>

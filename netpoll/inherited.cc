@@ -1,4 +1,5 @@
-// The list of descriptors is read once and lives for ever. The caller that sets `taken` of an entry owns its descriptor.
+// The list of descriptors is read once, and is never freed. The caller that sets `taken` of an entry owns its
+// descriptor.
 #include <baton/netpoll/inherited.h>
 
 #include <baton/netpoll/error_text.h>
@@ -29,7 +30,7 @@ struct entry {
   const std::string name;
   sched::platform::atomic<bool> taken{false};
 
-  // acquire, release: who gives an entry back is done with its descriptor.
+  // acquire, release: the thread that gives an entry back is done with its descriptor.
   bool take() noexcept { return !taken.exchange(true, mo::acquire); }
   void give_back() noexcept { taken.store(false, mo::release); }
 };
@@ -118,7 +119,7 @@ class harvest {
     }
   }
 
-  // Requires: the caller has taken the entry. What is no listener stays in the list.
+  // Requires: the caller has taken the entry. A descriptor that is not a listener stays in the list.
   absl::Status add(entry& e) {
     absl::StatusOr<tcp_listener> one = tcp_listener::adopt(e.number);
     if (one.ok()) {

@@ -7,8 +7,8 @@
 //   3. parks                                         transfer (or the poll of the eventfd, which is one, too) is done
 //                                                 3. asleep := false; readies the fibers of all that are done
 //
-// `asleep` changes under the lock, so no wake-up is lost, and while the thread is awake nobody makes a system call for
-// it. Under load, one io_uring_enter hands over and takes back many transfers.
+// `asleep` changes under the lock, so no wake-up is lost, and while the thread is awake no caller makes a system call
+// for it. Under load, one io_uring_enter hands over and takes back many transfers.
 //
 // The thread is started by the first transfer, and ends after ten idle seconds. What is queued at once is at most
 // transfers_max; the rest stays in the queue, so the completion queue never overflows.
@@ -26,7 +26,7 @@
 // is rare.
 //
 // Refused (seccomp, io_uring_disabled, Linux without it): the thread says so, fails what is queued with ENOSYS, and
-// ends; nobody starts it again. Where only a descriptor, memory or a thread is missing, what is queued fails as well,
+// ends, and is not started again. Where only a descriptor, memory or a thread is missing, what is queued fails as well,
 // but a transfer that comes a second later tries again.
 //
 // A filter that is set later: io_uring_enter fails. The thread takes back what the kernel has not got, and reaps the

@@ -49,7 +49,7 @@ bool is_stale(const address& where) {
 int socket_file::bind(int fd, const address& where, const unix_options& options) {
   const bool is_path = where.path().front() != '@';
   if (is_path && options.mode.has_value()) {
-    // Before bind(2), which gives the file the socket's mode: at no time does it have another one.
+    // Before bind(2), which gives the file the socket's mode: the file never has another mode.
     if (const auto changed = sys::fchmod(fd, *options.mode); !changed) return changed.error();
   }
   std::string path = is_path && options.unlink_at_close ? where.path() : std::string();

@@ -20,7 +20,7 @@ struct unix_options {
   std::string local = {};  // of unix_datagram::connect(): the path or name to bind, so that the peer can answer
 };
 
-// Who made the other end of a connection, when it was made.
+// The process that made the other end of a connection, as it was at that moment.
 struct peer_credentials {
   pid_t pid = 0;
   uid_t uid = 0;

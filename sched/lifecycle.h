@@ -39,8 +39,8 @@ void start_for_run(const settings& s) noexcept;
 // A thread outside the runtime calls this after it has published something that only the runtime can serve. Starts the
 // runtime if it has been shut down meanwhile. A fiber does not need this call: while a fiber exists, the runtime runs.
 void runtime_needed() noexcept;
-// Exists while an agent waits for something that only the runtime can bring: a ready descriptor, the end of a
-// child. Does nothing for a fiber.
+// Exists while an agent waits for an event that only the runtime reports: a ready descriptor, the end of a child. Does
+// nothing for a fiber.
 class served_wait {
  public:
   explicit served_wait(const agent* who) noexcept;

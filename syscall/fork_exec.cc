@@ -122,8 +122,8 @@ constexpr auto call_clone = __clone;
 constexpr auto call_clone = ::clone;
 #endif
 
-// Cleared where the kernel or a sandbox does not let a child share the table of descriptors, or leave it. relaxed: what
-// a start does not know yet, it finds out.
+// Cleared where the kernel or a sandbox does not let a child share the table of descriptors, or leave it. relaxed: a
+// start that does not see the change yet finds it out for itself.
 constinit sched::platform::atomic<bool> tables_are_shared{true};
 
 // Returns the pid, or a negative errno. Requires: all signals are blocked. `pidfd` may be null.
@@ -205,7 +205,7 @@ start_failure start_behind_gate(child_plan& plan, bool wants_pidfd, gate_entry::
   return blocking([&]() noexcept {
     const start_failure failed = start_and_wait(plan, wants_pidfd, into);
     if (inside == &narrow) starts_ended.fetch_add(1, mo::relaxed);
-    inside->leave();  // within the call: no other start shall wait while this fiber waits for a P
+    inside->leave();  // within the call: no other start may wait while this fiber waits for a P
     return failed;
   });
 }

@@ -15,8 +15,7 @@
 //                      asks for renegotiation; it has sent another alert
 //   UNAVAILABLE        the peer has closed the connection in the handshake
 //   DATA_LOSS          the connection has ended without close_notify, so the end of the data may be missing; or a
-//   record
-//                      is damaged
+//                      record is damaged
 // After ABORTED, PERMISSION_DENIED or DATA_LOSS all later calls fail likewise. Calls marked "Switches." may switch, and
 // yield once a time slice if they never have to wait.
 //

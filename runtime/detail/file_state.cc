@@ -34,7 +34,7 @@
 // another process, may make the open file blocking. So the calls are declared.
 //
 // The first call that would wait makes the duplicate. Deadlines and contexts need it, too. A device whose driver takes
-// O_NONBLOCK, but does not tell when it is ready, is asked again after pauses.
+// O_NONBLOCK, but cannot be polled, is tried again after pauses.
 //
 // Closing: users_ counts the users inside. The first close() forbids more, ends the parked calls, waits until no
 // user is inside, and closes the number. The other calls of close(), and the destructor, wait for that.
@@ -77,7 +77,7 @@ constexpr std::uint32_t counted_every = 64;
 
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
-// What a read that asked returns for 0 bytes: the end, or a kernel that is wrong about it.
+// Decides what a read with RWF_NOWAIT means that returned 0 bytes: the end, or a kernel that is wrong about it.
 constexpr int says_the_end = 10'004;
 
 int error_of(net::poll_failure why) noexcept {

@@ -128,7 +128,7 @@ TEST(Adopt, MakesBlockingSocketsPark) {
       {.procs = 1, .rescue = false});
 }
 
-// release() ends those who wait, as close() does.
+// release() ends the calls that wait, as close() does.
 TEST(Release, EndsBlockedCalls) {
   run([] {
     udp_socket s = must(udp_socket::bind("127.0.0.1:0"));

@@ -144,7 +144,7 @@ class dns_server {
       const auto got = packets_.read_with([&](int fd) {
         return sys::raw_syscall(SYS_recvfrom, fd, packet->data(), packet->size(), int{MSG_DONTWAIT}, from.get(), &size);
       });
-      if (!got && got.error() == ECONNREFUSED) continue;  // of an answer to somebody who has gone
+      if (!got && got.error() == ECONNREFUSED) continue;  // of an answer to a client that has gone
       if (!got) break;
       packet->resize(static_cast<std::size_t>(*got));
       inside_.add();

@@ -356,7 +356,8 @@ TEST(Resolver, ATimeOutAndAContextEndTheWait) {
     EXPECT_TRUE(absl::IsAborted(waits.join()));
     EXPECT_TRUE(absl::IsAborted(dials.join()));
     EXPECT_TRUE(absl::IsDeadlineExceeded(dial("d.example:80", {.timeout = 1ms, .names = &names}).status()));
-    // Nobody waits any more: the questions end, and with them their sockets. The epoll instance of the channel is left.
+    // No caller waits any more: the questions end, and with them their sockets. The epoll instance of the channel is
+    // left.
     until([&] { return entries_of("/proc/self/fd") <= before + 1; });
   });
 }
@@ -466,7 +467,7 @@ TEST(Resolver, NobodyIsLost) {
   });
 }
 
-// Questions that nobody waits for do not pile up, although one caller keeps the resolver busy.
+// Questions without a waiter do not pile up, although one caller keeps the resolver busy.
 TEST(Resolver, GivenUpQuestionsEnd) {
   run([] {
     dns_server server(nobody_answers());

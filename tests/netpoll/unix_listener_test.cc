@@ -116,7 +116,7 @@ TYPED_TEST(UnixListeners, WrongPathsAreErrors) {
   });
 }
 
-// As in Go, a file that is left is an error, unless asked. What is no stale socket is never replaced.
+// As in Go, a file that is left is an error, unless asked. A file that is not a stale socket is never replaced.
 TYPED_TEST(UnixListeners, AStaleFileIsReplacedOnlyIfAsked) {
   run([] {
     using listener = typename TypeParam::listener;

@@ -134,7 +134,7 @@ TEST_F(HungMountDeathTest, CopiesToStreams) {
               right_or_skipped, "");
 }
 
-// What is written back by a close may wait. Other calls have a gate of their own.
+// A close that writes back may wait. Other calls have a gate of their own.
 TEST_F(HungMountDeathTest, Closes) {
   EXPECT_EXIT(on_a_mount([](held_mount& mount) {
                 std::vector<file> files;

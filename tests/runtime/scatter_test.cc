@@ -1,4 +1,4 @@
-// Scatter mode: a fiber that waits goes on on another thread whenever one is idle. Each test is a process of its own.
+// Scatter mode: a fiber that waits continues on another thread whenever one is idle. Each test is a process of its own.
 #include "good_child.h"
 
 #include <baton/netpoll/pipe.h>

@@ -223,7 +223,7 @@ TEST(TlsStream, HalfClose) {
   });
 }
 
-// The end of the TCP stream is not the end of the data: somebody between the peers may have cut it.
+// The end of the TCP stream is not the end of the data: an attacker between the peers may have cut it.
 TEST(TlsStream, TruncationIsAnError) {
   run([] {
     for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
