@@ -1,6 +1,6 @@
-// An open file descriptor that parks the agent instead of the thread. It consists of the number, the lock that says who
-// may use the number, and the poll descriptor, and of the loops that try a call and wait where the call would block.
-// Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
+// An open file descriptor that parks the agent instead of the thread. It consists of the number, the lock that says
+// which agents may use the number, and the poll descriptor, and of the loops that try a call and wait where the call
+// would block. Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
 //
 // Thread-safe, except for attach() and destruction. All members marked "Switches." may switch, and may be called from
 // fibers and from plain threads.

@@ -105,8 +105,8 @@ absl::Status shutdown();
 int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;
 
-// Writes to the descriptor, for each fiber: id, name, state, why it waits, who spawned it, what it runs (the type of
-// the callable, or the function that a pointer names), and the stack of one that waits; then a line per call site
+// Writes to the descriptor, for each fiber: id, name, state, why it waits, its spawner, what it runs (the type of the
+// callable, or the function that a pointer names), and the stack of one that waits; then a line per call site
 // (call_sites.h). Names are escaped, so that a line is a line. A write waits as write(2) does: a full pipe that blocks
 // blocks the calling thread. Short writes and EINTR are continued. A descriptor that does not block is waited for, a
 // second at most each time. Any other error ends the dump, and the rest is not written.

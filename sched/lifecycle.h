@@ -80,8 +80,8 @@ void follow_cpu_count(std::int64_t now_ns) noexcept;
 int set_max_threads(int n) noexcept;
 // Registers the exit handler again, so that it runs before the static destructors that have been registered until now.
 void main_returned() noexcept;
-// Writes one line for each fiber (id, name, state, why it waits, who spawned it) and, if the fiber waits, its stack.
-// Uses write_all() (log.h), and stops at the first error.
+// Writes one line for each fiber (id, name, state, why it waits, its spawner) and, if the fiber waits, its stack. Uses
+// write_all() (log.h), and stops at the first error.
 void dump_fibers(int fd) noexcept;
 // Writes the same to the log. Waits for the reader of the log, but for no more than a second in all.
 void log_fibers() noexcept;
