@@ -13,7 +13,7 @@
 //            If no look-up of the channel has a waiter, the driver cancels all of them (ares_cancel) and ends.
 //
 // The sockets are in an epoll instance of the channel's own, level-triggered. That instance is a descriptor like any
-// other: the poller has it, and the driver waits for it. One fiber can wait for one descriptor only.
+// other: the poller watches it, and the driver waits for it. One fiber can wait for one descriptor only.
 //
 // Waking. The driver sets the deadline of its wait, and then says under the lock that it sleeps, unless there is work.
 // The caller that brings work sees that under the lock, and sets a deadline that is past. The caller's deadline is set

@@ -73,8 +73,8 @@ class resolver {
   resolver& operator=(resolver&&) noexcept;  // Switches. Closes what was there
   ~resolver();                               // Switches. As close()
 
-  // INVALID_ARGUMENT: a server that is no IP address, ndots below 0, a domain that is no name, a path with a NUL. Files
-  // that are not there are empty. Never switches.
+  // INVALID_ARGUMENT: a server that is not an IP address, ndots below 0, a domain that is not a name, a path with a
+  // NUL. Files that are not there are empty. Never switches.
   [[nodiscard]] static absl::StatusOr<resolver> open(resolver_options options = {});
 
   // Switches. Returns the addresses of a host: at least one, each once, in the order in which they should be tried (RFC

@@ -154,7 +154,7 @@ void leave(life as) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
   if (std::exchange(s.has_thread, false)) platform::detach_thread(s.thread);
 }
 
-// There is no ring, or no thread, for the moment. Fails what is queued.
+// There is no ring, or no thread, at present. Fails what is queued.
 void not_now(bool on_the_thread) noexcept {
   constexpr std::int64_t pause_ns = 1'000'000'000;
   s.not_before_ns.store(platform::now_ns() + pause_ns, mo::relaxed);

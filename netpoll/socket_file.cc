@@ -2,7 +2,7 @@
 // stale. Only the kernel knows: connect(2) gives ECONNREFUSED for a socket file to which no socket is bound. The probe
 // is a datagram socket: a listener refuses it (EPROTOTYPE), and a datagram socket does not notice it.
 //
-// remove() comes before close(2), as in Go. After it, another process might have bound the path anew.
+// remove() comes before close(2), as in Go. After it, another process might have bound the path again.
 #include <baton/netpoll/socket_file.h>
 
 #include <baton/netpoll/socket_calls.h>

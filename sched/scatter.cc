@@ -6,7 +6,7 @@
 // What moves is the P, so it works with one P, too:
 //   1. Each M has the notice `scattered` for as long as it lives. So a fiber that leaves its stack leaves it for the
 //      native context (give_way()), never straight for the next fiber, and the end of a declared call takes its slow
-//      path and leaves likewise.
+//      path and leaves in the same way.
 //   2. The M's main loop finds the next fiber, in the usual order. If this M was the last to run that fiber, the fiber
 //      goes back to the head of the P's queue, and the P goes to the M that has been idle for longest. In the same
 //      critical section, this M takes the place of the other one in the list of idle Ms. Other Ms see an M that has

@@ -49,7 +49,7 @@ struct call {
     if (f.is != nullptr || f.failed) return f.is;
     return &data.find_or_make(key(), now).data.template emplace<T>();
   }
-  // A list, set or hash that has become empty is no value any more.
+  // Removes the list, set or hash if it has become empty.
   template <class T>
   void drop_if_empty(const T& container) {
     if (container.empty()) data.erase(key(), now);

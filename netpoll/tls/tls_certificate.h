@@ -37,7 +37,7 @@ class tls_identity {
 // What a peer's certificate says. A plain value.
 struct tls_certificate {
   std::string subject;                 // as RFC 2253 writes it: "CN=example.org,O=Example"
-  std::string issuer;                  // likewise
+  std::string issuer;                  // in the same form
   std::vector<std::string> dns_names;  // those of subjectAltName
   std::chrono::system_clock::time_point not_before;
   std::chrono::system_clock::time_point not_after;

@@ -16,8 +16,8 @@
 //   UNAVAILABLE        the peer has closed the connection in the handshake
 //   DATA_LOSS          the connection has ended without close_notify, so the end of the data may be missing; or a
 //                      record is damaged
-// After ABORTED, PERMISSION_DENIED or DATA_LOSS all later calls fail likewise. Calls marked "Switches." may switch, and
-// yield once a time slice if they never have to wait.
+// After ABORTED, PERMISSION_DENIED or DATA_LOSS all later calls fail with the same error. Calls marked "Switches." may
+// switch, and yield once a time slice if they never have to wait.
 //
 // A handshake uses more of the fiber's stack than most code. The tests run it with the default size.
 #pragma once

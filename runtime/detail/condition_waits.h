@@ -119,7 +119,7 @@ class condition_waits {
     const std::uint32_t how = self().template wait_ended_by<no_link>(lock, deadline_ns, 0);
     return how == sched::waiter::timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
   }
-  // deadline() is asked anew for each wait, and has_come() after a wait until it.
+  // Calls deadline() again for each wait, and has_come() after a wait that lasted until it.
   template <class Lock, class Deadline, class HasCome, class Predicate>
   bool wait_unless_stopped(Lock& lock, const std::stop_token& stop, const Deadline& deadline, const HasCome& has_come,
                            Predicate& done) {

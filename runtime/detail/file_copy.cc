@@ -11,11 +11,11 @@
 // would keep a thread.
 //
 // Each call moves a piece, so that it does not keep its thread, its place in the gate and its P's predictions for long.
-// For each call both sides are held anew; a close() of one of them ends the copy with the next call. A side that is
-// closed, or whose deadline has passed or context is done, ends the copy before the next call as well.
+// For each call the copy holds both sides again; a close() of one of them ends the copy with the next call. A side that
+// is closed, or whose deadline has passed or context is done, ends the copy before the next call as well.
 //
-// A call that the kernel refuses before anything has been moved is no error: the caller goes on with a buffer, which
-// meets the real error if there is one.
+// A call that the kernel refuses before anything has been moved is not an error: the caller goes on with a buffer,
+// which meets the real error if there is one.
 //
 // EAGAIN: one of the two sides would wait. sendfile and the two halves of "splice twice" have one side that can. After
 // a splice from a pipe to something that can wait, too, the copy waits until the source is readable and then until the

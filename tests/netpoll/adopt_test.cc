@@ -108,7 +108,7 @@ TEST(Adopt, TakesBackWhatReleaseGave) {
   });
 }
 
-// A socket of another maker, blocking as it comes.
+// A socket that other code has made, in blocking mode.
 TEST(Adopt, MakesBlockingSocketsPark) {
   run(
       [] {

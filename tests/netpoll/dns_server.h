@@ -33,7 +33,7 @@ enum dns_code : std::uint8_t { dns_no_error = 0, dns_servfail = 2, dns_nxdomain 
 
 inline std::string dns_number(std::uint16_t n) { return {static_cast<char>(n >> 8), static_cast<char>(n & 0xff)}; }
 
-// "www.x." as a packet has it.
+// "www.x." as it is in a packet.
 inline std::string dns_name(const std::string& name) {
   std::string out;
   for (std::size_t at = 0; at < name.size();) {

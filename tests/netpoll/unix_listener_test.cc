@@ -135,7 +135,7 @@ TYPED_TEST(UnixListeners, AStaleFileIsReplacedOnlyIfAsked) {
       EXPECT_EQ(errno_of(listener::bind(path, {.replace_stale = true}).status()), EADDRINUSE);
       (void)must(l.accept());
       pollfd more{l.native_handle(), POLLIN, 0};
-      EXPECT_EQ(::poll(&more, 1, 0), 0);  // looking was no connection
+      EXPECT_EQ(::poll(&more, 1, 0), 0);  // the probe was not a connection
       EXPECT_TRUE(peer::dial(path).ok());
       l.close();
       EXPECT_FALSE(dir.has("s"));

@@ -53,7 +53,7 @@ baton::detail::device_gates& gates_of(const std::string& path) {
   return baton::detail::gates_of(about.st_dev);
 }
 
-// Files of another device are as ever.
+// Files of another device work as before.
 bool others_work() {
   const temporary_directory dir;
   return baton::write_file(dir / "f", "x").ok() && baton::read_file(dir / "f").value() == "x";

@@ -120,7 +120,7 @@ TEST_F(ScatterDeathTest, AKeptThreadLocalShows) {
       baton::run(
           [] {
             int* const kept = of_this_thread();
-            // Not only every second time: a mistake in a loop of two waits shows, too.
+            // A fiber moves at each wait, not only at every second one: a mistake in a loop of two waits shows, too.
             for (int shown = 0; shown < 10;) {
               baton::this_fiber::yield();
               baton::this_fiber::yield();

@@ -443,7 +443,7 @@ TEST(Guard, LockedMemoryFallsBackToMprotect) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-// New stacks are guarded, by that kind, in a process whose guards begin anew.
+// New stacks are guarded, by that kind, in a process in which the kind of guard is not known yet.
 int are_guarded_by(stack_pool::guard_kind kind) {
   pool().set_guard_kind_for_test(stack_pool::guard_kind::guard_region);
   const auto before = pool().read().stacks;

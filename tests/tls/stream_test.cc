@@ -293,7 +293,7 @@ TEST(TlsStream, DeadlinesEndReadsAndWrites) {
   });
 }
 
-// written_of() says where to go on, whatever of it was still on its way.
+// written_of() says where to go on, also if some of it was not sent yet.
 TEST(TlsStream, AWriteGoesOnAfterItsDeadline) {
   run([] {
     for (const tls_version version : versions) {
