@@ -390,7 +390,7 @@ bool dns_channel::conclude(dns_lookup& l) {
   for (const dns_lookup::question& q : l.questions) {
     if (q.owner == nullptr) continue;
     if (is_cancelled(q.status)) {
-      end(l, failure_.ok() ? absl::CancelledError(describe(l.name.what(), {}, "nobody waits for it")) : failure_);
+      end(l, failure_.ok() ? absl::CancelledError(describe(l.name.what(), {}, "no caller waits for it")) : failure_);
       return false;
     }
     if (q.status != ARES_ENOTFOUND) l.exists = l.exists || q.status == ARES_ENODATA || q.status == ARES_SUCCESS;

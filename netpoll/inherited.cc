@@ -55,7 +55,7 @@ absl::StatusOr<bool> are_ours() {
   const char* const text = std::getenv("LISTEN_PID");
   if (text == nullptr || std::getenv("LISTEN_FDS") == nullptr) return false;
   const std::optional<int> pid = number_in(text, std::numeric_limits<int>::max());
-  if (!pid) return bad("LISTEN_PID is no process: " + std::string(text));
+  if (!pid) return bad("LISTEN_PID is not a process: " + std::string(text));
   return *pid == *sys::getpid();
 }
 
@@ -73,7 +73,7 @@ std::vector<std::string> names_in(std::string_view list) {
 absl::StatusOr<std::deque<entry>> read_environment() {
   const char* const text = std::getenv("LISTEN_FDS");
   const std::optional<int> count = number_in(text, count_max);
-  if (!count) return bad("LISTEN_FDS is no number of descriptors: " + std::string(text));
+  if (!count) return bad("LISTEN_FDS is not a number of descriptors: " + std::string(text));
   std::vector<std::string> names(static_cast<std::size_t>(*count), "unknown");
   if (const char* const list = std::getenv("LISTEN_FDNAMES"); list != nullptr && *count > 0) {
     names = names_in(list);

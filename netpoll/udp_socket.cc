@@ -82,7 +82,7 @@ absl::StatusOr<address> local_of(const udp_options& options, const std::string& 
   absl::StatusOr<address> local = address::parse(options.local);
   if (!local.ok() || local->is_ip()) return local;
   return absl::InvalidArgumentError(
-      describe("connect", target, "the local address " + options.local + " is no IP address"));
+      describe("connect", target, "the local address " + options.local + " is not an IP address"));
 }
 
 }  // namespace

@@ -99,7 +99,7 @@ TEST(Resolver, NumbersAndThisHostAreNeverAskedFor) {
   });
 }
 
-TEST(Resolver, WhatIsNoName) {
+TEST(Resolver, TextsThatAreNotNames) {
   run([] {
     dns_server server(always("192.0.2.1", ""));
     resolver names = asking(server);
@@ -120,7 +120,7 @@ TEST(Resolver, WhatIsNoName) {
   });
 }
 
-TEST(Resolver, WhatIsNoOption) {
+TEST(Resolver, OptionsThatAreNotValid) {
   for (const std::string server : {"", "example", "127.0.0.1:0", "127.0.0.1:x", "0.0.0.0", ":53", "/a"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(resolver::open({.servers = {server}}).status())) << server;
   }
@@ -436,7 +436,7 @@ TEST(Resolver, TheSameNameIsAskedForOnce) {
 }
 
 // Callers come and go while answers arrive, and while the resolver is closed.
-TEST(Resolver, NobodyIsLost) {
+TEST(Resolver, NoCallerIsLost) {
   run([] {
     for (int round = 0; round < 5; ++round) {
       dns_server server([](const dns_question& q) {

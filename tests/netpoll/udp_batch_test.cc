@@ -301,7 +301,7 @@ TEST(UdpMulticast, ReachesTheMembersUntilTheyLeave) {
 }
 
 // A socket with the port, but not in the group, beside a member of the same process.
-TEST(UdpMulticast, OnlyWhoJoinedReceives) {
+TEST(UdpMulticast, OnlyMembersReceive) {
   run([] {
     const address group = must(address::from_ip("239.9.8.5", 0));
     udp_socket inside = member(group);

@@ -389,7 +389,7 @@ TEST(TlsStream, UpdatesKeysWhileBothSidesWrite) {
   });
 }
 
-TEST(TlsStream, CloseEndsThoseWhoAreInside) {
+TEST(TlsStream, CloseEndsTheCallsThatAreInside) {
   run([] {
     const std::string large(8'000'000, 'x');
     for (int i = 0; i < 20; ++i) {
