@@ -48,9 +48,9 @@ class process {
   absl::StatusOr<exit_status> wait();
   // The same, but when the context is done while the child runs, ends the child: sends SIGTERM and, if it has not ended
   // within the grace (command::kill_grace()), SIGKILL. If the child has a process group of its own
-  // (command::process_group()), the signals go to the group, and this waits for all processes of the group: one that
-  // outlives the child has the rest of the grace. (The runtime finds them in /proc. A process that has left the group
-  // does not count.) Returns how the child ended, and EPERM if this process may not send SIGKILL to it. Switches.
+  // (command::process_group()), the signals go to the group, and this waits for all processes of the group: a process
+  // that outlives the child has the rest of the grace. (The runtime finds them in /proc. A process that has left the
+  // group does not count.) Returns how the child ended, and EPERM if this process may not send SIGKILL to it. Switches.
   absl::StatusOr<exit_status> wait(const context& ctx);
 
   // Returns true if the child has ended and was reaped. Never switches.

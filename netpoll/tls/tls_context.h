@@ -42,8 +42,8 @@ struct tls_options {
   // hold the session, encrypted; their key lives as long as the context. A client keeps the tickets of 256 sessions,
   // by the server's name.
   bool session_tickets = true;
-  // More certificates. A server shows the first one whose names (subjectAltName, with wildcards) match the name that
-  // the client asks for (SNI), else its first one. A client shows the first one here to a server that asks.
+  // Additional certificates. A server shows the first one whose names (subjectAltName, with wildcards) match the name
+  // that the client asks for (SNI), else its first one. A client shows the first one here to a server that asks.
   std::vector<tls_identity> identities = {};
 };
 
@@ -56,8 +56,8 @@ class tls_context {
   tls_context() noexcept = default;
 
   // Switch: they read files, in declared calls. Errors: the kernel's (errno_of(status)) for files; INVALID_ARGUMENT for
-  // certificates or keys that cannot be read or do not belong together, for a protocol of no or too many bytes, and for
-  // options that contradict each other; RESOURCE_EXHAUSTED without memory.
+  // certificates or keys that cannot be read or do not belong together, for a protocol that is empty or too long, and
+  // for options that contradict each other; RESOURCE_EXHAUSTED without memory.
   static absl::StatusOr<tls_context> server(const std::string& cert_file, const std::string& key_file,
                                             const tls_options& options = {});
   static absl::StatusOr<tls_context> server(const tls_identity& identity, const tls_options& options = {});
