@@ -3,8 +3,8 @@
 // that failed has ended by then, and is reaped here.
 //
 // A start keeps a thread for a good part of a millisecond. So starts pass a gate: a hundred starts at once keep two
-// threads. They hardly end later than all at once: the kernel's work for them needs the CPUs, and takes turns at the
-// locks of the memory map that all these children share.
+// threads. They end hardly later than they would without the gate: the kernel's work for them needs the CPUs, and takes
+// turns at the locks of the memory map that all these children share.
 //
 // A start can also hang: its program, or its directory, is on a network file system that does not answer, or a
 // process has a lease on the program. Two of these would stop all others. So a start that has waited for a second,

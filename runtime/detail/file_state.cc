@@ -1,5 +1,5 @@
-// Two kinds of files. What lies on a device (regular files, block devices, directories) answers when the device does.
-// Other files (pipes, terminals, sockets, eventfds …) may wait for ever, for another process or a person.
+// There are two kinds of files. Files on a device (regular files, block devices, directories) answer when the device
+// does. Other files (pipes, terminals, sockets, eventfds …) may wait for ever, for another process or a person.
 //
 // A read from a device takes one of these ways:
 //
@@ -12,8 +12,8 @@
 //   ring      What would wait goes to io_uring (netpoll/ring.h): the fiber parks. Files that are open with O_DIRECT, of
 //             which memory has nothing, go this way, too.
 //   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file; without a thread io_uring
-//             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). So it is
-//             where the kernel refuses io_uring, and for what io_uring answers with an error.
+//             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). The same
+//             holds where the kernel refuses io_uring, and for transfers that io_uring ends with an error.
 //
 // Writes go to memory in declared calls, which rarely wait. Only those at an offset of a file that is open with
 // O_DIRECT go through the ring.
