@@ -1,4 +1,4 @@
-// How the choice between baton's own look-ups and the C library's is made.
+// Chooses between baton's own look-ups and the C library's.
 //
 // baton knows the sources "files" and "dns" of nsswitch.conf. Every other source is a module that only the C library
 // can load: "resolve", "ldap", "sss", "mymachines" … Then all names go to the C library, with two exceptions, whose

@@ -17,7 +17,7 @@ struct name_sources {
   bool files = true;
   bool dns = true;
   bool files_first = true;
-  // What only the C library can do: for all names, for names in .local (mDNS), for this host's own names
+  // What only the C library can look up: for all names, for names in .local (mDNS), for this host's own names
   // (nss-myhostname).
   bool system_for_all = false;
   bool system_for_local = false;

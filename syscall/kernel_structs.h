@@ -1,4 +1,4 @@
-// Structures of the kernel's that the C library declares otherwise, or not at all. Internal to baton.
+// Structures of the kernel that the C library declares differently, or not at all. Internal to baton.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// What a tls_stream owns: the TCP stream, the engine, and how bytes get from one to the other. Internal to netpoll/tls.
+// The state of a tls_stream: the TCP stream, the engine, and the way of the bytes between them. Internal to
+// netpoll/tls.
 //
 // A read holds the read lock of the descriptor, a write its write lock. The engine has a lock of its own, which both
 // take for a piece of work at a time: a read to receive and decrypt, a write to encrypt. No agent waits for the socket

@@ -8,7 +8,7 @@
 //
 // Errors: those of tcp_stream, and
 //   UNAUTHENTICATED    the handshake: the peer's certificate is not accepted, or it has shown none
-//   PERMISSION_DENIED  the peer does not accept the own certificate, or the lack of one. In TLS 1.3 a client's
+//   PERMISSION_DENIED  the peer does not accept this side's certificate, or the lack of one. In TLS 1.3 a client's
 //                      connect() succeeds before the server has looked at the client's certificate: the first read
 //                      fails
 //   ABORTED            the peers have no version, cipher or protocol in common; the other side does not speak TLS; it

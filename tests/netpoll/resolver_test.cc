@@ -162,7 +162,7 @@ TEST(Resolver, WhatIsSaidOfFailures) {
   });
 }
 
-// Only what does not exist is NOT_FOUND.
+// Only a name that does not exist is NOT_FOUND.
 TEST(Resolver, OneFamilyFailsAndTheOtherIsEmpty) {
   run([] {
     for (const std::uint16_t broken : {dns_a, dns_aaaa}) {

@@ -227,7 +227,7 @@ TEST(TlsHostile, ATicketInPartsWithAReader) {
   run([] { write_between_parts_of_a_ticket(true); });
 }
 
-// The same, and the rest never comes.
+// The same, but the rest never comes.
 TEST(TlsHostile, ATicketThatNeverEndsDoesNotOutlastADeadline) {
   run([] {
     server_with_a_long_ticket s;
