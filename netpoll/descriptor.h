@@ -65,9 +65,9 @@ class descriptor final {
   [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
   // The same, but after an error fd still belongs to its owner, and the call can be tried again.
   [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
-  // The same for a number that other code has made, and perhaps uses. Sets O_NONBLOCK, which other descriptors of the
-  // same open file see, too. Returns 0 or an errno (also EBADF); after an error the number is unchanged and still
-  // belongs to the caller.
+  // The same for a number that others have made, and perhaps use. Sets O_NONBLOCK, which other descriptors of the same
+  // open file see, too. Returns 0 or an errno (also EBADF); after an error the number is unchanged and still belongs to
+  // the caller.
   [[nodiscard]] int adopt(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
 
   // Switches. Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done.
@@ -375,7 +375,7 @@ class descriptor final {
   subscription writer_ ABSL_GUARDED_BY(context_lock_){*this};
 };
 
-// The operation that ends a descriptor's use. A state that has something to end besides the descriptor has a member
+// What ends a descriptor's use. A state with something to end besides the descriptor has a member
 // last_use(last_use_for).
 enum class last_use_for : std::uint8_t { close, release };
 

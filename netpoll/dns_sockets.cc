@@ -1,8 +1,8 @@
 // The calls of a channel into c-ares, and the callbacks of c-ares: settings, questions, answers, sockets.
 //
-// The sockets are made here and not by c-ares, so that they have O_CLOEXEC from the start: no child that another thread
-// starts inherits one. The calls go straight to the kernel. So no wrapper of the C library's calls (baton::interpose)
-// moves the fiber to another thread inside c-ares, which reads errno afterwards.
+// The sockets are made here and not by c-ares, so that they are born with O_CLOEXEC: no child of another thread
+// inherits one. The calls trap straight into the kernel. So no wrapper of the C library's calls (baton::interpose)
+// makes the fiber change its thread inside c-ares, which reads errno afterwards.
 //
 // c-ares tries the next server after SERVFAIL and REFUSED, and in the end says only that no server could be reached.
 // note_refusal() reads that code from the packet as it comes in, for the message.

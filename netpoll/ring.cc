@@ -10,8 +10,8 @@
 // `asleep` changes under the lock, so no wake-up is lost, and while the thread is awake no caller makes a system call
 // for it. Under load, one io_uring_enter hands over and takes back many transfers.
 //
-// The thread is started by the first transfer, and ends after ten idle seconds. The kernel has at most transfers_max
-// transfers at once. The rest stays in the queue, so the completion queue never overflows.
+// The thread is started by the first transfer, and ends after ten idle seconds. What is queued at once is at most
+// transfers_max; the rest stays in the queue, so the completion queue never overflows.
 //
 // Why a thread, and not the Ms? The kernel finishes a transfer on the thread that submitted it (task work). An M that
 // submits and then runs a fiber in a call would get interrupted by that: epoll_wait, semop and sockets with time-outs
