@@ -15,7 +15,7 @@ namespace baton::interpose {
 
 namespace {
 
-// errno after a try that had to be given up is none of the caller's business.
+// errno after a try that had to be given up does not concern the caller.
 [[gnu::always_inline]] inline bool taken(::sem_t* semaphore) noexcept {
   const int saved = errno;
   if (::sem_trywait(semaphore) == 0) return true;
