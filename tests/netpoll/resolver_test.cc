@@ -6,6 +6,7 @@
 #include <baton/runtime/event.h>
 #include <baton/syscall/blocking.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
@@ -545,6 +546,31 @@ TEST(Resolver, MovesAndCloses) {
     moved.close();
     moved.close();
   });
+}
+
+// A program that has closed a standard descriptor gives its number to another file later.
+TEST(ResolverDeathTest, LeavesTheStandardDescriptorsAlone) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        std::atomic<int> taken{0};
+        const auto look = [&taken] {
+          for (const int number : {STDIN_FILENO, STDOUT_FILENO}) taken += ::fcntl(number, F_GETFD) >= 0 ? 1 : 0;
+        };
+        run([&] {
+          const dns_server server([&](const dns_question& q) {
+            look();
+            return always("192.0.2.1", "2001:db8::1")(q);
+          });
+          ::close(STDIN_FILENO);
+          ::close(STDOUT_FILENO);
+          const resolver names = asking(server);
+          look();
+          if (!names.resolve("www.example").ok() || server.asked() != 2) std::_Exit(100);
+        });
+        std::_Exit(taken);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 // After exit() no fiber runs. A destructor's look-up ends nevertheless.
