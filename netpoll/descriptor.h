@@ -51,8 +51,8 @@ class descriptor final {
   //   Short reads. A read that returns less than asked for has emptied the descriptor. More data, an end, or an error
   //   makes a new edge. Of TCP: fewer bytes. Of UDP: fewer datagrams of a recvmmsg. Not true of Unix sockets
   //   (descriptors in flight split reads), nor of terminals.
-  //   Room. Where the peer takes messages one by one, the kernel reports room after each of them, although no write has
-  //   failed. So the descriptor is registered for its write side only while a write waits.
+  //   Room. The kernel reports room after each message that has left the send buffer, although no write has failed. So
+  //   the descriptor is registered for its write side only while a write waits.
   enum class edges : std::uint8_t {
     plain,  // neither is known
     tcp,    // short reads

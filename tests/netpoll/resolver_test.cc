@@ -2,6 +2,7 @@
 #include "../runtime/parked.h"
 #include "dns_server.h"
 
+#include <baton/runtime/command.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/syscall/blocking.h>
@@ -252,6 +253,40 @@ TEST(Resolver, LiesAreNotBelieved) {
     only_lies.store(true);
     const absl::Status s = names.resolve("other.example").status();
     EXPECT_TRUE(absl::IsUnavailable(s)) << s;
+  });
+}
+
+TEST(Resolver, LostPacketsAreAskedForAgain) {
+  run([] {
+    std::atomic<int> came{0};
+    dns_server server([&](const dns_question& q) {
+      if (came.fetch_add(1) < 3) return dns_answer{.silent = true};
+      return always("192.0.2.8", "2001:db8::8")(q);
+    });
+    const resolver names = asking(server, {.try_timeout = 20ms, .tries = 10});
+    EXPECT_EQ(set_of(texts(names.resolve("www.example"))), set_of({"192.0.2.8", "2001:db8::8"}));
+    EXPECT_GE(came.load(), 5);
+  });
+}
+
+// What others make of the server's answers.
+TEST(Resolver, TheTestsServerAnswersDig) {
+  if (::access("/usr/bin/dig", X_OK) != 0) GTEST_SKIP() << "dig is not installed";
+  run([] {
+    const dns_server server([](const dns_question& q) {
+      dns_answer answer = always("192.0.2.9", "2001:db8::9")(q);
+      answer.truncated = !q.tcp && q.name == "long.example.";
+      return answer;
+    });
+    const address at = must(address::parse(server.where()));
+    for (const char* const name : {"www.example", "long.example"}) {
+      for (const auto& [type, ip] : {std::pair("A", "192.0.2.9\n"), std::pair("AAAA", "2001:db8::9\n")}) {
+        const auto said =
+            command("dig", {"@" + at.ip(), "-p", std::to_string(at.port()), name, type, "+short"}).output();
+        ASSERT_TRUE(said.ok()) << said.status();
+        EXPECT_EQ(*said, ip);
+      }
+    }
   });
 }
 
