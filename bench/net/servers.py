@@ -164,7 +164,9 @@ VERDICTS = {True: "met", False: "MISSED", None: "not judged"}
 class Case:
     """A load: its command, in which {port} stands for the port, and what runs once before it; `facts` for the JSON.
     rate: {peer: share}, so much of that peer's rate; p99: {peer: share}, so much of its p99 at most. Both are judged by
-    the median of the rounds' ratios, beside the peers that are there."""
+    the median of the rounds' ratios, beside the peers that are there. peers: those that have it, or None for all."""
+
+    peers = None
 
     def __init__(self, name, what, load, before=None, facts=None, rate=None, p99=None):
         self.name, self.what, self.load, self.before = name, what, load, before
@@ -323,17 +325,18 @@ class Suite:
         print(f"{title}; rounds: {rounds}; {cpus.said}\n{', '.join(versions)}", flush=True)
         for head in dict.fromkeys(case.print_head for case in cases):
             head()
-        rows, raw, names = [], {name: {} for name in peers}, list(peers)
+        rows, raw = [], {name: {} for name in peers}
         for case in cases:
-            runs = {name: [] for name in peers}
+            names = [name for name in peers if case.peers is None or name in case.peers]
+            runs = {name: [] for name in names}
             for number in range(rounds):
                 first = number % len(names)
                 for name in names[first:] + names[:first]:
                     runs[name].append(case.measure(peers[name], cpus))
-            case.print(runs, missing)
+            case.print(runs, missing if case.peers is None else {})
             sys.stdout.flush()
             rows += case.rows(title, runs)
-            for name in peers:
+            for name in names:
                 raw[name][case.name] = runs[name]
         self.report.write_text(json.dumps({
             "suite": self.name, "peers": ", ".join(versions), "versions": versions, "headings": HEADINGS,
