@@ -56,14 +56,14 @@ class hostile_proxy {
   hostile_proxy& operator=(const hostile_proxy&) = delete;
 
   [[nodiscard]] std::string where() const { return listener_.local_address().to_string(); }
-  [[nodiscard]] tcp_stream connect() const { return must(dial(where())); }
+  // A connection that the proxy resets may have failed before it was made.
+  [[nodiscard]] absl::StatusOr<tcp_stream> connect() const { return dial(where()); }
 
   event goes_on;
 
  private:
   struct pair {
-    tcp_stream client;
-    tcp_stream server;
+    pair(tcp_stream c, tcp_stream s) : client(std::move(c)), server(std::move(s)) {}
 
     // Wakes both pumps.
     void end(bad_network::end how) {
@@ -72,6 +72,9 @@ class hostile_proxy {
         s->close();
       }
     }
+
+    tcp_stream client;
+    tcp_stream server;
   };
 
   void serve() {

@@ -284,7 +284,8 @@ absl::Status echo_behind(const bad_network& network, time_limit timeout,
       if (absl::Status sent = s->write({buffer, *n}).status(); !sent.ok()) return sent;
     }
   });
-  client(proxy.connect());
+  absl::StatusOr<tcp_stream> tcp = proxy.connect();
+  if (tcp.ok()) client(*std::move(tcp));
   return server.join();
 }
 
