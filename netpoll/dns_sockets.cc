@@ -315,6 +315,7 @@ void dns_channel::count_answer(dns_lookup::question& q, int status) noexcept {
   q.status = status;
   --outstanding_;
   if (--l.outstanding == 0) {
+    l.ends_half_at_ns = sched::platform::forever_ns;  // a look-up that is due ends as such, and once
     l.next_due = std::exchange(due_, &l);
   } else if (!l.ended && !l.found.addresses.empty()) {
     l.ends_half_at_ns = sched::platform::now_ns() + half_ns;

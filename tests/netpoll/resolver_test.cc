@@ -302,6 +302,29 @@ TEST(Resolver, OneFamilyIsNeverAnswered) {
   });
 }
 
+// A look-up waits 300 ms for the second answer. Many of those come just when the wait ends: each look-up ends once.
+TEST(Resolver, SecondAnswersComeWithTheEndOfTheWait) {
+  for (const int procs_now : {2, 8}) {
+    run(
+        [] {
+          std::atomic<int> number{0};
+          dns_server server([&](const dns_question& q) {
+            if (q.type == dns_a) this_fiber::sleep_for(298ms + std::chrono::microseconds(20 * (++number % 200)));
+            return always("192.0.2.5", "2001:db8::5")(q);
+          });
+          const resolver names = asking(server, {.try_timeout = 5s});
+          std::vector<fiber<void>> all;
+          for (int i = 0; i < 600; ++i) {
+            all.push_back(spawn([&, i] {
+              EXPECT_EQ(set_of(texts(names.resolve(std::to_string(i) + ".example"))).count("2001:db8::5"), 1u);
+            }));
+          }
+          for (auto& f : all) f.join();
+        },
+        {.procs = procs_now});
+  }
+}
+
 TEST(Resolver, TheNextServerAnswers) {
   run([] {
     dns_server dead(nobody_answers());
