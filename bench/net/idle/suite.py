@@ -6,7 +6,8 @@ baton's server has a buffer of 16 KiB on each fiber's stack, as in echo, of whic
 1 KiB, which lies in the same page as the rest of the stack that is in use. The target is for the latter.
 
 Each connection has had one message of 64 B echoed, and waits for the next. Memory is VmRSS + VmPTE of the server's
-process, minus what that was after one such connection, by the number of connections. The kernel's sockets are not in it.
+process, minus what that was after one such connection, by the number of connections. The kernel's sockets are not in
+it.
 """
 import pathlib
 import resource
