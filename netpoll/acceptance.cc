@@ -97,7 +97,7 @@ int acceptance::take_over() {
   if (is_wildcard_) {
     if (const long r = calls::local_address(connection_.get(), made_.local); r < 0) return static_cast<int>(-r);
   }
-  return made_.io.attach(connection_, made_.reads);
+  return made_.io.attach(connection_, made_.edges);
 }
 
 io_step acceptance::failed(int error, io_result& result) noexcept {

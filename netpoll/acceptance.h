@@ -29,7 +29,7 @@ class acceptance {
     descriptor& io;
     address& local;
     address& remote;
-    descriptor::short_reads reads;
+    descriptor::edges edges;
   };
 
   acceptance(listener_state& listener, connection made) noexcept

@@ -34,14 +34,14 @@ int check_kind(int fd, const socket_kind& wanted) noexcept {
 }  // namespace
 
 int adopt_socket(int fd, const socket_kind& wanted, descriptor& io, address& local, address& remote,
-                 descriptor::short_reads reads) {
+                 descriptor::edges known) {
   if (const int error = check_kind(fd, wanted)) return error;
   if (const long r = calls::local_address(fd, local); r < 0) return static_cast<int>(-r);
   if (!wanted.listens) {
     const long r = calls::remote_address(fd, remote);
     if (r < 0 && (r != -ENOTCONN || wanted.type != SOCK_DGRAM)) return static_cast<int>(-r);
   }
-  return io.adopt(fd, reads);
+  return io.adopt(fd, known);
 }
 
 }  // namespace baton::net

@@ -21,6 +21,6 @@ struct socket_kind {
 // is not connected, or what descriptor::attach() gives. The descriptor then still belongs to the caller. Never
 // switches.
 [[nodiscard]] int adopt_socket(int fd, const socket_kind& wanted, descriptor& io, address& local, address& remote,
-                               descriptor::short_reads reads = descriptor::short_reads::mean_nothing);
+                               descriptor::edges known = descriptor::edges::plain);
 
 }  // namespace baton::net

@@ -53,7 +53,7 @@ absl::Status connect_attempt::begin() {
   state_ = std::make_unique<tcp_state>();
   state_->remote = to_;
   descriptor& io = state_->io;
-  if (const int error = io.attach(fd.release(), descriptor::short_reads::mean_empty); error != 0) return failed(-error);
+  if (const int error = io.attach(fd.release(), descriptor::edges::tcp); error != 0) return failed(-error);
   if (options_.limits.context != nullptr) io.set_cancellation(options_.limits.context);
   return absl::OkStatus();
 }

@@ -56,39 +56,47 @@ descriptor::~descriptor() {
   if (!close()) sched::fatal("a descriptor is destroyed that is in use");
 }
 
-int descriptor::attach(int fd, short_reads meaning) noexcept {
+int descriptor::attach(int fd, edges known) noexcept {
   sys::owned_fd owned(fd);
-  return attach(owned, meaning);
+  return attach(owned, known);
 }
 
-int descriptor::attach(sys::owned_fd& fd, short_reads meaning) noexcept {
+int descriptor::attach(sys::owned_fd& fd, edges known) noexcept {
   if (fd_ >= 0 || poll_ != nullptr) sched::fatal("a descriptor is attached twice");
   int error = 0;
   epoll_poller* const poller = epoll_poller::get(&error);
   poll_descriptor* const pd = poller == nullptr ? nullptr : poll_descriptor::obtain();
   if (pd == nullptr) return error != 0 ? error : ENOMEM;
-  error = poller->attach(fd.get(), *pd);
+  const bool all_room = known == edges::udp || known == edges::local;
+  error = poller->attach(fd.get(), *pd, all_room ? epoll_poller::sides::read : epoll_poller::sides::both);
   if (error != 0) {
     pd->close_begin();
     pd->recycle();
     return error;
   }
   fd_ = fd.release();
-  short_reads_ = meaning;
+  edges_ = known;
   poll_ = pd;
   return 0;
 }
 
-int descriptor::adopt(int fd, short_reads meaning) noexcept {
+int descriptor::adopt(int fd, edges known) noexcept {
   const auto flags = sys::fcntl(fd, F_GETFL);
   if (!flags) return flags.error();
   sys::owned_fd owned(fd);
-  const int error = attach(owned, meaning);
+  const int error = attach(owned, known);
   (void)owned.release();
   if (error != 0) return error;
   // A pidfd refuses O_NONBLOCK before Linux 5.10; it is not read.
   if ((*flags & O_NONBLOCK) == 0) (void)sys::fcntl(fd, F_SETFL, *flags | O_NONBLOCK);
   return 0;
+}
+
+int descriptor::watch_room(bool on) noexcept {
+  int error = 0;
+  epoll_poller* const poller = epoll_poller::get(&error);
+  if (poller == nullptr) return error;
+  return poller->change(fd_, *poll_, on ? epoll_poller::sides::both : epoll_poller::sides::read);
 }
 
 void descriptor::set_deadline(poll_side side, std::int64_t deadline_ns) {

@@ -47,11 +47,17 @@ enum class io_step : std::uint8_t {
 
 class descriptor final {
  public:
-  enum class short_reads : std::uint8_t {
-    mean_nothing,
-    // A read that returns fewer bytes than asked for has emptied the descriptor. More data, an end, or an error makes a
-    // new edge. True of TCP; not true of Unix sockets (descriptors in flight split reads) or of terminals.
-    mean_empty,
+  // What is known of the edges of an open file, besides that epoll reports them.
+  //   Short reads. A read that returns less than asked for has emptied the descriptor. More data, an end, or an error
+  //   makes a new edge. Of TCP: fewer bytes. Of UDP: fewer datagrams of a recvmmsg. Not true of Unix sockets
+  //   (descriptors in flight split reads), nor of terminals.
+  //   Room. The kernel reports room after each message that has left the send buffer, although no write has failed. So
+  //   the descriptor is registered for its write side only while a write waits.
+  enum class edges : std::uint8_t {
+    plain,  // neither is known
+    tcp,    // short reads
+    udp,    // short reads, room
+    local,  // of Unix sockets: room
   };
 
   descriptor() noexcept = default;
@@ -62,13 +68,13 @@ class descriptor final {
 
   // Takes over fd, which is non-blocking, and registers it. Call it once, before anything else. Returns 0 or an errno
   // (EPERM: not pollable, ENOMEM, ENOSPC ...). After an error fd is closed. Never switches.
-  [[nodiscard]] int attach(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
+  [[nodiscard]] int attach(int fd, edges known = edges::plain) noexcept;
   // The same, but after an error fd still belongs to its owner, and the call can be tried again.
-  [[nodiscard]] int attach(sys::owned_fd& fd, short_reads meaning = short_reads::mean_nothing) noexcept;
+  [[nodiscard]] int attach(sys::owned_fd& fd, edges known = edges::plain) noexcept;
   // The same for a number that others have made, and perhaps use. Sets O_NONBLOCK, which other descriptors of the same
   // open file see, too. Returns 0 or an errno (also EBADF); after an error the number is unchanged and still belongs to
   // the caller.
-  [[nodiscard]] int adopt(int fd, short_reads meaning = short_reads::mean_nothing) noexcept;
+  [[nodiscard]] int adopt(int fd, edges known = edges::plain) noexcept;
 
   // Switches. Holds the lock of one side and calls step(fd, result), which returns an io_step, until the step is done.
   // Waits for an edge whenever the step would block. Fails when the descriptor is closed or cancelled or the side's
@@ -219,6 +225,34 @@ class descriptor final {
     return side == poll_side::read ? fd_mutex::side::read : fd_mutex::side::write;
   }
 
+  [[nodiscard]] bool short_reads_mean_empty() const noexcept { return edges_ == edges::tcp || edges_ == edges::udp; }
+  [[nodiscard]] bool reports_all_room() const noexcept { return edges_ == edges::udp || edges_ == edges::local; }
+
+  // The wait of one write for room. The holder of the write lock has it.
+  class room_watch {
+   public:
+    explicit room_watch(descriptor& d) noexcept : d_(d) {}
+    room_watch(const room_watch&) = delete;
+    room_watch& operator=(const room_watch&) = delete;
+    ~room_watch() {
+      if (begun_) (void)d_.watch_room(false);
+    }
+    // Call it after a try that found no room. From then on edges of the write side come, one of them at once if there
+    // is room by now. Returns 0 or an errno.
+    [[nodiscard]] int begin() noexcept {
+      if (begun_ || !d_.reports_all_room()) return 0;
+      const int error = d_.watch_room(true);
+      begun_ = error == 0;
+      return error;
+    }
+
+   private:
+    descriptor& d_;
+    bool begun_ = false;
+  };
+  // Returns 0 or an errno.
+  [[nodiscard]] int watch_room(bool on) noexcept;
+
   template <poll_side Side, class Step, class Failed>
   io_result transfer_on(sched::wait_reason why, Step& step, Failed& failed) {
     io_result r;
@@ -243,6 +277,7 @@ class descriptor final {
   template <class Step>
   void try_and_wait(poll_side side, sched::wait_reason why, Step& step, io_result& r) {
     poll_slot& slot = poll_->slot(side);
+    room_watch room(*this);
     for (;;) {
       r.failure = poll_->failure(side);
       if (r.failure != poll_failure::none) break;
@@ -250,13 +285,16 @@ class descriptor final {
       if (got == io_step::done) break;
       if (got == io_step::more) {
         sched::yield_if_due();
-      } else if (!slot.clear()) {
-        // The slot was nil before the try. Only an edge that came since can have changed it, and wait() sees that edge.
-        poll_->wait(side, why);
+        continue;
       }
+      if (side == poll_side::write) r.error = room.begin();
+      if (r.error != 0) break;
+      // If the slot was nil before the try, only an edge that came since can have changed it, and wait() sees that
+      // edge.
+      if (!slot.clear()) poll_->wait(side, why);
     }
     // Others may rely on the slot (read_stream): they must try first.
-    if (short_reads_ == short_reads::mean_empty && side == poll_side::read) slot.mark();
+    if (short_reads_mean_empty() && side == poll_side::read) slot.mark();
   }
 
   template <amount Amount, class Call>
@@ -280,7 +318,7 @@ class descriptor final {
       if (n > 0) {
         const auto got = static_cast<std::size_t>(n);
         done += got;
-        const bool emptied = got < want && short_reads_ == short_reads::mean_empty;
+        const bool emptied = got < want && short_reads_mean_empty();
         if (Amount == amount::some || done == size) {
           r.count = done;
           if (emptied) return;  // an edge since the clear() is still in the slot
@@ -363,7 +401,7 @@ class descriptor final {
   void close_number() noexcept;
 
   int fd_ = -1;
-  short_reads short_reads_ = short_reads::mean_nothing;
+  edges edges_ = edges::plain;
   poll_descriptor* poll_ = nullptr;
   fd_mutex mutex_;
 

@@ -1,8 +1,9 @@
 // The calls of a channel into c-ares, and the callbacks of c-ares: settings, questions, answers, sockets.
 //
 // The sockets are made here and not by c-ares, so that they are born with O_CLOEXEC: no child of another thread
-// inherits one. The calls trap straight into the kernel. So no wrapper of the C library's calls (baton::interpose)
-// makes the fiber change its thread inside c-ares, which reads errno afterwards.
+// inherits one; and that none gets the number of a standard descriptor that the program has closed. The calls trap
+// straight into the kernel. So no wrapper of the C library's calls (baton::interpose) makes the fiber change its thread
+// inside c-ares, which reads errno afterwards.
 //
 // c-ares tries the next server after SERVFAIL and REFUSED, and in the end says only that no server could be reached.
 // note_refusal() reads that code from the packet as it comes in, for the message.
@@ -14,6 +15,7 @@
 #include <baton/netpoll/error_text.h>
 #include <baton/netpoll/socket_calls.h>
 #include <baton/sched/platform/clock.h>
+#include <baton/syscall/above_standard.h>
 #include <baton/syscall/blocking.h>
 #include <baton/syscall/c_string.h>
 #include <baton/syscall/owned_fd.h>
@@ -46,6 +48,13 @@ int c_answer(long r) noexcept {
   if (r >= 0) return static_cast<int>(r);
   errno = static_cast<int>(-r);
   return -1;
+}
+
+// Takes a new descriptor or -errno. Returns the same, or the number above the standard ones to which it has moved.
+long own_number(long fd) noexcept {
+  if (fd < 0) return fd;
+  auto own = sys::detail::above_standard(sys::owned_fd(static_cast<int>(fd)));
+  return own ? own->release() : -long{own.error()};
 }
 
 int close_socket(ares_socket_t fd, void*) noexcept { return c_answer(calls::answer(sys::raw_syscall(SYS_close, fd))); }
@@ -98,7 +107,7 @@ struct dns_channel::callbacks {
     static_cast<dns_channel*>(self)->watch(fd, readable != 0, writable != 0);
   }
   static ares_socket_t open(int family, int type, int protocol, void* self) noexcept {
-    const long fd = calls::open_socket(family, type, protocol);
+    const long fd = own_number(calls::open_socket(family, type, protocol));
     if (fd >= 0 && type == SOCK_STREAM) {
       (void)calls::set_option(static_cast<int>(fd), IPPROTO_TCP, TCP_NODELAY, 1);
     }
@@ -139,8 +148,9 @@ absl::StatusOr<std::shared_ptr<dns_channel>> dns_channel::open(dns_owner& owner,
 
 absl::Status dns_channel::start() {
   constexpr std::string_view operation = "open a resolver";
-  sys::owned_fd number(static_cast<int>(calls::answer(sys::raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC))));
-  if (number.get() < 0) return errno_status(-number.release(), operation, {});
+  const long instance = own_number(calls::answer(sys::raw_syscall(SYS_epoll_create1, EPOLL_CLOEXEC)));
+  if (instance < 0) return errno_status(static_cast<int>(-instance), operation, {});
+  sys::owned_fd number(static_cast<int>(instance));
   sockets_ = number.get();
   if (const int error = io_.attach(number); error != 0) return errno_status(error, operation, {});
 
@@ -306,6 +316,7 @@ void dns_channel::count_answer(dns_lookup::question& q, int status) noexcept {
   q.status = status;
   --outstanding_;
   if (--l.outstanding == 0) {
+    l.ends_half_at_ns = sched::platform::forever_ns;  // a look-up that is due ends as such, and once
     l.next_due = std::exchange(due_, &l);
   } else if (!l.ended && !l.found.addresses.empty()) {
     l.ends_half_at_ns = sched::platform::now_ns() + half_ns;

@@ -1,7 +1,10 @@
 // The epoll backend.
 //
 // Descriptors are registered once, for IN|OUT|RDHUP|PRI, edge-triggered. The kernel reports the whole state of a
-// descriptor with every edge, so a read edge mostly says "writable", too; the slot handles that with one load.
+// descriptor with every edge, so a read edge mostly says "writable", too; the slot handles that with one load. Those
+// that would report room after each message (descriptor::edges) have OUT only while a write waits. EPOLL_CTL_MOD looks
+// at the state after the change is in force. So room that comes after the failed try makes an edge: either MOD sees it,
+// or the kernel reports it later.
 //
 // Breaking the blocking poll. An eventfd, registered level-triggered:
 //   wake():           CAS wake_pending 0 -> 1; the winner writes the eventfd. It is async-signal-safe.
@@ -104,11 +107,20 @@ void epoll_poller::in_forked_child() noexcept {
   ::close(p->event_fd_.exchange(-1, mo::relaxed));
 }
 
-int epoll_poller::attach(int fd, const poll_descriptor& pd) noexcept {
+int epoll_poller::attach(int fd, const poll_descriptor& pd, sides which) noexcept {
+  return control(EPOLL_CTL_ADD, fd, pd, which);
+}
+
+int epoll_poller::change(int fd, const poll_descriptor& pd, sides which) noexcept {
+  return control(EPOLL_CTL_MOD, fd, pd, which);
+}
+
+int epoll_poller::control(int operation, int fd, const poll_descriptor& pd, sides which) noexcept {
   epoll_event e{};
-  e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+  e.events = EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+  if (which == sides::both) e.events |= EPOLLOUT;
   e.data.u64 = pd.current_tag();
-  return ::epoll_ctl(epoll_fd_.load(mo::relaxed), EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : errno;
+  return ::epoll_ctl(epoll_fd_.load(mo::relaxed), operation, fd, &e) == 0 ? 0 : errno;
 }
 
 void epoll_poller::detach(int fd) noexcept {

@@ -15,9 +15,12 @@ class epoll_poller final : public sched::poller {
   // kernel gives no descriptors for it; *error is the errno then, and the next call tries again. Never switches.
   [[nodiscard]] static epoll_poller* get(int* error) noexcept;
 
-  // Registers fd for the whole of its life, edge-triggered, with both sides. Returns 0 or an errno: EPERM for what
-  // epoll does not take (regular files).
-  [[nodiscard]] int attach(int fd, const poll_descriptor& pd) noexcept;
+  // Registers fd for the whole of its life, edge-triggered. Returns 0 or an errno: EPERM for what epoll does not take
+  // (regular files). An end or an error of fd is an edge of both sides in any case.
+  enum class sides : std::uint8_t { read, both };
+  [[nodiscard]] int attach(int fd, const poll_descriptor& pd, sides which) noexcept;
+  // Changes the sides of which edges come. An edge comes at once if fd is ready. Returns 0 or an errno.
+  [[nodiscard]] int change(int fd, const poll_descriptor& pd, sides which) noexcept;
   // Always called before close(fd): a duplicate of the descriptor would keep the registration alive.
   void detach(int fd) noexcept;
 
@@ -31,6 +34,7 @@ class epoll_poller final : public sched::poller {
   epoll_poller(int epoll_fd, int event_fd) noexcept : epoll_fd_(epoll_fd), event_fd_(event_fd) {}
 
   static void in_forked_child() noexcept;
+  int control(int operation, int fd, const poll_descriptor& pd, sides which) noexcept;
 
   // Changed only in a forked child, to -1.
   sched::platform::atomic<int> epoll_fd_;

@@ -83,7 +83,7 @@ absl::StatusOr<tcp_stream> tcp_listener::accept() {
   auto made = std::make_unique<tcp_state>();
   made->local = state_->local;  // now: the listener may be gone afterwards
   absl::Status error;
-  acceptance next(*state_, {made->io, made->local, made->remote, descriptor::short_reads::mean_empty});
+  acceptance next(*state_, {made->io, made->local, made->remote, descriptor::edges::tcp});
   const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, next, [&](const io_result& bad) {
     next.leave_connection();
     error = io.status_of(bad, "accept", state_->name());

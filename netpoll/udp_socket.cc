@@ -69,7 +69,7 @@ made_state make(const char* operation, const address& local, const address& remo
   if (r >= 0 && remote.is_ip()) r = calls::connect(fd.get(), remote);
   if (r >= 0) r = calls::local_address(fd.get(), s->local);
   if (r >= 0 && remote.is_ip()) r = calls::remote_address(fd.get(), s->remote);
-  if (r >= 0) r = -s->io.attach(fd);
+  if (r >= 0) r = -s->io.attach(fd, descriptor::edges::udp);
   if (r < 0) return failed(r);
   return s;
 } catch (const std::bad_alloc&) {
@@ -130,7 +130,7 @@ absl::StatusOr<udp_socket> udp_socket::adopt(int fd) try {
   s->is_ipv6 = domain == AF_INET6;
   s->is_v6_only = s->is_ipv6 && calls::get_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, v6_only) >= 0 && v6_only != 0;
   s->joins = calls::get_option(fd, IPPROTO_UDP, UDP_GRO, joins) >= 0 && joins != 0;
-  if (const int error = adopt_socket(fd, wanted, s->io, s->local, s->remote)) {
+  if (const int error = adopt_socket(fd, wanted, s->io, s->local, s->remote, descriptor::edges::udp)) {
     return errno_status(error, "adopt", udp_state::kind);
   }
   return udp_socket(std::move(s));

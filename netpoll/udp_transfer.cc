@@ -7,6 +7,11 @@
 //   for the rest of the socket's life, once a device cannot compute checksums (EIO);
 //   for an element that the kernel refuses to cut (EINVAL, EMSGSIZE: a segment does not fit the path, or fragments).
 //
+// recvmmsg ends at the first message that it cannot fill. If that is because there is none, the next receive_many()
+// waits for an edge without a try. If it is an error, the kernel keeps it for the next call. An error that the network
+// reports is an edge and a hang-up, after which each receive_many() tries first. Else a buffer of the caller's is no
+// memory (EFAULT); that comes out with the next datagram.
+//
 // sendmmsg drops the error of a message that is not the first. So the message is sent again, as the first; then either
 // it passes or the error is known. An element counts as sent when its last segment is.
 #include <baton/netpoll/udp_socket.h>
@@ -180,7 +185,9 @@ class sending {
 };
 
 // One recvmmsg, for the holder of the read lock.
-io_step receive_batch(int fd, udp_state& s, std::span<incoming> all, io_result& so_far) {
+io_step receive_batch(int fd, udp_state& s, std::span<incoming> all, io_result& so_far,
+                      descriptor::layer_reads& reads) {
+  if (!reads.may_try) return io_step::again;
   batch b;
   const auto wanted = static_cast<unsigned>(std::min<std::size_t>(all.size(), s.receive_at_once));
   for (unsigned i = 0; i < wanted; ++i) {
@@ -196,6 +203,7 @@ io_step receive_batch(int fd, udp_state& s, std::span<incoming> all, io_result& 
   const io_step step = datagram_step(so_far, calls::receive_messages(fd, b.headers, wanted));
   if (step != io_step::done || so_far.error != 0) return step;
   const auto got = static_cast<unsigned>(so_far.count);
+  reads.emptied = got < wanted;
   // Preparing a message costs time. So the next call asks for twice of what came.
   s.receive_at_once = std::clamp(2 * got, 8U, batch_max);
   for (unsigned i = 0; i < got; ++i) {
@@ -267,9 +275,10 @@ absl::StatusOr<int> udp_socket::receive_many(std::span<incoming> datagrams) {
   if (state_ == nullptr) return not_open("receive", udp_state::kind);
   if (datagrams.empty()) return 0;
   absl::Status error;
-  const io_result r = state_->io.transfer(
-      poll_side::read, sched::wait_reason::descriptor_read,
-      [&](int fd, io_result& so_far) { return receive_batch(fd, *state_, datagrams, so_far); },
+  const io_result r = state_->io.read_layered(
+      [&](int fd, io_result& so_far, descriptor::layer_reads& reads) {
+        return receive_batch(fd, *state_, datagrams, so_far, reads);
+      },
       [&](const io_result& bad) { error = state_->io.status_of(bad, "receive", state_->name()); });
   if (r.ok()) return static_cast<int>(r.count);
   return error;

@@ -30,7 +30,7 @@ absl::StatusOr<std::unique_ptr<State>> dialled_state(const std::string& path, co
   if (!fd.ok()) return fd.status();
   auto made = std::make_unique<State>();
   made->remote = *std::move(to);
-  if (const int error = made->io.attach(*fd)) return errno_status(error, "dial", path);
+  if (const int error = made->io.attach(*fd, descriptor::edges::local)) return errno_status(error, "dial", path);
   return made;
 } catch (const std::bad_alloc&) {
   return errno_status(ENOMEM, "dial", State::kind);
@@ -40,7 +40,7 @@ template <class State>
 absl::StatusOr<std::unique_ptr<State>> adopted_state(int fd) try {
   auto made = std::make_unique<State>();
   const socket_kind wanted{socket_kind::family::local, State::type, false};
-  if (const int error = adopt_socket(fd, wanted, made->io, made->local, made->remote)) {
+  if (const int error = adopt_socket(fd, wanted, made->io, made->local, made->remote, State::edges)) {
     return errno_status(error, "adopt", State::kind);
   }
   return made;
@@ -57,8 +57,8 @@ absl::StatusOr<std::pair<std::unique_ptr<State>, std::unique_ptr<State>>> paired
   sys::owned_fd ends[2] = {sys::owned_fd(numbers[0]), sys::owned_fd(numbers[1])};
   auto first = std::make_unique<State>();
   auto second = std::make_unique<State>();
-  int error = first->io.attach(ends[0]);
-  if (error == 0) error = second->io.attach(ends[1]);
+  int error = first->io.attach(ends[0], State::edges);
+  if (error == 0) error = second->io.attach(ends[1], State::edges);
   if (error != 0) return errno_status(error, "make pair", State::kind);
   return std::pair(std::move(first), std::move(second));
 } catch (const std::bad_alloc&) {

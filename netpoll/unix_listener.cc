@@ -90,7 +90,7 @@ absl::StatusOr<Peer> basic_unix_listener<Peer>::accept() {
   auto made = std::make_unique<typename state_of<Peer>::type>();
   made->local = state_->local;  // now: the listener may be gone afterwards
   absl::Status error;
-  acceptance next(*state_, {made->io, made->local, made->remote, descriptor::short_reads::mean_nothing});
+  acceptance next(*state_, {made->io, made->local, made->remote, descriptor::edges::local});
   const io_result r = io.transfer(poll_side::read, sched::wait_reason::accept, next, [&](const io_result& bad) {
     next.leave_connection();
     error = io.status_of(bad, "accept", state_->name());

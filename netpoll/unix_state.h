@@ -35,18 +35,21 @@ struct unix_state {
 struct unix_stream_state : unix_state {
   static constexpr std::string_view kind = "unix stream";
   static constexpr int type = SOCK_STREAM;
+  static constexpr auto edges = descriptor::edges::local;
   [[nodiscard]] std::string name() const { return unix_name(local, remote, kind); }
 };
 
 struct unix_datagram_state : unix_state {
   static constexpr std::string_view kind = "unix datagram socket";
   static constexpr int type = SOCK_DGRAM;
+  static constexpr auto edges = descriptor::edges::plain;  // its room is also that of the peer's queue
   [[nodiscard]] std::string name() const { return unix_name(local, remote, kind); }
 };
 
 struct unix_seqpacket_state : unix_state {
   static constexpr std::string_view kind = "unix seqpacket socket";
   static constexpr int type = SOCK_SEQPACKET;
+  static constexpr auto edges = descriptor::edges::local;
   [[nodiscard]] std::string name() const { return unix_name(local, remote, kind); }
 };
 

@@ -2,7 +2,7 @@
 load generator on another. Makes a table, and keeps every figure of every round as JSON, in the form of in_turns.py:
 `rows`, and raw[peer][measurement], a dictionary for each round; `loads` says what a measurement's load is.
 
-The suites echo, http, churn and udp say which servers, and which loads.
+The suites below this folder say which servers, and which loads.
 """
 import argparse
 import json
@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -22,11 +23,13 @@ from rust_peers import build_rust
 HERE = pathlib.Path(__file__).resolve().parent
 GROUP = "net"
 
-HEADINGS = {"raw": "raw epoll", "loop": "recvmmsg", "tokio": "Tokio", "hyper": "hyper", "go": "Go"}
+HEADINGS = {"raw": "raw epoll", "loop": "recvmmsg", "tokio": "Tokio", "hyper": "hyper", "go": "Go", "nginx": "nginx",
+            "redis": "redis-server"}
 
 
 class Peer:
-    """A server: its command, or None if it is not there, and then `version` says why. It prints "port N"."""
+    """A server: its command, or None if it is not there, and then `version` says why. It prints "port N"; or else the
+    command is a function of the port that the server shall have."""
 
     def __init__(self, command, version=""):
         self.command, self.version = command, version
@@ -53,6 +56,12 @@ def pinned(cpu, command):
     return (["taskset", "-c", str(cpu)] if cpu is not None else []) + [str(word) for word in command]
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 class Server:
     """A server that runs, as a context."""
 
@@ -60,6 +69,12 @@ class Server:
         self.command, self.cpu = peer.command, cpu
 
     def __enter__(self):
+        if callable(self.command):
+            self.port = free_port()
+            self.command = self.command(self.port)
+            self.process = subprocess.Popen(pinned(self.cpu, self.command), stdout=subprocess.DEVNULL)
+            self.await_listener()
+            return self
         self.process = subprocess.Popen(pinned(self.cpu, self.command), stdout=subprocess.PIPE, text=True)
         first = self.process.stdout.readline().split()
         if len(first) != 2 or first[0] != "port":
@@ -68,10 +83,22 @@ class Server:
         self.port = int(first[1])
         return self
 
+    def await_listener(self):
+        end = time.monotonic() + 10
+        while self.process.poll() is None and time.monotonic() < end:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except ConnectionRefusedError:
+                time.sleep(0.01)
+        self.__exit__()
+        sys.exit(f"{self.command[0]} does not listen")
+
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def cpu_ns(self):
         """What its threads have computed so far, in the kernel too."""
@@ -115,78 +142,91 @@ ROWS = {"requests_per_s": ("", "/s", 0, True), "p99_us": (": p99", "us", 0, Fals
         "server_cpu_us": (": the server's CPU per request", "us", 2, False)}
 
 
+def ratios_of(runs, metric):
+    """{peer: [baton's figure by this peer's, round by round]}"""
+    figures = {name: [run[metric] for run in all_runs] for name, all_runs in runs.items()}
+    return {name: [ours / theirs for ours, theirs in zip(figures["baton"], f)] for name, f in figures.items()
+            if name != "baton"}
+
+
+def figures_of(runs, metric):
+    """{peer: the median, the least and the largest}"""
+    figures = {}
+    for name, all_runs in runs.items():
+        values = [run[metric] for run in all_runs]
+        figures[name] = {"p50": statistics.median(values), "least": min(values), "largest": max(values)}
+    return figures
+
+
+VERDICTS = {True: "met", False: "MISSED", None: "not judged"}
+
+
 class Case:
     """A load: its command, in which {port} stands for the port, and what runs once before it; `facts` for the JSON.
-    target: None, or (peer, share): so much of that peer's rate, in the median of the rounds."""
+    rate: {peer: share}, so much of that peer's rate; p99: {peer: share}, so much of its p99 at most. Both are judged by
+    the median of the rounds' ratios, beside the peers that are there. peers: those that have it, or None for all."""
 
-    def __init__(self, name, what, load, before=None, facts=None, target=None):
+    peers = None
+
+    def __init__(self, name, what, load, before=None, facts=None, rate=None, p99=None):
         self.name, self.what, self.load, self.before = name, what, load, before
-        self.facts, self.target = facts or {}, target
+        self.facts, self.targets = facts or {}, {"requests_per_s": rate or {}, "p99_us": p99 or {}}
 
     def names(self):
         """Its own, and those of its rows."""
         return [self.name] + [self.what + end for end, _, _, _ in ROWS.values()]
 
+    def measure(self, peer, cpus):
+        return measure(peer, self.before, self.load, cpus)
 
-def ratios_of(rates):
-    """{peer: [baton's rate by this peer's, round by round]}"""
-    return {name: [ours / theirs for ours, theirs in zip(rates["baton"], r)] for name, r in rates.items()
-            if name != "baton"}
+    def drop_targets(self):
+        self.targets = {}
 
+    def judge(self, metric, runs):
+        """(The target's text, whether it is met or None)"""
+        wanted, sign = self.targets.get(metric) or {}, ">=" if ROWS[metric][3] else "<="
+        ratios = ratios_of(runs, metric)
+        judged = [statistics.median(ratios[peer]) >= share if ROWS[metric][3] else
+                  statistics.median(ratios[peer]) <= share for peer, share in wanted.items() if peer in ratios]
+        text = ", ".join(f"{sign} {share:.0%} of {HEADINGS[peer]}" for peer, share in wanted.items())
+        return text, all(judged) if judged else None
 
-def judge(case, ratios):
-    """(The target's text, whether it is met or None)"""
-    if case.target is None:
-        return "", None
-    peer, share = case.target
-    text = f">= {share:.0%} of {HEADINGS[peer]}"
-    return text, statistics.median(ratios[peer]) >= share if peer in ratios else None
+    def rows(self, heading, runs):
+        rows = []
+        for metric, (end, unit, digits, more) in ROWS.items():
+            row = {"group": GROUP, "heading": heading, "what": self.what + end, "measurement": self.name,
+                   "metric": metric, "unit": unit, "digits": digits, "better": "more" if more else "less",
+                   "figures": figures_of(runs, metric)}
+            row["target"], row["met"] = self.judge(metric, runs)
+            if metric == "requests_per_s":
+                row["ratios"] = {name: statistics.median(r) for name, r in ratios_of(runs, metric).items()}
+            rows.append(row)
+        return rows
 
-
-def rows_of(heading, case, runs):
-    rows = []
-    for metric, (end, unit, digits, more) in ROWS.items():
-        figures = {}
+    def print(self, runs, missing):
+        label, rates, ratios = self.what, figures_of(runs, "requests_per_s"), ratios_of(runs, "requests_per_s")
         for name, all_runs in runs.items():
-            values = [run[metric] for run in all_runs]
-            figures[name] = {"p50": statistics.median(values), "least": min(values), "largest": max(values)}
-        row = {"group": GROUP, "heading": heading, "what": case.what + end, "measurement": case.name,
-               "metric": metric, "unit": unit, "digits": digits, "better": "more" if more else "less",
-               "figures": figures, "target": "", "met": None}
-        if metric == "requests_per_s":
-            ratios = ratios_of({name: [run[metric] for run in all_runs] for name, all_runs in runs.items()})
-            row["target"], row["met"] = judge(case, ratios)
-            row["ratios"] = {name: statistics.median(r) for name, r in ratios.items()}
-        rows.append(row)
-    return rows
+            m = {key: statistics.median(run.get(key, -1) for run in all_runs) for key in FIGURES}
+            line = (f"{label:40}{HEADINGS.get(name, name):13}{m['requests_per_s']:10,.0f}{rates[name]['least']:10,.0f}"
+                    f"{rates[name]['largest']:10,.0f}" +
+                    "".join(f"{m[key]:9.0f}" if m[key] >= 0 else f"{'-':>9}" for key in FIGURES[1:5]) +
+                    f"{m['server_cpu_us']:8.2f}{m['server_busy_percent']:5.0f}%")
+            if name in ratios:
+                r = ratios[name]
+                line += f"  {statistics.median(r):6.1%} ({min(r):.1%} to {max(r):.1%})"
+            print(line)
+            label = ""
+        for name, why in missing.items():
+            print(f"{'':40}{HEADINGS[name]:13}{why}")
+        for metric, (end, _, _, _) in ROWS.items():
+            text, met = self.judge(metric, runs)
+            if text:
+                print(f"{'':40}target{end}: {text}: {VERDICTS[met]}")
 
-
-def print_head():
-    print(f"{'':28}{'':10}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}"
-          f"{'max us':>9}{'CPU us':>8}{'busy':>6}  baton / this")
-
-
-def print_case(case, runs, missing):
-    label = case.what
-    rates = {name: [run["requests_per_s"] for run in all_runs] for name, all_runs in runs.items()}
-    ratios = ratios_of(rates)
-    for name, all_runs in runs.items():
-        m = {key: statistics.median(run[key] for run in all_runs) for key in FIGURES}
-        line = (f"{label:28}{HEADINGS.get(name, name):10}{m['requests_per_s']:10,.0f}{min(rates[name]):10,.0f}"
-                f"{max(rates[name]):10,.0f}" + "".join(f"{m[key]:9.0f}" for key in FIGURES[1:5]) +
-                f"{m['server_cpu_us']:8.2f}{m['server_busy_percent']:5.0f}%")
-        if name in ratios:
-            r = ratios[name]
-            line += f"  {statistics.median(r):6.1%} ({min(r):.1%} to {max(r):.1%})"
-        print(line)
-        label = ""
-    for name, why in missing.items():
-        print(f"{'':28}{HEADINGS[name]:10}{why}")
-    text, met = judge(case, ratios)
-    if text:
-        verdict = {True: "met", False: "MISSED", None: "not judged"}[met]
-        print(f"{'':28}target: {text}: {verdict}")
-    sys.stdout.flush()
+    @staticmethod
+    def print_head():
+        print(f"{'':40}{'':13}{'req/s':>10}{'least':>10}{'largest':>10}{'p50 us':>9}{'p90 us':>9}{'p99 us':>9}"
+              f"{'max us':>9}{'CPU us':>8}{'busy':>6}  baton / this")
 
 
 def parse(description):
@@ -239,6 +279,16 @@ class Suite:
             path, version = build_rust(program, self.built, only_if_built=self.args.smoke, older=older)
             self.add(name, Peer([path, 0] if path else None, version))
 
+    def add_installed(self, name, program, command, version, why_not=None):
+        """One of the system's. command: a function of the port; version: the words that make it print its own."""
+        path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+        if path is None or why_not:
+            self.add(name, Peer(None, why_not or f"{program} is not installed"))
+        elif self.wanted(name):
+            done = subprocess.run([path, version], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            number = re.search(r"\d+\.\d+[.\d]*", done.stdout)
+            self.add(name, Peer(lambda port: command(path, port), f"{HEADINGS[name]} {number[0] if number else ''}"))
+
     def wanted(self, name):
         return not self.lists and (name == "baton" or self.args.peers is None or name in self.args.peers.split(","))
 
@@ -269,21 +319,24 @@ class Suite:
                     for name, peer in self.peers.items() if peer.version]
         if self.args.smoke:  # what a moment says is no ground to judge by
             for case in cases:
-                case.target = None
+                case.drop_targets()
         cpus = choose_cpus(self.args.server_cpu, self.args.load_cpu)
         begin, load_before = time.monotonic(), os.getloadavg()[0]
         print(f"{title}; rounds: {rounds}; {cpus.said}\n{', '.join(versions)}", flush=True)
-        print_head()
-        rows, raw, names = [], {name: {} for name in peers}, list(peers)
+        for head in dict.fromkeys(case.print_head for case in cases):
+            head()
+        rows, raw = [], {name: {} for name in peers}
         for case in cases:
-            runs = {name: [] for name in peers}
+            names = [name for name in peers if case.peers is None or name in case.peers]
+            runs = {name: [] for name in names}
             for number in range(rounds):
                 first = number % len(names)
                 for name in names[first:] + names[:first]:
-                    runs[name].append(measure(peers[name], case.before, case.load, cpus))
-            print_case(case, runs, missing)
-            rows += rows_of(title, case, runs)
-            for name in peers:
+                    runs[name].append(case.measure(peers[name], cpus))
+            case.print(runs, missing if case.peers is None else {})
+            sys.stdout.flush()
+            rows += case.rows(title, runs)
+            for name in names:
                 raw[name][case.name] = runs[name]
         self.report.write_text(json.dumps({
             "suite": self.name, "peers": ", ".join(versions), "versions": versions, "headings": HEADINGS,

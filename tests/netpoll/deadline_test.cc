@@ -148,6 +148,78 @@ TEST(Deadline, ManyAreSetAndOnlyTheLastCounts) {
   });
 }
 
+TEST(Deadline, FromOneNanosecondToOneSecondAllFire) {
+  run([] {
+    std::vector<fiber<void>> all;
+    for (std::chrono::nanoseconds after = 1ns; after <= 1s; after *= 10) {
+      for (const bool waits_already : {false, true}) {
+        all.push_back(spawn([after, waits_already] {
+          connection c = connect();
+          char byte;
+          fiber<absl::Status> reader;
+          if (waits_already) {
+            reader = spawn([&] { return c.client.read({&byte, 1}).status(); });
+            until_reader_waits(c.client);
+          }
+          const auto begin = clock::now();
+          c.client.set_read_timeout(after);
+          const absl::Status end = waits_already ? reader.join() : c.client.read({&byte, 1}).status();
+          EXPECT_EQ(end.code(), absl::StatusCode::kDeadlineExceeded) << end;
+          EXPECT_GE(clock::now() - begin, after);
+        }));
+      }
+    }
+    for (auto& f : all) f.join();
+    connection c = connect();
+    must(c.server.write("x"));
+    char byte;
+    for (const std::chrono::nanoseconds none : {0ns, -1ns}) {
+      c.client.set_timeout(none);
+      EXPECT_EQ(c.client.read({&byte, 1}).status().code(), absl::StatusCode::kDeadlineExceeded);
+      EXPECT_EQ(c.client.write("y").status().code(), absl::StatusCode::kDeadlineExceeded);
+    }
+  });
+}
+
+// A deadline that strikes again and again takes no byte away, and a reader that goes on gets all of them.
+TEST(Deadline, ResetsEveryTwoMicrosecondsLoseNothing) {
+  for (const int procs_now : {1, 2, 8}) {
+    run(
+        [] {
+          connection c = connect();
+          constexpr int bytes_in_all = 3000;
+          std::atomic<bool> done{false};
+          auto resets = spawn([&] {
+            while (!done.load()) {
+              c.client.set_read_deadline(clock::now() + 2us);
+              this_fiber::yield();
+            }
+          });
+          auto writer = spawn([&] {
+            for (int i = 0; i < bytes_in_all; ++i) {
+              const char byte = static_cast<char>(i % 251);
+              must(c.server.write({&byte, 1}));
+              if (i % 16 == 0) this_fiber::yield();
+            }
+          });
+          for (int got = 0; got < bytes_in_all;) {
+            char some[8];
+            const absl::StatusOr<std::size_t> n = c.client.read(some);
+            if (!n.ok()) {
+              ASSERT_EQ(n.status().code(), absl::StatusCode::kDeadlineExceeded);
+              this_fiber::yield();  // else nothing lets the others run on one P
+              continue;
+            }
+            for (std::size_t i = 0; i < *n; ++i, ++got) ASSERT_EQ(some[i], static_cast<char>(got % 251));
+          }
+          done = true;
+          resets.join();
+          writer.join();
+        },
+        {.procs = procs_now});
+  }
+}
+
 // The Dekker pair: an agent that begins to wait against a deadline that strikes at the same moment. A lost wake-up is a
 // hang.
 TEST(Deadline, RaceWithABeginningWait) {

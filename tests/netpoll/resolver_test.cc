@@ -2,10 +2,12 @@
 #include "../runtime/parked.h"
 #include "dns_server.h"
 
+#include <baton/runtime/command.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/event.h>
 #include <baton/syscall/blocking.h>
 
+#include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <array>
@@ -254,6 +256,40 @@ TEST(Resolver, LiesAreNotBelieved) {
   });
 }
 
+TEST(Resolver, LostPacketsAreAskedForAgain) {
+  run([] {
+    std::atomic<int> came{0};
+    dns_server server([&](const dns_question& q) {
+      if (came.fetch_add(1) < 3) return dns_answer{.silent = true};
+      return always("192.0.2.8", "2001:db8::8")(q);
+    });
+    const resolver names = asking(server, {.try_timeout = 20ms, .tries = 10});
+    EXPECT_EQ(set_of(texts(names.resolve("www.example"))), set_of({"192.0.2.8", "2001:db8::8"}));
+    EXPECT_GE(came.load(), 5);
+  });
+}
+
+// What others make of the server's answers.
+TEST(Resolver, TheTestsServerAnswersDig) {
+  if (::access("/usr/bin/dig", X_OK) != 0) GTEST_SKIP() << "dig is not installed";
+  run([] {
+    const dns_server server([](const dns_question& q) {
+      dns_answer answer = always("192.0.2.9", "2001:db8::9")(q);
+      answer.truncated = !q.tcp && q.name == "long.example.";
+      return answer;
+    });
+    const address at = must(address::parse(server.where()));
+    for (const char* const name : {"www.example", "long.example"}) {
+      for (const auto& [type, ip] : {std::pair("A", "192.0.2.9\n"), std::pair("AAAA", "2001:db8::9\n")}) {
+        const auto said =
+            command("dig", {"@" + at.ip(), "-p", std::to_string(at.port()), name, type, "+short"}).output();
+        ASSERT_TRUE(said.ok()) << said.status();
+        EXPECT_EQ(*said, ip);
+      }
+    }
+  });
+}
+
 // A look-up does not wait long for one family if the other is there.
 TEST(Resolver, OneFamilyIsNeverAnswered) {
   run([] {
@@ -264,6 +300,29 @@ TEST(Resolver, OneFamilyIsNeverAnswered) {
     EXPECT_EQ(texts(names.resolve("www.example")), list{"192.0.2.5"});
     EXPECT_EQ(texts(names.resolve("www.example", {.timeout = 1h})), list{"192.0.2.5"});
   });
+}
+
+// A look-up waits 300 ms for the second answer. Many of those come just when the wait ends: each look-up ends once.
+TEST(Resolver, SecondAnswersComeWithTheEndOfTheWait) {
+  for (const int procs_now : {2, 8}) {
+    run(
+        [] {
+          std::atomic<int> number{0};
+          dns_server server([&](const dns_question& q) {
+            if (q.type == dns_a) this_fiber::sleep_for(298ms + std::chrono::microseconds(20 * (++number % 200)));
+            return always("192.0.2.5", "2001:db8::5")(q);
+          });
+          const resolver names = asking(server, {.try_timeout = 5s});
+          std::vector<fiber<void>> all;
+          for (int i = 0; i < 600; ++i) {
+            all.push_back(spawn([&, i] {
+              EXPECT_EQ(set_of(texts(names.resolve(std::to_string(i) + ".example"))).count("2001:db8::5"), 1u);
+            }));
+          }
+          for (auto& f : all) f.join();
+        },
+        {.procs = procs_now});
+  }
 }
 
 TEST(Resolver, TheNextServerAnswers) {
@@ -546,6 +605,31 @@ TEST(Resolver, MovesAndCloses) {
     moved.close();
     moved.close();
   });
+}
+
+// A program that has closed a standard descriptor gives its number to another file later.
+TEST(ResolverDeathTest, LeavesTheStandardDescriptorsAlone) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        std::atomic<int> taken{0};
+        const auto look = [&taken] {
+          for (const int number : {STDIN_FILENO, STDOUT_FILENO}) taken += ::fcntl(number, F_GETFD) >= 0 ? 1 : 0;
+        };
+        run([&] {
+          const dns_server server([&](const dns_question& q) {
+            look();
+            return always("192.0.2.1", "2001:db8::1")(q);
+          });
+          ::close(STDIN_FILENO);
+          ::close(STDOUT_FILENO);
+          const resolver names = asking(server);
+          look();
+          if (!names.resolve("www.example").ok() || server.asked() != 2) std::_Exit(100);
+        });
+        std::_Exit(taken);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 // After exit() no fiber runs. A destructor's look-up ends nevertheless.

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <numeric>
 #include <string>
@@ -99,6 +100,41 @@ TEST(UdpMany, WaitsForTheFirstOnly) {
     EXPECT_EQ(must(waits.join()), 1);
     EXPECT_EQ(in.text(0), "one");
   });
+}
+
+// Receives of one and of many take turns. If one of them missed what the other has left, this would hang. The sender
+// keeps to what the receive buffer holds: more would be lost.
+TEST(UdpMany, ReceiversOfBothKindsMissNothing) {
+  for (const int procs_now : {1, 2, 8}) {
+    run(
+        [] {
+          constexpr int in_all = 6000;
+          constexpr int under_way = 100;
+          udp_socket a = bound();
+          udp_socket b = must(udp_socket::connect(a.local_address().to_string()));
+          std::atomic<int> got{0};
+          auto sends = spawn([&] {
+            const std::vector<outgoing> many(20, {.data = "datagram"});
+            for (int sent = 0; sent < in_all;) {
+              until([&] { return sent - got.load() < under_way; });
+              const auto count = static_cast<std::size_t>(std::min(1 + sent % 20, in_all - sent));
+              sent += must(b.send_many(std::span(many).first(count)));
+            }
+          });
+          buffers in(7);
+          char single[100];
+          for (int turn = 0; got.load() < in_all; ++turn) {
+            if (turn % 3 == 0) {
+              EXPECT_EQ(must(a.receive(single)), 8u);
+              ++got;
+            } else {
+              got += must(a.receive_many(in.all));
+            }
+          }
+          sends.join();
+        },
+        {.procs = procs_now});
+  }
 }
 
 // Those before the one that fails are sent, and counted; the next call says why.

@@ -281,6 +281,26 @@ TEST(UdpSocket, EverythingEndsASend) {
   });
 }
 
+// The room that is there by the time that the wait begins ends it.
+TEST(UdpSocket, ASendGoesOnWhenThereIsRoom) {
+  run([] {
+    with_failing_calls({SYS_sendto, SYS_sendmmsg}, [] {
+      udp_socket a = bound();
+      udp_socket b = connected_to(a);
+      char buffer[10];
+      for (int i = 0; i < 3; ++i) {
+        failing_calls::fail(SYS_sendto, EAGAIN, 1);
+        EXPECT_EQ(must(b.send("x")), 1u);
+        failing_calls::fail(SYS_sendmmsg, EAGAIN, 1);
+        const outgoing one = {.data = "yz"};
+        EXPECT_EQ(must(b.send_many({&one, 1})), 1);
+        EXPECT_EQ(must(a.receive(buffer)), 1u);
+        EXPECT_EQ(must(a.receive(buffer)), 2u);
+      }
+    });
+  });
+}
+
 TEST(UdpSocket, ADeadlineLeavesTheOtherSideAlone) {
   run([] {
     udp_socket a = bound();

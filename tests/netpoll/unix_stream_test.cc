@@ -101,6 +101,41 @@ TEST(UnixStream, WritesAreUnits) {
   }
 }
 
+// A write is told of room only while it waits for it. If that were missed once, this would hang.
+TEST(UnixStream, RoomIsNeverMissed) {
+  for (const int procs_now : {1, 2, 8}) {
+    run(
+        [] {
+          ends<unix_stream> e;
+          shrink(e.socket);
+          shrink(e.peer);
+          constexpr std::size_t size = 1'000'000;
+          const auto writes = [](unix_stream& s) {
+            std::string piece(1500, 'w');
+            for (std::size_t done = 0; done < size; done += piece.size()) must(s.write(piece));
+            EXPECT_TRUE(s.close_write().ok());
+          };
+          const auto reads = [](unix_stream& s) {
+            std::size_t done = 0;
+            char buffer[5000];
+            for (std::size_t want = 1;; want = want % sizeof buffer + 700) {
+              const std::size_t n = must(s.read({buffer, std::min(want, sizeof buffer)}));
+              if (n == 0) return done;
+              done += n;
+            }
+          };
+          auto there = spawn([&] { writes(e.socket); });
+          auto back = spawn([&] { writes(e.peer); });
+          auto got = spawn([&] { return reads(e.peer); });
+          EXPECT_GE(reads(e.socket), size);
+          EXPECT_GE(got.join(), size);
+          there.join();
+          back.join();
+        },
+        {.procs = procs_now});
+  }
+}
+
 TEST(UnixStream, EverythingEndsAReadAndAWrite) {
   run([] {
     char buffer[10];

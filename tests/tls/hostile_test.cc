@@ -1,4 +1,5 @@
 // Peers that break the rules, byte by byte.
+#include "netpoll/hostile_proxy.h"
 #include "raw_peer.h"
 #include "tls_test_support.h"
 
@@ -265,6 +266,72 @@ TEST(TlsHostile, HandshakesThatArriveByteByByte) {
     tls_stream s = must(accepted.join());
     must(s.write("hello"));
     EXPECT_EQ(peer.read(), "hello");
+  });
+}
+
+// Serves one connection behind a bad network: an echo, or the status of its handshake.
+absl::Status echo_behind(const bad_network& network, time_limit timeout,
+                         const std::function<void(tcp_stream)>& client) {
+  tcp_listener l = listen();
+  hostile_proxy proxy(l, each(network));
+  auto server = spawn([&]() -> absl::Status {
+    absl::StatusOr<tls_stream> s = tls_stream::accept(must(l.accept()), server_context(), {.timeout = timeout});
+    if (!s.ok()) return s.status();
+    char buffer[100];
+    for (;;) {
+      const absl::StatusOr<std::size_t> n = s->read(buffer);
+      if (!n.ok() || *n == 0) return n.status();
+      if (absl::Status sent = s->write({buffer, *n}).status(); !sent.ok()) return sent;
+    }
+  });
+  absl::StatusOr<tcp_stream> tcp = proxy.connect();
+  if (tcp.ok()) client(*std::move(tcp));
+  return server.join();
+}
+
+TEST(TlsHostile, ANetworkThatSplitsAndDelaysChangesNothing) {
+  run([] {
+    const absl::Status end = echo_behind({.piece = 1, .delay = std::chrono::microseconds(20)}, 1h, [](tcp_stream tcp) {
+      tls_stream s = must(tls_stream::connect(std::move(tcp), client_context(), "localhost", {.timeout = 1h}));
+      const std::string text = pattern(100);
+      must(s.write(text));
+      std::string back(text.size(), '\0');
+      EXPECT_EQ(must(s.read_full(back)), text.size());
+      EXPECT_EQ(back, text);
+      EXPECT_TRUE(s.close_write().ok());
+      EXPECT_EQ(must(s.read(back)), 0u);
+    });
+    EXPECT_TRUE(end.ok()) << end;
+  });
+}
+
+// Wherever the connection ends, both sides say that it has, and none takes a part for the whole.
+TEST(TlsHostile, DroppedConnectionsAreNoEnds) {
+  run([] {
+    for (const auto how : {bad_network::end::close, bad_network::end::reset}) {
+      for (const std::size_t after : {std::size_t{0}, std::size_t{50}, std::size_t{700}, std::size_t{1600}}) {
+        const absl::Status end = echo_behind({.ends_after = after, .how = how}, 1h, [](tcp_stream tcp) {
+          absl::StatusOr<tls_stream> s =
+              tls_stream::connect(std::move(tcp), client_context(), "localhost", {.timeout = 1h});
+          char buffer[5000];
+          if (s.ok() && s->write(std::string(sizeof buffer, 'x')).ok()) {
+            const absl::StatusOr<std::size_t> n = s->read_full(buffer);
+            EXPECT_FALSE(n.ok()) << *n;
+          }
+        });
+        EXPECT_FALSE(end.ok());
+      }
+    }
+  });
+}
+
+TEST(TlsHostile, AHandshakeThatIsHeldBackEndsAtItsTimeout) {
+  run([] {
+    const absl::Status end = echo_behind({.held_after = 100}, 1h, [](tcp_stream tcp) {
+      expect_code(tls_stream::connect(std::move(tcp), client_context(), "localhost", {.timeout = 20ms}).status(),
+                  StatusCode::kDeadlineExceeded, "tls handshake");
+    });
+    EXPECT_TRUE(absl::IsUnavailable(end)) << end;
   });
 }
 

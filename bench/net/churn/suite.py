@@ -25,6 +25,6 @@ def main():
     suite.add_go("echo")
     cases = [Case(f"churn-{n}", f"{n} in flight, {SIZE} B",
                   [suite.directory / "churn_load", "{port}", n, SIZE, warm_up, args.seconds or seconds],
-                  facts={"in_flight": n, "size": SIZE})
+                  facts={"in_flight": n, "size": SIZE}, rate={"tokio": 1.0, "go": 1.0})
              for n in args.in_flight or ([4] if args.smoke else [1, 64])]
     suite.run("connect, one request, close", cases, rounds)

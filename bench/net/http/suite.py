@@ -13,9 +13,9 @@ from net.servers import Case, Suite, parse
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-def wrk(connections, length_s):
+def wrk(connections, length_s, scheme="http"):
     return ["wrk", "-t1", f"-c{connections}", f"-d{length_s}s", "--timeout", "10s", "-s", HERE / "wrk_report.lua",
-            "http://127.0.0.1:{port}/"]
+            scheme + "://127.0.0.1:{port}/"]
 
 
 def main():
@@ -33,7 +33,7 @@ def main():
     check_all(suite.present())
 
     cases = [Case(f"http-{n}", f"hello, {n} connections", wrk(n, seconds), wrk(n, warm_up_s) if warm_up_s else None,
-                  facts={"connections": n, "size": 13}, target=("hyper", 1.0) if n == 64 else None)
+                  facts={"connections": n, "size": 13}, rate={"hyper": 1.0} if n == 64 else None)
              for n in args.connections]
     if shutil.which("wrk") is None:
         print("http: the servers answer alike; there is no wrk here to load them")

@@ -29,5 +29,5 @@ def main():
         for n in args.sockets or ([10] if args.smoke else [1, 100]):
             load = [suite.directory / "udp_load", "{port}", n, size, warm_up, args.seconds or seconds]
             cases.append(Case(f"udp-{n}-{size}", f"{n:,} socket{'s' if n > 1 else ''}, {size:,} B", load,
-                              facts={"connections": n, "size": size}, target=("loop", 0.95) if n == 100 else None))
+                              facts={"connections": n, "size": size}, rate={"loop": 0.95} if n == 100 else None))
     suite.run("UDP, one datagram under way per socket", cases, rounds)
