@@ -307,6 +307,7 @@ void dns_channel::count_answer(dns_lookup::question& q, int status) noexcept {
   --outstanding_;
   if (--l.outstanding == 0) {
     l.next_due = std::exchange(due_, &l);
+    l.ends_half_at_ns = sched::platform::forever_ns;  // end_halves() must not free what is due
   } else if (!l.ended && !l.found.addresses.empty()) {
     l.ends_half_at_ns = sched::platform::now_ns() + half_ns;
     next_half_ns_ = std::min(next_half_ns_, l.ends_half_at_ns);
