@@ -25,9 +25,14 @@ hosts_file hosts_file::parse(std::string_view text) {
       std::string name = canonical_name(words[i]);
       if (!check_host_name(name).ok()) continue;
       std::vector<address>& ips = f.addresses_[name];
-      if (std::find(ips.begin(), ips.end(), *ip) == ips.end()) ips.push_back(*ip);
       std::vector<std::string>& names = f.names_[*ip];
-      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+      // A pair is in both lists or in none. A list of blocked hosts gives 100,000 names to one address: so the shorter
+      // list is searched.
+      const bool is_known = ips.size() <= names.size() ? std::find(ips.begin(), ips.end(), *ip) != ips.end()
+                                                       : std::find(names.begin(), names.end(), name) != names.end();
+      if (is_known) continue;
+      ips.push_back(*ip);
+      names.push_back(std::move(name));
     }
   });
   return f;

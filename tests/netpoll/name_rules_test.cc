@@ -132,5 +132,17 @@ TEST(HostsFile, Names) {
   EXPECT_TRUE(f.names_of(ip("10.0.0.2")).empty());
 }
 
+// Lists of blocked hosts look like this. A search of all names for each line would take quadratic time.
+TEST(HostsFile, ManyNamesOfOneAddressAndManyAddressesOfOneName) {
+  constexpr std::size_t count = 50'000;
+  std::string text;
+  for (std::size_t i = 0; i < count; ++i) text += "0.0.0.0 advertising-" + std::to_string(i) + ".example\n";
+  for (std::size_t i = 0; i < count; ++i) text += "2001:db8::" + std::to_string(i % 10'000) + " many.example\n";
+  const hosts_file f = hosts_file::parse(text);
+  EXPECT_EQ(f.names_of(ip("0.0.0.0")).size(), count);
+  EXPECT_EQ(f.addresses_of("many.example", address::family::none).size(), 10'000u);
+  EXPECT_EQ(f.names_of(ip("2001:db8::7")), list{"many.example"});
+}
+
 }  // namespace
 }  // namespace baton::net::test
