@@ -42,7 +42,7 @@ moved status_of(baton::sys::result<std::size_t> r, const char* what) {
 
 moved read_write(baton::file& from, baton::file& to) {
   static const auto buffer = std::make_unique<std::array<char, piece>>();
-  const moved n = from.read(*buffer);
+  moved n = from.read(*buffer);
   if (!n.ok() || *n == 0) return n;
   return to.write({buffer->data(), *n});
 }
@@ -55,10 +55,10 @@ moved copy_file_range(baton::file& from, baton::file& to) {
 }
 moved splice(baton::file& from, baton::file& to) {
   static const std::array<int, 2> pipe = *baton::sys::pipe2(O_CLOEXEC);
-  const moved into = status_of(baton::sys::splice(from.native_handle(), nullptr, pipe[1], nullptr, piece, 0), "splice");
+  moved into = status_of(baton::sys::splice(from.native_handle(), nullptr, pipe[1], nullptr, piece, 0), "splice");
   if (!into.ok()) return into;
   for (std::size_t left = *into; left > 0;) {
-    const moved out = status_of(baton::sys::splice(pipe[0], nullptr, to.native_handle(), nullptr, left, 0), "splice");
+    moved out = status_of(baton::sys::splice(pipe[0], nullptr, to.native_handle(), nullptr, left, 0), "splice");
     if (!out.ok()) return out;
     left -= *out;
   }
@@ -92,7 +92,7 @@ absl::Status copy(baton::file& from, baton::file& to, method move) {
   }
   absl::Status end;
   while (end.ok()) {
-    const moved n = move(from, to);
+    moved n = move(from, to);
     if (!n.ok() || *n == 0) {
       end = n.status();
       break;

@@ -78,7 +78,8 @@ bool joined_unless_done(sched::fiber* f, net::cancellation* source) noexcept {
 }  // namespace
 
 absl::Status await_end_unless_done(sched::fiber* f, const context& ctx) {
-  const context keep = ctx;  // the caller's handle may be assigned to during the wait
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be assigned to during the wait
+  const context keep = ctx;
   const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
   if (!keep.is_done() && joined_unless_done(f, source.get())) return absl::OkStatus();
   return status_for_reason(keep.error(), "join of a fiber");

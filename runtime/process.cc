@@ -42,6 +42,7 @@ absl::StatusOr<exit_status> process::wait(const context& ctx) {
   if (state_ == nullptr) return no_process("wait");
   const std::shared_ptr<detail::process_state> keep_state = state_;
   detail::process_state& s = *keep_state;
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): the caller's may be assigned to during the wait
   const context keep = ctx;
   const std::shared_ptr<net::cancellation> source = keep.as_cancellation();
   if (!s.await_end(source.get())) {

@@ -59,9 +59,9 @@ concept future_range = requires(R& r) {
 &&future_iterator<range_iterator<R>>;
 
 template <class Result, class Sequence>
-Result as_result(Sequence&& s) noexcept {
+Result as_result(Sequence s) noexcept {
   if constexpr (std::is_same_v<Result, Sequence>) {
-    return std::move(s);
+    return s;
   } else {
     return Result{combination::none, std::move(s)};
   }
