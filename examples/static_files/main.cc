@@ -1,7 +1,7 @@
 // Serves a folder by HTTP/1.1, or HTTPS: files with types, validators and ranges; folders by their index.html or a
 // list.
 //
-//   static_files [--root DIR] [...]          curl -r 0-99 http://127.0.0.1:8080/README.md
+//   static_files [--root DIR] [...]          curl -r 0-99 http://127.0.0.1:8080/
 //
 //   site            what a path names, and how it is answered
 //   preconditions   ETag, Last-Modified, If-None-Match and their like

@@ -10,9 +10,10 @@
 //           Wait for an edge whenever the kernel takes no more. Go on until there is no output.
 //
 // Order of the output. `sends` is set, under the engine's lock, before in_flight gets bytes, and cleared when they are
-// gone. What the engine puts out while a read uses it (an alert, an answer to a key update) is sent by that read only if
-// `sends` is not set, and only as far as the kernel takes it. Otherwise the write sends it: it looks at the output before it clears `sends`. A write that
-// fails leaves in_flight and `sends` as they are, and the next one sends that first.
+// gone. What the engine puts out while a read uses it (an alert, an answer to a key update) is sent by that read only
+// if `sends` is not set, and only as far as the kernel takes it. Otherwise the write sends it: it looks at the output
+// before it clears `sends`. A write that fails leaves in_flight and `sends` as they are, and the next one sends that
+// first.
 //
 // A post-handshake message can come in parts. Until it is complete, OpenSSL does not encrypt. The write then receives,
 // too. A read that waits for an edge misses nothing by that: bytes that a write receives have an edge of their own, and
@@ -35,6 +36,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace baton::net {
@@ -53,11 +55,13 @@ struct tls_state {
   template <descriptor::amount Amount>
   absl::StatusOr<std::size_t> read(bytes buffer);
   absl::Status send(tls_output& output, const char* operation);
-  // Returns false if this thread called exit() and a call is inside that may never leave. Then the state must stay:
-  // leave_at_exit().
-  bool close() noexcept;
+  // For close_and_delete() in descriptor.h. Nobody else is inside: sends close_notify, as far as the kernel takes it at
+  // once, because a peer that does not read must not hold up a close.
+  void before_close(int fd) noexcept;
+  // The thread has called exit(), and a call is inside that may never leave: the state stays.
   void leave_at_exit() noexcept;
 
+  static constexpr std::string_view kind = "tls stream";
   [[nodiscard]] std::string name() const { return tcp.state_->name(); }
 
   tcp_stream tcp;
@@ -83,7 +87,6 @@ struct tls_state {
                   const char* operation);
 
   [[nodiscard]] absl::Status failed(const absl::Status& why, const char* operation) const;
-  void say_goodbye(int fd) noexcept;
 
   fd_mutex engine_lock_;      // its write side; it is never closed
   bool sends_ = false;        // guarded by engine_lock_
