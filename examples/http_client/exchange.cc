@@ -81,7 +81,7 @@ failure exchange(connection& c, const url& what, const exchange_options& options
     beast::http::read_some(s, c.received, *p, ec);
   }
   if (ec) return {status_of(ec, s.last_read_status(), what)};
-  answer.status = p->get().result_int();
+  answer.status = static_cast<int>(p->get().result_int());
   const auto location = p->get()[beast::http::field::location];
   answer.location.assign(location.data(), location.size());
   answer.can_go_on = p->keep_alive() && c.received.size() == 0;
