@@ -21,12 +21,6 @@ using clock = std::chrono::steady_clock;
 
 connection::connection(server& s, peer& stream) : server_(s), stream_(stream), out_(stream, s.config().write_timeout) {}
 
-upgraded connection::upgrade() {
-  is_upgraded_ = true;
-  out_.flush();
-  return {stream_, std::string(unparsed())};
-}
-
 bool connection::draining() const { return server_.draining(); }
 
 void connection::run() {

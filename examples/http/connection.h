@@ -40,7 +40,11 @@ class connection {
   [[nodiscard]] output& out() { return out_; }
   // Ends HTTP on this connection: the handler goes on with the stream, and the connection is closed when it returns.
   // The stream has a read deadline: replace it, and look at draining() after each time. Switches.
-  [[nodiscard]] upgraded upgrade();
+  [[nodiscard]] upgraded upgrade() {
+    is_upgraded_ = true;
+    out_.flush();
+    return {stream_, std::string(unparsed())};
+  }
   // Returns true once the server stops.
   [[nodiscard]] bool draining() const;
 

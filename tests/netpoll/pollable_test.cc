@@ -4,9 +4,9 @@
 #include <baton/runtime/context.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
+#include <baton/syscall/fork_exec.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
-#include <baton/syscall/fork_exec.h>
 #include <baton/syscall/processes.h>
 
 #include <fcntl.h>
