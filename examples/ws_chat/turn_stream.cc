@@ -12,7 +12,7 @@ namespace ws_chat {
 
 namespace {
 
-using namespace std::chrono_literals;
+constexpr auto ending_time = std::chrono::milliseconds(2'000);
 
 }  // namespace
 
@@ -61,13 +61,17 @@ absl::StatusOr<std::size_t> turn_stream::receive() {
 
 void turn_stream::set_read_deadline() {
   const auto now = std::chrono::steady_clock::now();
-  if (is_ending_.load(std::memory_order_relaxed) && !ends_at_) ends_at_ = now + 2s;
+  if (is_ending_.load(std::memory_order_relaxed) && !ends_at_) {
+    ends_at_ = now + ending_time;
+    peer_.set_write_deadline(*ends_at_);  // also of a write that waits already
+  }
   peer_.set_read_deadline(ends_at_.value_or(now + patience_));
   if (dropped_.load(std::memory_order_acquire)) drop();  // whose deadline may just have been replaced
 }
 
 absl::Status turn_stream::write_v(std::span<const baton::const_bytes> pieces) {
-  peer_.set_write_deadline(std::chrono::steady_clock::now() + patience_);
+  const bool is_ending = is_ending_.load(std::memory_order_relaxed);
+  peer_.set_write_deadline(std::chrono::steady_clock::now() + (is_ending ? ending_time : patience_));
   if (dropped_.load(std::memory_order_acquire)) drop();
   return peer_.write_v(pieces);
 }
