@@ -414,7 +414,8 @@ class descriptor final {
 };
 
 // What ends a descriptor's use. A state with something to end besides the descriptor has a member
-// last_use(last_use_for).
+// last_use(last_use_for), or before_close(fd) if it has a last word for the peer. A state whose descriptor belongs to
+// another object has leave_at_exit().
 enum class last_use_for : std::uint8_t { close, release };
 
 // Switches. Closes the descriptor `io` of a state, as descriptor::close() does.
@@ -422,6 +423,8 @@ template <class State>
 bool close_state(State& s) noexcept {
   if constexpr (requires { s.last_use(last_use_for::close); }) {
     return s.io.close([&s](int) noexcept { s.last_use(last_use_for::close); });
+  } else if constexpr (requires { s.before_close(0); }) {
+    return s.io.close([&s](int fd) noexcept { s.before_close(fd); });
   } else {
     return s.io.close();
   }
@@ -443,6 +446,8 @@ template <class State>
 void close_and_delete(State* s) noexcept {
   if (close_state(*s)) {
     delete s;
+  } else if constexpr (requires { s->leave_at_exit(); }) {
+    s->leave_at_exit();
   } else {
     s->io.leave_at_exit();
   }

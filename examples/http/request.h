@@ -1,12 +1,9 @@
-// The head of an HTTP/1.x request: its first line and its fields. RFC 9112, read strictly: anything that two servers
-// could read in two ways is refused, so that no request can be hidden from one of them.
-//
-// The functions read no socket. A function that can refuse a request returns the status to answer with. The connection
-// has to be closed then, because nothing says where the next request begins.
+// A request of HTTP/1.x, as the server's code sees it. head_finder.h and request_parser.h read it from bytes.
 #pragma once
 
+#include "http/text.h"
+
 #include <cstddef>
-#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -33,28 +30,16 @@ struct request {
   int minor_version = 1;  // of HTTP/1.x: 0 or 1
   bool keep_alive = false;
   bool expects_continue = false;  // the client waits for "100 Continue" before it sends the body
-  bool chunked = false;
-  std::uint64_t content_length = 0;  // 0 if chunked
+
+  // Returns the value of the only field of that name. Returns an empty text if there is none, or more than one.
+  [[nodiscard]] std::string_view value_of(std::string_view name) const {
+    std::string_view value;
+    int found = 0;
+    for (const field& f : fields) {
+      if (equal_ignoring_case(f.name, name) && ++found == 1) value = f.value;
+    }
+    return found == 1 ? value : std::string_view();
+  }
 };
-
-// Finds the end of a head while its bytes arrive.
-class head_finder {
- public:
-  // `bytes` begins as in the call before, and may have more at its end. Sets `size` to the size of the head, with its
-  // empty line, or leaves it 0 if more bytes have to come. Returns accepted, 400, 414 or 431.
-  [[nodiscard]] int find(std::string_view bytes, std::size_t& size);
-
- private:
-  std::size_t searched_ = 0;
-  std::size_t line_ = 0;    // where the line that is not complete yet begins
-  std::size_t fields_ = 0;  // where the fields begin; 0: the first line is not complete yet
-};
-
-// Reads a head that head_finder has found. Returns accepted, 400, 417, 501 or 505. Sets `r.method` whenever it could be
-// read.
-[[nodiscard]] int read_head(std::string_view head, request& r);
-
-// Reads "name: value", a line of a head or of a trailer without its end. Returns false if the line is not of that form.
-[[nodiscard]] bool read_field(std::string_view line, field& f);
 
 }  // namespace http

@@ -7,19 +7,38 @@
 //   GET /stats          the runtime's counters and the server's, a "name value" line each
 #pragma once
 
-namespace http {
-struct request;
-}
+#include "http/output.h"
+#include "http/request.h"
+#include "http/server.h"
+
+#include <baton/baton.h>
+
+#include <atomic>
+#include <cstdint>
 
 namespace http_server {
 
-class output;
-class server;
+class routes {
+ public:
+  // `root` is a descriptor of the folder that /file serves. At most `sleeps_at_once` threads are blocked by /sleep;
+  // further requests for it wait without a thread.
+  routes(baton::sys::owned_fd root, int sleeps_at_once);
 
-// Answers the request: header and body. Switches.
-void respond(server& s, const http::request& r, output& out);
+  // Answers the request: head and body. Switches.
+  void answer(const http::request& r, http::output& out);
 
-// Answers with a short text that says what the status means. The request may be one that could not be read.
-void respond_with_error(const http::request& r, int status, output& out);
+  // Whose counters /stats shows.
+  void set_server(http::server& s) { server_ = &s; }
+
+ private:
+  void serve_file(const http::request& r, http::output& out);
+  void sleep(const http::request& r, http::output& out);
+  void show_statistics(const http::request& r, http::output& out);
+
+  const baton::sys::owned_fd root_;
+  baton::blocking_gate sleep_gate_;
+  http::server* server_ = nullptr;
+  std::atomic<std::uint64_t> sleeps_{0};
+};
 
 }  // namespace http_server

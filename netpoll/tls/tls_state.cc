@@ -233,7 +233,7 @@ absl::Status tls_state::shake_hands(const tls_handshake_options& options) {
 }
 
 // No other call is inside. What cannot be sent at once is not sent: a peer that does not read must not hold up a close.
-void tls_state::say_goodbye(int fd) noexcept {
+void tls_state::before_close(int fd) noexcept {
   send_now(fd, in_flight_);
   if (in_flight_.empty()) {
     try {
@@ -249,10 +249,6 @@ void tls_state::say_goodbye(int fd) noexcept {
     if (n <= 0) break;
     left -= static_cast<std::size_t>(n);
   }
-}
-
-bool tls_state::close() noexcept {
-  return io.close([this](int fd) noexcept { say_goodbye(fd); });
 }
 
 void tls_state::leave_at_exit() noexcept {

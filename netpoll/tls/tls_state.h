@@ -37,6 +37,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace baton::net {
@@ -55,11 +56,13 @@ struct tls_state {
   template <descriptor::amount Amount>
   absl::StatusOr<std::size_t> read(bytes buffer);
   absl::Status send(tls_output& output, const char* operation);
-  // Returns false if this thread called exit() and a call is inside that may never leave. Then the state must stay:
-  // leave_at_exit().
-  bool close() noexcept;
+  // For close_and_delete() in descriptor.h. Nobody else is inside: sends close_notify, as far as the kernel takes it at
+  // once, because a peer that does not read must not hold up a close.
+  void before_close(int fd) noexcept;
+  // The thread has called exit(), and a call is inside that may never leave: the state stays.
   void leave_at_exit() noexcept;
 
+  static constexpr std::string_view kind = "tls stream";
   [[nodiscard]] std::string name() const { return tcp.state_->name(); }
 
   tcp_stream tcp;
@@ -85,7 +88,6 @@ struct tls_state {
                   const char* operation);
 
   [[nodiscard]] absl::Status failed(const absl::Status& why, const char* operation) const;
-  void say_goodbye(int fd) noexcept;
 
   fd_mutex engine_lock_;      // its write side; it is never closed
   bool sends_ = false;        // guarded by engine_lock_

@@ -1,6 +1,7 @@
 // The public calls of a TLS stream. tls_state.h says where they wait.
 #include <baton/netpoll/tls/tls_stream.h>
 
+#include <baton/netpoll/descriptor_owner_members.h>
 #include <baton/netpoll/error_text.h>
 #include <baton/netpoll/tls/pem.h>
 #include <baton/netpoll/tls/tls_context_state.h>
@@ -13,24 +14,8 @@
 
 namespace baton::net {
 
-namespace {
-
-constexpr std::string_view kind = "tls stream";
-
-}  // namespace
-
-tls_stream::tls_stream() noexcept = default;
-tls_stream::tls_stream(tls_stream&&) noexcept = default;
-tls_stream& tls_stream::operator=(tls_stream&&) noexcept = default;
-tls_stream::~tls_stream() = default;
-
-void tls_stream::closer::operator()(tls_state* s) const noexcept {
-  if (s->close()) {
-    delete s;
-  } else {
-    s->leave_at_exit();
-  }
-}
+template class descriptor_owner<tls_state>;
+template class two_sided_owner<tls_state>;
 
 absl::StatusOr<tls_stream> tls_stream::accept(tcp_stream tcp, const tls_context& context,
                                               const tls_handshake_options& options) {
@@ -62,19 +47,19 @@ absl::StatusOr<tls_stream> tls_stream::begin(tcp_stream tcp, const tls_context& 
 }
 
 absl::StatusOr<std::size_t> tls_stream::read(bytes buffer) {
-  if (state_ == nullptr) return not_open("read", kind);
+  if (state_ == nullptr) return not_open("read", tls_state::kind);
   if (buffer.empty()) return std::size_t{0};
   return state_->read<descriptor::amount::some>(buffer);
 }
 
 absl::StatusOr<std::size_t> tls_stream::read_full(bytes buffer) {
-  if (state_ == nullptr) return not_open("read", kind);
+  if (state_ == nullptr) return not_open("read", tls_state::kind);
   if (buffer.empty()) return std::size_t{0};
   return state_->read<descriptor::amount::full>(buffer);
 }
 
 absl::Status tls_stream::send(tls_output& output, const char* operation) {
-  if (state_ == nullptr) return not_open(operation, kind);
+  if (state_ == nullptr) return not_open(operation, tls_state::kind);
   return state_->send(output, operation);
 }
 
@@ -111,32 +96,12 @@ absl::Status tls_stream::update_keys() {
   return send(output, "update keys");
 }
 
-void tls_stream::set_deadline_ns(poll_side side, std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadline(side, deadline_ns);
-}
-
-void tls_stream::set_deadlines_ns(std::int64_t deadline_ns) {
-  if (state_ != nullptr) state_->io.set_deadlines(deadline_ns);
-}
-
-void tls_stream::set_cancellation(const std::shared_ptr<cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(c);
-}
-
-void tls_stream::set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c) {
-  if (state_ != nullptr) state_->io.set_cancellation(side, c);
-}
-
-void tls_stream::close() {
-  if (state_ != nullptr) (void)state_->close();
-}
-
 absl::Status tls_stream::set_no_delay(bool on) {
-  return state_ == nullptr ? not_open("set no delay", kind) : state_->tcp.set_no_delay(on);
+  return state_ == nullptr ? not_open("set no delay", tls_state::kind) : state_->tcp.set_no_delay(on);
 }
 
 absl::Status tls_stream::set_keep_alive_ns(std::int64_t every_ns) {
-  if (state_ == nullptr) return not_open("set keep alive", kind);
+  if (state_ == nullptr) return not_open("set keep alive", tls_state::kind);
   return state_->tcp.set_keep_alive(std::chrono::nanoseconds(every_ns));
 }
 
@@ -159,6 +124,5 @@ std::optional<tls_certificate> tls_stream::peer_certificate() const {
 
 address tls_stream::local_address() const { return state_ == nullptr ? address{} : state_->tcp.local_address(); }
 address tls_stream::remote_address() const { return state_ == nullptr ? address{} : state_->tcp.remote_address(); }
-int tls_stream::native_handle() const noexcept { return state_ == nullptr ? -1 : state_->tcp.native_handle(); }
 
 }  // namespace baton::net

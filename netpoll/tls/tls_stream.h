@@ -3,8 +3,11 @@
 //   auto tcp = listener.accept();                                      // in the fiber of the listener
 //   auto peer = baton::net::tls_stream::accept(std::move(*tcp), ctx);  // in the fiber of the connection
 //
-// Thread-safe as tcp_stream: reads queue behind reads, writes behind writes; a read and a write run at the same time;
-// close() may be called from anywhere. Only the owner may move it, when no calls are under way.
+// Thread-safe as tcp_stream: reads queue behind reads, writes behind writes; a read and a write run at the same time.
+//
+// Deadlines, contexts and close() are those of descriptor_owner.h, but close(), and the destructor, send close_notify
+// first, as far as the kernel takes it at once. They do not if the last write was ended halfway: the peer then finds
+// the data cut off. The handshake has limits of its own. There is no release().
 //
 // Errors: those of tcp_stream, and
 //   UNAUTHENTICATED    the handshake: the peer's certificate is not accepted, or it has shown none
@@ -23,9 +26,9 @@
 #pragma once
 
 #include <baton/netpoll/address.h>
+#include <baton/netpoll/descriptor_owner.h>
 #include <baton/netpoll/error_text.h>
 #include <baton/netpoll/options.h>
-#include <baton/netpoll/poll_descriptor.h>
 #include <baton/netpoll/tcp_stream.h>
 #include <baton/netpoll/tls/tls_certificate.h>
 #include <baton/netpoll/tls/tls_context.h>
@@ -58,12 +61,9 @@ struct tls_handshake_options {
   context_option ctx = {};
 };
 
-class tls_stream {
+class tls_stream : public two_sided_owner<tls_state> {
  public:
-  tls_stream() noexcept;  // not open
-  tls_stream(tls_stream&&) noexcept;
-  tls_stream& operator=(tls_stream&&) noexcept;  // Switches. Closes what was there
-  ~tls_stream();                                 // Switches. As close(); at exit: as ~tcp_stream()
+  tls_stream() noexcept = default;  // not open
 
   // Switch. Take over the TCP stream and do the handshake, as the server or as the client. After an error the
   // connection is closed. A peer that speaks TLS has got an alert that says why. accept() waits for the client: call it
@@ -100,55 +100,9 @@ class tls_stream {
     return send_file(static_cast<int>(file.native_handle()), offset, size);
   }
 
-  // The same as those of tcp_stream. They never switch. The forms with a time-out count from now.
-  template <class Clock, class Duration>
-  void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadlines_ns(detail::deadline_at(when));
-  }
-  template <class Clock, class Duration>
-  void set_read_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadline_ns(poll_side::read, detail::deadline_at(when));
-  }
-  template <class Clock, class Duration>
-  void set_write_deadline(const std::chrono::time_point<Clock, Duration>& when) {
-    set_deadline_ns(poll_side::write, detail::deadline_at(when));
-  }
-  template <class Rep, class Period>
-  void set_timeout(const std::chrono::duration<Rep, Period>& timeout) {
-    set_deadlines_ns(detail::deadline_after(timeout));
-  }
-  template <class Rep, class Period>
-  void set_read_timeout(const std::chrono::duration<Rep, Period>& timeout) {
-    set_deadline_ns(poll_side::read, detail::deadline_after(timeout));
-  }
-  template <class Rep, class Period>
-  void set_write_timeout(const std::chrono::duration<Rep, Period>& timeout) {
-    set_deadline_ns(poll_side::write, detail::deadline_after(timeout));
-  }
-
-  // These never switch. As tcp_stream's.
-  template <cancellation_source Context>
-  void set_context(const Context& c) {
-    set_cancellation(c.as_cancellation());
-  }
-  template <cancellation_source Context>
-  void set_read_context(const Context& c) {
-    set_cancellation(poll_side::read, c.as_cancellation());
-  }
-  template <cancellation_source Context>
-  void set_write_context(const Context& c) {
-    set_cancellation(poll_side::write, c.as_cancellation());
-  }
-  void set_cancellation(const std::shared_ptr<cancellation>& c);
-  void set_cancellation(poll_side side, const std::shared_ptr<cancellation>& c);
-
   // Switches. Sends what has been written, then close_notify: the peer knows that it has everything. Reading goes on;
   // writes fail with EPIPE. Some peers that speak TLS 1.2 close the connection then.
   absl::Status close_write();
-  // Switches. Ends the calls that are under way, and waits until they have left. Sends close_notify, as far as the
-  // kernel takes it at once. If the last write was ended halfway, does not send it, so that the peer finds the data cut
-  // off. Then closes the connection. Every close() returns only after that.
-  void close();
 
   // Switches. Writes with a new key from now on, and asks the peer to do the same. Use it for connections that carry
   // very much data. A peer that asks for it is always answered. FAILED_PRECONDITION in TLS 1.2, which has none.
@@ -173,24 +127,12 @@ class tls_stream {
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 
-  // The descriptor's number, which the stream keeps owning; -1 if not open or closed. The bytes that go through it are
-  // encrypted.
-  [[nodiscard]] int native_handle() const noexcept;
-  [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }
-
  private:
-  friend struct test_access;
+  using two_sided_owner::release;  // what goes through the descriptor is encrypted, and this has the keys
   static absl::StatusOr<tls_stream> begin(tcp_stream tcp, const tls_context& context, bool as_server,
                                           std::string server_name, const tls_handshake_options& options);
   absl::Status send(tls_output& output, const char* operation);
-  void set_deadline_ns(poll_side side, std::int64_t deadline_ns);
-  void set_deadlines_ns(std::int64_t deadline_ns);
   absl::Status set_keep_alive_ns(std::int64_t every_ns);
-
-  struct closer {
-    void operator()(tls_state* s) const noexcept;
-  };
-  std::unique_ptr<tls_state, closer> state_;
 };
 
 }  // namespace baton::net

@@ -34,10 +34,13 @@ std::string text_of(const call& c) {
   return text;
 }
 
+bool is_http(const std::string& name) { return name == "http_server" || name == "static_files" || name == "ws_chat"; }
+
 // Returns the servers. Each is told to listen on that address.
 std::vector<call> servers_on(const std::string& host, const std::string& port) {
   std::vector<call> all = {{"echo_server", {host + ":" + port}}, {"chat", {host + ":" + port}}};
-  if (host == "127.0.0.1") all.push_back({"http_server", {"--port", port}});
+  if (host != "127.0.0.1") return all;
+  for (const char* const name : {"http_server", "static_files", "ws_chat"}) all.push_back({name, {"--port", port}});
   return all;
 }
 
@@ -79,8 +82,11 @@ TEST(Ends, CalledWrongly) {
            {"http_server", {"--port"}},
            {"http_server", {"--procs", "0"}},
            {"http_server", {"--bogus", "1"}},
+           {"static_files", {"--root"}},
+           {"static_files", {"--tls", "cert.pem"}},
+           {"ws_chat", {"--root", "."}},
        }) {
-    expect_end(c, 2, {c.name, c.name == "http_server" ? "bad argument" : "usage"});
+    expect_end(c, 2, {c.name, is_http(c.name) ? "bad argument" : "usage"});
   }
 }
 
@@ -95,7 +101,9 @@ TEST(Ends, AddressesThatAreNone) {
   expect_end({"unix_echo", {std::string(200, 'x')}}, 1, {"unix_echo: ", "too long"});
   expect_end({"udp_echo", {"127.0.0.1:0", "127.0.0.1"}}, 1, {"udp_echo: ", "not a multicast address"});
   expect_end({"udp_echo", {"127.0.0.1:0", "239.1.1.1", "no-such-one"}}, 1, {"udp_echo: ", "no-such-one"});
-  expect_end({"http_server", {"--root", "/nowhere"}}, 1, {"http_server: ", "/nowhere", "No such file"});
+  for (const char* const name : {"http_server", "static_files"}) {
+    expect_end({name, {"--root", "/nowhere"}}, 1, {std::string(name) + ": ", "/nowhere", "No such file"});
+  }
 }
 
 TEST(Ends, AddressInUse) {

@@ -1,15 +1,19 @@
-// libpq, unmodified.
+// libpq, unmodified: its blocking calls, and its asynchronous interface over net::pollable.
 #include "held_server.h"
 #include "two_hundred.h"
 
+#include <baton/netpoll/pollable.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/stats.h>
 
 #include <gtest/gtest.h>
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 
 namespace {
@@ -74,6 +78,48 @@ TEST(Libpq, TwoHundredFibersWaitForAnAnswer) {
     PQfinish(c);
   };
   baton::run([&] { call_from_two_hundred(call, server); });
+}
+
+// Waits for what libpq waits for. Its socket stays its own: the pollable has a duplicate.
+void wait_for(PGconn* c, bool readable) {
+  auto p = baton::net::pollable::adopt(::fcntl(PQsocket(c), F_DUPFD_CLOEXEC, 0));
+  ASSERT_TRUE(p.ok()) << p.status();
+  const absl::Status s = readable ? p->wait_readable() : p->wait_writable();
+  ASSERT_TRUE(s.ok()) << s;
+}
+
+TEST(Libpq, ItsAsynchronousInterfaceHoldsNoThread) {
+  held_server server(two_hundred, [] { return std::make_unique<postgres>(); });
+  const std::string where = "hostaddr=127.0.0.1 port=" + std::to_string(server.port()) +
+                            " user=u dbname=d sslmode=disable gssencmode=disable";
+  const auto call = [&](int i) {
+    PGconn* const c = PQconnectStart(where.c_str());
+    for (auto next = PGRES_POLLING_WRITING; next != PGRES_POLLING_OK; next = PQconnectPoll(c)) {
+      ASSERT_NE(next, PGRES_POLLING_FAILED) << PQerrorMessage(c);
+      wait_for(c, next == PGRES_POLLING_READING);
+    }
+    ASSERT_EQ(PQsetnonblocking(c, 1), 0);
+    const std::string query = "query " + std::to_string(i);
+    ASSERT_EQ(PQsendQuery(c, query.c_str()), 1) << PQerrorMessage(c);
+    while (PQflush(c) == 1) wait_for(c, false);
+    while (PQisBusy(c) == 1) {
+      wait_for(c, true);
+      ASSERT_EQ(PQconsumeInput(c), 1) << PQerrorMessage(c);
+    }
+    PGresult* const r = PQgetResult(c);
+    EXPECT_EQ(PQgetvalue(r, 0, 0), "answer to " + query);
+    PQclear(r);
+    PQfinish(c);
+  };
+  baton::run([&] {
+    call_from_two_hundred(
+        call, [&] { server.wait_until_held(); },
+        [&] {
+          const auto now = baton::stats();
+          EXPECT_LT(now.threads - now.threads_idle, 50);
+          server.release();
+        });
+  });
 }
 
 }  // namespace

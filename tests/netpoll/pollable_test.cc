@@ -4,16 +4,26 @@
 #include <baton/runtime/context.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
+#include <baton/syscall/fork_exec.h>
 #include <baton/syscall/nonblocking.h>
 #include <baton/syscall/owned_fd.h>
+#include <baton/syscall/processes.h>
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <climits>
+#include <csignal>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -46,6 +56,49 @@ TEST(Pollable, WaitsUntilItIsReadyAndTriesAgain) {
     add(fd, 7);
     EXPECT_EQ(reads.join(), 7U);
     EXPECT_EQ(p->write_with([](int) { return sys::result<int>(sys::failure(EIO)); }).error(), EIO);
+  });
+}
+
+TEST(Pollable, WaitsForWhatTheKernelHands) {
+  baton::run([] {
+    const auto must_adopt = [](int fd) {
+      auto p = baton::net::pollable::adopt(fd);
+      EXPECT_TRUE(p.ok()) << p.status();
+      return *std::move(p);
+    };
+    baton::net::pollable timer = must_adopt(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
+    const itimerspec soon{{}, {0, 1'000'000}};
+    ASSERT_EQ(::timerfd_settime(timer.native_handle(), 0, &soon, nullptr), 0);
+    EXPECT_EQ(timer.read_with(take), 1U) << "times that it has expired";
+
+    char folder[] = "/tmp/baton-pollable.XXXXXX";
+    ASSERT_NE(::mkdtemp(folder), nullptr);
+    baton::net::pollable watch = must_adopt(::inotify_init1(IN_CLOEXEC));
+    ASSERT_GE(::inotify_add_watch(watch.native_handle(), folder, IN_CREATE | IN_ONLYDIR), 0);
+    char event[sizeof(inotify_event) + NAME_MAX + 1];
+    auto created =
+        baton::spawn([&] { return watch.read_with([&](int fd) { return sys::nb::read(fd, baton::bytes(event)); }); });
+    const std::string file = std::string(folder) + "/new";
+    const int fd = ::open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ::close(fd);
+    EXPECT_TRUE(created.join());
+    EXPECT_STREQ(event + offsetof(inotify_event, name), "new");
+    ::unlink(file.c_str());
+    ::rmdir(folder);
+
+    const auto child = sys::fork_exec("/bin/sleep", {"sleep", "1000"});
+    ASSERT_TRUE(child);
+    const auto pidfd = sys::pidfd_open(*child, 0);
+    if (!pidfd) {
+      EXPECT_EQ(pidfd.error(), ENOSYS);
+      ::kill(*child, SIGKILL);
+    } else {
+      baton::net::pollable end = must_adopt(*pidfd);
+      auto ends = baton::spawn([&] { return end.wait_readable(); });
+      ::kill(*child, SIGKILL);
+      EXPECT_TRUE(ends.join().ok());
+    }
+    EXPECT_TRUE(sys::wait4(*child, 0));
   });
 }
 

@@ -74,6 +74,20 @@ TEST_F(HttpsServer, AnswersRequestsOnOneConnection) {
   EXPECT_EQ(server.wait(), 0);
 }
 
+TEST_F(HttpsServer, OurOwnClientTrustsWhomItIsToldTo) {
+  program server("http_server", arguments());
+  const std::string url = "https://localhost:" + std::to_string(server.port()) + "/";
+  const std::string ca = folder_.file("root.pem", known().root.pem());
+  baton_test::filter fetches("http_client", {"--ca", ca, url, url + "file?path=big.bin"});
+  fetches.close_input();
+  EXPECT_EQ(fetches.rest(), "200 19 " + url + "\n200 1000000 " + url + "file?path=big.bin\n");
+  EXPECT_EQ(fetches.wait(), 0);
+  baton_test::filter doubts("http_client", {url});
+  doubts.close_input();
+  EXPECT_NE(doubts.rest().find("UNAUTHENTICATED"), std::string::npos);
+  EXPECT_EQ(doubts.wait(), 1);
+}
+
 TEST_F(HttpsServer, DrainsIdleConnectionsAndHandshakes) {
   program server("http_server", arguments({"--header-timeout-ms", "60000"}));
   run([&] {

@@ -1,9 +1,9 @@
-#include "output.h"
+#include "http/output.h"
 
 #include <algorithm>
 #include <charconv>
 
-namespace http_server {
+namespace http {
 
 output& output::operator<<(std::size_t number) {
   char digits[24];
@@ -40,16 +40,16 @@ bool output::flush() {
   return !failed_;
 }
 
-bool output::send_file(const baton::file& file, std::size_t size) {
+bool output::send_file(const baton::file& file, off_t offset, std::size_t size) {
   constexpr std::size_t piece = 256 * 1024;  // each has a deadline of its own
   flush();
   for (std::size_t sent = 0; sent < size && !failed_;) {
     renew_deadline();
-    const auto n = stream_.send_file(file, static_cast<off_t>(sent), std::min(piece, size - sent));
+    const auto n = stream_.send_file(file, offset + static_cast<off_t>(sent), std::min(piece, size - sent));
     failed_ = !n.ok() || *n == 0;
     if (!failed_) sent += *n;
   }
   return !failed_;
 }
 
-}  // namespace http_server
+}  // namespace http

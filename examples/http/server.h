@@ -1,7 +1,10 @@
-// What all connections of the server share, and the server's life: listen, serve, drain.
+// A server of HTTP/1.1, with a fiber for each connection: what all connections share, and its life: listen, serve,
+// drain.
 #pragma once
 
-#include "peer.h"
+#include "http/peer.h"
+#include "http/request.h"
+#include "http/settings.h"
 
 #include <baton/baton.h>
 
@@ -9,29 +12,21 @@
 #include <absl/status/statusor.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <list>
-#include <string>
 
-namespace http_server {
+namespace http {
 
-struct settings {
-  std::string address = "127.0.0.1:8080";
-  std::string root = ".";  // what /file serves
-  std::string tls_cert;    // PEM files; empty: no TLS
-  std::string tls_key;
-  std::chrono::milliseconds header_timeout{5'000};  // for a whole request, from its first byte (the first
-                                                    // request: from the connection's beginning)
-  std::chrono::milliseconds idle_timeout{60'000};   // between requests
-  std::chrono::milliseconds write_timeout{30'000};  // for a peer that takes nothing of what the server sends
-  std::chrono::milliseconds drain_timeout{10'000};
-  int sleeps_at_once = 16;  // threads that /sleep may block; further requests for it wait without a thread
-};
+class connection;
+
+// Answers a request by connection::out(). May change the request: keep_alive = false closes the connection afterwards.
+// Called in the fiber of the connection, so it may wait. Switches.
+using handler = std::function<void(request&, connection&)>;
 
 class server {
  public:
-  explicit server(settings s);
+  server(const char* program, settings s, handler h);
 
   // Serves until SIGTERM or SIGINT, then drains: accepts no new connections, answers the requests that are under way,
   // and closes idle connections. Returns the process's exit code. If it is 1, the drain timeout may have passed, and
@@ -40,12 +35,11 @@ class server {
 
   [[nodiscard]] const settings& config() const { return settings_; }
   [[nodiscard]] bool draining() const { return draining_.load(std::memory_order_acquire); }
-  [[nodiscard]] int root_directory() const { return root_.get(); }
-  [[nodiscard]] baton::blocking_gate& sleep_gate() { return sleep_gate_; }
+  void answer(request& r, connection& c) const { handler_(r, c); }
 
   // Plain counters. They synchronise nothing.
   struct counters {
-    std::atomic<std::uint64_t> requests{0}, sleeps{0}, refused{0}, connections{0};
+    std::atomic<std::uint64_t> requests{0}, refused{0}, connections{0};
   };
   [[nodiscard]] counters& count() { return counters_; }
 
@@ -56,18 +50,18 @@ class server {
   absl::StatusOr<peer> make_peer(baton::net::tcp_stream& stream);
   int drain();
 
-  settings settings_;
-  baton::sys::owned_fd root_;
+  const char* const program_;
+  const settings settings_;
+  const handler handler_;
   counters counters_;
   std::atomic<bool> draining_{false};
   baton::mutex open_mutex_;
   std::list<peer*> open_;  // every connection, so that draining can end idle waits
-  baton::blocking_gate sleep_gate_;
   baton::cancellable_context handshakes_ = baton::with_cancel(baton::context::background());
-#ifdef HTTP_SERVER_TLS
+#ifdef EXAMPLES_TLS
   baton::net::tls_context tls_;  // empty: no TLS
 #endif
   baton::task_group connections_;
 };
 
-}  // namespace http_server
+}  // namespace http

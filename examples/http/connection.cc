@@ -7,64 +7,66 @@
 //
 // Bodies are read and dropped before the answer: no route wants one, and the rest of a body must not be taken for the
 // next request.
-#include "connection.h"
+#include "http/connection.h"
 
-#include "routes.h"
-#include "server.h"
+#include "http/head_finder.h"
+#include "http/response.h"
+#include "http/server.h"
 
 #include <cstring>
 
-namespace http_server {
+namespace http {
 
 using clock = std::chrono::steady_clock;
 
 connection::connection(server& s, peer& stream) : server_(s), stream_(stream), out_(stream, s.config().write_timeout) {}
 
+bool connection::draining() const { return server_.draining(); }
+
 void connection::run() {
   read_within(server_.config().header_timeout);
   for (bool more = true; more;) {
-    http::request r;
+    request r;
     const int status = receive(r);
     if (status == over) return;
-    if (status != http::accepted) return refuse(r, status);
+    if (status != accepted) return refuse(r, status);
     more = answer(r);
   }
-  if (out_.flush()) linger();
+  if (!is_upgraded_ && out_.flush()) linger();
 }
 
-int connection::receive(http::request& r) {
+int connection::receive(request& r) {
   begun_ = timed_ = waits_ = false;
-  if (const int status = receive_head(r); status != http::accepted) return status;
-  return receive_body(r);
+  request_parser parser(r, body_max);
+  if (const int status = receive_head(parser); status != accepted) return status;
+  return receive_body(r, parser);
 }
 
-int connection::receive_head(http::request& r) {
-  http::head_finder finder;
+int connection::receive_head(request_parser& parser) {
+  head_finder finder;
   for (std::size_t size = 0;;) {
     if (!begun_) skip_empty_lines();
-    if (const int status = finder.find(unparsed(), size); status != http::accepted) return status;
+    if (const int status = finder.find(unparsed(), size); status != accepted) return status;
     if (size > 0) {
       head_.assign(unparsed(), 0, size);
       begin_ += size;
-      return http::read_head(head_, r);
+      return parser.read_head(head_);
     }
-    if (const int status = receive_more(); status != http::accepted) return status;
+    if (const int status = receive_more(); status != accepted) return status;
   }
 }
 
-int connection::receive_body(const http::request& r) {
-  http::body_reader body(r, body_max);
+int connection::receive_body(const request& r, request_parser& parser) {
   bool invited = !r.expects_continue;
   for (;;) {
     std::string_view bytes = unparsed();
-    std::string_view content;
-    const int status = body.take(bytes, content);
+    const int status = parser.take_body(bytes);
     begin_ = end_ - bytes.size();
-    if (status != http::accepted || body.is_complete()) return status;
-    if (!bytes.empty()) continue;
+    if (status != accepted || parser.is_complete()) return status;
+    if (bytes.size() == buffer_.size()) return 431;  // a line of a chunk, or a trailer, that has no end
     if (!invited) out_ << "HTTP/1.1 100 Continue\r\n\r\n";
     invited = true;
-    if (const int more = receive_more(); more != http::accepted) return more;
+    if (const int more = receive_more(); more != accepted) return more;
   }
 }
 
@@ -80,23 +82,23 @@ int connection::receive_more() {
   if (server_.draining()) return over;  // after the deadline was set: see server.cc
 
   const auto n = fill();
-  if (n.ok() && *n > 0) return http::accepted;
+  if (n.ok() && *n > 0) return accepted;
   if (!begun_ || server_.draining()) return over;
   if (n.ok()) return 400;  // the stream has ended within a request
   return absl::IsDeadlineExceeded(n.status()) ? 408 : over;
 }
 
-bool connection::answer(http::request& r) {
+bool connection::answer(request& r) {
   r.keep_alive = r.keep_alive && !server_.draining();
   served_ = true;
   server_.count().requests.fetch_add(1, std::memory_order_relaxed);
-  respond(server_, r, out_);
-  return out_.flush_if_long() && r.keep_alive;
+  server_.answer(r, *this);
+  return !is_upgraded_ && out_.flush_if_long() && r.keep_alive;
 }
 
-void connection::refuse(const http::request& r, int status) {
+void connection::refuse(const request& r, int status) {
   server_.count().refused.fetch_add(1, std::memory_order_relaxed);
-  http::request last = r;
+  request last = r;
   last.keep_alive = false;
   respond_with_error(last, status, out_);
   if (out_.flush()) linger();
@@ -142,4 +144,4 @@ void connection::wait_idle() {
   idle_since_ = now;
 }
 
-}  // namespace http_server
+}  // namespace http

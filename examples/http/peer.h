@@ -2,7 +2,7 @@
 #pragma once
 
 #include <baton/baton.h>
-#ifdef HTTP_SERVER_TLS
+#ifdef EXAMPLES_TLS
 #include <baton/netpoll/tls.h>
 #endif
 
@@ -11,10 +11,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <span>
 #include <utility>
 #include <variant>
 
-namespace http_server {
+namespace http {
 
 // The calls are those of both streams. Switches where they do.
 class peer {
@@ -22,7 +23,7 @@ class peer {
   using time_point = std::chrono::steady_clock::time_point;
 
   explicit peer(baton::net::tcp_stream stream) : stream_(std::move(stream)) {}
-#ifdef HTTP_SERVER_TLS
+#ifdef EXAMPLES_TLS
   explicit peer(baton::net::tls_stream stream) : stream_(std::move(stream)) {}
 #endif
 
@@ -31,6 +32,9 @@ class peer {
   }
   absl::StatusOr<std::size_t> write(baton::const_bytes data) {
     return std::visit([&](auto& s) { return s.write(data); }, stream_);
+  }
+  absl::Status write_v(std::span<const baton::const_bytes> pieces) {
+    return std::visit([&](auto& s) { return s.write_v(pieces); }, stream_);
   }
   absl::StatusOr<std::size_t> send_file(const baton::file& file, off_t offset, std::size_t size) {
     return std::visit([&](auto& s) { return s.send_file(file, offset, size); }, stream_);
@@ -44,16 +48,19 @@ class peer {
   void set_read_deadline(time_point when) {
     std::visit([&](auto& s) { s.set_read_deadline(when); }, stream_);
   }
+  void set_context(const baton::context& ctx) {
+    std::visit([&](auto& s) { s.set_context(ctx); }, stream_);
+  }
   void set_write_deadline(time_point when) {
     std::visit([&](auto& s) { s.set_write_deadline(when); }, stream_);
   }
 
  private:
-#ifdef HTTP_SERVER_TLS
+#ifdef EXAMPLES_TLS
   std::variant<baton::net::tcp_stream, baton::net::tls_stream> stream_;
 #else
   std::variant<baton::net::tcp_stream> stream_;
 #endif
 };
 
-}  // namespace http_server
+}  // namespace http

@@ -1,7 +1,7 @@
 // What a connection sends. Text is collected, so that responses that are ready together leave in one write.
 #pragma once
 
-#include "peer.h"
+#include "http/peer.h"
 
 #include <baton/baton.h>
 
@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-namespace http_server {
+namespace http {
 
 // Used by one fiber. After a send has failed, nothing more is sent, and failed() returns true.
 class output {
@@ -29,18 +29,15 @@ class output {
   // Returns "Date: ...\r\n".
   [[nodiscard]] std::string_view date();
 
-  // Returns the text that is not sent yet. The caller may append to it.
-  [[nodiscard]] std::string& text() { return text_; }
-
   // Sends the text. Returns false if that failed. Switches.
   bool flush();
   // As flush(), but only if the text has become long, so that pipelined requests cannot make it grow without limit.
   // Switches.
   bool flush_if_long() { return text_.size() < long_text || flush(); }
-  // Sends the text, then the file's first `size` bytes, which over TCP are not copied through the process. Returns
-  // false if that failed, perhaps halfway (as when the file has become shorter): the caller can only close then.
-  // Switches.
-  bool send_file(const baton::file& file, std::size_t size);
+  // Sends the text, then `size` bytes of the file from `offset` on, which over TCP are not copied through the process.
+  // Returns false if that failed, perhaps halfway (as when the file has become shorter): the caller can only close
+  // then. Switches.
+  bool send_file(const baton::file& file, off_t offset, std::size_t size);
 
   [[nodiscard]] bool failed() const { return failed_; }
 
@@ -62,4 +59,4 @@ class output {
   char date_[64];
 };
 
-}  // namespace http_server
+}  // namespace http

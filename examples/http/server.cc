@@ -3,21 +3,19 @@
 // missed: it registers before its first read, and reads `draining` after each move of its own read deadline. So either
 // it sees that `draining` is set, or the drain moves its deadline later. A connection that is in its TLS handshake is
 // ended by the context `handshakes_`.
-#include "server.h"
+#include "http/server.h"
 
-#include "../command_line.h"
-#include "../serve_until_signal.h"
-#include "connection.h"
+#include "command_line.h"
+#include "http/connection.h"
+#include "serve_until_signal.h"
 
 #include <absl/cleanup/cleanup.h>
 
-#include <fcntl.h>
-#include <cerrno>
 #include <cstdio>
 #include <mutex>
 #include <utility>
 
-namespace http_server {
+namespace http {
 
 namespace {
 
@@ -25,25 +23,24 @@ constexpr auto past = std::chrono::steady_clock::time_point::min();
 
 }  // namespace
 
-server::server(settings s) : settings_(std::move(s)), sleep_gate_(settings_.sleeps_at_once) {}
+server::server(const char* program, settings s, handler h)
+    : program_(program), settings_(std::move(s)), handler_(std::move(h)) {}
 
 int server::run() {
-  root_.reset(::open(settings_.root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!root_) return examples::failed("http_server", absl::ErrnoToStatus(errno, "open " + settings_.root));
-  if (const absl::Status s = load_certificate(); !s.ok()) return examples::failed("http_server", s);
+  if (const absl::Status s = load_certificate(); !s.ok()) return examples::failed(program_, s);
   auto listener = baton::net::tcp_listener::bind(settings_.address);
-  if (!listener.ok()) return examples::failed("http_server", listener.status());
+  if (!listener.ok()) return examples::failed(program_, listener.status());
   const absl::Status end = examples::serve_until_signal(*listener, connections_,
                                                         [this](auto& stream, const baton::context&) { serve(stream); });
   listener->close();
-  if (!end.ok()) examples::failed("http_server", end);
+  if (!end.ok()) examples::failed(program_, end);
   const int code = drain();
   return end.ok() ? code : 1;
 }
 
 absl::Status server::load_certificate() {
   if (settings_.tls_cert.empty()) return absl::OkStatus();
-#ifdef HTTP_SERVER_TLS
+#ifdef EXAMPLES_TLS
   auto context = baton::net::tls_context::server(settings_.tls_cert, settings_.tls_key, {.alpn = {"http/1.1"}});
   if (!context.ok()) return context.status();
   tls_ = *std::move(context);
@@ -54,7 +51,7 @@ absl::Status server::load_certificate() {
 }
 
 absl::StatusOr<peer> server::make_peer(baton::net::tcp_stream& stream) {
-#ifdef HTTP_SERVER_TLS
+#ifdef EXAMPLES_TLS
   if (!tls_.is_empty()) {
     auto tls = baton::net::tls_stream::accept(std::move(stream), tls_,
                                               {.timeout = settings_.header_timeout, .ctx = handshakes_});
@@ -103,4 +100,4 @@ int server::drain() {
   return all ? 0 : 1;
 }
 
-}  // namespace http_server
+}  // namespace http
