@@ -1,4 +1,4 @@
-// Who is in the chat. What a member says goes into the outbox of each; nobody waits for a member.
+// The members of the chat. What a member says goes into the outbox of each; no fiber waits for a member.
 #pragma once
 
 #include <baton/baton.h>

@@ -1,5 +1,5 @@
 // The stream below a WebSocket that one fiber reads and another one writes. Beast's WebSocket is for one thread at a
-// time: so whoever is inside of it has the turn. A read gives the turn away while it waits for the peer, and takes it
+// time: so the fiber inside it has the turn. A read gives the turn away while it waits for the peer, and takes it
 // again before it returns into Beast.
 #pragma once
 

@@ -123,7 +123,7 @@ TEST(HostileNetwork, ADeadlineEndsAReadThatIsHeldBackAndLosesNothing) {
   });
 }
 
-// Each connection meets another network. Whoever loses its connection dials again. Nobody gets a foreign byte.
+// Each connection meets another network. A client that loses its connection dials again. No client gets a foreign byte.
 TEST(HostileNetwork, ManyClientsGetThroughInTheEnd) {
   run([] {
     const server peers(echo);
