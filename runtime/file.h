@@ -83,11 +83,27 @@ class file {
   // Switches.
   absl::StatusOr<std::size_t> write(const_bytes data);
   // As write(), but writes at that offset; the position does not change. Gives EINVAL if the file is open with
-  // O_APPEND, because the kernel would write at the file's end. Switches.
+  // O_APPEND, because the kernel would write at the file's end. Setting O_APPEND later, by fcntl on the descriptor of a
+  // file that was opened or adopted without it, is misuse: the write is then at the file's end. Switches.
   absl::StatusOr<std::size_t> write_at(const_bytes data, off_t offset);
+
+  // Moves the position as lseek(2) does, and returns the new one from the file's begin: `whence` is SEEK_SET, SEEK_CUR,
+  // SEEK_END, SEEK_DATA or SEEK_HOLE. ESPIPE for pipes, sockets, terminals. Switches.
+  absl::StatusOr<off_t> seek(off_t offset, int whence = SEEK_SET);
+
+  // Gives the file that size, as ftruncate(2) does: what is beyond it is lost, what is added reads as zeros. The
+  // position does not change. Switches.
+  absl::Status truncate(off_t size);
+  // Gives a part of the file its space on the device, as fallocate(2) does, so that writes there do not give ENOSPC.
+  // The file grows if it ends before that part does; with FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE and others as
+  // `mode` see the man page. EOPNOTSUPP: this file system cannot. EINTR, after a signal: nothing or a part is done.
+  // Switches.
+  absl::Status allocate(off_t offset, off_t length, int mode = 0);
 
   // Calls fsync: returns when the device has the data. Switches.
   absl::Status sync();
+  // Calls fdatasync: without what no reader of the data needs, such as the time of the change. Switches.
+  absl::Status sync_data();
   // Switches.
   [[nodiscard]] absl::StatusOr<struct stat> stat() const;
 
