@@ -7,10 +7,10 @@
 // Regular files: what the page cache has is read at once, on the caller's thread, as by pread(). Only a call that would
 // wait for a device gives up the processor meanwhile. (After thousands of reads in a row that the page cache has
 // served, the page cache of that file is no longer asked. The first read that waits then keeps its processor until it
-// is taken, half a millisecond or so.) Of the calls that wait (reads, writes, sync, stat, opens that have to fetch the
-// path) at most 64 for each device keep a thread, and no more than a quarter of max_threads; the others are parked
-// until it is their turn. (Closes are counted apart, 16 for each device; so are 16 opens of all devices together, whose
-// path is in memory.) They have no deadlines, because the kernel cannot end them.
+// is taken, half a millisecond or so.) Of the calls that wait (reads, writes, sync, stat, truncate …, opens that have
+// to fetch the path) at most 64 for each device keep a thread, and no more than a quarter of max_threads; the others
+// are parked until it is their turn. (Closes are counted apart, 16 for each device; so are 16 opens of all devices
+// together, whose path is in memory.) They have no deadlines, because the kernel cannot end them.
 //
 // Whatever can be polled (a pipe, a FIFO, a terminal, a socket, an eventfd …) parks the fiber until it is ready, and
 // takes deadlines and contexts. Such a file is made non-blocking (O_NONBLOCK), unless it is borrowed: other processes
@@ -150,6 +150,8 @@ class file {
   absl::StatusOr<std::size_t> read_from(bytes buffer, off_t offset);
   absl::StatusOr<std::size_t> write_to(const_bytes data, off_t offset);
   absl::Status set_deadline_ns(bool reads, bool writes, std::int64_t deadline_ns);
+  template <class Call>
+  auto control(const char* operation, Call&& call) const;
 
   detail::file_state* state_ = nullptr;
 };
