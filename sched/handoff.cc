@@ -4,8 +4,7 @@
 //   handed    a P lies in machine::handed, or null
 //   asleep    as none, and the M is on the futex, or about to be: only then does a waker need a system call
 //
-// In the course of shutdown.cc the M is handed null, which tells it to end. If machine::polling is set, null tells it
-// to sleep in the poller (idle_sleep.cc).
+// In the course of shutdown.cc the M is handed null, which tells it to end.
 //
 // An M that waits is handed at most one P for each wait: the thread that hands it over has taken the M off the idle
 // list, or has taken its fiber off the queue in which the fiber waited in place.

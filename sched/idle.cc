@@ -20,8 +20,7 @@
 // At most one M sleeps in the poller, with a timeout that ends at the earliest timer of all idle Ps (idle_sleep.cc).
 // The others sleep on their own futex. Sleepers hold no P. An M decides where it sleeps (in the poller or on its futex)
 // under the scheduler's lock, in the critical section that makes its P idle. So a waker that sees the idle P also sees
-// where the M is: on the idle list, or `polling`. An M on the list may be sent to the poller by another one, under the
-// same lock (send_to_poller() in idle_sleep.cc).
+// where the M is: on the idle list, or `polling`.
 //
 //   arming a timer:                     the M that goes to the poller:
 //     1. put it in the heap               1. polling := true, poll_until := 0 (not known)
@@ -421,13 +420,14 @@ fiber* find_work(machine* m) noexcept {
     if (s.closing) {
       // The M does not sleep: wait_for_p() ends it.
     } else if (!s.polling.load(mo::relaxed)) {
-      polls = m->polling = true;
+      polls = true;
       s.poll_until.store(0, mo::relaxed);
       s.polling.store(true, mo::seq_cst);
     } else {
       push_idle_m(s, m);
     }
   }
+  m->polling = polls;
   m->baton.leave(place::idle);
   stop_spinning(m, false);
   look_beside_idle(p, polls);

@@ -8,13 +8,6 @@
 //
 // Such a wake for nothing ends in the poller again, without a P, and it tells no other thread: poll_until := 0 (not
 // known), fence, read all heaps, as at first (see the head comment of idle.cc).
-//
-// While the M runs what the poller brought, some M must watch the poller, if a P is idle. With several fibers, or with
-// other work anywhere, the M wakes one that looks for work, and that sleeps in the poller when it finds none. A single
-// fiber is no work for two. Then it sends an M of the idle list to the poller, which takes no P and looks for no work
-// (send_to_poller): of a fiber that talks to another process, say, each answer would otherwise cost a search. The
-// submitter of work that saw this M in the poller relies on it. Hence the M executes, after polling := false, a fence,
-// and looks at all queues; it sees that work, or the submitter sees that it no longer polls.
 #include <baton/sched/durations.h>
 #include <baton/sched/handoff.h>
 #include <baton/sched/idle.h>
@@ -43,8 +36,7 @@ bool nothing_to_sleep_for() noexcept {
   return installed_poller() == nullptr && earliest_timer(0) == platform::forever_ns;
 }
 
-// Sleeps on the M's futex, until the M has a P or is to sleep in the poller. Returns false if the M slept for its whole
-// allowance and is off the list: it should end.
+// Sleeps on the M's futex. Returns false if the M slept for its whole allowance and is off the list: it should end.
 bool sleep_idle(machine* m) noexcept {
   scheduler& s = the_scheduler;
   if (m->expects_p) spin_for_handoff(m);
@@ -63,10 +55,6 @@ bool sleep_idle(machine* m) noexcept {
     return false;
   }
   m->queued_idle = false;
-  if (m->handed == nullptr && m->polling) {  // send_to_poller()
-    leave_handoff(m);
-    return true;
-  }
   if (m->handed == nullptr) {  // close_machines()
     leave_handoff(m);
     s.threads.fetch_sub(1, mo::relaxed);
@@ -100,29 +88,6 @@ void sleep_in(poller* source, fiber_list& readied) noexcept {
   }
 }
 
-// Sends an M of the idle list to the poller. Returns false, and sends none, if no M is idle, if some M polls, or if one
-// spins, which polls when it finds nothing.
-[[nodiscard]] bool send_to_poller() noexcept {
-  scheduler& s = the_scheduler;
-  if (s.spinning.load(mo::relaxed) != 0) return false;
-  machine* m = nullptr;
-  {
-    platform::lock_guard guard(s.lock);
-    if (s.closing || s.polling.load(mo::relaxed) || s.idle_m_list == nullptr) return false;
-    s.poll_until.store(0, mo::relaxed);
-    s.polling.store(true, mo::seq_cst);
-    m = pop_idle_m(s);
-    m->polling = true;
-  }
-  hand_p(m, nullptr, false);
-  return true;
-}
-
-[[nodiscard]] bool nothing_else_to_do() noexcept {
-  platform::full_fence();  // polling := false, then look; pairs with the fence in wake_for_work()
-  return !any_queue_has_work();
-}
-
 // Sleeps in the poller, and makes runnable what the poller brought. Afterwards the M has a P if one was idle.
 void sleep_polling(machine* m) noexcept {
   scheduler& s = the_scheduler;
@@ -134,9 +99,7 @@ void sleep_polling(machine* m) noexcept {
   static_cast<void>(acquire_idle_p(m));
   static_cast<void>(run_all_due_timers(m->my_p(), readied));  // no other thread runs those of a retired P
   if (readied.empty()) return;
-  processor* const p = m->my_p();
-  const bool alone = p != nullptr && the_scheduler.idle_ps.load(mo::relaxed) > 0 && nothing_else_to_do();
-  if (alone && (nothing_to_sleep_for() || (readied.size() == 1 && send_to_poller()))) {
+  if (processor* const p = m->my_p(); p != nullptr && nothing_to_sleep_for()) {
     push_local_all(p, static_cast<fiber_list&&>(readied));  // find_work() comes next; if there is more, it wakes
   } else {
     make_runnable_all(m, static_cast<fiber_list&&>(readied));  // wakes an M, which also sleeps here next
@@ -158,7 +121,7 @@ void close_machines(bool closing) noexcept {
 
 bool wait_for_p(machine* m) noexcept {
   scheduler& s = the_scheduler;
-  if (!m->queued_idle && m->polling) {  // while it is on the idle list, `polling` belongs to who takes it off
+  if (m->polling) {
     sleep_polling(m);
     return true;
   }
@@ -175,12 +138,7 @@ bool wait_for_p(machine* m) noexcept {
     push_idle_m(s, m);
     m->baton.leave(place::idle);
   }
-  if (!sleep_idle(m)) return false;
-  if (m->polling) {
-    platform::full_fence();  // polling := true came before; pairs with the fence of who arms a timer
-    sleep_polling(m);
-  }
-  return true;
+  return sleep_idle(m);
 }
 
 }  // namespace baton::sched

@@ -44,7 +44,7 @@ struct alignas(64) machine {
   std::uint64_t call_began = 0;           // ticks; 0: not timed, or no call
   bool call_handed_over = false;          // at entry; meaningful if timed
   const void* foreign_frame = nullptr;    // the call is a foreign one: the frame that began it
-  bool polling = false;                   // is the M that sleeps in the poller; set under the scheduler's lock
+  bool polling = false;                   // is the M that sleeps in the poller
   bool queued_idle = false;               // went to the idle list, and has not been woken yet
   bool expects_p = false;                 // gave its P to a fiber in place; another may come soon
   bool doomed = false;                    // its thread ends: a fiber ended while it was locked to the thread

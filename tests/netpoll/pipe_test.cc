@@ -116,8 +116,9 @@ TEST(Pipe, WhatCannotBePolledStaysTheCallers) {
   EXPECT_EQ(baton::errno_of(baton::pipe_writer::adopt(-1).status()), EBADF);
 }
 
-// A fiber talks to a thread that the scheduler does not know: each answer comes out of the poller as a single fiber, so
-// the sleepers pass the poller on. Meanwhile timers, and fibers that come from outside, need the sleepers, too.
+// A fiber talks to a thread that the scheduler does not know: each answer comes out of the poller as a single fiber,
+// and the M that brings it leaves the poller to another one. Meanwhile timers, and fibers that come from outside, need
+// the sleepers, too.
 TEST(Pipe, AnswersFromOutsideArriveWhateverElseGoesOn) {
   constexpr int rounds = 4'000;
   std::array<int, 2> there, back;
