@@ -6,6 +6,7 @@
 
 #include <linux/time_types.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -19,6 +20,18 @@ namespace {
 constexpr unsigned entries = 256;  // of the submission queue: the most that one system call hands over
 constexpr unsigned workers_max = 16;
 constexpr std::int64_t wait_max_s = 10;
+constexpr std::uint32_t gather_us = 30;
+
+// Of Linux 6.12, which older headers do not have: IORING_FEAT_MIN_TIMEOUT, and a name for the third member of
+// io_uring_getevents_arg.
+constexpr unsigned feature_min_timeout = 1U << 15;
+struct how_to_wait {
+  std::uint64_t signals = 0;
+  std::uint32_t signals_size = 0;
+  std::uint32_t min_wait_us = 0;
+  std::uint64_t limit = 0;
+};
+static_assert(sizeof(how_to_wait) == sizeof(io_uring_getevents_arg));
 
 }  // namespace
 
@@ -68,16 +81,21 @@ io_uring_sqe* queues::next_entry() noexcept {
   return e;
 }
 
-int queues::submit_and_wait(bool wait) noexcept {
+int queues::submit_and_wait(unsigned completions) noexcept {
   // release: the kernel sees the entries with the tail.
   __atomic_store_n(submissions_.part<unsigned>(p_.sq_off.tail), tail_, __ATOMIC_RELEASE);
   __kernel_timespec limit{wait_max_s, 0};
-  io_uring_getevents_arg how{};
-  how.ts = reinterpret_cast<std::uint64_t>(&limit);
-  const bool timed = wait && (p_.features & IORING_FEAT_EXT_ARG) != 0;
+  how_to_wait how;
+  how.limit = reinterpret_cast<std::uint64_t>(&limit);
+  const bool timed = completions != 0 && (p_.features & IORING_FEAT_EXT_ARG) != 0;
+  if (timed && completions > 1 && (p_.features & feature_min_timeout) != 0) {
+    how.min_wait_us = gather_us;
+  } else {
+    completions = std::min(completions, 1U);
+  }
   const unsigned flags = IORING_ENTER_GETEVENTS | (timed ? IORING_ENTER_EXT_ARG : 0U);
   const auto n = call<SYS_io_uring_enter, unsigned, sys::detail::on_eintr::report>(
-      fd_.get(), tail_ - submitted_, wait ? 1U : 0U, flags, timed ? static_cast<void*>(&how) : nullptr,
+      fd_.get(), tail_ - submitted_, completions, flags, timed ? static_cast<void*>(&how) : nullptr,
       timed ? sizeof how : std::size_t{0});
   // Where the wait fails, the entries may have been taken nevertheless. The head tells.
   submitted_ = __atomic_load_n(submissions_.part<unsigned>(p_.sq_off.head), __ATOMIC_ACQUIRE);

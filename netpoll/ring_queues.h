@@ -24,8 +24,9 @@ class queues {
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   // Null: no room before the next submit_and_wait().
   [[nodiscard]] io_uring_sqe* next_entry() noexcept;
-  // Returns 0 or an errno. If `wait`, waits for a completion, but no longer than ten seconds (ETIME).
-  int submit_and_wait(bool wait) noexcept;
+  // Returns 0 or an errno. Unless `completions` is 0, waits for that many; but after 30 microseconds one is enough, and
+  // it waits no longer than ten seconds (ETIME). Kernels before Linux 6.12 wait for one.
+  int submit_and_wait(unsigned completions) noexcept;
   // After submit_and_wait() has failed: calls back(user_data) for each entry that the kernel has not taken, and never
   // will.
   template <class Back>

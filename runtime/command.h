@@ -100,6 +100,9 @@ class command {
   // program as process::wait(ctx) does, stops reading, and fails with the context's error. FAILED_PRECONDITION after
   // stdout_to(), stdout_pipe() or stderr_pipe(). Switches.
   absl::StatusOr<std::string> output(const context& ctx = {});
+  // The same, and `text` has what was read until then also after an error: what a program wrote before it failed, or
+  // before the context was done. The text is empty if the program was not started. Switches.
+  absl::Status output(std::string& text, const context& ctx = {});
 
  private:
   // What the program gets as 0, 1 or 2.

@@ -62,7 +62,7 @@ class collector {
     return absl::OkStatus();
   }
   void end_with(const context& ctx) { reader_.set_context(ctx); }
-  const collected& result() {
+  collected& result() {
     if (fiber_.joinable()) fiber_.join();
     return got_;
   }
@@ -80,7 +80,14 @@ std::string last_words(const std::string& errors) {
 
 }  // namespace
 
-absl::StatusOr<std::string> command::output(const context& ctx) try {
+absl::StatusOr<std::string> command::output(const context& ctx) {
+  std::string text;
+  if (absl::Status s = output(text, ctx); !s.ok()) return s;
+  return text;
+}
+
+absl::Status command::output(std::string& text, const context& ctx) try {
+  text.clear();
   if (absl::Status s = unless_done(ctx); !s.ok()) return s;
   if (streams_[2].from == stream::source::pipe) {
     return absl::FailedPreconditionError("run " + program_ + ": output() after stderr_pipe()");
@@ -101,19 +108,19 @@ absl::StatusOr<std::string> command::output(const context& ctx) try {
   const absl::StatusOr<exit_status> end = child->wait(ctx);
   out.end_with(ctx);
   errors.end_with(ctx);
-  const collected& text = out.result();
+  collected& got = out.result();
+  text = std::move(got.text);
   const collected& words = errors.result();
   if (!end.ok()) return end.status();
   const std::string what = "run " + program_ + ": " + end->to_string();
-  if (text.no_memory || words.no_memory) return status_from_errno(ENOMEM, "run " + program_);
-  if (ctx.is_done() && (!end->success() || !text.error.ok())) {
+  if (got.no_memory || words.no_memory) return status_from_errno(ENOMEM, "run " + program_);
+  if (ctx.is_done() && (!end->success() || !got.error.ok())) {
     return detail::with_exit_status(status_for_reason(ctx.error(), what), *end);
   }
   if (!end->success()) {
     return detail::with_exit_status(absl::UnknownError(what + last_words(words.text)), *end);
   }
-  if (!text.error.ok()) return text.error;
-  return text.text;
+  return got.error;
 } catch (const std::bad_alloc&) {
   return status_from_errno(ENOMEM, "run " + program_);
 }

@@ -6,11 +6,13 @@
 #include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
 #include <baton/syscall/status.h>
+#include <baton/syscall/storage.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <new>
 #include <stdexcept>
+#include <type_traits>
 
 namespace baton {
 
@@ -100,23 +102,46 @@ absl::StatusOr<std::size_t> file::write_at(const_bytes data, off_t offset) {
   return write_to(data, offset);
 }
 
-absl::Status file::sync() {
-  if (state_ == nullptr) return empty("sync");
+// A call that neither reads nor writes, and that the gate of a device counts.
+template <class Call>
+auto file::control(const char* operation, Call&& call) const {
+  using value = typename decltype(call(0))::value_type;
+  using status = std::conditional_t<std::is_void_v<value>, absl::Status, absl::StatusOr<value>>;
+  if (state_ == nullptr) return status(empty(operation));
   file_state& s = *state_;
   const file_state::hold user(s);
-  if (!user) return s.failed(EBADF, "sync");
-  const auto done = s.sync();
-  return done ? absl::OkStatus() : s.failed(done.error(), "sync");
+  if (!user) return status(s.failed(EBADF, operation));
+  const auto done = s.behind_gate([&]() noexcept { return call(s.fd()); });
+  if (!done) return status(s.failed(done.error(), operation));
+  if constexpr (std::is_void_v<value>) {
+    return absl::OkStatus();
+  } else {
+    return status(*done);
+  }
+}
+
+absl::StatusOr<off_t> file::seek(off_t offset, int whence) {
+  return control("seek", [=](int fd) noexcept { return sys::lseek(fd, offset, whence); });
+}
+
+absl::Status file::truncate(off_t size) {
+  return control("truncate", [=](int fd) noexcept { return sys::ftruncate(fd, size); });
+}
+
+absl::Status file::allocate(off_t offset, off_t length, int mode) {
+  return control("allocate", [=](int fd) noexcept { return sys::fallocate(fd, mode, offset, length); });
+}
+
+absl::Status file::sync() {
+  return control("sync", [](int fd) noexcept { return sys::fsync(fd); });
+}
+
+absl::Status file::sync_data() {
+  return control("sync data", [](int fd) noexcept { return sys::fdatasync(fd); });
 }
 
 absl::StatusOr<struct stat> file::stat() const {
-  if (state_ == nullptr) return empty("stat");
-  file_state& s = *state_;
-  const file_state::hold user(s);
-  if (!user) return s.failed(EBADF, "stat");
-  const auto about = s.stat();
-  if (!about) return s.failed(about.error(), "stat");
-  return *about;
+  return control("stat", [](int fd) noexcept { return sys::fstat(fd); });
 }
 
 absl::Status file::set_deadline_ns(bool reads, bool writes, std::int64_t deadline_ns) {

@@ -7,10 +7,10 @@
 // Regular files: what the page cache has is read at once, on the caller's thread, as by pread(). Only a call that would
 // wait for a device gives up the processor meanwhile. (After thousands of reads in a row that the page cache has
 // served, the page cache of that file is no longer asked. The first read that waits then keeps its processor until it
-// is taken, half a millisecond or so.) Of the calls that wait (reads, writes, sync, stat, opens that have to fetch the
-// path) at most 64 for each device keep a thread, and no more than a quarter of max_threads; the others are parked
-// until it is their turn. (Closes are counted apart, 16 for each device; so are 16 opens of all devices together, whose
-// path is in memory.) They have no deadlines, because the kernel cannot end them.
+// is taken, half a millisecond or so.) Of the calls that wait (reads, writes, sync, stat, truncate …, opens that have
+// to fetch the path) at most 64 for each device keep a thread, and no more than a quarter of max_threads; the others
+// are parked until it is their turn. (Closes are counted apart, 16 for each device; so are 16 opens of all devices
+// together, whose path is in memory.) They have no deadlines, because the kernel cannot end them.
 //
 // Whatever can be polled (a pipe, a FIFO, a terminal, a socket, an eventfd …) parks the fiber until it is ready, and
 // takes deadlines and contexts. Such a file is made non-blocking (O_NONBLOCK), unless it is borrowed: other processes
@@ -83,11 +83,27 @@ class file {
   // Switches.
   absl::StatusOr<std::size_t> write(const_bytes data);
   // As write(), but writes at that offset; the position does not change. Gives EINVAL if the file is open with
-  // O_APPEND, because the kernel would write at the file's end. Switches.
+  // O_APPEND, because the kernel would write at the file's end. Setting O_APPEND later, by fcntl on the descriptor of a
+  // file that was opened or adopted without it, is misuse: the write is then at the file's end. Switches.
   absl::StatusOr<std::size_t> write_at(const_bytes data, off_t offset);
+
+  // Moves the position as lseek(2) does, and returns the new one from the file's begin: `whence` is SEEK_SET, SEEK_CUR,
+  // SEEK_END, SEEK_DATA or SEEK_HOLE. ESPIPE for pipes, sockets, terminals. Switches.
+  absl::StatusOr<off_t> seek(off_t offset, int whence = SEEK_SET);
+
+  // Gives the file that size, as ftruncate(2) does: what is beyond it is lost, what is added reads as zeros. The
+  // position does not change. Switches.
+  absl::Status truncate(off_t size);
+  // Gives a part of the file its space on the device, as fallocate(2) does, so that writes there do not give ENOSPC.
+  // The file grows if it ends before that part does; with FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE and others as
+  // `mode` see the man page. EOPNOTSUPP: this file system cannot. EINTR, after a signal: nothing or a part is done.
+  // Switches.
+  absl::Status allocate(off_t offset, off_t length, int mode = 0);
 
   // Calls fsync: returns when the device has the data. Switches.
   absl::Status sync();
+  // Calls fdatasync: without what no reader of the data needs, such as the time of the change. Switches.
+  absl::Status sync_data();
   // Switches.
   [[nodiscard]] absl::StatusOr<struct stat> stat() const;
 
@@ -134,6 +150,8 @@ class file {
   absl::StatusOr<std::size_t> read_from(bytes buffer, off_t offset);
   absl::StatusOr<std::size_t> write_to(const_bytes data, off_t offset);
   absl::Status set_deadline_ns(bool reads, bool writes, std::int64_t deadline_ns);
+  template <class Call>
+  auto control(const char* operation, Call&& call) const;
 
   detail::file_state* state_ = nullptr;
 };

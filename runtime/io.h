@@ -175,17 +175,22 @@ template <byte_reader R>
   return detail::no_memory("read all");
 }
 
-// Switches. Reads to the reader's end, and keeps nothing. Returns how many bytes that were.
+// Switches. Reads to the reader's end, and keeps nothing. Returns how many bytes that were. Takes 4 KiB of the stack,
+// and 64 KiB of memory only for a reader that has more than that to give at once, if there is memory.
 template <byte_reader R>
 absl::StatusOr<std::size_t> discard(R& from) {
-  const std::unique_ptr<char[]> memory(new (std::nothrow) char[detail::io_buffer_size]);
-  if (memory == nullptr) return detail::no_memory("discard");
+  char little[4096];
+  std::unique_ptr<char[]> much;
+  bytes into(little, sizeof little);
   std::size_t total = 0;
   for (;;) {
-    const absl::StatusOr<std::size_t> n = from.read(bytes(memory.get(), detail::io_buffer_size));
+    const absl::StatusOr<std::size_t> n = from.read(into);
     if (!n.ok()) return n.status();
     if (*n == 0) return total;
     total += *n;
+    if (*n < sizeof little || much != nullptr) continue;
+    much.reset(new (std::nothrow) char[detail::io_buffer_size]);
+    if (much != nullptr) into = bytes(much.get(), detail::io_buffer_size);
   }
 }
 

@@ -110,7 +110,7 @@ sys::result<file_state*> file_state::make(int number, const std::string& name, f
 sys::result<file_state*> file_state::make(int number, const std::string& name, file_origin origin, file_kind kind,
                                           int flags) noexcept try {
   const bool on_device = kind.on_device();
-  auto* const s = new file_state(number, name, origin, kind, on_device && (flags & O_DIRECT) != 0);
+  auto* const s = new file_state(number, name, origin, kind, flags);
   s->was_blocking_ = !on_device && origin != file_origin::borrowed && (flags & O_NONBLOCK) == 0;
   return s;
 } catch (const std::bad_alloc&) {
@@ -400,10 +400,11 @@ sys::result<std::size_t> file_state::write_once(const_bytes data, off_t offset) 
 }
 
 // With O_APPEND pwrite would append, whatever the offset (pwrite(2), BUGS). So a write at a position returns EINVAL
-// then.
+// then. Only a file that may have the flag is asked: one that is borrowed, whose owner may set it at any time, and one
+// that had it at first, which the program may have removed.
 sys::result<std::size_t> file_state::write(const_bytes data, off_t offset, std::size_t& written) {
   written = 0;
-  if (offset != at_position) {
+  if (offset != at_position && may_append_) {
     const auto flags = sys::fcntl(fd_, F_GETFL);
     if (!flags) return sys::failure(flags.error());
     if ((*flags & O_APPEND) != 0) return sys::failure(EINVAL);
@@ -416,14 +417,6 @@ sys::result<std::size_t> file_state::write(const_bytes data, off_t offset, std::
     written += *n;
   } while (written < data.size());
   return written;
-}
-
-sys::result<void> file_state::sync() {
-  return behind_gate([this]() noexcept { return sys::fsync(fd_); });
-}
-
-sys::result<struct ::stat> file_state::stat() {
-  return behind_gate([this]() noexcept { return sys::fstat(fd_); });
 }
 
 int file_state::set_deadline(bool reads, bool writes, std::int64_t deadline_ns) noexcept try {

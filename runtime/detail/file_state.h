@@ -14,6 +14,7 @@
 #include <absl/status/status.h>
 #include <absl/status/statusor.h>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -114,8 +115,6 @@ class file_state {
   // For the owner of a hold. "Switches." has the meaning that it has in runtime/baton.h.
   sys::result<std::size_t> read(bytes buffer, off_t offset);                             // Switches.
   sys::result<std::size_t> write(const_bytes data, off_t offset, std::size_t& written);  // Switches.
-  sys::result<void> sync();                                                              // Switches.
-  sys::result<struct ::stat> stat();                                                     // Switches.
   // Calls call() as a declared call, behind the gate if the file has one. A close() ends the wait for room:
   // file_closed. Switches.
   template <class Call>
@@ -154,14 +153,15 @@ class file_state {
   static constexpr off_t at_position = -1;
 
  private:
-  file_state(int number, std::string name, file_origin origin, file_kind kind, bool direct) noexcept
+  file_state(int number, std::string name, file_origin origin, file_kind kind, int flags) noexcept
       : fd_(number),
         origin_(origin),
         kind_(kind),
-        direct_(direct),
+        direct_(kind.on_device() && (flags & O_DIRECT) != 0),
+        may_append_((flags & O_APPEND) != 0 || origin == file_origin::borrowed),
         gates_(kind.on_device() ? &gates_of(kind.device) : nullptr),
         path_(std::move(name)),
-        cached_in_a_row_(direct ? cannot_ask : 0) {}
+        cached_in_a_row_(direct_ ? cannot_ask : 0) {}
   ~file_state();
   [[nodiscard]] static bool is_direct(int number) noexcept;
   [[nodiscard]] bool enter(gate_entry& gate) noexcept;
@@ -190,6 +190,7 @@ class file_state {
   const file_kind kind_;
   bool was_blocking_ = false;  // before this object set O_NONBLOCK
   const bool direct_;          // opened with O_DIRECT
+  const bool may_append_;      // false: O_APPEND is not set, unless the program sets it later, which file.h forbids
   device_gates* const gates_;  // null: the file does not lie on a device
   const std::string path_;
   file_users users_;

@@ -4,15 +4,18 @@
 #include <baton/runtime/context.h>
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
+#include <baton/runtime/this_fiber.h>
 #include <baton/syscall/files.h>
 #include <baton/syscall/owned_fd.h>
 
 #include <fcntl.h>
 #include <unistd.h>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -111,6 +114,47 @@ TEST(Pipe, WhatCannotBePolledStaysTheCallers) {
   EXPECT_GE(::fcntl(file.get(), F_GETFD), 0);
   EXPECT_EQ(::fcntl(file.get(), F_GETFL) & O_NONBLOCK, 0);
   EXPECT_EQ(baton::errno_of(baton::pipe_writer::adopt(-1).status()), EBADF);
+}
+
+// A fiber talks to a thread that the scheduler does not know: each answer comes out of the poller as a single fiber,
+// and the M that brings it leaves the poller to another one. Meanwhile timers, and fibers that come from outside, need
+// the sleepers, too.
+TEST(Pipe, AnswersFromOutsideArriveWhateverElseGoesOn) {
+  constexpr int rounds = 4'000;
+  std::array<int, 2> there, back;
+  ASSERT_EQ(::pipe2(there.data(), O_CLOEXEC), 0);
+  ASSERT_EQ(::pipe2(back.data(), O_CLOEXEC), 0);
+  std::thread echo([&] {
+    char c = 0;
+    while (::read(there[0], &c, 1) == 1 && ::write(back[1], &c, 1) == 1) {
+    }
+  });
+  std::atomic<bool> over{false};
+  std::thread starter([&] {
+    while (!over.load()) baton::spawn([] {}).join();
+  });
+  baton::run([&] {
+    auto sleeps = baton::spawn([&] {
+      while (!over.load()) baton::this_fiber::sleep_for(100us);
+    });
+    auto to = baton::pipe_writer::adopt(there[1], "there");
+    auto from = baton::pipe_reader::adopt(back[0], "back");
+    ASSERT_TRUE(to.ok() && from.ok());
+    int answers = 0;
+    for (int i = 0; i < rounds; ++i) {
+      if (i == rounds / 2) over.store(true);  // the second half is undisturbed
+      char c = static_cast<char>(i);
+      if (!to->write(baton::const_bytes(&c, 1)).ok() || from->read(baton::bytes(&c, 1)).value_or(0) != 1) break;
+      answers += c == static_cast<char>(i) ? 1 : 0;
+    }
+    over.store(true);
+    EXPECT_EQ(answers, rounds);
+    to->close();
+    sleeps.join();
+  });
+  starter.join();
+  echo.join();
+  for (const int fd : {there[0], back[1]}) EXPECT_EQ(::close(fd), 0);
 }
 
 TEST(Pipe, APlainThreadUsesItToo) {

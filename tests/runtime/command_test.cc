@@ -256,6 +256,19 @@ TEST(Command, OutputTellsOfAFailureWithTheLastWords) {
   });
 }
 
+TEST(Command, OutputOfAProgramThatFailsIsNotLost) {
+  baton::run([] {
+    std::string text = "of before";
+    const absl::Status s = sh("echo found; echo why >&2; exit 1").output(text);
+    EXPECT_EQ("run /bin/sh: exit code 1: why", s.message());
+    EXPECT_EQ("found\n", text);
+    EXPECT_EQ(absl::OkStatus(), sh("echo fine").output(text));
+    EXPECT_EQ("fine\n", text);
+    EXPECT_EQ(ENOENT, baton::errno_of(baton::command("/no/such/program").output(text)));
+    EXPECT_EQ("", text);
+  });
+}
+
 TEST(Command, AContextEndsOutputAlsoIfAGrandchildKeepsThePipe) {
   baton::run([] {
     const auto done = baton::with_timeout(baton::context::background(), 0ms);
@@ -265,12 +278,14 @@ TEST(Command, AContextEndsOutputAlsoIfAGrandchildKeepsThePipe) {
     const scratch s;
     ASSERT_EQ(::mkfifo(s.path("fifo").c_str(), 0600), 0);
     auto ctx = baton::with_cancel(baton::context::background());
-    auto output =
-        baton::spawn([&] { return sh("sleep 1000 2>/dev/null & echo text; echo $! > " + s.path("fifo")).output(ctx); });
+    std::string text;
+    auto output = baton::spawn(
+        [&] { return sh("sleep 1000 2>/dev/null & echo text; echo $! > " + s.path("fifo")).output(text, ctx); });
     const std::string pid = baton::read_file(s.path("fifo")).value();
     ctx.cancel(absl::AbortedError("enough"));
-    const auto text = output.join();
-    EXPECT_EQ(text.status().code(), absl::StatusCode::kAborted) << text.status();
+    const absl::Status ended = output.join();
+    EXPECT_EQ(ended.code(), absl::StatusCode::kAborted) << ended;
+    EXPECT_EQ("text\n", text);
     EXPECT_EQ(::kill(std::atoi(pid.c_str()), SIGKILL), 0);
     auto timed = baton::with_timeout(baton::context::background(), 1ms);
     const auto killed = baton::command("sleep", {"1000"}).output(timed);

@@ -241,6 +241,31 @@ TEST_F(FileRing, MoreTransfersThanFit) {
   });
 }
 
+// The ring's thread waits for several of many transfers, but not for ever: here only one of them ends.
+TEST_F(FileRing, TransfersThatDoNotEndKeepNoOtherFromItsResult) {
+  baton::run([this] {
+    constexpr std::size_t silent = 100;
+    const blocking_pipe p;
+    std::vector<baton::fiber<int>> fibers;
+    for (std::size_t i = 0; i < silent; ++i) {
+      fibers.push_back(baton::spawn([&p] {
+        char c = 0;
+        return p.read_by_ring(c).error();
+      }));
+    }
+    while (baton::net::ring::is_there() && baton::stats().fibers_parked < silent) baton::this_fiber::yield();
+    const file f = file::open(path_).value();
+    for (std::size_t i = 0; i < 20; ++i) {
+      char c = 0;
+      const auto n = baton::net::ring::read(f.native_handle(), baton::bytes(&c, 1), static_cast<off_t>(i * page));
+      EXPECT_TRUE(baton::net::ring::is_there() ? n.value_or(0) == 1 && c == static_cast<char>(i * 7) : !n) << i;
+    }
+    const std::string text(silent, 'x');
+    EXPECT_EQ(static_cast<ssize_t>(silent), ::write(p.at[1], text.data(), text.size()));
+    for (auto& one : fibers) EXPECT_EQ(baton::net::ring::is_there() ? 0 : ENOSYS, one.join());
+  });
+}
+
 // The runtime is down, and the thread's transfer goes on.
 TEST_F(FileRing, ATransferOfAPlainThreadOutlivesShutdown) {
   const blocking_pipe p;

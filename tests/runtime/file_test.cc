@@ -86,7 +86,7 @@ TEST_F(FileIo, PositionsAndOffsets) {
     EXPECT_EQ(0U, f->read_at(buffer, 600).value());
     EXPECT_EQ(EINVAL, baton::errno_of(f->read_at(buffer, -1).status()));
     EXPECT_EQ(0U, f->read(buffer).value()) << "write() has moved the position to the end";
-    ASSERT_EQ(0, ::lseek(f->native_handle(), 0, SEEK_SET));
+    EXPECT_EQ(0, f->seek(0).value());
     EXPECT_EQ(4U, f->read(buffer).value());
     EXPECT_EQ("abXY", std::string(buffer, 4));
     EXPECT_EQ(2U, f->read(buffer).value());
@@ -96,6 +96,40 @@ TEST_F(FileIo, PositionsAndOffsets) {
     EXPECT_EQ(absl::OkStatus(), f->close());
     EXPECT_FALSE(f->is_open());
     EXPECT_EQ(EBADF, baton::errno_of(f->close()));
+  });
+}
+
+TEST_F(FileIo, SeekTruncateAllocate) {
+  baton::run([&] {
+    file f = file::open(path("f"), O_RDWR | O_CREAT | O_TRUNC).value();
+    EXPECT_EQ(6U, f.write("abcdef").value());
+    EXPECT_EQ(6, f.seek(0, SEEK_CUR).value());
+    EXPECT_EQ(4, f.seek(-2, SEEK_END).value());
+    char c[4];
+    EXPECT_EQ(2U, f.read(c).value());
+    EXPECT_EQ(EINVAL, baton::errno_of(f.seek(-1).status()));
+    EXPECT_EQ(absl::OkStatus(), f.truncate(2));
+    EXPECT_EQ(6, f.seek(0, SEEK_CUR).value());
+    EXPECT_EQ("ab", baton::read_file(path("f")).value());
+    EXPECT_EQ(absl::OkStatus(), f.truncate(3));
+    EXPECT_EQ(std::string("ab\0", 3), baton::read_file(path("f")).value());
+    EXPECT_EQ(EINVAL, baton::errno_of(f.truncate(-1)));
+    const absl::Status allocated = f.allocate(0, 4096);
+    EXPECT_TRUE(allocated.ok() || baton::errno_of(allocated) == EOPNOTSUPP) << allocated;
+    EXPECT_EQ(allocated.ok() ? 4096 : 3, f.stat()->st_size);
+    EXPECT_EQ(EINVAL, baton::errno_of(f.allocate(0, 0)));
+    EXPECT_EQ(absl::OkStatus(), f.sync_data());
+
+    EXPECT_EQ(absl::OkStatus(), f.close());
+    const absl::Status closed = f.seek(0).status();
+    EXPECT_EQ("seek " + path("f") + ": Bad file descriptor (EBADF)", closed.message());
+    EXPECT_EQ(EBADF, baton::errno_of(file().truncate(0)));
+    int ends[2];
+    ASSERT_EQ(0, ::pipe2(ends, O_CLOEXEC));
+    const file in = file::adopt(ends[0], "in").value();
+    file out = file::adopt(ends[1], "out").value();
+    EXPECT_EQ(ESPIPE, baton::errno_of(out.seek(0).status()));
+    EXPECT_EQ(EINVAL, baton::errno_of(out.truncate(0)));
   });
 }
 

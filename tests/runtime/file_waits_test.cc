@@ -475,6 +475,24 @@ TEST_F(FileWaits, AppendingHasNoOffset) {
   });
 }
 
+TEST_F(FileWaits, AnAdoptedOrBorrowedFileThatAppendsHasNoOffset) {
+  baton::run([&] {
+    const int fd = ::open(path("f").c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    ASSERT_LE(0, fd);
+    file other = file::borrow(fd, "other").value();
+    file own = file::adopt(fd, "own").value();
+    EXPECT_EQ(EINVAL, baton::errno_of(own.write_at("X", 0).status()));
+    EXPECT_EQ(EINVAL, baton::errno_of(other.write_at("X", 0).status()));
+    // The owner of a borrowed file may change that at any time.
+    ASSERT_EQ(0, ::fcntl(fd, F_SETFL, 0));
+    EXPECT_EQ(1u, other.write_at("X", 0).value());
+    ASSERT_EQ(0, ::fcntl(fd, F_SETFL, O_APPEND));
+    EXPECT_EQ(EINVAL, baton::errno_of(other.write_at("Y", 0).status()));
+    EXPECT_EQ("X", baton::read_file(path("f")).value());
+    EXPECT_EQ(absl::OkStatus(), other.close());
+  });
+}
+
 TEST_F(FileWaits, CloseEndsWhatIsParked) {
   baton::run([] {
     two_ends p(O_NONBLOCK);

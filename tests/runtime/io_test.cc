@@ -144,6 +144,9 @@ TEST(Io, AllOfAReaderButNoMoreThanTheLimit) {
   EXPECT_EQ(100'000u, baton::read_all(big, 100'000).value().size());
   pieces dropped{{"abc", "def"}, {}};
   EXPECT_EQ(6u, baton::discard(dropped).value());
+  pieces long_one{{std::string(1'000'000, 'x'), "y"}, absl::UnavailableError("gone")};
+  EXPECT_EQ(absl::UnavailableError("gone"), baton::discard(long_one).status());
+  EXPECT_TRUE(long_one.left.empty());
 }
 
 TEST(Io, CopiesThroughABuffer) {

@@ -6,6 +6,7 @@
 #include <baton/runtime/command.h>
 #include <baton/runtime/context.h>
 #include <baton/runtime/fiber.h>
+#include <baton/runtime/file.h>
 #include <baton/runtime/process.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>
@@ -16,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <algorithm>
@@ -25,6 +27,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -96,6 +100,28 @@ TEST(Process, EverySignalThatEndsItArrives) {
     EXPECT_TRUE(sys::wait_status(W_STOPCODE(SIGTSTP)).stopped());
     EXPECT_EQ(sys::wait_status(W_STOPCODE(SIGTSTP)).to_string(), "stopped by SIGTSTP");
     EXPECT_EQ(sys::wait_status(0xffff).to_string(), "continued");
+  });
+}
+
+TEST(Process, ACoreDumpIsSeen) {
+  const std::string pattern = baton::read_file("/proc/sys/kernel/core_pattern").value_or("|");
+  rlimit most{};
+  ASSERT_EQ(0, ::getrlimit(RLIMIT_CORE, &most));
+  if (most.rlim_max != RLIM_INFINITY || pattern.find_first_of("|/") != std::string::npos) {
+    GTEST_SKIP() << "no core would lie in the program's directory";
+  }
+  baton::run([&] {
+    std::string directory = testing::TempDir() + "baton_core_XXXXXX";
+    ASSERT_NE(nullptr, ::mkdtemp(directory.data()));
+    sys::child_attributes all;
+    all.dir = directory;
+    all.limits = {{RLIMIT_CORE, {RLIM_INFINITY, RLIM_INFINITY}}};
+    baton::command c("/bin/sh", {"-c", "kill -ABRT $$"});
+    const auto end = c.attributes(all).run();
+    ASSERT_TRUE(end.ok()) << end.status();
+    EXPECT_TRUE(end->core_dumped());
+    EXPECT_EQ("killed by SIGABRT, core dumped", end->to_string());
+    EXPECT_EQ(1U, std::filesystem::remove_all(directory) - 1) << "the core";
   });
 }
 
