@@ -37,6 +37,9 @@ foreach(header IN LISTS baton_headers)
   install(FILES "${PROJECT_SOURCE_DIR}/${header}" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/baton/${folder}")
 endforeach()
 
+# What a program under ThreadSanitizer needs (docs/debugging.md).
+install(FILES "${PROJECT_SOURCE_DIR}/tools/tsan.supp" DESTINATION "${CMAKE_INSTALL_DATADIR}/baton")
+
 set(baton_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/baton")
 install(EXPORT batonTargets NAMESPACE baton:: DESTINATION "${baton_package_dir}")
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/batonConfig.cmake.in"

@@ -210,6 +210,7 @@ void freeze() {
     }
     if (late > 0) ::sched_yield();
   }
+  stack_pool::instance().show_to_leak_check();
 }
 
 void in_fork_child() {

@@ -245,6 +245,21 @@ void stack_pool::push(list& l, const stack& s) noexcept {
   ++l.count;
 }
 
+void stack_pool::show_to_leak_check() noexcept {
+  if (!platform::runs_under_valgrind()) return;
+  platform::lock_guard guard(grow_lock_);
+  const char here = 0;
+  stack mine;
+  static_cast<void>(find_stack(&here, &mine));
+  for (std::uint32_t i = 0; i < regions_.mappings(); ++i) {
+    const stack_region& r = regions_.at(i);
+    for (std::uint32_t chunk = 0; chunk < r.cut.load(mo::relaxed); ++chunk) {
+      const stack s = r.stack_of(chunk);
+      if (s.top != mine.top) platform::let_valgrind_search_stack(s.limit(), s.size);
+    }
+  }
+}
+
 stack_pool::counters stack_pool::read() const noexcept {
   return {stacks_.load(mo::relaxed), regions_.bytes_mapped(), regions_.mappings(), guards_.failures(),
           trimmed_.load(mo::relaxed)};

@@ -50,6 +50,10 @@ class stack_pool {
   // Gives back the pages of all free stacks but a few, however long it takes.
   void trim_all() noexcept;
 
+  // Under valgrind: from here on the leak check sees what the stacks point to. Waits for a thread that maps memory.
+  // Requires: no other thread runs fibers. What the caller's own stack points to is not seen if it is a fiber's.
+  void show_to_leak_check() noexcept;
+
   [[nodiscard]] counters read() const noexcept;
 
   // Returns what new stacks get at present.

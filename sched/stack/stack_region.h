@@ -52,6 +52,8 @@ class region_table {
     return static_cast<chunk_id>(&r - regions_ + 1) << chunk_bits | chunk;
   }
   [[nodiscard]] const stack_region& region_of(chunk_id id) const noexcept { return regions_[(id >> chunk_bits) - 1]; }
+  // The region that was created as number i, from 0. Requires: the caller knows that there are more than i.
+  [[nodiscard]] const stack_region& at(std::size_t i) const noexcept { return regions_[i]; }
   [[nodiscard]] static std::uint32_t chunk_of(chunk_id id) noexcept { return id & ((1U << chunk_bits) - 1); }
 
   [[nodiscard]] std::uint64_t mappings() const noexcept { return count_.load(platform::mo::relaxed); }

@@ -28,6 +28,7 @@
 
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
@@ -53,11 +54,13 @@ void check_refused(const char* why) {
   std::_Exit(1);
 }
 
+// Threads that are there before the program begins are those of a sanitizer or an emulator.
+const int of_others = std::max(BATON_TSAN, baton::sched::platform::thread_count() - 1);
+
 // The kernel may still count a thread for a moment after it has been joined.
 void check_threads(int n) {
-  constexpr int of_the_sanitizer = BATON_TSAN;
   for (int i = 0; i < 10'000; ++i) {
-    if (baton::sched::platform::thread_count() == n + of_the_sanitizer) return;
+    if (baton::sched::platform::thread_count() == n + of_others) return;
     ::usleep(1000);
   }
   std::fprintf(stderr, "%d threads\n", baton::sched::platform::thread_count());
