@@ -345,8 +345,7 @@ void dns_channel::end_halves() noexcept {
   next_half_ns_ = forever_ns;
   for (dns_lookup* l = begun_; l != nullptr;) {
     dns_lookup* const following = l->next_begun;
-    const bool is_due = l->outstanding == 0;  // the other answer has come, too: conclude_due() has it in its list
-    if (!is_due && l->ends_half_at_ns <= now) {
+    if (l->ends_half_at_ns <= now) {
       l->ends_half_at_ns = forever_ns;
       try {
         order_addresses(l->found.addresses);
@@ -354,7 +353,7 @@ void dns_channel::end_halves() noexcept {
       } catch (const std::bad_alloc&) {
         end(*l, no_memory());
       }
-    } else if (!is_due) {
+    } else {
       next_half_ns_ = std::min(next_half_ns_, l->ends_half_at_ns);
     }
     l = following;

@@ -671,43 +671,6 @@ TEST(ResolverDeathTest, LeavesTheStandardDescriptorsAlone) {
 }
 
 // After exit() no fiber runs. A destructor's look-up ends nevertheless.
-// The driver finds two things at once: the second answer for a look-up that nobody waits for any more, and that the
-// time for that answer is over. The sanitizer sees whether it then ends the look-up twice.
-TEST(ResolverDeathTest, AnAnswerThatComesWithTheEndOfItsTime) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(run(
-                  [] {
-                    event begun;
-                    event late;
-                    dns_server server([&](const dns_question& q) {
-                      if (q.name == "other.example.") {
-                        late.wait();
-                      } else if (q.type == dns_aaaa) {
-                        this_fiber::sleep_for(50ms);  // meanwhile the answer for A arrives, and the caller leaves
-                        const auto end = std::chrono::steady_clock::now() + 350ms;
-                        while (std::chrono::steady_clock::now() < end) {
-                        }  // nothing else runs
-                        late.set();
-                      } else {
-                        begun.set();
-                      }
-                      return always("192.0.2.1", "2001:db8::1")(q);
-                    });
-                    resolver names = asking(server);
-                    auto other = spawn([&] { return names.resolve("other.example").ok(); });  // so the driver goes on
-                    const auto enough = with_cancel(context::background());
-                    auto gives_up = spawn([&] {
-                      begun.wait();
-                      enough.cancel();
-                    });
-                    const auto given_up = names.resolve("www.example", {.ctx = enough}).status();
-                    gives_up.join();
-                    std::_Exit(absl::IsCancelled(given_up) && other.join() ? 0 : 1);
-                  },
-                  {.procs = 1, .rescue = false}),
-              testing::ExitedWithCode(0), "");
-}
-
 TEST(ResolverDeathTest, InAStaticDestructor) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(
