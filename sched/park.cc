@@ -91,8 +91,11 @@ __attribute__((noinline)) machine* park_noticed(machine* m, fiber* f) noexcept {
 // yield(), recorded.
 __attribute__((noinline)) machine* yield_traced(machine* m, processor* p, fiber* self, bool slice_was_over) noexcept {
   const trace::point yields{.what = trace::kind::yield, .detail = slice_was_over, .subject = self->id};
-  fiber* const next = p != nullptr ? pick(m, p) : nullptr;
-  if (next == nullptr && m->my_p() != nullptr) return m;
+  fiber* next = nullptr;
+  if (p != nullptr) {
+    next = pick(m, p);
+    if (next == nullptr && m->my_p() != nullptr) return m;  // no other fiber waits
+  }
   trace::record(m, yields, p);
   if (next == nullptr) return switch_to_native(m, self, requeue_global, self);
   trace::run(m, next);

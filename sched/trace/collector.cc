@@ -26,6 +26,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -291,9 +292,32 @@ int open_trace(const char* path) noexcept {
   return above < 0 ? -error : above;
 }
 
+namespace {
+
+// Children inherit the variable, so `%p` stands for the number of the process. Returns false if there is no room.
+bool write_path(const char* from, char (&to)[4096]) noexcept {
+  std::size_t used = 0;
+  while (*from != '\0') {
+    const bool number = from[0] == '%' && from[1] == 'p';
+    const int n = number ? std::snprintf(to + used, sizeof to - used, "%d", ::getpid())
+                         : std::snprintf(to + used, sizeof to - used, "%c", *from);
+    used += static_cast<std::size_t>(n);
+    if (used >= sizeof to) return false;
+    from += number ? 2 : 1;
+  }
+  return true;
+}
+
+}  // namespace
+
 void collect_until_exit() noexcept {
-  const char* const path = std::getenv("BATON_TRACE");
-  if (path == nullptr || *path == '\0') return;
+  const char* const wanted = std::getenv("BATON_TRACE");
+  if (wanted == nullptr || *wanted == '\0') return;
+  char path[4096];
+  if (!write_path(wanted, path)) {
+    warn("BATON_TRACE: the path is too long");
+    return;
+  }
   const int fd = open_trace(path);
   const int error = fd < 0 ? -fd : collect_to(fd, events_each_default);
   if (error != 0) {
