@@ -16,31 +16,6 @@ using namespace sched::trace;
 
 constexpr std::size_t longest_kept = 10;
 
-const char* cause_of_leaving(std::uint8_t detail) noexcept {
-  switch (static_cast<left>(detail)) {
-    case left::idle: return "idle";
-    case left::predicted: return "predicted";
-    case left::unknown: return "unknown site";
-    case left::hinted: return "hinted";
-    case left::in_place: return "to a fiber in place";
-    case left::overdue: return "slice overdue";
-    case left::retired: return "retired P";
-    case left::scattered: return "scatter mode";
-    case left::locked_end: return "end of a locked fiber";
-  }
-  return "?";
-}
-
-const char* cause_of_revoking(std::uint8_t detail) noexcept {
-  switch (static_cast<revoked>(detail)) {
-    case revoked::retaken: return "retake";
-    case revoked::blocked: return "rescue (blocked)";
-    case revoked::computing: return "rescue (computes)";
-    case revoked::retired: return "retired P";
-  }
-  return "?";
-}
-
 class reckoner {
  public:
   explicit reckoner(const recording& r) : r_(r) {}
@@ -106,15 +81,16 @@ class reckoner {
     f.ready = e.at_ns;
     if (f.parked < 0) return;
     const auto why = static_cast<sched::wait_reason>(f.reason);
-    out_.waits[sched::name_of(why)].add({e.at_ns - f.parked, f.parked, "fiber " + r_.fiber_label(e.subject)});
+    out_.waits[sched::name_of(why)].add(
+        {e.at_ns - f.parked, f.parked, e.subject, "fiber " + r_.fiber_label(e.subject)});
     f.parked = -1;
   }
 
   void runs(const recorded& e) {
     fiber& f = fibers_[e.subject];
     const std::string who = "fiber " + r_.fiber_label(e.subject);
-    if (f.ready >= 0) out_.ready_to_run.add({e.at_ns - f.ready, f.ready, who});
-    if (f.returned >= 0) out_.return_to_run.add({e.at_ns - f.returned, f.returned, who});
+    if (f.ready >= 0) out_.ready_to_run.add({e.at_ns - f.ready, f.ready, e.subject, who});
+    if (f.returned >= 0) out_.return_to_run.add({e.at_ns - f.returned, f.returned, e.subject, who});
     f.ready = f.returned = -1;
     const auto moved = taken_.find(e.ring);
     if (moved == taken_.end()) return;
@@ -122,14 +98,14 @@ class reckoner {
     const move m = moved->second;
     taken_.erase(moved);
     if (std::string_view(m.cause) == "idle") return;
-    out_.handoffs[m.cause].add({e.at_ns - m.at, m.at, "P " + std::to_string(e.p) + ", to " + who});
+    out_.handoffs[m.cause].add({e.at_ns - m.at, m.at, e.subject, "P " + std::to_string(e.p) + ", to " + who});
   }
 
   void call_ends(const recorded& e) {
     fiber& f = fibers_[e.subject];
     if (f.call < 0) return;
     site_figures& s = out_.sites[r_.site_name(f.site)];
-    s.took.add({e.at_ns - f.call, f.call, "fiber " + r_.fiber_label(e.subject)});
+    s.took.add({e.at_ns - f.call, f.call, e.subject, "fiber " + r_.fiber_label(e.subject)});
     if (e.detail != 0) ++s.lost;
     f.call = -1;
   }
@@ -196,6 +172,31 @@ std::int64_t distribution::percentile(double share) const {
   if (!std::exchange(sorted_, true)) std::sort(all_.begin(), all_.end());
   const auto i = static_cast<std::size_t>(share * static_cast<double>(all_.size()));
   return all_[std::min(i, all_.size() - 1)];
+}
+
+const char* cause_of_leaving(std::uint8_t detail) noexcept {
+  switch (static_cast<left>(detail)) {
+    case left::idle: return "idle";
+    case left::predicted: return "predicted";
+    case left::unknown: return "unknown site";
+    case left::hinted: return "hinted";
+    case left::in_place: return "to a fiber in place";
+    case left::overdue: return "slice overdue";
+    case left::retired: return "retired P";
+    case left::scattered: return "scatter mode";
+    case left::locked_end: return "end of a locked fiber";
+  }
+  return "?";
+}
+
+const char* cause_of_revoking(std::uint8_t detail) noexcept {
+  switch (static_cast<revoked>(detail)) {
+    case revoked::retaken: return "retake";
+    case revoked::blocked: return "rescue (blocked)";
+    case revoked::computing: return "rescue (computes)";
+    case revoked::retired: return "retired P";
+  }
+  return "?";
 }
 
 figures figures_of(const recording& r) { return reckoner(r).run(); }

@@ -18,7 +18,8 @@ class distribution {
   struct one {
     std::int64_t ns = 0;
     std::int64_t at_ns = 0;  // when it began
-    std::string what;        // about which fiber or P
+    std::uint64_t fiber = 0;
+    std::string what;  // about which fiber or P
   };
   void add(one o);
   [[nodiscard]] std::size_t count() const noexcept { return all_.size(); }
@@ -54,5 +55,8 @@ struct figures {
 [[nodiscard]] std::string to_text(const recording& r, const figures& f);
 
 [[nodiscard]] const char* name_of(sched::trace::kind what) noexcept;
+// Of an event `P left` or `P revoked` with this detail.
+[[nodiscard]] const char* cause_of_leaving(std::uint8_t detail) noexcept;
+[[nodiscard]] const char* cause_of_revoking(std::uint8_t detail) noexcept;
 
 }  // namespace baton::trace
