@@ -1,5 +1,5 @@
-// Look-ups of names by DNS (rows as pairs.h says). The server is a thread of this process. It answers at once, whatever
-// the name, with one IPv4 and one IPv6 address.
+// Look-ups of names by DNS (rows as pairs.h says). The server is a thread of this process. It answers every name at
+// once, with one IPv4 and one IPv6 address.
 //
 //   lookup             a look-up of both families by a resolver, in a fiber. Beside it c-ares alone on the same thread:
 //                      ares_getaddrinfo(), then poll(2) and ares_process_fd() until it calls back

@@ -13,7 +13,7 @@
 // has said that it is done.
 //
 // Beside it, in a process of its own, the floor: mappings of the same size without guards, of which one
-// page per stack is touched. What the kernel takes for those pages nobody can save.
+// page per stack is touched. No program can save what the kernel takes for those pages.
 #include "clock.h"
 #include "process_memory.h"
 

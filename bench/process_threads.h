@@ -29,7 +29,7 @@ inline int count_threads(pid_t process) {
   return count;
 }
 
-// Those that run on a CPU, or wait for one.
+// Returns how many threads of the process run on a CPU, or wait for one.
 inline int count_runnable_threads(pid_t process) {
   int count = 0;
   for_each_thread(process, [&](pid_t task) {

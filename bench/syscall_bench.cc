@@ -40,7 +40,7 @@ double timed(std::int64_t ops, F f) {
   return bench::seconds_since(begin);
 }
 
-// Two locked instructions on a line that nobody else touches: taken and given back.
+// Two locked instructions on a cache line that no other thread touches: taken and given back.
 double compare_and_swap_pairs() {
   std::atomic<std::uint32_t> word{0};
   return timed(plain_ops, [&word] {

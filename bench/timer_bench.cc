@@ -1,11 +1,11 @@
 // What timers cost that never fire, which is what most of them do, and what a firing timer costs (batches.h says how
 // rows are measured).
 //
-//   create_stop            a timer that nobody has listened to: a look at the clock, beside it
+//   create_stop            a timer without a listener: a look at the clock, beside it
 //   clock_look             a look at the clock
 //   create_listen_stop     with its channel made, and the clock set
 //   after_func_stop        with a function
-//   reset                  of a timer that somebody listens to
+//   reset                  of a timer that has a listener
 //   with 100,000 beside    the same while so many others are set
 #include "batches.h"
 

@@ -1,11 +1,11 @@
 // C code that calls back into fibers. Two cases, with nothing but the C library:
 //
 // - A library's own thread calls: timer_create() with SIGEV_THREAD has a thread of the C library call a function each
-//   time the timer expires. That thread is no fiber, and every call of baton works there: this one sends into a
+//   time the timer expires. That thread is not a fiber, and every call of baton works there: this one sends into a
 //   channel and waits for the answer. A fiber receives.
 // - A fiber calls C, and C calls the fiber's function: nftw() walks a directory and calls `visit` for each entry. That
-//   is the fiber's own code, several C frames deep. It may wait as it likes: here it hands each entry to another fiber,
-//   waits until that has looked at it, and walks a directory of its own in between.
+//   is the fiber's own code, several C frames deep. It may wait: here it hands each entry to another fiber, waits until
+//   that has looked at it, and walks a directory of its own in between.
 //
 //   c_callbacks [directory]        default /proc/self/fd
 //

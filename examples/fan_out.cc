@@ -4,7 +4,7 @@
 //   fan_out [servers] [slow ones] [at once] [ms for each] [ms for all]        default 12 3 4 300 2000
 //
 // - A task_group holds the questions: wait() returns when none is under way, and a failure would cancel the
-//   rest. A late answer is no failure: it is counted.
+//   rest. A late answer is not a failure: it is counted.
 // - A semaphore limits how many ask at the same time.
 // - Deadlines are contexts. Each question has its own, below that of the whole. The stream gets the context, and
 //   its calls end when that is done. A question that does not even get its turn in time is late, too.

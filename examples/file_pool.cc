@@ -1,8 +1,7 @@
 // file_pool DIRECTORY [WORKERS]: reads all files below a directory in two ways, and shows what each of them takes.
 //
-//   plain reads   a fiber for each file opens and reads it by baton::file. What the page cache has is read at once.
-//   What
-//                 it does not have the kernel reads, while the fiber is parked and no thread waits
+//   plain reads   a fiber for each file opens and reads it by baton::file. What the page cache has is read at once. The
+//                 kernel reads the rest, while the fiber is parked and no thread waits
 //   pool          a fiber for each file calls the C library's open and read, which block their thread. A blocking_gate
 //                 lets WORKERS (default: 8) of them in at once. This is the pool of threads that programs have for
 //                 files where their runtime has nothing better

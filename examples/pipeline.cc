@@ -8,7 +8,7 @@
 //                                `-> in_order ---> print <-----'
 //
 // - The stage that sends into a channel closes it. The stage that receives goes on until it is closed and drained.
-// - The stages are a task_group: a line that is no number, or a stdout without a reader, ends all of them.
+// - The stages are a task_group: a line that is not a number, or a stdout without a reader, ends all of them.
 // - Ctrl-C or SIGTERM cancels. Each wait is a select that includes the context, and the one loop that computes checks
 //   the context now and then, so all stages end at once. The exit code is 128 + the signal, as with a shell.
 // - The channels have little room: a slow stage makes those before it wait, back to the reader.

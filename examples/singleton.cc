@@ -5,7 +5,8 @@
 //
 // The lock is one of the kernel's (flock), so it ends with its holder, however that ends. The file stays: after a
 // removal, the next singleton would lock another file than those that still have it open. It has the number of the
-// process that holds the lock. That is for people only: the number in a file is no reason to kill a process.
+// process that holds the lock. The number is for people to read only. A program must not kill a process because its
+// number is in the file.
 //
 // A singleton that SIGKILL ends leaves its program behind, without the lock.
 //

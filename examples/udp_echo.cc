@@ -8,8 +8,8 @@
 // over the sockets. Each fiber receives what has come, with one system call, and sends it back with another. Under load
 // that is 64 datagrams a call; without load it is one, and nothing waits for more.
 //
-// A datagram that is larger than the buffer is dropped: half an echo is none. So is what cannot be sent back (no route,
-// a firewall): UDP promises nothing, and a server must not stop for one sender.
+// A datagram that is larger than the buffer is dropped: half an echo is of no use. The same holds for a datagram that
+// cannot be sent back (no route, a firewall): UDP promises nothing, and a server must not stop for one sender.
 //
 // Ctrl-C or SIGTERM ends it. Exit code 0: a signal ended it; 1: it could not bind, or not receive any more.
 #include <baton/baton.h>

@@ -5,7 +5,7 @@
 //
 // What a client writes comes back. If a descriptor comes with it (SCM_RIGHTS), the bytes go to that descriptor instead,
 // and the server closes it: so a client can have its data written to a file that the server may not open, or hand over
-// one end of a pipe. For each connection the server prints who the client is; the kernel says so, not the client.
+// one end of a pipe. For each connection the server prints the client's process and user, as the kernel reports them.
 //
 // A socket file that a killed server has left is replaced. It is the clients' only if they may write to it: its mode is
 // 0600, so they are of the same user.
@@ -28,7 +28,8 @@ namespace {
 
 using baton::net::unix_stream;
 
-// Writes to a descriptor of a client's. It may be of any kind; a pipe that nobody reads must not keep the connection.
+// Writes to a descriptor of a client's. It may be of any kind. A pipe that no process reads must not hold up the
+// connection.
 absl::Status write_to(baton::sys::owned_fd fd, baton::const_bytes data, const baton::context& running) {
   auto file = baton::file::adopt(fd.get(), "a client's descriptor");
   if (!file.ok()) return file.status();

@@ -2,11 +2,11 @@
 //
 //   zero_downtime [address]      default 127.0.0.1:7100; port 0 lets the kernel choose
 //
-// SIGHUP starts the program anew, from the file that is there now, with the same arguments. The new process gets the
-// listener through a Unix socket and begins to accept. Only then the old one stops accepting, answers what is under
-// way, and ends. If the new process does not come up within ten seconds, the old one says so and goes on. SIGTERM and
-// SIGINT end the server. It answers each line with its process id and the line. Exit code 0: replaced, or ended by a
-// signal; 1: it could not listen.
+// SIGHUP starts the program again, from the file that is there now, with the same arguments. The new process gets the
+// listener through a Unix socket and begins to accept. Only then does the old one stop accepting. It answers what is
+// under way, and ends. If the new process does not come up within ten seconds, the old one says so and goes on. SIGTERM
+// and SIGINT end the server. It answers each line with its process id and the line. Exit code 0: replaced, or ended by
+// a signal; 1: it could not listen.
 #include <baton/baton.h>
 
 #include "command_line.h"

@@ -1,3 +1,4 @@
+// The tries of accept(): which errors end it, and which ones it waits out. See acceptance.h.
 #include <baton/netpoll/acceptance.h>
 
 #include <baton/netpoll/socket_calls.h>

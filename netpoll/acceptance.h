@@ -1,8 +1,8 @@
 // One accept(): its tries, and the connection in hand between them. Internal to netpoll.
 //
 //   acceptance next(listener, {made->io, made->local, made->remote, ...});
-//   const io_result r = listener.io.transfer(poll_side::read, sched::wait_reason::accept, next, [&](const io_result&
-//   bad) {
+//   const io_result r = listener.io.transfer(poll_side::read, sched::wait_reason::accept, next,
+//                                            [&](const io_result& bad) {
 //     next.leave_connection();
 //     ...
 //   });

@@ -221,7 +221,7 @@ address address::from_sockaddr(const sockaddr* sa, socklen_t size) {
       a.path_[0] = '@';
     } else {
       a.path_.assign(name, ::strnlen(name, length));
-      // As parse() expects it; and "@x" in the working directory is no abstract name.
+      // As parse() expects it; and "@x" in the working directory is not an abstract name.
       if (!is_path(a.path_)) a.path_.insert(0, "./");
     }
   }

@@ -1,5 +1,5 @@
-// RFC 6724, section 6. The rules about deprecated and home addresses (3, 4) and about tunnels (7) need what the kernel
-// does not say about a source address that it has chosen; glibc is alone in asking netlink for it.
+// RFC 6724, section 6. The rules about deprecated and home addresses (3, 4) and about tunnels (7) need facts about the
+// chosen source address that the kernel does not report with it; only glibc asks netlink for them.
 #include <baton/netpoll/address_order.h>
 
 #include <baton/netpoll/socket_calls.h>

@@ -15,10 +15,11 @@ struct socket_kind {
   bool listens;
 };
 
-// Takes over a socket of that kind into parts of a state, and sets O_NONBLOCK. Stores what the kernel says of its
-// addresses; `remote` names nothing if it is not connected. Returns 0 or an errno: EBADF, ENOTSOCK, EPROTOTYPE if it is
-// of another kind, EINVAL if it listens and should not or the other way round, ENOTCONN if a stream is not connected,
-// or what descriptor::attach() gives. The descriptor then still belongs to the caller. Never switches.
+// Takes over a socket of that kind into parts of a state, and sets O_NONBLOCK. Stores its addresses as the kernel
+// reports them. `remote` names nothing if the socket is not connected. Returns 0 or an errno: EBADF, ENOTSOCK,
+// EPROTOTYPE if it is of another kind, EINVAL if it listens and should not or the other way round, ENOTCONN if a stream
+// is not connected, or what descriptor::attach() gives. The descriptor then still belongs to the caller. Never
+// switches.
 [[nodiscard]] int adopt_socket(int fd, const socket_kind& wanted, descriptor& io, address& local, address& remote,
                                descriptor::short_reads reads = descriptor::short_reads::mean_nothing);
 

@@ -6,15 +6,15 @@
 //
 //   baton::net::asio_stream<baton::net::tcp_stream&> view(stream);    // refers to it
 //
-// An asio_stream is a SyncReadStream and a SyncWriteStream. It is no asynchronous stream: no asynchronous operation is
-// to be started on it, and get_executor() is there only because Beast asks for one. No thread runs its handlers.
+// An asio_stream is a SyncReadStream and a SyncWriteStream. It is not an asynchronous stream: do not start an
+// asynchronous operation on it. get_executor() exists only because Beast asks for it, and no thread runs its handlers.
 //
 // Waiting, deadlines and contexts are those of the stream, which next_layer() returns. One fiber may read while another
 // one writes.
 //
-// Errors: the end of the stream is boost::asio::error::eof. An errno is what it is, in Asio's system category. A
+// Errors: the end of the stream is boost::asio::error::eof. An errno keeps its value, in Asio's system category. A
 // deadline is boost::asio::error::timed_out; a close() and CANCELLED are boost::asio::error::operation_aborted. Every
-// other status is its code in status_category(); last_read_status() and last_write_status() have the messages.
+// other status becomes its code in status_category(); last_read_status() and last_write_status() have the messages.
 #pragma once
 
 #include <baton/syscall/bytes.h>
@@ -86,7 +86,7 @@ class asio_stream {
   [[nodiscard]] next_layer_type& next_layer() noexcept { return stream_; }
   [[nodiscard]] const next_layer_type& next_layer() const noexcept { return stream_; }
 
-  // That of a context of the process which nobody runs.
+  // Returns the executor of a context of the process that no thread runs.
   [[nodiscard]] executor_type get_executor() const noexcept {
     static auto& idle = *new boost::asio::io_context(1);  // never destroyed: streams may outlive static objects
     return idle.get_executor();

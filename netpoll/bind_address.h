@@ -1,4 +1,4 @@
-// From the text that bind() takes to an address that can be bound. Internal to netpoll.
+// Turns the text that bind() takes into an address that can be bound. Internal to netpoll.
 #pragma once
 
 #include <baton/netpoll/address.h>

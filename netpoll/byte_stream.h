@@ -54,7 +54,8 @@ class byte_stream : public two_sided_owner<State> {
   // Sends what has been written, then the end of the stream. Reading goes on. Does not wait.
   absl::Status close_write();
 
-  // The addresses when the connection was made; also after close(). They name nothing if the stream is not open.
+  // Return the addresses as they were when the connection was made, also after close(). They name nothing if the stream
+  // is not open.
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 

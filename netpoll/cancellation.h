@@ -13,7 +13,7 @@ namespace baton::net {
 class cancellation {
  public:
   // One subscription: an intrusive list node, owned by the subscriber. It is linked to at most one cancellation at a
-  // time. It must not be destroyed or subscribed anew before unsubscribe().
+  // time. It must not be destroyed or subscribed again before unsubscribe().
   class node {
    public:
     node() noexcept = default;

@@ -32,7 +32,7 @@ void for_each_line(std::string_view text, F&& f) {
   }
 }
 
-// What tells one state of a file from another. A file that cannot be read has the stamp of none.
+// Tells one state of a file from another. A file that cannot be read has the stamp of none.
 struct file_stamp {
   ::dev_t device = 0;
   ::ino_t inode = 0;

@@ -139,6 +139,7 @@ bool race::wait_for_change(std::int64_t deadline_ns) noexcept {
 // Returns true if the attempt has a fiber now, false if there is no memory for one.
 bool race::go_on_beside(racer& r) {
   r.attempt.set_deadline(options_.limits.deadline_ns);
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): the closure is the pointer
   const sched::prepared_fiber p = sched::prepare_fiber({.name = "dial"}, sizeof(racer*), alignof(racer*));
   if (p.f == nullptr) return false;
   ::new (p.closure) racer*(&r);

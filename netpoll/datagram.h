@@ -29,7 +29,7 @@ struct incoming {
 // A datagram for send_many().
 struct outgoing {
   const_bytes data;
-  address to = {};  // naming nothing: the peer that the socket is connected to
+  address to = {};  // if it names nothing: the peer that the socket is connected to
   // Not 0: `data` is several datagrams of this size, the last one perhaps shorter. The kernel cuts them where it has
   // UDP_SEGMENT; else send_many() does.
   std::size_t segment = 0;

@@ -161,7 +161,7 @@ void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   try {
     timer = sched::arm_timer(until_ns, alarm::ring, poll_, side == poll_side::write ? 1 : 0);
   } catch (const std::bad_alloc&) {
-    // Without memory for a timer the thread sleeps, in a declared call, and checks now and then for a failure.
+    // Without memory for a timer the thread sleeps, in a declared call, and checks for a failure from time to time.
     constexpr std::int64_t look_every_ns = 10'000'000;
     while (poll_->failure(side) == poll_failure::none) {
       const std::int64_t left = until_ns - sched::platform::now_ns();

@@ -1,6 +1,6 @@
-// An open file descriptor that parks the agent instead of the thread. It consists of the number, the lock that says who
-// may use the number, and the poll descriptor, and of the loops that try a call and wait where the call would block.
-// Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
+// An open file descriptor that parks the agent instead of the thread. It consists of the number, the lock that says
+// which agents may use the number, and the poll descriptor, and of the loops that try a call and wait where the call
+// would block. Streams, listeners, and whatever else the kernel can poll (pipes, pidfds) are built on it.
 //
 // Thread-safe, except for attach() and destruction. All members marked "Switches." may switch, and may be called from
 // fibers and from plain threads.
@@ -306,13 +306,13 @@ class descriptor final {
     slot.mark();  // the next read must try first
   }
 
-  // As read_and_wait(), for read_layered(). The slot is marked at the end unless it is known what it says: the step has
-  // emptied the descriptor, or has finished without a look at it.
+  // As read_and_wait(), for read_layered(). Marks the slot at the end, unless the step has emptied the descriptor, or
+  // has finished without a look at it.
   template <class Step>
   void step_and_wait(Step& step, io_result& r) {
     poll_slot& slot = poll_->slot(poll_side::read);
     layer_reads reads;
-    bool used_edge = false;  // an edge was used up, and nobody has seen the descriptor empty since
+    bool used_edge = false;  // an edge was used up, and no read has found the descriptor empty since
     // The step may throw.
     const struct marker {
       ~marker() {

@@ -1,4 +1,4 @@
-// Public API: what each type that owns a descriptor has: streams, listeners, sockets, pipes, pollables.
+// Public API: the members that all types that own a descriptor share: streams, listeners, sockets, pipes, pollables.
 //
 // Deadlines and contexts end calls, from another fiber or thread, too. From a deadline on, and once a context is done,
 // calls fail, also if they would not have to wait; calls that already wait are ended. A deadline is a point in time,
@@ -31,7 +31,7 @@ class descriptor_owner {
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
     set_deadlines_ns(detail::deadline_at(when));
   }
-  // The same, that far ahead of now; hours::max() removes the deadline.
+  // The same, with the deadline that far ahead of now. hours::max() removes the deadline.
   template <class Rep, class Period>
   void set_timeout(const std::chrono::duration<Rep, Period>& d) {
     set_deadlines_ns(detail::deadline_after(d));
@@ -63,7 +63,7 @@ class descriptor_owner {
   descriptor_owner(descriptor_owner&&) noexcept = default;
   descriptor_owner& operator=(descriptor_owner&&) noexcept = default;  // Switches. Closes what was there
   // Switches. As close(). If this thread called exit(), it does not wait for calls that are under way, because the
-  // fibers among them never return. It then leaves them what they use, including the descriptor.
+  // fibers among them never return. It then leaves to them what they use, including the descriptor.
   ~descriptor_owner() = default;
 
   struct closer {

@@ -16,7 +16,7 @@ namespace {
 absl::StatusOr<address> parse_local(const std::string& text) {
   absl::StatusOr<address> local = address::parse(text);
   if (!local.ok() || local->is_ip()) return local;
-  return absl::InvalidArgumentError(describe("dial", "from " + text, "the local address is no IP address"));
+  return absl::InvalidArgumentError(describe("dial", "from " + text, "the local address is not an IP address"));
 }
 
 const char* name_of(address::family f) noexcept { return f == address::family::ipv4 ? "IPv4" : "IPv6"; }

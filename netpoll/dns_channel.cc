@@ -8,22 +8,22 @@
 //            ready and the questions that are overdue. Look-ups whose questions have been answered end, or ask for the
 //            next name of the search list. Then it waits: for a socket, for the next time-out of c-ares, or to be
 //            woken.
-//   leave    A look-up that nobody waits for goes on: c-ares cannot cancel one question, and another caller may join
+//   leave    A look-up without a waiter goes on: c-ares cannot cancel one question, and another caller may join
 //   it.
-//            If nobody waits for any look-up of the channel, the driver cancels all of them (ares_cancel) and ends.
+//            If no look-up of the channel has a waiter, the driver cancels all of them (ares_cancel) and ends.
 //
 // The sockets are in an epoll instance of the channel's own, level-triggered. That instance is a descriptor like any
-// other: the poller has it, and the driver waits for it. One fiber can wait for one descriptor only.
+// other: the poller watches it, and the driver waits for it. One fiber can wait for one descriptor only.
 //
 // Waking. The driver sets the deadline of its wait, and then says under the lock that it sleeps, unless there is work.
-// Who brings work sees that under the lock, and sets a deadline that is past. That one is later, so it is in force: the
-// wait ends, or does not begin.
+// The caller that brings work sees that under the lock, and sets a deadline that is past. The caller's deadline is set
+// after the driver's, so it is in force: the wait ends, or does not begin.
 //
-// One family can be slow: some servers never answer a question for AAAA. When one has brought addresses, the other has
-// half_ns. Then the look-up ends with what is there, and c-ares finishes the question alone.
+// One family can be slow: some servers never answer a question for AAAA. When one family has brought addresses, the
+// other has half_ns left. Then the look-up ends with what is there, and c-ares finishes the question alone.
 //
 // Memory. The driver has a share of the channel, the channel has a share of each of its look-ups until it has ended and
-// c-ares has called back for all of its questions. Callers never touch the channel after there is a result.
+// c-ares has called back for all of its questions. A caller never touches the channel once its look-up has a result.
 #include <baton/netpoll/dns_channel.h>
 
 #include <baton/netpoll/address_order.h>
@@ -44,9 +44,9 @@ using sched::platform::forever_ns;
 using sched::platform::lock_guard;
 using sched::platform::now_ns;
 
-// Servers, and the sockets at both ends, lose what comes in a burst, and a lost packet costs the whole time of a try.
-// So this many look-ups begin at once. With more than so many questions under way the next ones wait until some have
-// been answered, but no longer than this.
+// Servers, and the sockets at both ends, lose packets that come in a burst, and a lost packet costs the whole time of a
+// try. So at most this many look-ups begin at once. While more than so many questions are under way, the next look-ups
+// wait until some have been answered, but no longer than this.
 constexpr int batch_max = 32;
 constexpr std::size_t outstanding_many = 100;
 constexpr std::int64_t hold_back_ns = 10'000'000;
@@ -249,7 +249,7 @@ bool dns_channel::take_work(work& w) noexcept {
       drop_later(*l, w);
     }
     last_ = nullptr;
-    // Nobody joins what is about to be cancelled.
+    // No caller may join a look-up that is about to be cancelled.
     for (dns_lookup* l = all_; l != nullptr; l = l->next_of_all) (void)owner_.table.take_out(*l);
     w.cancel = outstanding_ > 0;
     if (w.cancel || w.dropped != nullptr) return true;
@@ -293,8 +293,8 @@ void dns_channel::serve_sockets() noexcept {
   }
 }
 
-// Finds out when c-ares wants to be called for a time-out. That takes c-ares as long as there are questions, so with
-// many of them it is put off.
+// Finds out when c-ares wants to be called for a time-out. That takes c-ares time in proportion to the number of
+// questions, so with many of them it is put off.
 void dns_channel::plan_timeout(bool has_begun) noexcept {
   constexpr std::size_t many = 100;
   constexpr std::int64_t later_ns = 50'000'000;
@@ -303,7 +303,7 @@ void dns_channel::plan_timeout(bool has_begun) noexcept {
   } else if (has_begun && outstanding_ > many) {
     next_timeout_ns_ = std::min(next_timeout_ns_, now_ns() + later_ns);
   } else {
-    constexpr std::int64_t grain_ns = 1'000'000;  // c-ares cuts milliseconds off
+    constexpr std::int64_t grain_ns = 1'000'000;  // c-ares rounds down to milliseconds
     timeval left{};
     const timeval* const t = ::ares_timeout(channel_, nullptr, &left);
     next_timeout_ns_ =
@@ -390,7 +390,7 @@ bool dns_channel::conclude(dns_lookup& l) {
   for (const dns_lookup::question& q : l.questions) {
     if (q.owner == nullptr) continue;
     if (is_cancelled(q.status)) {
-      end(l, failure_.ok() ? absl::CancelledError(describe(l.name.what(), {}, "nobody waits for it")) : failure_);
+      end(l, failure_.ok() ? absl::CancelledError(describe(l.name.what(), {}, "no caller waits for it")) : failure_);
       return false;
     }
     if (q.status != ARES_ENOTFOUND) l.exists = l.exists || q.status == ARES_ENODATA || q.status == ARES_SUCCESS;

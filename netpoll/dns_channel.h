@@ -54,19 +54,19 @@ struct dns_lookup final : lookup {
   bool exists = false;  // one of the names has other records than those asked for
   found_names found;
   std::int64_t ends_half_at_ns = sched::platform::forever_ns;
-  int refusal = 0;  // the code of an answer that was none: SERVFAIL, REFUSED …
+  int refusal = 0;  // the code of a refusal: SERVFAIL, REFUSED …
   address refused_by;
   dns_lookup* next_begun = nullptr;
   dns_lookup* prev_begun = nullptr;
   dns_lookup* next_due = nullptr;  // in the list of those whose questions have all been answered
 };
 
-// Who owns the channels of one table.
+// The owner of the channels of one table.
 struct dns_owner {
   lookup_table table;
   // Guarded by the lock of the table.
   dns_channel* driven = nullptr;  // the channels that have a driver
-  int drivers = 0;                // how many fibers these are, and those that have yet to end
+  int drivers = 0;                // how many driver fibers exist, also those about to end
   sched::waiter_list closers;     // wait until there are none
 };
 
@@ -80,7 +80,7 @@ struct dns_settings {
 
 class dns_channel final : public std::enable_shared_from_this<dns_channel> {
  public:
-  // Switches: reads files. Fails with RESOURCE_EXHAUSTED, or with INVALID_ARGUMENT for servers that are none.
+  // Switches: reads files. Fails with RESOURCE_EXHAUSTED, or with INVALID_ARGUMENT for a server that is not an address.
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<dns_channel>> open(dns_owner& owner, dns_settings settings,
                                                                          std::uint64_t version);
   ~dns_channel();
@@ -92,9 +92,9 @@ class dns_channel final : public std::enable_shared_from_this<dns_channel> {
 
   // With the lock of the table:
 
-  // Takes the look-up over. Its waiters want it. The caller calls wake() afterwards, without the lock.
+  // Takes the look-up over, as one that has a waiter. The caller calls wake() afterwards, without the lock.
   void submit(const std::shared_ptr<dns_lookup>& l) noexcept;
-  // A caller has joined the look-up, which nobody may have wanted.
+  // A caller has joined the look-up, which may have had no waiter.
   void want(dns_lookup& l) noexcept;
   // The last waiter has left. Returns true if no look-up of this channel is wanted any more: the caller calls wake(),
   // without the lock, and the driver drops all of them at once.
@@ -103,7 +103,7 @@ class dns_channel final : public std::enable_shared_from_this<dns_channel> {
   void retire() noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS;
   // Claims the waiters of all look-ups with sched::waiter::closed, and wants none of them any more.
   void abandon_all(sched::waiter_list& claimed) noexcept;
-  // How many look-ups go on although nobody waits for them.
+  // Returns how many look-ups go on without a waiter.
   [[nodiscard]] std::size_t unwanted() const noexcept { return live_ - wanted_; }
   // In the owner's list of driven channels.
   dns_channel* next_driven = nullptr;

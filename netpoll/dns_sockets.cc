@@ -1,4 +1,4 @@
-// What a channel says to c-ares, and what c-ares calls: settings, questions, answers, sockets.
+// The calls of a channel into c-ares, and the callbacks of c-ares: settings, questions, answers, sockets.
 //
 // The sockets are made here and not by c-ares, so that they are born with O_CLOEXEC: no child of another thread
 // inherits one. The calls trap straight into the kernel. So no wrapper of the C library's calls (baton::interpose)
@@ -6,6 +6,7 @@
 //
 // c-ares tries the next server after SERVFAIL and REFUSED, and in the end says only that no server could be reached.
 // note_refusal() reads that code from the packet as it comes in, for the message.
+// NOLINTNEXTLINE(readability-identifier-naming): the name is c-ares'
 #define CARES_NO_DEPRECATED  // 1.34 names newer functions, which 1.18 does not have
 #include <baton/netpoll/dns_channel.h>
 
@@ -36,9 +37,9 @@ namespace {
 
 // Answers may have thousands of addresses.
 constexpr std::size_t addresses_max = 1'000;
-// What a UDP answer may be long without being fragmented on the way, as DNS flag day 2020 has it.
+// The longest UDP answer that is not fragmented on the way, as DNS flag day 2020 sets it.
 constexpr int packet_max = 1'232;
-// Before that, c-ares does not come back from a server that does not know EDNS if two questions are under way.
+// Before that version, c-ares does not recover from a server that does not know EDNS if two questions are under way.
 constexpr bool has_edns = ARES_VERSION >= 0x011600;
 
 int c_answer(long r) noexcept {
@@ -68,7 +69,7 @@ const char* name_of_refusal(int code) noexcept {
 
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-// The name of the first question in a packet, with a dot at its end. "": there is none.
+// Returns the name of the first question in a packet, with a dot at its end. "": there is none.
 std::string_view question_in(const unsigned char* packet, std::size_t size, std::array<char, 256>& room) noexcept {
   constexpr std::size_t header = 12;
   std::size_t used = 0;
@@ -211,7 +212,7 @@ io_step dns_channel::look(io_result& r) noexcept {
   return io_step::done;
 }
 
-// After exit() nobody serves the poller.
+// After exit() no thread serves the poller.
 void dns_channel::wait_in_place(std::int64_t deadline_ns) noexcept {
   constexpr std::int64_t ms_ns = 1'000'000;
   constexpr std::int64_t ms_max = 60'000;

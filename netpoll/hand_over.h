@@ -5,7 +5,7 @@
 //   first process:   hand_over(successor, listeners), then close the listeners and drain.
 //   second process:  take_over(predecessor), then serve.
 //
-// The listeners should stay in the order and number that both programs know; a listener has no name on this way.
+// Listeners are passed without names. Both programs must agree on their number and order.
 #pragma once
 
 #include <baton/netpoll/tcp_listener.h>
@@ -19,8 +19,8 @@
 namespace baton::net {
 
 // Switches. Sends duplicates of the listeners, and waits until the successor has taken all of them. The listeners stay
-// open here and go on accepting. After an error the successor has none. Errors: those of the stream, as its deadline
-// and context say; FAILED_PRECONDITION if a listener is not open; ABORTED if the successor could not take them.
+// open here and go on accepting. After an error the successor has none. Errors: those of the stream, including its
+// deadline and context; FAILED_PRECONDITION if a listener is not open; ABORTED if the successor could not take them.
 absl::Status hand_over(unix_stream& successor, std::span<tcp_listener> listeners);
 
 // Switches. Receives what the predecessor hands over. DATA_LOSS: the stream ended before all had come, or carried

@@ -12,8 +12,8 @@ namespace baton::net {
 
 class hosts_file {
  public:
-  // Reads the text of a file. Skips lines that are none: an address that is no number, names with other characters
-  // than names have. May throw std::bad_alloc.
+  // Reads the text of a file. Skips malformed lines: an address that is not a number, a name with a character that
+  // names do not have. May throw std::bad_alloc.
   [[nodiscard]] static hosts_file parse(std::string_view text);
 
   // Returns the addresses of a name in the order of the file, each once. Case and a dot at the end do not matter.

@@ -1,4 +1,5 @@
-// The list of descriptors is read once and lives for ever. The caller that sets `taken` of an entry owns its descriptor.
+// The list of descriptors is read once, and is never freed. The caller that sets `taken` of an entry owns its
+// descriptor.
 #include <baton/netpoll/inherited.h>
 
 #include <baton/netpoll/error_text.h>
@@ -29,7 +30,7 @@ struct entry {
   const std::string name;
   sched::platform::atomic<bool> taken{false};
 
-  // acquire, release: who gives an entry back is done with its descriptor.
+  // acquire, release: the thread that gives an entry back is done with its descriptor.
   bool take() noexcept { return !taken.exchange(true, mo::acquire); }
   void give_back() noexcept { taken.store(false, mo::release); }
 };
@@ -54,7 +55,7 @@ absl::StatusOr<bool> are_ours() {
   const char* const text = std::getenv("LISTEN_PID");
   if (text == nullptr || std::getenv("LISTEN_FDS") == nullptr) return false;
   const std::optional<int> pid = number_in(text, std::numeric_limits<int>::max());
-  if (!pid) return bad("LISTEN_PID is no process: " + std::string(text));
+  if (!pid) return bad("LISTEN_PID is not a process: " + std::string(text));
   return *pid == *sys::getpid();
 }
 
@@ -72,7 +73,7 @@ std::vector<std::string> names_in(std::string_view list) {
 absl::StatusOr<std::deque<entry>> read_environment() {
   const char* const text = std::getenv("LISTEN_FDS");
   const std::optional<int> count = number_in(text, count_max);
-  if (!count) return bad("LISTEN_FDS is no number of descriptors: " + std::string(text));
+  if (!count) return bad("LISTEN_FDS is not a number of descriptors: " + std::string(text));
   std::vector<std::string> names(static_cast<std::size_t>(*count), "unknown");
   if (const char* const list = std::getenv("LISTEN_FDNAMES"); list != nullptr && *count > 0) {
     names = names_in(list);
@@ -118,7 +119,7 @@ class harvest {
     }
   }
 
-  // Requires: the caller has taken the entry. What is no listener stays in the list.
+  // Requires: the caller has taken the entry. A descriptor that is not a listener stays in the list.
   absl::Status add(entry& e) {
     absl::StatusOr<tcp_listener> one = tcp_listener::adopt(e.number);
     if (one.ok()) {

@@ -1,3 +1,4 @@
+// The table of look-ups, and the wait of a caller. lookup.h has the protocol.
 #include <baton/netpoll/lookup.h>
 
 #include <baton/netpoll/error_text.h>

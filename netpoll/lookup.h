@@ -1,4 +1,4 @@
-// Look-ups of names that are under way, each of them once, and what ends a caller's wait for one. Internal to netpoll;
+// Look-ups of names that are under way, each name once, and the ends of a caller's wait for one. Internal to netpoll;
 // users include resolver.h and resolve.h.
 //
 // Two kinds of server end look-ups: the channels to DNS servers (dns_channel.h) and the threads that call the C library
@@ -114,9 +114,9 @@ void ready_all(sched::waiter_list& claimed) noexcept;
 template <class GiveUp>
 lookup_result await_end(const lookup& l, sched::waiter& w, const wait_limits& limits, GiveUp&& give_up);
 
-// What await_end() is made of: returns the outcome.
+// The two parts of await_end(). Waits, and returns the outcome.
 std::uint32_t await_outcome(sched::waiter& w, const wait_limits& limits) noexcept;
-// Returns why a wait ended that nobody signalled.
+// Returns the error of a wait that ended without a signal.
 absl::Status wait_error(std::uint32_t outcome, const wait_limits& limits, const std::string& what);
 
 template <class GiveUp>

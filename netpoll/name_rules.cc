@@ -1,10 +1,11 @@
-// How the choice between baton's own look-ups and the C library's is made.
+// Chooses between baton's own look-ups and the C library's.
 //
-// baton knows the sources "files" and "dns" of nsswitch.conf. Whatever else stands there is a module that only the C
-// library can load: "resolve", "ldap", "sss", "mymachines" … Then all names go to the C library, with two exceptions,
-// whose modules answer for few names: "mdns" and its like for .local, and "myhostname" for the names of this host. An
-// action in brackets after "files" or "dns" changes the order in a way that baton does not follow: C library, too. So
-// do the variables LOCALDOMAIN, RES_OPTIONS and HOSTALIASES, which change the C library's rules for one process.
+// baton knows the sources "files" and "dns" of nsswitch.conf. Every other source is a module that only the C library
+// can load: "resolve", "ldap", "sss", "mymachines" … Then all names go to the C library, with two exceptions, whose
+// modules answer for few names: "mdns" and its like for .local, and "myhostname" for the names of this host. An action
+// in brackets after "files" or "dns" changes the order in a way that baton does not follow: then all names go to the C
+// library, too. The same holds for the variables LOCALDOMAIN, RES_OPTIONS and HOSTALIASES, which change the C library's
+// rules for one process.
 #include <baton/netpoll/name_rules.h>
 
 #include <unistd.h>

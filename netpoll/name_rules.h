@@ -17,7 +17,7 @@ struct name_sources {
   bool files = true;
   bool dns = true;
   bool files_first = true;
-  // What only the C library can do: for all names, for names in .local (mDNS), for this host's own names
+  // What only the C library can look up: for all names, for names in .local (mDNS), for this host's own names
   // (nss-myhostname).
   bool system_for_all = false;
   bool system_for_local = false;
@@ -45,8 +45,8 @@ struct name_rules {
   std::uint64_t servers_version = 0;        // another one if resolv.conf has changed
   std::string own_name;                     // of this host, canonical
 
-  // Returns true if nsswitch.conf or the environment wants this name to be looked up by what only the C library has.
-  // Without a name: an address.
+  // Returns true if nsswitch.conf or the environment sends this name to a source that only the C library has. An empty
+  // name stands for an address.
   [[nodiscard]] bool need_system(std::string_view canonical_host) const;
 };
 
@@ -60,8 +60,8 @@ class rules_reader {
  public:
   rules_reader(std::string hosts_path, std::string servers_path, std::string sources_path);
 
-  // May switch. Returns the rules of now, never null: looks at the files, and reads again what has changed. `former` is
-  // what the last call returned; null at first. May throw std::bad_alloc. One caller at a time.
+  // May switch. Returns the current rules, never null. Looks at the files, and reads again those that have changed.
+  // `former` is what the last call returned; null at first. May throw std::bad_alloc. One caller at a time.
   [[nodiscard]] std::shared_ptr<const name_rules> read(const std::shared_ptr<const name_rules>& former);
 
  private:

@@ -8,7 +8,8 @@
 // Thread-safe: any number of fibers and plain threads may use one end at once. Reads queue behind reads, writes behind
 // writes. The bytes of one call are not mixed with those of other calls on the same object. close() may be called from
 // anywhere. Deadlines, contexts, close() and release() are those of netpoll/descriptor_owner.h. Once no process has one
-// end open any more, calls at the other end tell: a read returns 0 when the pipe is empty, a write fails with EPIPE.
+// end open any more, calls at the other end notice: a read returns 0 when the pipe is empty, and a write fails with
+// EPIPE.
 //
 // Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after close(),
 // FAILED_PRECONDITION for an end that was moved from or default-constructed; else the kernel's error

@@ -1,7 +1,7 @@
 // The poll slot: one word for each side (read, write) of a descriptor. The poller, a deadline, close() and the one
 // agent that waits for that side meet in it.
 //
-//   value     means                                        who changes it
+//   value     means                                        changed by
 //   nil       not ready, as far as is known; no agent      the agent, before it tries the call
 //             waits
 //   ready     an edge came that is not used up yet         the poller; the agent that leaves the

@@ -1,4 +1,4 @@
-// Public API: from names to addresses, as this system has them.
+// Public API: turns names into addresses, by the rules of this system.
 #pragma once
 
 #include <baton/netpoll/address.h>
@@ -16,7 +16,7 @@ struct wait_limits;
 // resolver::resolve(). With options.servers: with a resolver that is made for this call. Thread-safe.
 absl::StatusOr<std::vector<address>> resolve(const std::string& host, resolve_options options = {});
 
-// Switches. The names of an IP address: see resolver::names_of(). Thread-safe.
+// Switches. Returns the names of an IP address: see resolver::names_of(). Thread-safe.
 absl::StatusOr<std::vector<std::string>> names_of(const address& ip, resolve_options options = {});
 
 // Switches. Returns the port for "80" or "http". INVALID_ARGUMENT: neither a number from 0 to 65535 nor a name.

@@ -1,14 +1,14 @@
 // A resolver answers from files itself, and leaves the rest to a channel (dns_channel.h), or to the C library
 // (system_lookup.h). name_rules.cc says how that choice is made.
 //
-// Rules. One caller a second looks whether the files have changed, while the others go on with what was read last. At
-// first, all who come read: nobody can go on without.
+// Rules. Once a second, one caller checks whether the files have changed. The others go on with what was read last.
+// Before the first read has ended, each caller reads the files itself, because it cannot go on without them.
 //
-// Channels. There is one for all look-ups. It is replaced by a new one when resolv.conf has changed, and when too many
-// of its questions go on for nobody, because c-ares cannot cancel one alone. Nobody joins the look-ups of a channel
-// that has been replaced. It ends with the last of them. So questions to a dead server never pile up.
+// Channels. There is one for all look-ups. A new one replaces it when resolv.conf has changed, and when too many of its
+// questions go on without a waiter, because c-ares cannot cancel one question alone. No caller joins the look-ups of a
+// channel that has been replaced. The channel ends with the last of them. So questions to a dead server never pile up.
 //
-// close() claims all waiters, so that their look-ups are not wanted any more. Then the drivers cancel them and end.
+// close() claims all waiters, so that no look-up has a waiter any more. Then the drivers cancel them and end.
 #include <baton/netpoll/resolver.h>
 
 #include <baton/netpoll/address_order.h>
@@ -391,7 +391,7 @@ absl::StatusOr<std::vector<std::string>> resolver::names_of(const address& ip, r
 
 void resolver::close() {
   if (state_ == nullptr || state_->close()) return;
-  // At exit a driver that has been stopped may still be inside.
+  // At exit a stopped driver may still use the state.
   state_->leave_at_exit(state_);
 }
 

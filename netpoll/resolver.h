@@ -1,5 +1,5 @@
-// Public API: looks names up. Nobody needs one of these for the names of the system: resolve() and dial() have their
-// own. A resolver is for other servers, another hosts file, other time-outs.
+// Public API: looks names up. resolve() and dial() have a resolver of their own, for the names of the system. Make a
+// resolver for other servers, another hosts file, or other time-outs.
 //
 //   auto names = baton::net::resolver::open({.servers = {"10.0.0.1", "[fd00::1]:5353"}});
 //   if (!names.ok()) return names.status();
@@ -26,7 +26,7 @@ namespace baton::net {
 
 class resolver_state;
 
-// Who answers.
+// The source of the answers.
 enum class name_source : std::uint8_t {
   // baton, from the hosts file and by DNS, in the order that nsswitch.conf has. The C library, if nsswitch.conf names
   // anything else for this name (mDNS, LDAP, systemd-resolved …), or if LOCALDOMAIN, RES_OPTIONS or HOSTALIASES are
@@ -42,11 +42,11 @@ struct resolver_options {
   // Each an IP address, with or without a port: "10.0.0.1", "10.0.0.1:5353", "[fd00::1]:53"; no zone. They are asked in
   // this order. Empty: those of resolv_conf. With servers, `source` is `dns`.
   std::vector<std::string> servers = {};
-  // Domains to look for a name in, and from how many dots on a name is tried as it is first. Not set: as resolv_conf
-  // says. A name that ends in a dot is only tried as it is.
+  // The domains that are appended to a name, and the number of dots from which on a name is first tried as it is. Not
+  // set: as resolv_conf says. A name that ends in a dot is only tried as it is.
   std::optional<std::vector<std::string>> search = std::nullopt;
   std::optional<int> ndots = std::nullopt;
-  // How long the first try waits for a server, to be doubled once all servers have been tried; and how often all are
+  // How long the first try waits for a server (twice as long once all servers have been tried), and how often all are
   // tried. Not set: as resolv_conf says (timeout, attempts), or 5 s and 2. At most 1 h and 100.
   time_limit try_timeout = {};
   int tries = 0;
@@ -73,13 +73,13 @@ class resolver {
   resolver& operator=(resolver&&) noexcept;  // Switches. Closes what was there
   ~resolver();                               // Switches. As close()
 
-  // INVALID_ARGUMENT: a server that is no IP address, ndots below 0, a domain that is no name, a path with a NUL. Files
-  // that are not there are empty. Never switches.
+  // INVALID_ARGUMENT: a server that is not an IP address, ndots below 0, a domain that is not a name, a path with a
+  // NUL. Files that are not there are empty. Never switches.
   [[nodiscard]] static absl::StatusOr<resolver> open(resolver_options options = {});
 
   // Switches. Returns the addresses of a host: at least one, each once, in the order in which they should be tried (RFC
   // 6724). Numbers ("127.0.0.1", "::1", "fe80::1%eth0") are only parsed, as by address::from_ip(). "localhost" and
-  // names that end in ".localhost" are this host's, and never asked for.
+  // names that end in ".localhost" are this host's; no server is asked.
   //
   // IPv6 and IPv4 addresses are asked for at once. If one of the two has come and the other has not 300 ms later, the
   // look-up ends with what is there. A truncated answer is asked for again over TCP. At most 1,000 addresses of a
@@ -90,14 +90,15 @@ class resolver {
   //
   // The files are looked at once a second. Look-ups that begin after a change follow it.
   //
-  // Errors: NOT_FOUND (there is no such host, or it has no such address), UNAVAILABLE (no answer from any server, or
-  // none that says: SERVFAIL, REFUSED; the message names the server), INVALID_ARGUMENT (neither a name nor a number:
-  // "", "127.1", a NUL inside, too long), DEADLINE_EXCEEDED (the time-out of this call), the context's error, CANCELLED
+  // Errors: NOT_FOUND (there is no such host, or it has no such address), UNAVAILABLE (no server has answered, or all
+  // have refused: SERVFAIL, REFUSED; the message names the server), INVALID_ARGUMENT (neither a name nor a number: "",
+  // "127.1", a NUL inside, too long), DEADLINE_EXCEEDED (the time-out of this call), the context's error, CANCELLED
   // after close(), RESOURCE_EXHAUSTED, FAILED_PRECONDITION if it is not open.
   absl::StatusOr<std::vector<address>> resolve(const std::string& host, resolve_options options = {}) const;
 
-  // Switches. Returns the names of an IP address, at least one, each once: from the hosts file, or by DNS (PTR). Who
-  // owns the address chooses them; they prove nothing. Of the options only timeout and ctx count. Errors as above.
+  // Switches. Returns the names of an IP address, at least one, each once: from the hosts file, or by DNS (PTR). The
+  // owner of the address chooses them, so they prove nothing. Of the options only timeout and ctx count. Errors as
+  // above.
   absl::StatusOr<std::vector<std::string>> names_of(const address& ip, resolve_options options = {}) const;
 
   // Switches. Ends the calls that are under way with CANCELLED, cancels their questions, and closes the sockets. Every

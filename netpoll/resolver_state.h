@@ -26,7 +26,7 @@ class resolver_state final : public dns_owner {
   // The resolver of the process. It is never destroyed. May throw std::bad_alloc.
   [[nodiscard]] static resolver_state& of_process();
 
-  // Switch. Look up a host that is a name or a number; the names of an address.
+  // Switch. Look up the addresses of a host, which is a name or a number; and the names of an address.
   absl::StatusOr<std::vector<address>> addresses_of(const std::string& host, address::family family, int port,
                                                     const wait_limits& limits);
   absl::StatusOr<std::vector<std::string>> names_of(const address& ip, const wait_limits& limits);

@@ -7,8 +7,8 @@
 //   3. parks                                         transfer (or the poll of the eventfd, which is one, too) is done
 //                                                 3. asleep := false; readies the fibers of all that are done
 //
-// `asleep` changes under the lock, so no wake-up is lost, and while the thread is awake nobody makes a system call for
-// it. Under load, one io_uring_enter hands over and takes back many transfers.
+// `asleep` changes under the lock, so no wake-up is lost, and while the thread is awake no caller makes a system call
+// for it. Under load, one io_uring_enter hands over and takes back many transfers.
 //
 // The thread is started by the first transfer, and ends after ten idle seconds. What is queued at once is at most
 // transfers_max; the rest stays in the queue, so the completion queue never overflows.
@@ -17,22 +17,22 @@
 // submits and then runs a fiber in a call would get interrupted by that: epoll_wait, semop and sockets with time-outs
 // return EINTR then, to code that has no handler and never sees EINTR otherwise. If the M waits in the kernel without
 // being interruptible, the transfers of others wait with it. And when an M ends, the kernel cancels what it submitted.
-// A ring for each P has the same faults. With IORING_SETUP_SQPOLL the kernel has such a thread of its own; but it spins
-// for as long as it is to be quick. What the thread costs is two more switches for a transfer that comes alone. They
-// are less than a handed-over P, and much less than a device takes.
+// A ring for each P has the same faults. With IORING_SETUP_SQPOLL the kernel has such a thread of its own; but that
+// thread spins for as long as it has to answer quickly. Our thread costs two more switches for a transfer that comes
+// alone. They cost less than a handoff of the P, and much less than the device takes.
 //
-// Worker threads: what a file system cannot do without waiting, the kernel gives to threads of its own (which count as
-// threads of this process), here at most 16 (ring_queues.cc). The callers pass only files that know RWF_NOWAIT, so that
-// is rare.
+// Worker threads: the kernel gives the transfers that a file system cannot make without waiting to threads of its own.
+// They count as threads of this process, and there are at most 16 (ring_queues.cc). The callers pass only files that
+// know RWF_NOWAIT, so that is rare.
 //
-// Refused (seccomp, io_uring_disabled, Linux without it): the thread says so, fails what is queued with ENOSYS, and
-// ends; nobody starts it again. Where only a descriptor, memory or a thread is missing, what is queued fails as well,
-// but a transfer that comes a second later tries again.
+// Refused (seccomp, io_uring_disabled, Linux without it): the thread records it, fails the queued transfers with
+// ENOSYS, and ends. It is not started again. Where only a descriptor, memory or a thread is missing, the queued
+// transfers fail as well, but a transfer that comes a second later tries again.
 //
-// A filter that is set later: io_uring_enter fails. The thread takes back what the kernel has not got, and reaps the
-// rest until there is none. It needs no call of io_uring for that: the queues are in memory, and the kernel completes
-// transfers whenever the thread returns from a call of any kind. With IORING_SETUP_DEFER_TASKRUN it would complete them
-// in io_uring_enter alone, so the ring does without that.
+// A filter that is set later: io_uring_enter fails. The thread takes back the transfers that the kernel has not taken,
+// and reaps the others until there is none. It needs no call of io_uring for that: the queues are in memory, and the
+// kernel completes transfers whenever the thread returns from a call of any kind. With IORING_SETUP_DEFER_TASKRUN it
+// would complete them in io_uring_enter alone, so the ring does without that.
 //
 // fork: the child has no such thread, and must not touch the ring, which is the parent's. It does not inherit the
 // mapping, closes its copy of the descriptor, and finds the ring refused.
@@ -154,7 +154,7 @@ void leave(life as) noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(s.lock) {
   if (std::exchange(s.has_thread, false)) platform::detach_thread(s.thread);
 }
 
-// There is no ring, or no thread, for the moment. Fails what is queued.
+// There is no ring, or no thread, at present. Fails what is queued.
 void not_now(bool on_the_thread) noexcept {
   constexpr std::int64_t pause_ns = 1'000'000'000;
   s.not_before_ns.store(platform::now_ns() + pause_ns, mo::relaxed);

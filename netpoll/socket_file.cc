@@ -2,7 +2,7 @@
 // stale. Only the kernel knows: connect(2) gives ECONNREFUSED for a socket file to which no socket is bound. The probe
 // is a datagram socket: a listener refuses it (EPROTOTYPE), and a datagram socket does not notice it.
 //
-// remove() comes before close(2), as in Go. After it, another process might have bound the path anew.
+// remove() comes before close(2), as in Go. After it, another process might have bound the path again.
 #include <baton/netpoll/socket_file.h>
 
 #include <baton/netpoll/socket_calls.h>
@@ -49,7 +49,7 @@ bool is_stale(const address& where) {
 int socket_file::bind(int fd, const address& where, const unix_options& options) {
   const bool is_path = where.path().front() != '@';
   if (is_path && options.mode.has_value()) {
-    // Before bind(2), which gives the file the socket's mode: at no time does it have another one.
+    // Before bind(2), which gives the file the socket's mode: the file never has another mode.
     if (const auto changed = sys::fchmod(fd, *options.mode); !changed) return changed.error();
   }
   std::string path = is_path && options.unlink_at_close ? where.path() : std::string();

@@ -1,4 +1,4 @@
-// What setting an option of a socket came to. Internal to netpoll.
+// Turns the result of setting a socket's option into a status. Internal to netpoll.
 #pragma once
 
 #include <baton/netpoll/descriptor.h>

@@ -1,4 +1,4 @@
-// What the rest of netpoll, and runtime, know of a stream and of a pipe's end. Internal.
+// Gives netpoll and runtime access to a stream and to a pipe's end. Internal.
 #pragma once
 
 #include <string>

@@ -1,14 +1,12 @@
-// getaddrinfo blocks (files, DNS, whatever nsswitch.conf says) for as long as it likes, and cannot be cancelled. So no
-// caller that waits for the result calls it. Fibers of this file's own do, workers_allowed() of them at most, each in a
-// declared call. They are started when there is work and end when there is none. lookup.h has the protocol of the
-// callers. Here:
+// getaddrinfo blocks (files, DNS, whatever nsswitch.conf says) without a limit, and cannot be cancelled. So callers
+// leave it to the workers: fibers of this file, at most workers_allowed() of them, each in a declared call. They are
+// started when there is work and end when there is none. lookup.h has the protocol of the callers. Here:
 //
 //   serve    A worker takes the first look-up of the queue and calls getaddrinfo without the lock.
-//   give up  If there are no more waiters and no worker has begun, the look-up leaves the queue and the table. So a
-//   dead
-//            resolver leaves no pile of look-ups.
+//   give up  If there are no more waiters and no worker has begun, the look-up leaves the queue and the table. So
+//            look-ups do not pile up behind a dead resolver.
 //
-// After exit() has stopped the fibers no worker would come. Then the caller calls getaddrinfo itself.
+// After exit() has stopped the fibers, no worker runs. Then the caller calls getaddrinfo itself.
 #include <baton/netpoll/system_lookup.h>
 
 #include <baton/netpoll/error_text.h>
@@ -100,7 +98,7 @@ absl::Status lookup_error(int code, int error, const lookup_name& name) {
   }
 }
 
-// Switches. Blocks for as long as the C library likes, as does the next function.
+// Switches. Blocks without a limit, as does the next function.
 lookup_result ask_for_addresses(const lookup_name& name) {
   const sys::c_string host(name.host);
   const sys::c_string service(name.service);

@@ -29,13 +29,13 @@ struct listen_options {
   // TCP_DEFER_ACCEPT: accept() returns a connection once its first data has come, or after about this long (whole
   // seconds, rounded up); zero or less: at once. For protocols in which the client speaks first.
   std::chrono::nanoseconds defer_accept{0};
-  // TCP_FASTOPEN: how many connections whose first data came with their SYN may be on their way at once; 0: none.
+  // TCP_FASTOPEN: how many connections may be in their handshake at once whose first data came with the SYN; 0: none.
   int fast_open = 0;
   // Called with the socket before it is bound, for options that have no name here. An error ends bind().
   std::function<absl::Status(int fd)> control = {};
 };
 
-// What accept() has seen, in all listeners, since the process began.
+// Counts of accept(), over all listeners, since the process began.
 struct accept_counters {
   std::uint64_t dropped = 0;  // connections that failed before accept() could return them
   std::uint64_t put_off = 0;  // pauses because something was short

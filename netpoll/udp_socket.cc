@@ -30,7 +30,7 @@ using made_state = absl::StatusOr<std::unique_ptr<udp_state>>;
 constexpr int ipv6_multicast_all = 29;
 
 // By default a socket that is bound to a wildcard receives the multicasts of all groups that any process has joined.
-// Kernels that do not know the option go on like that.
+// Kernels that do not know the option keep doing so.
 void receive_joined_groups_only(int fd, bool is_ipv6) noexcept {
   (void)calls::set_option(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
   if (is_ipv6) (void)calls::set_option(fd, IPPROTO_IPV6, ipv6_multicast_all, 0);
@@ -82,7 +82,7 @@ absl::StatusOr<address> local_of(const udp_options& options, const std::string& 
   absl::StatusOr<address> local = address::parse(options.local);
   if (!local.ok() || local->is_ip()) return local;
   return absl::InvalidArgumentError(
-      describe("connect", target, "the local address " + options.local + " is no IP address"));
+      describe("connect", target, "the local address " + options.local + " is not an IP address"));
 }
 
 }  // namespace

@@ -10,10 +10,10 @@
 // between those of one send_many(). Deadlines, contexts, close() and release() are those of descriptor_owner.h.
 //
 // Errors: DEADLINE_EXCEEDED after a deadline, the context's code after cancellation, CANCELLED after close(),
-// FAILED_PRECONDITION for a socket that is not open; else the kernel's error (errno_of(status)). What the network
-// reports about datagrams of a connected socket comes with the next call, of either side, and once: ECONNREFUSED when
-// no socket has the peer's port, EHOSTUNREACH, EMSGSIZE when the path takes no such size. A socket that is not
-// connected hears nothing of that.
+// FAILED_PRECONDITION for a socket that is not open; else the kernel's error (errno_of(status)). The next call of
+// either side returns, once, what the network reports about datagrams of a connected socket: ECONNREFUSED when no
+// socket has the peer's port, EHOSTUNREACH, EMSGSIZE when the path takes no such size. A socket that is not connected
+// gets no such error.
 #pragma once
 
 #include <baton/netpoll/datagram.h>
@@ -36,13 +36,14 @@ struct udp_options {
   time_limit timeout = {};  // for the look-up of a name
   context_option ctx = {};  // a baton::context: ends the look-up with its error
   std::string local = {};   // of connect(): the IP address to send from, "10.0.0.1:0"
-  // SO_REUSEADDR: several sockets may have the port. Each gets every multicast and broadcast, the last one the rest.
+  // SO_REUSEADDR: several sockets may have the port. Each gets every multicast and broadcast. The socket that was bound
+  // last gets the rest.
   bool reuse_address = false;
   bool reuse_port = false;  // SO_REUSEPORT: several sockets share the port; each datagram goes to one of them
   bool v6_only = false;     // an IPv6 socket neither receives from IPv4 nor sends to it
   bool broadcast = false;   // may send to broadcast addresses; else that is EACCES
   // UDP_GRO: the kernel may join datagrams of one sender and of one size, which saves a system call for each; see
-  // datagram::segment. The buffers should have 64 KiB. On a kernel without GRO nothing is joined.
+  // datagram::segment. Use buffers of 64 KiB. A kernel without GRO joins nothing.
   bool gro = false;
 };
 
@@ -54,7 +55,7 @@ class udp_socket : public two_sided_owner<udp_state> {
   // the kernel chooses one, see local_address(). Switches if the host is a name that must be looked up.
   static absl::StatusOr<udp_socket> bind(const std::string& address, udp_options options = {});
   // Takes "host:port" as dial() does. The socket then sends to that address, and receives only from it. If a name has
-  // several addresses, the first one that the host has a route to is taken. Nothing is sent. Switches as bind().
+  // several addresses, takes the first one that the host has a route to. Sends nothing. Switches as bind().
   static absl::StatusOr<udp_socket> connect(const std::string& address, udp_options options = {});
   // Takes over a UDP socket and sets O_NONBLOCK. After an error (EBADF, ENOTSOCK, EPROTOTYPE: of another kind, ENOMEM
   // …) it still belongs to the caller. Never switches.
@@ -75,8 +76,8 @@ class udp_socket : public two_sided_owner<udp_state> {
   absl::StatusOr<std::size_t> receive(bytes buffer);
 
   // Switches. Sends datagrams in order, as many as possible with each system call (sendmmsg, UDP_SEGMENT). Returns how
-  // many elements were sent. If that is fewer than given, the next one failed, and sending it again tells why. An error
-  // means that none was sent; but of an element with segments the first ones may have been.
+  // many elements were sent. If that is fewer than given, the next one failed; send it again to learn why. An error
+  // means that no element was sent, but the first segments of an element may have been.
   absl::StatusOr<int> send_many(std::span<const outgoing> datagrams);
   // Switches. Waits for a datagram, and receives those that have come, with one system call (recvmmsg), 64 at most.
   // Returns how many elements it has filled, from the first one on; 0 only if there are none.
@@ -88,20 +89,20 @@ class udp_socket : public two_sided_owner<udp_state> {
   // joined; ENODEV: no such interface; INVALID_ARGUMENT: not a multicast address.
   absl::Status join_group(const address& group, const std::string& interface_name = {});
   absl::Status leave_group(const address& group, const std::string& interface_name = {});
-  // Of multicasts that this socket sends: whether this host receives them, too (it does unless told otherwise); over
-  // how many routers they go (0 to 255, 1 unless told otherwise); by which interface they leave ("": the routes
-  // choose).
+  // Options of the multicasts that this socket sends: whether this host receives them, too (default: yes); how many
+  // routers they pass (0 to 255, default 1); the interface by which they leave ("": the routes choose).
   absl::Status set_multicast_loop(bool on);
   absl::Status set_multicast_ttl(int hops);
   absl::Status set_multicast_interface(const std::string& interface_name);
 
   absl::Status set_broadcast(bool on);
-  // What the kernel keeps for the socket, in bytes. The kernel doubles it, and caps it (net.core.rmem_max, wmem_max).
-  // Datagrams for which there is no room are lost.
+  // Sets the size of the kernel's buffer for the socket, in bytes. The kernel doubles it, and caps it
+  // (net.core.rmem_max, wmem_max). The kernel drops datagrams for which there is no room.
   absl::Status set_receive_buffer(int bytes);
   absl::Status set_send_buffer(int bytes);
 
-  // The addresses when the socket was made; also after close(). The remote one names nothing unless it is connected.
+  // Return the addresses as they were when the socket was made, also after close(). The remote address names nothing
+  // unless the socket is connected.
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 

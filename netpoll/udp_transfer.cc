@@ -1,4 +1,5 @@
-// Datagrams on their way. Single ones go by sendto and recvfrom, several by sendmmsg and recvmmsg.
+// Sends and receives datagrams: a single one by sendto and recvfrom, several by sendmmsg and recvmmsg. They wait in
+// descriptor::transfer().
 //
 // UDP_SEGMENT. An element with segments is one message whose control data has the segment size; the kernel or the
 // device cuts it. Whether the kernel knows that is asked once. Where it does not (before 4.18: it would ignore the size

@@ -56,7 +56,8 @@ class unix_datagram : public unix_socket<two_sided_owner<unix_datagram_state>> {
   // EMSGSIZE; the buffer has its first bytes, and the rest is lost.
   absl::StatusOr<std::size_t> receive(bytes buffer);
 
-  // The addresses when the socket was made; also after close(). They are empty for an end without a name.
+  // Return the addresses as they were when the socket was made, also after close(). They are empty for an end without a
+  // name.
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 

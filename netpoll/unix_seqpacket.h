@@ -40,7 +40,8 @@ class unix_seqpacket : public unix_socket<two_sided_owner<unix_seqpacket_state>>
   // The peer finds the end after what has been sent. Receiving goes on. Does not wait.
   absl::Status close_write();
 
-  // The addresses when the connection was made; also after close(). They are empty for an end without a name.
+  // Return the addresses as they were when the connection was made, also after close(). They are empty for an end
+  // without a name.
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 

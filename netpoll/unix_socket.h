@@ -1,4 +1,4 @@
-// Public API: what Unix sockets have besides data: descriptors that come with it, and who the peer is.
+// Public API: what Unix sockets have besides data: descriptors that come with it, and the peer's credentials.
 //
 // A descriptor that is sent is duplicated: the sender keeps its own. One that is received is close-on-exec, and belongs
 // to the receiver. Descriptors that come with data which is read by other calls (read(), receive()) are closed.
@@ -44,7 +44,8 @@ class unix_socket : public Base {
   // read beyond data that came with descriptors. INVALID_ARGUMENT on a stream: no room for data.
   absl::StatusOr<unix_message> receive_fds(bytes buffer, std::span<sys::owned_fd> fds);
 
-  // Who made the other end. FAILED_PRECONDITION for a datagram socket that is no end of a pair.
+  // Returns the process that made the other end. FAILED_PRECONDITION for a datagram socket that is not an end of a
+  // pair.
   absl::StatusOr<peer_credentials> credentials() const;
 
  protected:

@@ -1,3 +1,4 @@
+// Reads and writes are in byte_stream_members.h, descriptors and credentials in unix_socket_members.h.
 #include <baton/netpoll/unix_stream.h>
 
 #include <baton/netpoll/byte_stream_members.h>

@@ -40,7 +40,7 @@ std::vector<std::string> paths_of(const std::string& program) {
 
 std::string_view key_of(std::string_view entry) { return entry.substr(0, entry.find('=')); }
 
-// Of several entries with the key the first is replaced, and the others go: programs disagree which of them counts.
+// Of several entries with the key, replaces the first and removes the others: programs disagree about which one counts.
 void set_in(std::vector<std::string>& env, const std::string& entry) {
   const auto same_key = [&](const std::string& e) { return key_of(e) == key_of(entry); };
   const auto first = std::find_if(env.begin(), env.end(), same_key);

@@ -1,11 +1,11 @@
 // One word, so that a wait and its notify cost one compare-and-swap each if there is no other waiter:
 //
-//   nobody    waiters_ is empty
+//   none      waiters_ is empty
 //   waiter*   one waiter, that only a notify can wake; waiters_ is empty. It lies on its agent's stack, and
 //             belongs to the agent that swaps it out of the word; before that, it must not be read
 //   listed    waiters_, under list_lock_, is not empty. Set and cleared under list_lock_ only
 //
-//   wait      nobody, and only a notify can wake: CAS the waiter in. Otherwise under list_lock_: CAS nobody -> listed,
+//   wait      none, and only a notify can wake: CAS the waiter in. Otherwise under list_lock_: CAS none -> listed,
 //             or waiter* -> listed and put that one into the list, in front; join the list. Then unlock
 //             the mutex: an agent that changes the condition afterwards finds this waiter
 //   notify    waiter*: CAS it out, ready it. listed: under list_lock_ take waiters off and claim them; after
@@ -41,7 +41,7 @@ void condition_variable::not_held() noexcept { sched::fatal("wait on a condition
 
 void condition_variable::add(sched::waiter& w, bool may_leave) noexcept {
   w.prepare(sched::wait_reason::condition_variable);
-  std::uintptr_t expected = nobody;
+  std::uintptr_t expected = none;
   // release: publishes the waiter to the agent that swaps it out.
   if (may_leave ||
       !word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(&w), mo::release, mo::relaxed)) {
@@ -55,7 +55,7 @@ void condition_variable::enqueue(sched::waiter& w) noexcept {
   // acquire: pairs with the release of the waiter that is swapped out.
   while (seen != listed && !word_.compare_exchange_weak(seen, listed, mo::acquire, mo::relaxed)) {
   }
-  if (seen != listed && seen != nobody) waiters_.push_back(*reinterpret_cast<sched::waiter*>(seen));
+  if (seen != listed && seen != none) waiters_.push_back(*reinterpret_cast<sched::waiter*>(seen));
   waiters_.push_back(w);
 }
 
@@ -64,7 +64,7 @@ void condition_variable::leave(sched::waiter& w) noexcept {
     const sched::platform::lock_guard guard(list_lock_);
     if (waiters_.contains(w)) {
       waiters_.remove(w);
-      if (waiters_.empty()) word_.store(nobody, mo::relaxed);
+      if (waiters_.empty()) word_.store(none, mo::relaxed);
       return;
     }
   }
@@ -72,12 +72,12 @@ void condition_variable::leave(sched::waiter& w) noexcept {
 }
 
 void condition_variable::notify_slow(std::uintptr_t seen, bool all) noexcept {
-  while (seen != nobody) {
+  while (seen != none) {
     if (seen == listed) {
       if (notify_listed(all)) return;
       seen = word_.load(mo::relaxed);
       // acquire: pairs with the release in add().
-    } else if (word_.compare_exchange_weak(seen, nobody, mo::acquire, mo::relaxed)) {
+    } else if (word_.compare_exchange_weak(seen, none, mo::acquire, mo::relaxed)) {
       sched::ready(reinterpret_cast<sched::waiter*>(seen)->who());
       return;
     }
@@ -98,7 +98,7 @@ bool condition_variable::notify_listed(bool all) noexcept {
       taken.push_back(*w);
       if (!all) break;
     }
-    if (waiters_.empty()) word_.store(nobody, mo::relaxed);
+    if (waiters_.empty()) word_.store(none, mo::relaxed);
   }
   while (sched::waiter* const w = taken.pop_front()) sched::ready(w->who());
   return true;

@@ -58,12 +58,12 @@ class condition_variable : public detail::condition_waits<condition_variable, de
     // relaxed: a waiter publishes itself before it unlocks the mutex, and the notifier has held the mutex since then
     // (to change the condition). If the notifier has not, it came before the waiter checked the condition.
     const std::uintptr_t seen = word_.load(sched::platform::mo::relaxed);
-    if (seen != nobody) notify_slow(seen, false);
+    if (seen != none) notify_slow(seen, false);
   }
   void notify_all() noexcept {
     // relaxed: as above.
     const std::uintptr_t seen = word_.load(sched::platform::mo::relaxed);
-    if (seen != nobody) notify_slow(seen, true);
+    if (seen != none) notify_slow(seen, true);
   }
 
  private:
@@ -95,10 +95,10 @@ class condition_variable : public detail::condition_waits<condition_variable, de
   void leave(sched::waiter& w) noexcept;
 
   // Values of the word; any other one is a waiter*. See condition_variable.cc.
-  static constexpr std::uintptr_t nobody = 0;
+  static constexpr std::uintptr_t none = 0;
   static constexpr std::uintptr_t listed = 1;
 
-  sched::platform::atomic<std::uintptr_t> word_{nobody};
+  sched::platform::atomic<std::uintptr_t> word_{none};
   sched::platform::spin_lock list_lock_;
   sched::platform::atomic<std::uint32_t> leaving_{0};  // ended otherwise, and taken off by a notifier
   sched::waiter_list waiters_ ABSL_GUARDED_BY(list_lock_);

@@ -97,7 +97,7 @@ class context {
 // keep it alive. The context above holds it weakly, so a dropped context costs nothing any more.
 class cancellable_context : public context {
  public:
-  // Makes an object that is no context until it is assigned to. An object that was moved from is the same. Any other
+  // Makes an object that is not a context until it is assigned to. An object that was moved from is the same. Any other
   // use, also as a context, is misuse and aborts.
   cancellable_context() noexcept : context(none()) {}
   cancellable_context(const cancellable_context&) noexcept = default;

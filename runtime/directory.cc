@@ -130,7 +130,7 @@ absl::Status walk(const std::string& path, const std::function<walk_step(const w
     }
     if (!e.is_directory()) continue;
     // O_NOFOLLOW: a link that has taken its place meanwhile is none of the tree.
-    const absl::Status s = enter(std::move(e.path), O_NOFOLLOW);
+    absl::Status s = enter(std::move(e.path), O_NOFOLLOW);
     const int error = errno_of(s);
     if (!s.ok() && error != ENOENT && error != ENOTDIR && error != ELOOP) return s;
   }

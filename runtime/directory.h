@@ -61,7 +61,7 @@ struct walked_entry : directory_entry {
 // What a walk does after an entry.
 enum class walk_next : std::uint8_t {
   go_on,
-  skip,  // not into this directory; an entry that is none: not to the entries that follow in the same directory
+  skip,  // not into this directory; after another entry: not to the entries that follow in the same directory
   stop,  // the walk ends, without an error
 };
 

@@ -17,7 +17,8 @@ class exit_status : public sys::wait_status {
   explicit constexpr exit_status(int word) noexcept : wait_status(word) {}
 };
 
-// Returns how the child ended whose failure this status is (see command::output()), or nothing if it is no such status.
+// Returns how the child ended whose failure this status is (see command::output()), or nothing if it is not such a
+// status.
 [[nodiscard]] std::optional<exit_status> exit_status_of(const absl::Status& status);
 
 namespace detail {

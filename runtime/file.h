@@ -146,11 +146,11 @@ class file {
 // error may leave a part (written_of(status) bytes). Switches.
 absl::Status write_file(const std::string& path, std::string_view text, mode_t mode = 0644);
 
-// The same, but others see the former file or the new one, and never a part; so does who comes after a crash. Writes a
-// file beside it (path.XXXXXXXX.tmp; a name too long for that loses its end), fsync, rename, fsync of the directory. It
-// needs the right to make files there. It replaces what has that name: of a symbolic link the link, and of a file its
-// owner and mode. After an error the former file is as it was, and the one beside it is removed; an error of the last
-// step (the directory's fsync) comes when the new file is in place already. Switches.
+// The same, but other processes see the former file or the new one, never a part. This also holds after a crash. Writes
+// a file beside it (path.XXXXXXXX.tmp; a name too long for that loses its end), fsync, rename, fsync of the directory.
+// It needs the right to make files there. It replaces what has that name: the link itself if it is a symbolic link, and
+// the owner and mode of a file. After an error the former file is as it was, and the one beside it is removed; an error
+// of the last step (the directory's fsync) comes when the new file is in place already. Switches.
 absl::Status write_file_atomically(const std::string& path, std::string_view text, mode_t mode = 0644);
 
 }  // namespace baton

@@ -121,7 +121,8 @@ class future_base {
 // The result of a promise, a packaged_task or an async(), which one agent fetches, once.
 //
 // Move-only. The destructor and move assignment do not wait, unless the future is the last of a function that async()
-// runs in a fiber. Then they wait for that function's end, and switch. An exception that nobody has fetched is dropped.
+// runs in a fiber. Then they wait for that function's end, and switch. An exception that no caller has fetched is
+// dropped.
 template <class T>
 class [[nodiscard]] future : public detail::future_base<T> {
  public:

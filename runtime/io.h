@@ -126,9 +126,9 @@ moved move_in_kernel(W& to, R& from, std::size_t limit) {
 // Switches. Copies from the reader to the writer, to the reader's end or until `limit` bytes are copied. Returns how
 // many were copied. After an error, written_of(status) says how many. Between files, pipes and TCP streams
 // the kernel moves the bytes, without a copy through the process: from a file to a file by copy_file_range, from a file
-// to a pipe or a stream by sendfile, and else by splice. Where it cannot, and for other readers and writers, a buffer
-// of 64 KiB does. The positions of files advance, as by read() and write(). A copy is many reads and writes: those of
-// others on the same object may come in between, and a close() of one side ends it.
+// to a pipe or a stream by sendfile, and else by splice. Where it cannot, and for other readers and writers, the copy
+// uses a buffer of 64 KiB. The positions of files advance, as by read() and write(). A copy is many reads and writes:
+// calls of other agents on the same object may come in between, and a close() of one side ends it.
 template <byte_writer W, byte_reader R>
 absl::StatusOr<std::size_t> copy(W& to, R& from, std::size_t limit = unlimited) {
   detail::moved so_far = detail::move_in_kernel(to, from, limit);

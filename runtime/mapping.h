@@ -1,13 +1,14 @@
-// Public API: memory that shows a file, or that is nobody's: mmap with an owner.
+// Public API: memory that shows a file, or anonymous memory: mmap with an owner.
 //
 //   auto m = baton::mapping::map(f, size, PROT_READ, MAP_PRIVATE);
 //   if (!m.ok()) return m.status();
 //   parse(std::as_const(*m).data());
 //
-// Touching the memory may have to wait until the kernel has fetched it from the file. That is no call, so nobody is
-// told: it blocks the thread, and the P until the monitor takes that away after 10 ms, with a report. Where a whole
-// file is to be read, read() waits better. Or declare the loop that touches the memory with baton::blocking(), or have
-// it fetched before (advise(MADV_POPULATE_READ), which is declared). Bytes behind the end of the file give SIGBUS.
+// Touching the memory may have to wait until the kernel has fetched it from the file. That is not a call, so the
+// scheduler does not learn of it: it blocks the thread, and the P until the monitor takes that away after 10 ms, with a
+// report. To read a whole file, prefer read(), which parks. Or declare the loop that touches the memory with
+// baton::blocking(), or have it fetched before (advise(MADV_POPULATE_READ), which is declared). Bytes behind the end of
+// the file give SIGBUS.
 #pragma once
 
 #include <baton/runtime/file.h>

@@ -54,10 +54,10 @@ struct options {
   // stays in user code for long.
   bool strict_blocking = false;
   // For tests: a fiber that has waited or yielded, or comes back from a declared call (blocking(), sys::, and what the
-  // runtime builds on them), goes on on another thread whenever one is idle; some more threads are kept for this.
-  // Otherwise most fibers go on on the thread on which they were. So code that keeps what belongs to a thread across
-  // such a call shows its mistake: the address of a thread_local or of errno, a std::mutex. Pinned calls and fibers
-  // that are locked to their thread stay there. Switches then cost some ten microseconds each. The environment variable
+  // runtime builds on them), continues on another thread whenever one is idle. The runtime keeps some more threads for
+  // this. Without it, most fibers continue on the same thread. So this mode exposes code that keeps something of its
+  // thread across such a call: the address of a thread_local or of errno, a std::mutex. Pinned calls and fibers that
+  // are locked to their thread stay there. Switches then cost some ten microseconds each. The environment variable
   // BATON_SCATTER=1 switches it on, too.
   bool scatter = false;
   // Where SIGPIPE has its default action, it does nothing while the runtime is up: writing to a closed connection is an

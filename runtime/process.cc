@@ -1,3 +1,4 @@
+// The public calls on a child. detail/process_state.cc waits for its end and reaps it.
 #include <baton/runtime/process.h>
 
 #include <baton/runtime/detail/process_state.h>

@@ -5,10 +5,9 @@
 //   absl::StatusOr<baton::exit_status> end = child->wait(request.ctx());
 //
 // The runtime reaps every child as soon as it ends, whether the program waits for it, still has the process object, or
-// neither: no zombie stays. (While the runtime is shut down it reaps none; it does so after the next start, which a
-// call of wait() brings about.) A pidfd in the poller tells of the end of a child. So children hold no thread, and
-// neither do fibers that wait for them. Where the kernel or a sandbox refuses pidfds, the runtime asks every few
-// milliseconds.
+// neither: no zombie stays. (While the runtime is shut down it reaps none. It reaps them after its next start; a call
+// of wait() starts it.) A pidfd in the poller reports the end of a child. So children hold no thread, and neither do
+// fibers that wait for them. Where the kernel or a sandbox refuses pidfds, the runtime asks every few milliseconds.
 //
 // The program leaves these children to the runtime: if it ignores SIGCHLD, or waits for any child (waitpid(-1 …)), the
 // exit status may be lost. wait() gives ECHILD then.
@@ -49,16 +48,16 @@ class process {
   absl::StatusOr<exit_status> wait();
   // The same, but when the context is done while the child runs, ends the child: sends SIGTERM and, if it has not ended
   // within the grace (command::kill_grace()), SIGKILL. If the child has a process group of its own
-  // (command::process_group()), the signals go to the group, and this waits for all processes of the group: one that
-  // outlives the child has the rest of the grace. (The runtime finds them in /proc. A process that has left the group
-  // is none of them.) Returns how the child ended, and EPERM if this process may not send SIGKILL to it. Switches.
+  // (command::process_group()), the signals go to the group, and this waits for all processes of the group: a process
+  // that outlives the child has the rest of the grace. (The runtime finds them in /proc. A process that has left the
+  // group does not count.) Returns how the child ended, and EPERM if this process may not send SIGKILL to it. Switches.
   absl::StatusOr<exit_status> wait(const context& ctx);
 
   // Returns true if the child has ended and was reaped. Never switches.
   [[nodiscard]] bool has_ended() const noexcept;
 
-  // What the child has used (times, memory …), with those of its own children that it has waited for.
-  // FAILED_PRECONDITION if the child has not ended; ECHILD as from wait(). Never switches.
+  // Returns what the child has used (times, memory …), with what those of its own children have used that it has waited
+  // for. FAILED_PRECONDITION if the child has not ended; ECHILD as from wait(). Never switches.
   [[nodiscard]] absl::StatusOr<::rusage> usage() const;
 
   // Sends a signal to the child, never to another process that has got its number. ESRCH: it has been reaped, which may

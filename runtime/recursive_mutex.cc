@@ -1,5 +1,5 @@
-// The mutex says whether there is an owner; owner_ says who it is, so that the owner finds itself there. Any other
-// agent may read a stale owner, but never its own name: it wrote `nobody` over it before it gave the mutex up.
+// The mutex says whether there is an owner. owner_ says which agent it is, so that the owner finds itself there. Any
+// other agent may read a stale owner, but never its own name: it wrote `no_owner` over it before it gave the mutex up.
 #include <baton/runtime/recursive_mutex.h>
 
 #include <baton/sched/log/fatal.h>

@@ -58,12 +58,12 @@ class recursive_mutex {
     if (owner_.load(sched::platform::mo::relaxed) != self()) [[unlikely]]
       not_owned();
     if (--depth_ != 0) return;
-    owner_.store(nobody, sched::platform::mo::relaxed);
+    owner_.store(no_owner, sched::platform::mo::relaxed);
     mutex_.unlock();
   }
 
  private:
-  static constexpr std::uint64_t nobody = 0;
+  static constexpr std::uint64_t no_owner = 0;
 
   // Returns what stands for the calling fiber, or else the calling thread.
   [[nodiscard]] static std::uint64_t self() noexcept;
@@ -84,7 +84,7 @@ class recursive_mutex {
   }
 
   mutex mutex_;
-  sched::platform::atomic<std::uint64_t> owner_{nobody};
+  sched::platform::atomic<std::uint64_t> owner_{no_owner};
   std::uint32_t depth_ = 0;  // the owner's
 };
 

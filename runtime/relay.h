@@ -70,10 +70,10 @@ class relay_run {
 
 }  // namespace detail
 
-// Switches. Passes on what comes from either stream to the other one, until both have ended, and returns how much that
-// was. The end of one is passed on at once (close_write), while the other direction goes on. An error of one stream
-// (a reset, a deadline, its context) cuts both off: TCP streams are reset, so that no peer takes what it has for all
-// there is; both are closed then. Set deadlines and contexts of the streams to bound a relay.
+// Switches. Passes the bytes of each stream on to the other one, until both have ended. Returns how many there were.
+// The end of one is passed on at once (close_write), while the other direction goes on. An error of one stream (a
+// reset, a deadline, its context) cuts both off: TCP streams are reset, so that no peer takes a part of the data for
+// all of it. Then both are closed. Set deadlines and contexts of the streams to bound a relay.
 template <class A, class B>
 absl::StatusOr<relayed> relay(A& a, B& b) {
   return detail::relay_run<A, B>(a, b).run();

@@ -81,12 +81,12 @@ int run(Main&& main_function, options o = {}) {
 }
 
 // Ends every thread of the runtime. It is for a program that needs the runtime no more, or not for a while. The next
-// call that needs the runtime starts it anew; if that call is run(), its options count. Memory that has been mapped for
-// stacks is kept for that.
+// call that needs the runtime starts it again; if that call is run(), its options count. Memory that has been mapped
+// for stacks is kept for that.
 //
 // Returns FAILED_PRECONDITION, and does nothing, while the runtime is needed. The message names
 //   - fibers that have not ended. Fibers that run, or are about to, are given 100 ms for that; fibers that wait are
-//     not. A fiber that has ended and was not joined is no obstacle
+//     not. A fiber that has ended and was not joined is not an obstacle
 //   - timers that are set, also those of contexts and deadlines
 //   - threads that wait for a descriptor
 // It returns the same from a fiber, after exit(), and in the child of a fork. Returns OK if the runtime does not run.
@@ -94,7 +94,7 @@ int run(Main&& main_function, options o = {}) {
 // to act as if it had never run.
 //
 // May be called from any thread, by several at once. It blocks the thread until the runtime's threads have ended. A
-// call on another thread that needs the runtime meanwhile waits for that and starts it anew: nothing is lost.
+// call on another thread that needs the runtime meanwhile waits for that and starts it again: nothing is lost.
 absl::Status shutdown();
 
 // procs() returns the number of logical processors, set_procs() changes it, and set_max_threads() changes the greatest
@@ -105,8 +105,8 @@ absl::Status shutdown();
 int set_procs(int n) noexcept;
 int set_max_threads(int n) noexcept;
 
-// Writes to the descriptor, for each fiber: id, name, state, why it waits, who spawned it, what it runs (the type of
-// the callable, or the function that a pointer names), and the stack of one that waits; then a line per call site
+// Writes to the descriptor, for each fiber: id, name, state, why it waits, its spawner, what it runs (the type of the
+// callable, or the function that a pointer names), and the stack of one that waits; then a line per call site
 // (call_sites.h). Names are escaped, so that a line is a line. A write waits as write(2) does: a full pipe that blocks
 // blocks the calling thread. Short writes and EINTR are continued. A descriptor that does not block is waited for, a
 // second at most each time. Any other error ends the dump, and the rest is not written.

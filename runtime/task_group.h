@@ -83,8 +83,8 @@ class task_group {
     return detail::until(when, [this](std::int64_t ns) { return wait_deadline(ns); });
   }
 
-  // Cancels the group's context. Does not wait. A cancel alone is no failure: wait() returns what the children make of
-  // it.
+  // Cancels the group's context. Does not wait. A cancel alone is not a failure: wait() returns what the children make
+  // of it.
   void cancel(absl::Status cause = absl::CancelledError()) { ctx_.cancel(std::move(cause)); }
 
   // Lets at most so many children run at once, until the group is cancelled. A negative number means no limit. Applies

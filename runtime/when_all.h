@@ -6,7 +6,7 @@
 //
 // The futures go into the result, in their order: a future<T> is moved, a shared_future<T> is copied or moved. The
 // result becomes ready when all of them, or the first of them, are ready. It has no exception of its own: each future
-// still has its value or exception. Futures that are dropped with the result are dropped as ever: the last of a
+// still has its value or exception. Futures that are dropped with the result are dropped as usual: the last of a
 // function that async() runs waits for its end.
 //
 // A deferred function that no agent has begun is begun by the call itself, in order: by when_all() each of them, by

@@ -22,7 +22,7 @@ namespace baton {
 
 namespace {
 
-// The names of two processes that write at once differ, most likely; O_EXCL is what makes sure. A name that is nearly
+// Two processes that write at once most likely choose different names; O_EXCL makes sure of it. A name that is nearly
 // as long as names can be loses its end.
 std::string name_beside(const std::string& path, std::uint64_t attempt) {
   std::uint64_t random = 0;

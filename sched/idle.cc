@@ -345,77 +345,67 @@ void detail::cover_timer(std::int64_t when) noexcept {
   see_to_timer(when + limits::busy_timer_slack_ns);
 }
 
-fiber* find_work(machine* m) noexcept {
+namespace {
+
+// M m has found f, which is going to run on P p. Returns f.
+fiber* run_found(machine* m, processor* p, fiber* f) noexcept {
+  stop_spinning(m, true);
+  if (!p->queue.empty()) wake_for_work();
+  cover_busy_timer(p->timers.earliest());
+  return f;
+}
+
+// Polls without waiting, unless another M polls. Readied fibers go to P p. Returns the first of them, or null.
+fiber* poll_now(machine* m, processor* p) noexcept {
   scheduler& s = the_scheduler;
-  processor* p = m->my_p();
-  if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
-    forget_p(m, trace::left::retired);
-    stop_spinning(m, false);
-    put_idle(p);  // which drains it
-    return nullptr;
-  }
-
+  if (s.polling.load(mo::relaxed) || s.someone_polls_now.exchange(true, mo::acquire)) return nullptr;
   fiber_list readied;
-  const bool more_timers = run_all_due_timers(p, readied);
-  if (!readied.empty()) push_local_all(p, static_cast<fiber_list&&>(readied));
-  if (fiber* const f = pick(m, p)) {
-    stop_spinning(m, true);
-    if (!p->queue.empty()) wake_for_work();
-    cover_busy_timer(p->timers.earliest());
-    return f;
-  }
-  // Either the P went to a fiber in place, or there is more to do, and the next round does it.
-  if (m->my_p() == nullptr || more_timers) return nullptr;
+  s.source.load(mo::acquire)->poll(0, readied);
+  s.polls.fetch_add(1, mo::relaxed);
+  s.last_poll_ticks.store(platform::ticks(), mo::relaxed);
+  s.someone_polls_now.store(false, mo::release);
+  if (readied.empty()) return nullptr;
+  if (trace::on()) trace::polled(m, readied);
+  fiber* const f = readied.pop_front();
+  push_local_all(p, static_cast<fiber_list&&>(readied));
+  return run_found(m, p, f);
+}
 
-  poller* const source = s.source.load(mo::acquire);
-  const bool alone = s.procs.load(mo::relaxed) == 1;
-  // With one P the blocking poll below finds the same descriptors, in one system call instead of two.
-  if (!alone) {
-    if (!s.polling.load(mo::relaxed) && !s.someone_polls_now.exchange(true, mo::acquire)) {
-      source->poll(0, readied);
-      s.polls.fetch_add(1, mo::relaxed);
-      s.last_poll_ticks.store(platform::ticks(), mo::relaxed);
-      s.someone_polls_now.store(false, mo::release);
-      if (!readied.empty()) {
-        if (trace::on()) trace::polled(m, readied);
-        fiber* const f = readied.pop_front();
-        push_local_all(p, static_cast<fiber_list&&>(readied));
-        stop_spinning(m, true);
-        if (!p->queue.empty()) wake_for_work();
-        cover_busy_timer(p->timers.earliest());
-        return f;
-      }
-    }
-    // Look around for some time, unless half of the busy Ps do so already.
-    const int busy = s.procs.load(mo::relaxed) - s.idle_ps.load(mo::relaxed);
-    if (m->spinning || 2 * s.spinning.load(mo::relaxed) < busy) {
-      if (!m->spinning) {
-        m->spinning = true;
-        s.spinning.fetch_add(1, mo::seq_cst);
-      }
-      const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_ns);
-      int pauses = 1;
-      do {
-        fiber* f = shared_work_waits() ? pick(m, p) : nullptr;
-        if (m->my_p() == nullptr) return nullptr;
-        if (f == nullptr) f = steal(p);
-        if (f != nullptr) {
-          stop_spinning(m, true);
-          cover_busy_timer(p->timers.earliest());
-          return f;
-        }
-        // The pauses get longer: each look takes cache lines away from the threads that work.
-        for (int i = 0; i < pauses; ++i) platform::cpu_relax();
-        pauses = std::min(2 * pauses, limits::spin_pauses_max);
-      } while (platform::ticks() < until && s.procs.load(mo::relaxed) > s.idle_ps.load(mo::relaxed) + 1);
-    }
+// Looks for a fiber for some time, unless half of the busy Ps do so already. Returns null if there is none, or if the P
+// went to a fiber in place: then m has no P.
+fiber* spin(machine* m, processor* p) noexcept {
+  scheduler& s = the_scheduler;
+  const int busy = s.procs.load(mo::relaxed) - s.idle_ps.load(mo::relaxed);
+  if (!m->spinning) {
+    if (2 * s.spinning.load(mo::relaxed) >= busy) return nullptr;
+    m->spinning = true;
+    s.spinning.fetch_add(1, mo::seq_cst);
   }
+  const std::uint64_t until = platform::ticks() + platform::ticks_of_ns(limits::spin_ns);
+  int pauses = 1;
+  do {
+    fiber* f = shared_work_waits() ? pick(m, p) : nullptr;
+    if (m->my_p() == nullptr) return nullptr;
+    if (f == nullptr) f = steal(p);
+    if (f != nullptr) {
+      stop_spinning(m, true);
+      cover_busy_timer(p->timers.earliest());
+      return f;
+    }
+    // The pauses get longer: each look takes cache lines away from the threads that work.
+    for (int i = 0; i < pauses; ++i) platform::cpu_relax();
+    pauses = std::min(2 * pauses, limits::spin_pauses_max);
+  } while (platform::ticks() < until && s.procs.load(mo::relaxed) > s.idle_ps.load(mo::relaxed) + 1);
+  return nullptr;
+}
 
-  // There is nothing: give up the P, and decide in one critical section where to sleep.
+// Gives up P p, and decides in one critical section where M m is going to sleep. Does nothing if shared work waits.
+void go_idle(machine* m, processor* p) noexcept {
+  scheduler& s = the_scheduler;
   bool polls = false;
   {
     platform::lock_guard guard(s.lock);
-    if (shared_work_waits()) return nullptr;  // pick() takes it at the next round
+    if (shared_work_waits()) return;  // pick() takes it at the next round
     forget_p(m, trace::left::idle);
     push_idle_p(s, p);
     if (s.closing) {
@@ -433,6 +423,35 @@ fiber* find_work(machine* m) noexcept {
   m->baton.leave(place::idle);
   stop_spinning(m, false);
   look_beside_idle(p, polls);
+}
+
+}  // namespace
+
+fiber* find_work(machine* m) noexcept {
+  scheduler& s = the_scheduler;
+  processor* p = m->my_p();
+  if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
+    forget_p(m, trace::left::retired);
+    stop_spinning(m, false);
+    put_idle(p);  // which drains it
+    return nullptr;
+  }
+
+  fiber_list readied;
+  const bool more_timers = run_all_due_timers(p, readied);
+  if (!readied.empty()) push_local_all(p, static_cast<fiber_list&&>(readied));
+  if (fiber* const f = pick(m, p)) return run_found(m, p, f);
+  // Either the P went to a fiber in place, or there is more to do, and the next round does it.
+  if (m->my_p() == nullptr || more_timers) return nullptr;
+
+  // With one P there is nothing to steal, and the blocking poll finds the same descriptors as poll_now(), in one system
+  // call instead of two.
+  if (s.procs.load(mo::relaxed) > 1) {
+    if (fiber* const f = poll_now(m, p)) return f;
+    if (fiber* const f = spin(m, p)) return f;
+    if (m->my_p() == nullptr) return nullptr;
+  }
+  go_idle(m, p);
   return nullptr;
 }
 

@@ -71,7 +71,7 @@ inline __attribute__((always_inline)) bool wait_for_end(fiber* f) noexcept {
   }
 }
 
-// A wait with a deadline. The join word says who readies the agent: the thread that takes it out.
+// A wait with a deadline. The thread that takes the agent out of the join word readies it.
 class timed_join : public revocable_join {
  public:
   using revocable_join::revocable_join;

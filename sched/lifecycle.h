@@ -39,8 +39,8 @@ void start_for_run(const settings& s) noexcept;
 // A thread outside the runtime calls this after it has published something that only the runtime can serve. Starts the
 // runtime if it has been shut down meanwhile. A fiber does not need this call: while a fiber exists, the runtime runs.
 void runtime_needed() noexcept;
-// Exists while an agent waits for something that only the runtime can bring: a ready descriptor, the end of a
-// child. Does nothing for a fiber.
+// Exists while an agent waits for an event that only the runtime reports: a ready descriptor, the end of a child. Does
+// nothing for a fiber.
 class served_wait {
  public:
   explicit served_wait(const agent* who) noexcept;
@@ -80,8 +80,8 @@ void follow_cpu_count(std::int64_t now_ns) noexcept;
 int set_max_threads(int n) noexcept;
 // Registers the exit handler again, so that it runs before the static destructors that have been registered until now.
 void main_returned() noexcept;
-// Writes one line for each fiber (id, name, state, why it waits, who spawned it) and, if the fiber waits, its stack.
-// Uses write_all() (log.h), and stops at the first error.
+// Writes one line for each fiber (id, name, state, why it waits, its spawner) and, if the fiber waits, its stack. Uses
+// write_all() (log.h), and stops at the first error.
 void dump_fibers(int fd) noexcept;
 // Writes the same to the log. Waits for the reader of the log, but for no more than a second in all.
 void log_fibers() noexcept;

@@ -109,7 +109,7 @@ inline constexpr int monitor_fast_looks_per_s = 100;
 inline constexpr int monitor_refunds_per_s = 300;
 
 // How long all Ps must have been idle before the monitor asks whether any thread can still wake a fiber. As long as
-// this cannot be told, the next check is twice as far away, but not farther than the second number: a user who waits
+// this cannot be told, the next check is twice as far away, but not farther than the second number: a caller that waits
 // for the report should not have to guess whether it comes.
 inline constexpr std::int64_t deadlock_look_after_ns = 100'000'000;
 inline constexpr std::int64_t deadlock_looks_apart_ns = 5'000'000'000;

@@ -1,6 +1,6 @@
 // The park word: one word per agent (fiber or plain thread) that matches each park with exactly one ready.
 //
-//   state     who owns the stack                       on a run queue
+//   state     owner of the stack                       on a run queue
 //   running   the agent                                no, unless a ready() has just queued it
 //   parking   the agent; it is about to leave          no; from here on ready() is allowed
 //   woken     the agent; ready() came before it left   no; the agent, or the context that it has switched to, sees

@@ -26,7 +26,7 @@ struct alignas(64) processor {
   std::uint32_t batches_first = 0;  // how many spilled batches went before the ring
   std::uint32_t spawned = 0;        // fibers spawned since the ring was checked for fibers to spill
   std::uint64_t spilled_in = 0;     // the turn of the last spill, by the number of picks
-  // Twice the number of slow picks; odd while one of them sets the countdown anew.
+  // Twice the number of slow picks; odd while one of them sets the countdown again.
   platform::atomic<std::uint64_t> slow_picks_twice{0};
   // Picks that took runnext: while picks() - chained stands still, one fiber, or one chain of fibers, has had this P,
   // and the monitor notices.

@@ -1,22 +1,23 @@
-// Scatter mode (options::scatter): a fiber that has waited, has yielded, or comes back from a declared call, goes on on
-// another thread whenever one is idle. Most fibers go on where they were, so code that keeps what belongs to a thread
-// across such a call (the address of a thread_local, a lock whose owner is a thread) mostly works by chance. In this
-// mode it does not.
+// Scatter mode (options::scatter): a fiber that has waited, has yielded, or comes back from a declared call, continues
+// on another thread whenever one is idle. Without this mode most fibers continue on the same thread. So code that keeps
+// something of its thread across such a call (the address of a thread_local, a lock whose owner is a thread) mostly
+// works by chance. In this mode it does not.
 //
 // What moves is the P, so it works with one P, too:
 //   1. Each M has the notice `scattered` for as long as it lives. So a fiber that leaves its stack leaves it for the
 //      native context (give_way()), never straight for the next fiber, and the end of a declared call takes its slow
-//      path and leaves likewise.
+//      path and leaves in the same way.
 //   2. The M's main loop finds the next fiber, in the usual order. If this M was the last to run that fiber, the fiber
-//      goes back to the head of the P's queue, and the P goes to the M that has been idle for longest. This M takes the
-//      place of that one, in the same critical section: to all others it is an M that has become idle, and a P that
-//      stays busy.
-//   3. If no M is idle, the fiber goes on here. The monitor keeps more threads than usual, so that mostly one is.
+//      goes back to the head of the P's queue, and the P goes to the M that has been idle for longest. In the same
+//      critical section, this M takes the place of the other one in the list of idle Ms. Other Ms see an M that has
+//      become idle, and a P that stays busy.
+//   3. If no M is idle, the fiber continues here. The monitor keeps more threads than usual, so that mostly one is
+//      idle.
 //
-// The other M runs the fiber, because it is not the M that ran it last: so a fiber moves once for each wait, and the
-// next M's turn always brings the program on. If another fiber comes first there, that one may move in its turn.
+// The other M runs the fiber, because it is not the M that ran it last. So a fiber moves once for each wait, and the
+// next M's turn always makes progress. If that M finds another fiber first, it may move that one in its turn.
 //
-// A fiber that is readied before it has left its stack, or finds what it wants, has not waited, and goes on at once.
+// A fiber that is readied before it has left its stack, or that need not wait, has not waited, and continues at once.
 // Fibers that stay on their thread (thread_lock.cc) are in no queue, and so are never seen here.
 //
 // Without the mode this costs nothing. A switch tests for both notices at once, and a thread chooses its main loop when

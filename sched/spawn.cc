@@ -10,7 +10,7 @@
 // that runs next can give the stack back, so that is an after-action (retire). Only then does the join word say ended:
 // the joiner may free the entry at once.
 //
-//   join word             who moves it there
+//   join word             moved there by
 //   running -> closing    the fiber, when its result is complete, still on its stack
 //   running -> agent      the joiner, which parks
 //   closing -> agent      the joiner, after it has looked for a while; the agent is marked at_end

@@ -4,8 +4,8 @@
 //
 //   which visits   those in user code that the rule of the rescues (sweep.cc) leaves alone
 //   blocked        As for a rescue (rescue.cc): since the first of two looks the thread has neither used a CPU nor
-//                  waited for one, and it does not wait for one now. A fiber that computes is not reported: it harms
-//                  nobody as long as nothing waits.
+//                  waited for one, and it does not wait for one now. A fiber that computes is not reported: it does no
+//                  harm as long as nothing waits.
 //   again          A visit may hold several calls, one after the other. So it is judged again when it is twice as old,
 //                  and the report leaves out a place that it has named. A visit that lasts for hours costs few looks.
 #include <baton/sched/strict_watch.h>

@@ -5,7 +5,7 @@
 //                       waits that no idle or spinning M serves; or 10 ms old and work waits: retake. A thread that
 //                       only waits for a CPU keeps its P until then: a short call ends as soon as the thread gets a
 //                       CPU, and another thread would wait there, too. Work that waits in the ring of another P
-//                       counts, too: whoever gets the P steals it. That P's own fiber may go on for long.
+//                       counts, too: the M that gets the P steals it. That P's own fiber may run on for long.
 //   visit in user code  10 ms old (option rescue_after), and work waits that no idle or spinning M serves:
 //                       rescue, with a report (rescue.cc says when not). In strict mode a visit that is left alone
 //                       is reported, too, if its thread is blocked (strict_watch.cc).

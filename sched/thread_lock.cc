@@ -19,8 +19,8 @@
 // Both sides spin a little before they sleep, the fiber's M and the M that passed its P on: they are likely to change
 // places again at once, and a futex wake costs more than all the rest.
 //
-// A fiber that ends while locked takes its thread with it, as in Go: the user who locked it had reasons (namespaces,
-// credentials) not to let other fibers run there.
+// A fiber that ends while locked takes its thread with it, as in Go: the program that locked it had reasons
+// (namespaces, credentials) not to let other fibers run there.
 //
 // A locked fiber that waits keeps its thread from the others for that long, and may wait for one of them. So one thread
 // is always not locked, unless max_threads is 1: a fiber that would lock the last one asks for one more thread, and

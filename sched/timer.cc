@@ -94,7 +94,7 @@ void wait_for_callback(const timer_node* n, std::uint64_t generation) noexcept {
 }
 
 // None is fired in the child of a fork, and a callback that was under way is not: there is nothing to wait for. No heap
-// is touched, whose lock may be anybody's.
+// is touched, whose lock any thread may hold.
 bool cancel_in_fork_child(timer_node* n, std::uint64_t generation) noexcept {
   std::uint64_t word = generation << 2 | timer_node::armed;
   return n->word.compare_exchange_strong(word, generation << 2 | timer_node::cancelled, mo::relaxed, mo::relaxed);

@@ -1,8 +1,8 @@
-// Keeps the numbers 0, 1 and 2 for what they mean. Internal to baton.
+// Keeps descriptors of the runtime away from the numbers 0, 1 and 2. Internal to baton.
 //
-// A program that has closed one of them gives the number to another file later, by dup2, without asking whose it is
-// meanwhile. So descriptors that the runtime makes for itself, and those that a child gets under other numbers, lie
-// above.
+// A program that has closed one of them gives the number to another file later, by dup2, without asking whether it is
+// in use meanwhile. So descriptors that the runtime makes for itself, and those that a child gets under other numbers,
+// lie above.
 #pragma once
 
 #include <baton/syscall/owned_fd.h>

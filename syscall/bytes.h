@@ -132,7 +132,7 @@ class const_bytes {
   template <std::size_t N>
   const_bytes(char (&text_or_buffer)[N]) = delete;  // see above: std::string_view(buffer) or const_bytes(buffer, n)
 
-  // Text up to its NUL; a null pointer is no text.
+  // Text up to its NUL; a null pointer means no text.
   template <detail::char_pointer P>
   const_bytes(const P& text) noexcept  // NOLINT(google-explicit-constructor)
       : const_bytes(text == nullptr ? std::string_view() : std::string_view(text)) {}

@@ -11,8 +11,8 @@
 //
 // The table of descriptors is the parent's at first (CLONE_FILES). The child takes a table of its own, of the
 // descriptors that it may need, before it changes anything there. A copy of the whole table, which a clone without
-// CLONE_FILES makes, takes long in a process with many connections. And as long as it exists, what other threads close
-// is still open: a program that was just written could not be executed (ETXTBSY).
+// CLONE_FILES makes, takes long in a process with many connections. And while the copy exists, a file that another
+// thread closes is still open: a program that was just written could not be executed (ETXTBSY).
 //
 // Order of the steps: descriptors before limits, since RLIMIT_NOFILE would end the moves; limits and chroot before the
 // credentials that permit them; the death signal after the credentials, which clear it.
@@ -111,8 +111,8 @@ bool close_listed(int first) noexcept {
   return true;
 }
 
-// A filter of system calls may refuse close_range, and /proc may be missing. What is left then is every number that the
-// kernel gives by default, because the limit may have been higher when a descriptor was opened.
+// A filter of system calls may refuse close_range, and /proc may be missing. Then every number that the kernel gives by
+// default is closed, because the limit may have been higher when a descriptor was opened.
 void close_from(int first) noexcept {
   constexpr int end = 1 << 20;
   if (trap(SYS_close_range, static_cast<unsigned>(first), UINT_MAX, 0U) == 0 || close_listed(first)) return;

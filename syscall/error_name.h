@@ -5,8 +5,8 @@
 
 namespace baton::sys {
 
-// Returns the name of an errno value, "ENOENT" for 2; "E?" for a number that is none, 0 included. Thread-safe, never
-// blocks, async-signal-safe.
+// Returns the name of an errno value, "ENOENT" for 2; "E?" for another number, 0 included. Thread-safe, never blocks,
+// async-signal-safe.
 [[nodiscard]] std::string_view error_name(int error) noexcept;
 
 }  // namespace baton::sys

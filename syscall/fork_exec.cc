@@ -3,8 +3,8 @@
 // that failed has ended by then, and is reaped here.
 //
 // A start keeps a thread for a good part of a millisecond. So starts pass a gate: a hundred starts at once keep two
-// threads. They hardly end later than all at once: the kernel's work for them needs the CPUs, and takes turns at the
-// locks of the memory map that all these children share.
+// threads. They end hardly later than they would without the gate: the kernel's work for them needs the CPUs, and takes
+// turns at the locks of the memory map that all these children share.
 //
 // A start can also hang: its program, or its directory, is on a network file system that does not answer, or a
 // process has a lease on the program. Two of these would stop all others. So a start that has waited for a second,
@@ -122,8 +122,8 @@ constexpr auto call_clone = __clone;
 constexpr auto call_clone = ::clone;
 #endif
 
-// Cleared where the kernel or a sandbox does not let a child share the table of descriptors, or leave it. relaxed: what
-// a start does not know yet, it finds out.
+// Cleared where the kernel or a sandbox does not let a child share the table of descriptors, or leave it. relaxed: a
+// start that does not see the change yet finds it out for itself.
 constinit sched::platform::atomic<bool> tables_are_shared{true};
 
 // Returns the pid, or a negative errno. Requires: all signals are blocked. `pidfd` may be null.
@@ -205,7 +205,7 @@ start_failure start_behind_gate(child_plan& plan, bool wants_pidfd, gate_entry::
   return blocking([&]() noexcept {
     const start_failure failed = start_and_wait(plan, wants_pidfd, into);
     if (inside == &narrow) starts_ended.fetch_add(1, mo::relaxed);
-    inside->leave();  // within the call: no other start shall wait while this fiber waits for a P
+    inside->leave();  // within the call: no other start may wait while this fiber waits for a P
     return failed;
   });
 }

@@ -59,8 +59,8 @@ struct child_attributes {
 // Switches. Starts `path` (not looked up in PATH) with these arguments, of which the first is by custom the program's
 // name. Returns the child's process id; wait4() must be called for it. If the program cannot be started, the error is
 // the errno of the child's step that failed (ENOENT, EACCES, ENOEXEC, E2BIG, ENOTDIR, ELOOP, ENAMETOOLONG, EMFILE …),
-// and no child is left. A NUL inside a string gives EINVAL, and so do no arguments at all. Other errors: EAGAIN (too
-// many processes), ENOMEM.
+// and no child is left. EINVAL: a string has a NUL inside, or there are no arguments. Other errors: EAGAIN (too many
+// processes), ENOMEM.
 //
 // The child starts with an empty signal mask and default dispositions, also of signals that this process ignores. The
 // call takes until the child runs its program. It keeps a thread for so long; a few calls do so at once, the others

@@ -1,4 +1,4 @@
-// Structures of the kernel's that the C library declares otherwise, or not at all. Internal to baton.
+// Structures of the kernel that the C library declares differently, or not at all. Internal to baton.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace baton::sys::detail {
 
-// The kernel's own struct sigaction. The one of the C library is larger, and lies differently.
+// The kernel's own struct sigaction. The C library's is larger, and has another layout.
 struct kernel_sigaction {
   unsigned long handler = 0;  // 0: SIG_DFL, 1: SIG_IGN
   unsigned long rest[3] = {};

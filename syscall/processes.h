@@ -21,8 +21,8 @@ result<::pid_t> gettid() noexcept;
 // caller may send one.
 result<void> kill(::pid_t pid, int signal) noexcept;
 
-// Sends a signal to one thread of a process. A fiber is no thread: with the caller's own id, use it while the fiber is
-// locked to its thread.
+// Sends a signal to one thread of a process. A fiber is not a thread: with the caller's own id, use it while the fiber
+// is locked to its thread.
 result<void> tgkill(::pid_t pid, ::pid_t thread, int signal) noexcept;
 
 // Returns a descriptor for a process (a pidfd), which never comes to mean another one when the id is reused. It is

@@ -32,12 +32,12 @@ std::uint64_t number_in(const absl::Status& status, absl::string_view url, std::
 // absl's table, except where it says that something exists, or does not exist, although the kernel said no such thing.
 absl::StatusCode code_of(int err) {
   switch (err) {
-    case EADDRNOTAVAIL: return absl::StatusCode::kUnavailable;    // no local address, or no free port now
-    case EALREADY: return absl::StatusCode::kFailedPrecondition;  // it is being done already; nothing exists twice
-    case ENXIO: return absl::StatusCode::kFailedPrecondition;     // a FIFO without a reader, a socket opened as a file
-    case ELOOP:
-      return absl::StatusCode::kFailedPrecondition;    // too many symbolic links, or one where O_NOFOLLOW is set
-    case ENODATA: return absl::StatusCode::kNotFound;  // no such attribute
+    case EADDRNOTAVAIL: return absl::StatusCode::kUnavailable;  // no local address, or no free port now
+    case EALREADY:                                              // it is being done already; nothing exists twice
+    case ENXIO:                                                 // a FIFO without a reader, a socket opened as a file
+    case ELOOP:  // too many symbolic links, or one where O_NOFOLLOW is set
+      return absl::StatusCode::kFailedPrecondition;
+    case ENODATA: return absl::StatusCode::kNotFound;          // no such attribute
     case EMSGSIZE: return absl::StatusCode::kInvalidArgument;  // more than the socket takes at once
     default: return absl::ErrnoToStatusCode(err);
   }

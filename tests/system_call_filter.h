@@ -31,7 +31,7 @@ struct filtered_call {
 constexpr std::uint32_t fails_with(int error) { return SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(error); }
 
 // Returns 0, or with SECCOMP_FILTER_FLAG_NEW_LISTENER the listener's descriptor. Returns -1, and sets errno, if the
-// kernel allows no filter. Each call is judged by all filters; the action that lets least pass counts.
+// kernel allows no filter. All filters judge each call; the most restrictive action counts.
 inline int filter_calls(std::span<const filtered_call> calls, std::uint32_t action, unsigned flags = 0) {
   std::vector<sock_filter> code;
   for (const filtered_call& c : calls) {

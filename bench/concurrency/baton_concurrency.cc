@@ -110,7 +110,7 @@ void timer(const arguments& a, report& out) {
   });
 }
 
-// An operation: a read lock is taken and given back; nobody else wants it.
+// An operation: a read lock is taken and given back; no other fiber wants it.
 template <class Mutex>
 void read_lock_with(const arguments& a, report& out) {
   const int ops = a.number("ops", 1'000'000);
@@ -125,8 +125,8 @@ void read_lock(const arguments& a, report& out) { read_lock_with<baton::shared_m
 
 // Two fibers make a context below another one, with a function for its end, and drop both, for `ms` of time. Blocks
 // with one parent for both fibers, as requests have below the context of their server, and blocks with a parent for
-// each take turns. Printed are shared_ns and own_ns, wall time of one context in either, and share, the rate with one
-// parent by that with two, in percent.
+// each take turns. Prints shared_ns and own_ns, the wall time of one context in either, and share, the rate with one
+// parent divided by the rate with two, in percent.
 double ns_of_context(const std::array<baton::context, 2>& parents, std::int64_t length) {
   std::atomic<std::int64_t> made{0};
   std::vector<baton::fiber<void>> all;
@@ -167,14 +167,14 @@ void contexts(const arguments& a, report& out) {
   });
 }
 
-// `fibers` sleep until one and the same time. One more yields and looks at the clock. Printed is the longest time that
-// it was kept from running, in milliseconds: before_ms in the 100 ms before that time, gap_ms from then on until all
-// have run, and last_ms, when the last one has run.
+// `fibers` fibers sleep until the same due time. One more yields and looks at the clock. Prints the longest time for
+// which it did not run, in milliseconds: before_ms in the 100 ms before the due time, and gap_ms from then on until all
+// have run. last_ms is how long after the due time the last one ran.
 void storm(const arguments& a, report& out) {
   const int fibers = a.number("fibers", 300'000);
   const baton::attributes small{.stack_size = std::size_t{16} * 1024};
   baton_runtime::run(a.number("procs", 1), [&] {
-    // Starting them takes as long as it takes: if it takes longer than this, they are started once more.
+    // If starting them takes longer than this, they are started once more.
     for (std::int64_t ahead = std::max<std::int64_t>(fibers / 200, 200) * ms;; ahead *= 2) {
       const std::int64_t due = now_ns() + ahead;
       const std::chrono::steady_clock::time_point when{std::chrono::nanoseconds(due)};

@@ -1,10 +1,11 @@
 // The scenarios; README.md in bench/ says what each one measures, main.cc how to call them. Common arguments:
 //
-//   procs=P blocks=B     B blocks with P Ps. A block of baton's, in a fiber, and a block of the same in plain C, on the
-//                        main thread, take turns. The first of each warms up, and does not count
+//   procs=P blocks=B     B blocks with P Ps. A block of baton's operations, in a fiber, and a block of the same
+//                        operations in plain C, on the main thread, take turns. The first block of each warms up, and
+//                        does not count
 // Each prints
 //   op_UNIT, bare_UNIT   what an operation takes in a block
-//   share                the rate of baton's block by that of the neighbouring bare one, in percent
+//   share                the rate of baton's block divided by the rate of the bare block beside it, in percent
 #pragma once
 
 #include "../scenario.h"
@@ -41,7 +42,7 @@ inline constexpr unit nanoseconds{"ns", 1};
 inline constexpr unit microseconds{"us", 1e3};
 inline constexpr unit milliseconds{"ms", 1e6};
 
-// A block makes `ops` operations, and returns the nanoseconds that they took.
+// Runs a block of `ops` operations. Returns the nanoseconds that they took.
 template <class Baton, class Bare>
 void in_turns(const arguments& a, report& out, unit shown, std::int64_t ops, Baton baton_block, Bare bare_block) {
   const std::string in = shown.name;

@@ -6,7 +6,7 @@
 //     warm_ms    the other times
 //
 //   crowd_of_threads fibers=N ms=M times=T
-//     the same without a runtime: a plain thread for each, started anew each time
+//     the same without a runtime: a plain thread for each, started again each time
 //
 //   blockers procs=W extra=E segment_ms=S
 //     W + E fibers make declared calls of 10 ms in a loop; one more fiber yields and looks at the clock.

@@ -7,7 +7,7 @@
 //     With one P, one of them is to run at a time. A fiber that does not notice the end of its slice loses its P, and
 //     goes on beside the next one.
 //   prints
-//     runnable        threads of the process that run, or wait for a CPU: the average of S looks, which another
+//     runnable        threads of the process that run, or wait for a CPU: the average of S samples, which another
 //                     process takes, M ms apart
 #include "../process_threads.h"
 #include "scenarios.h"

@@ -27,8 +27,8 @@ void compute_until(std::int64_t end) noexcept;  // undeclared.cc
 // line on stdout says that the lock is held from now on for so long.
 void hold_lock(const arguments& a, report& out);  // undeclared.cc
 
-// Watches the process `pid`, as another process: a line on stdout is how many of its threads were runnable on average,
-// of `samples` looks, `every_ms` apart.
+// Watches the process `pid` from another process. Prints how many of its threads were runnable, as the average of
+// `samples` samples, `every_ms` apart.
 void watch_threads(const arguments& a, report& out);  // runnable.cc
 
 }  // namespace handoff

@@ -148,7 +148,7 @@ void measure_short_calls(int fibers, std::int64_t length, report& out) {
 }  // namespace
 
 void short_calls(const arguments& a, report& out) {
-  // The one who measures is a plain thread: it would be work that waits, as a fiber.
+  // The measuring code runs on a plain thread. A fiber would count as work that waits.
   static_cast<void>(baton::run([] {}, {.procs = 1}));
   measure_short_calls(a.number("fibers", 1), a.number("ms", 1'000) * ms, out);
 }

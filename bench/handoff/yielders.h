@@ -1,8 +1,8 @@
 // The others: fibers that do nothing but yield, and write down when one of them runs.
 //
 // Two kinds, because a look at the clock at each turn makes a turn twice as long:
-//   first_run   looks at the clock only after somebody has armed it, once: how long until anyone runs
-//   gaps        looks at each turn: the longest stretch in which nobody ran, and how many turns there were
+//   first_run   looks at the clock only after the caller has armed it, once: how long until any of them runs
+//   gaps        looks at each turn: the longest stretch in which none of them ran, and how many turns there were
 // They are for one P: the yielders themselves never run at the same time. The caller does, when its P
 // was taken from it, so what both touch is atomic.
 #pragma once
@@ -61,7 +61,7 @@ class first_run {
     begin_.store(begin, std::memory_order_release);
     return begin;
   }
-  // By the caller, after it. If nobody has run so far, the latency is longer than the call, and not over.
+  // By the caller, after it. If none of them has run so far, the latency is longer than the call, and not over.
   [[nodiscard]] std::int64_t latency_ns() noexcept {
     for (;;) {
       const std::int64_t ns = latency_.load(std::memory_order_acquire);

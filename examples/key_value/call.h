@@ -1,4 +1,4 @@
-// What a command's function gets, and what several of them need.
+// What each command's function gets, and what several commands need.
 #pragma once
 
 #include "commands.h"
@@ -28,7 +28,8 @@ struct call {
   [[nodiscard]] std::string_view key() const { return all[1]; }
   [[nodiscard]] words after(std::size_t n) const { return all.subspan(n); }
 
-  // The value of the key as a T. Null: there is none, or, after the reply, it is something else.
+  // The result of get(): the key's value as a T. `is` is null if there is no value, or if the value has another type.
+  // In the second case get() has written the error, and `failed` is true.
   template <class T>
   struct found {
     T* is = nullptr;
@@ -48,7 +49,7 @@ struct call {
     if (f.is != nullptr || f.failed) return f.is;
     return &data.find_or_make(key(), now).data.template emplace<T>();
   }
-  // A list, set or hash that has become empty is no value any more.
+  // Removes the list, set or hash if it has become empty.
   template <class T>
   void drop_if_empty(const T& container) {
     if (container.empty()) data.erase(key(), now);
@@ -68,7 +69,8 @@ inline std::optional<std::int64_t> integer(std::string_view text) {
   return n;
 }
 
-// From an index that may count from the end. [first, last], cut to the size; empty: first > last.
+// The indexes [first, last], within the size, that a command's two indexes mean; these may count from the end. Empty:
+// first > last.
 struct range {
   std::int64_t first;
   std::int64_t last;

@@ -12,7 +12,8 @@ namespace key_value {
 
 using words = std::span<const std::string_view>;
 
-// Switches. Runs one request, which has at least one word. Returns false if the client wants to leave.
+// Switches. Runs one request, which has at least one word. Returns false if the client has asked to close the
+// connection.
 bool run_command(store& s, words request, std::int64_t now_ms, replies& out);
 
 }  // namespace key_value

@@ -26,7 +26,7 @@ namespace {
 
 using key_value::requests;
 
-// A client that does not read its replies keeps no more of them than this in the server.
+// The server keeps at most this much of the replies that a client does not read.
 constexpr std::size_t replies_max = 64 * 1024;
 constexpr std::chrono::seconds longest_write{60};
 
@@ -75,7 +75,7 @@ void converse(key_value::store& store, baton::net::tcp_stream& peer, const baton
   }
 }
 
-// Removes values whose time is over and that no request meets, a part at a time.
+// Removes values whose time is over and that no request has met, one part at a time.
 void sweep(key_value::store& store, const baton::context& running) {
   for (std::size_t part = 0; !running.wait_done_for(std::chrono::milliseconds(100));) {
     store.sweep(part, now_ms());

@@ -10,7 +10,7 @@ namespace key_value {
 
 namespace {
 
-// As in Redis: nobody makes the server keep more for a request that is not complete.
+// As in Redis. The server keeps no more than this for a request that is not complete.
 constexpr std::size_t line_max = 64 * 1024;
 constexpr long words_max = 1024 * 1024;
 constexpr long word_max = 512L * 1024 * 1024;

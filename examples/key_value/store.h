@@ -73,7 +73,7 @@ class store {
     const part_set which_;
   };
 
-  // Requires: the key's part is held. now_ms: of a clock of the caller's, always the same one.
+  // Requires: the key's part is held. now_ms: from a clock that the caller chooses; always the same clock.
   value* find(std::string_view key, std::int64_t now_ms);
   value& find_or_make(std::string_view key, std::int64_t now_ms);
   bool erase(std::string_view key, std::int64_t now_ms);

@@ -21,7 +21,7 @@ struct set_options {
   bool returns_former = false;
 };
 
-// Reads what follows the value; writes the error if that is nothing it knows.
+// Reads what follows the value. Writes the error if it does not know it.
 std::optional<set_options> read_set_options(call& c) {
   set_options o;
   const words rest = c.after(3);

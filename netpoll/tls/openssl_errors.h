@@ -1,4 +1,4 @@
-// What OpenSSL's queue of errors says, as a status. The queue belongs to the thread, and a fiber may change threads
+// Turns OpenSSL's queue of errors into a status. The queue belongs to the thread, and a fiber may change threads
 // wherever it waits. So each call into OpenSSL that can fail begins with an empty queue, and its caller takes the
 // errors out before anything that may switch. Internal to netpoll/tls.
 #pragma once
@@ -18,7 +18,7 @@ void forget_openssl_errors() noexcept;
 
 // The same for a connection whose call has failed. The code is
 //   UNAUTHENTICATED    the peer's certificate is not accepted, or there is none
-//   PERMISSION_DENIED  the peer does not accept the own certificate, or the lack of one
+//   PERMISSION_DENIED  the peer does not accept this side's certificate, or the lack of one
 //   DATA_LOSS          a record is damaged, after the handshake
 //   ABORTED            everything else: no common version, cipher or protocol; not TLS at all; another alert of the
 //   peer

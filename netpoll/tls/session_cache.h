@@ -19,10 +19,10 @@ class session_cache {
   static constexpr std::size_t sessions_max = 256;
   static constexpr std::size_t sessions_of_name_max = 4;  // connections that begin at once need one each
 
-  // Keeps the session. The least recently used one of too many goes. May throw std::bad_alloc.
+  // Keeps the session. Drops the least recently used one if there are too many. May throw std::bad_alloc.
   void put(std::string_view server_name, session_handle session);
-  // Returns the newest session with that server, or null. A ticket of TLS 1.3 is used only once, so that nobody who
-  // watches can tell that two connections belong together: the cache does not keep it.
+  // Returns the newest session with that server, or null. The cache does not keep a ticket of TLS 1.3 after that: it is
+  // used only once, so that an observer cannot tell that two connections belong together.
   [[nodiscard]] session_handle take(std::string_view server_name);
 
  private:

@@ -1,4 +1,4 @@
-// Public API: certificates: the own one with its private key, and what a peer's says.
+// Public API: certificates: this side's with its private key, and the fields of a peer's.
 #pragma once
 
 #include <absl/status/statusor.h>
@@ -34,10 +34,10 @@ class tls_identity {
   std::shared_ptr<const tls_identity_state> state_;
 };
 
-// What a peer's certificate says. A plain value.
+// The fields of a peer's certificate. A plain value.
 struct tls_certificate {
   std::string subject;                 // as RFC 2253 writes it: "CN=example.org,O=Example"
-  std::string issuer;                  // likewise
+  std::string issuer;                  // in the same form
   std::vector<std::string> dns_names;  // those of subjectAltName
   std::chrono::system_clock::time_point not_before;
   std::chrono::system_clock::time_point not_after;

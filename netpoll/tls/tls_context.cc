@@ -111,7 +111,7 @@ absl::Status tls_context_state::set_protocols(const tls_options& options) {
     alpn.push_back(static_cast<char>(static_cast<unsigned char>(protocol.size())));
     alpn += protocol;
   }
-  if (alpn.size() > 65'535 - 2) return refused("the protocols of ALPN are too many");
+  if (alpn.size() > 65'535 - 2) return refused("too many protocols of ALPN");
   if (alpn.empty()) return absl::OkStatus();
   if (is_server) {
     SSL_CTX_set_alpn_select_cb(ctx.get(), choose_protocol, this);

@@ -23,7 +23,7 @@ namespace {
 
 // The largest piece that is encrypted at once: four records.
 constexpr std::size_t piece_max = std::size_t{4} * SSL3_RT_MAX_PLAIN_LENGTH;
-// A peer that makes this side answer (key updates, alerts), and does not read the answers, is given up at this size.
+// The connection fails when so many bytes of answers (key updates, alerts) wait for a peer that does not read them.
 constexpr std::size_t outgoing_max = 4 * piece_max;
 
 absl::Status no_memory() { return errno_status(ENOMEM, "OpenSSL", ""); }

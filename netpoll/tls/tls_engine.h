@@ -38,7 +38,7 @@ class tls_engine {
     certificate_handle peer;
   };
 
-  // Errors: INVALID_ARGUMENT for a server_name that is no name; RESOURCE_EXHAUSTED. May throw std::bad_alloc.
+  // Errors: INVALID_ARGUMENT for a server_name that is not a name; RESOURCE_EXHAUSTED. May throw std::bad_alloc.
   static absl::StatusOr<std::unique_ptr<tls_engine>> make(std::shared_ptr<const tls_context_state> context,
                                                           std::string server_name);
   tls_engine(const tls_engine&) = delete;

@@ -1,4 +1,4 @@
-// What a write, and each other call that sends, has OpenSSL encrypt: piece after piece. Internal to netpoll/tls.
+// The data that a sending call gives to OpenSSL to encrypt, piece after piece. Internal to netpoll/tls.
 #pragma once
 
 #include <baton/netpoll/tls/tls_engine.h>

@@ -13,10 +13,10 @@ namespace baton::net {
 
 namespace {
 
-// For two records: fewer calls where much comes, and little to take where one comes.
+// Room for two records: fewer calls when many come, and little memory when one comes.
 constexpr std::size_t receive_size = std::size_t{32} * 1024;
 
-// How much that nobody will read is thrown away before a close.
+// How many bytes that no call has read are thrown away before a close.
 constexpr std::size_t discarded_max = std::size_t{256} * 1024;
 
 // Pauses of a write while a message of the peer is incomplete.
@@ -117,7 +117,7 @@ io_step tls_state::encrypt(int fd, io_result& r, tls_output& output, std::int64_
     const engine_hold hold(engine_lock_);
     sends_ = false;
     tls_engine::outcome got = tls_engine::outcome::done;
-    // A second close_write() has nothing to say. It sends what the first one may have left.
+    // A second close_write() encrypts nothing. It sends what the first one may have left.
     if (!output.is_finished() && !write_ended_) got = output.encrypt(*engine);
     if (got == tls_engine::outcome::failed) {
       error = failed(engine->failure(), operation);
@@ -180,7 +180,7 @@ absl::Status tls_state::send(tls_output& output, const char* operation) {
   (void)io.transfer(
       poll_side::write, sched::wait_reason::descriptor_write,
       [&](int fd, io_result& r) {
-        // Until the write is done, the peer must not take what it gets for all of it.
+        // Until the write is done, the peer must not take a part of the data for all of it.
         if (output.is_data() && !write_ended_) cut_off_ = true;
         const io_step step = send_step(fd, r, output, pause_ns, error, operation);
         if (step == io_step::done && r.ok() && error.ok() && output.is_data()) cut_off_ = false;
@@ -232,7 +232,7 @@ absl::Status tls_state::shake_hands(const tls_handshake_options& options) {
   return absl::OkStatus();
 }
 
-// Nobody else is inside. What cannot be sent at once is not sent: a peer that does not read must not hold up a close.
+// No other call is inside. What cannot be sent at once is not sent: a peer that does not read must not hold up a close.
 void tls_state::say_goodbye(int fd) noexcept {
   send_now(fd, in_flight_);
   if (in_flight_.empty()) {

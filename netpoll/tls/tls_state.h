@@ -1,4 +1,5 @@
-// What a tls_stream owns: the TCP stream, the engine, and how bytes get from one to the other. Internal to netpoll/tls.
+// The state of a tls_stream: the TCP stream, the engine, and the way of the bytes between them. Internal to
+// netpoll/tls.
 //
 // A read holds the read lock of the descriptor, a write its write lock. The engine has a lock of its own, which both
 // take for a piece of work at a time: a read to receive and decrypt, a write to encrypt. No agent waits for the socket
@@ -10,13 +11,14 @@
 //           Wait for an edge whenever the kernel takes no more. Go on until there is no output.
 //
 // Order of the output. `sends` is set, under the engine's lock, before in_flight gets bytes, and cleared when they are
-// gone. What the engine puts out while a read uses it (an alert, an answer to a key update) is sent by that read only if
-// `sends` is not set, and only as far as the kernel takes it. Otherwise the write sends it: it looks at the output before it clears `sends`. A write that
-// fails leaves in_flight and `sends` as they are, and the next one sends that first.
+// gone. What the engine puts out while a read uses it (an alert, an answer to a key update) is sent by that read only
+// if `sends` is not set, and only as far as the kernel takes it. Otherwise the write sends it: it looks at the output
+// before it clears `sends`. A write that fails leaves in_flight and `sends` as they are, and the next one sends that
+// first.
 //
 // A post-handshake message can come in parts. Until it is complete, OpenSSL does not encrypt. The write then receives,
-// too. A read that waits for an edge misses nothing by that: bytes that a write receives have an edge of their own, and
-// the read looks at the engine after each edge, with the lock that the write had while it received.
+// too. A read that waits for an edge misses nothing because of that: bytes that a write receives have an edge of their
+// own, and the read looks at the engine after each edge, with the lock that the write had while it received.
 #pragma once
 
 #include <baton/netpoll/descriptor.h>
@@ -46,7 +48,7 @@ struct tls_state {
   tls_state(const tls_state&) = delete;
   tls_state& operator=(const tls_state&) = delete;
 
-  // Switches. Called once, before the stream is anybody else's.
+  // Switches. Called once, before any other call uses the stream.
   absl::Status shake_hands(const tls_handshake_options& options);
 
   // Switch.

@@ -1,3 +1,4 @@
+// The public calls of a TLS stream. tls_state.h says where they wait.
 #include <baton/netpoll/tls/tls_stream.h>
 
 #include <baton/netpoll/error_text.h>

@@ -8,17 +8,16 @@
 //
 // Errors: those of tcp_stream, and
 //   UNAUTHENTICATED    the handshake: the peer's certificate is not accepted, or it has shown none
-//   PERMISSION_DENIED  the peer does not accept the own certificate, or the lack of one. In TLS 1.3 a client's
+//   PERMISSION_DENIED  the peer does not accept this side's certificate, or the lack of one. In TLS 1.3 a client's
 //                      connect() succeeds before the server has looked at the client's certificate: the first read
 //                      fails
 //   ABORTED            the peers have no version, cipher or protocol in common; the other side does not speak TLS; it
 //                      asks for renegotiation; it has sent another alert
 //   UNAVAILABLE        the peer has closed the connection in the handshake
 //   DATA_LOSS          the connection has ended without close_notify, so the end of the data may be missing; or a
-//   record
-//                      is damaged
-// After ABORTED, PERMISSION_DENIED or DATA_LOSS all later calls fail likewise. Calls marked "Switches." may switch, and
-// yield once a time slice if they never have to wait.
+//                      record is damaged
+// After ABORTED, PERMISSION_DENIED or DATA_LOSS all later calls fail with the same error. Calls marked "Switches." may
+// switch, and yield once a time slice if they never have to wait.
 //
 // A handshake uses more of the fiber's stack than most code. The tests run it with the default size.
 #pragma once
@@ -51,11 +50,11 @@ class tls_output;
 struct tls_state;
 
 struct tls_handshake_options {
-  // For the whole handshake. It takes the place of the stream's deadlines, which are removed at its end. hours::max():
-  // no limit, and the stream keeps its deadlines.
+  // The limit of the whole handshake. It replaces the stream's deadlines, and is removed at the end of the handshake.
+  // hours::max(): no limit, and the stream keeps its deadlines.
   time_limit timeout = std::chrono::seconds(10);
-  // A baton::context. It takes the place of the stream's contexts, which are removed at the end of the handshake. None:
-  // the stream keeps its contexts.
+  // A baton::context. It replaces the stream's contexts, and is removed at the end of the handshake. None: the stream
+  // keeps its contexts.
   context_option ctx = {};
 };
 
@@ -67,12 +66,12 @@ class tls_stream {
   ~tls_stream();                                 // Switches. As close(); at exit: as ~tcp_stream()
 
   // Switch. Take over the TCP stream and do the handshake, as the server or as the client. After an error the
-  // connection is closed; the peer has got an alert that says why, if it is TLS that it speaks. accept() waits for the
-  // client: call it in the fiber of the connection, not in the loop that accepts.
+  // connection is closed. A peer that speaks TLS has got an alert that says why. accept() waits for the client: call it
+  // in the fiber of the connection, not in the loop that accepts.
   //
-  // server_name is the host that the client means: the server chooses its certificate by it (SNI), and the certificate
-  // must be one for it. An IP address is not sent, but the certificate must be one for that address. It may be empty if
-  // the context does not verify. INVALID_ARGUMENT for a text that is neither.
+  // server_name is the host that the client connects to. The server chooses its certificate by it (SNI), and the
+  // certificate must be valid for it. An IP address is not sent, but the certificate must be valid for that address. It
+  // may be empty if the context does not verify. INVALID_ARGUMENT for a text that is neither.
   static absl::StatusOr<tls_stream> accept(tcp_stream tcp, const tls_context& context,
                                            const tls_handshake_options& options = {});
   static absl::StatusOr<tls_stream> connect(tcp_stream tcp, const tls_context& context, std::string server_name,
@@ -84,9 +83,9 @@ class tls_stream {
   // Switches. As tcp_stream::read_full().
   absl::StatusOr<std::size_t> read_full(bytes buffer);
 
-  // Switches. Writes all of it, or fails. Then written_of(status) bytes were encrypted, and some of them may not have
-  // been sent: the next call that sends goes on with them, and close() sends what the kernel takes at once. So after a
-  // deadline a program can go on behind those bytes.
+  // Switches. Writes all of it, or fails. After a failure, written_of(status) bytes have been encrypted, and some of
+  // them may not have been sent. The next call that sends sends them first, and close() sends what the kernel takes at
+  // once. So after a deadline a program can continue after those bytes.
   absl::StatusOr<std::size_t> write(const_bytes data);
   // Switches. Writes all pieces, in order, as one write. Small pieces share a record.
   absl::Status write_v(std::span<const const_bytes> pieces);
@@ -101,7 +100,7 @@ class tls_stream {
     return send_file(static_cast<int>(file.native_handle()), offset, size);
   }
 
-  // These never switch. As tcp_stream's. The forms with a time_out count from now.
+  // The same as those of tcp_stream. They never switch. The forms with a time-out count from now.
   template <class Clock, class Duration>
   void set_deadline(const std::chrono::time_point<Clock, Duration>& when) {
     set_deadlines_ns(detail::deadline_at(when));
@@ -147,12 +146,12 @@ class tls_stream {
   // writes fail with EPIPE. Some peers that speak TLS 1.2 close the connection then.
   absl::Status close_write();
   // Switches. Ends the calls that are under way, and waits until they have left. Sends close_notify, as far as the
-  // kernel takes it at once. It does not if the last write was ended halfway: the peer then finds the data cut off.
-  // Then it closes the connection. Every close() returns only after that.
+  // kernel takes it at once. If the last write was ended halfway, does not send it, so that the peer finds the data cut
+  // off. Then closes the connection. Every close() returns only after that.
   void close();
 
-  // Switches. Writes with a new key from now on, and asks the peer to do the same. For connections that carry very much
-  // data; a peer that asks is always answered. FAILED_PRECONDITION in TLS 1.2, which has none.
+  // Switches. Writes with a new key from now on, and asks the peer to do the same. Use it for connections that carry
+  // very much data. A peer that asks for it is always answered. FAILED_PRECONDITION in TLS 1.2, which has none.
   absl::Status update_keys();
 
   absl::Status set_no_delay(bool on);
@@ -161,20 +160,20 @@ class tls_stream {
     return set_keep_alive_ns(detail::saturated_ns(every));
   }
 
-  // What the handshake has found out; also after close(). Empty if the stream is not open.
+  // The results of the handshake, also after close(). Empty if the stream is not open.
   [[nodiscard]] std::string negotiated_protocol() const;  // of ALPN; empty: none
   [[nodiscard]] std::string server_name() const;          // that the client asked for; empty: none
   [[nodiscard]] std::string cipher() const;               // OpenSSL's name: "TLS_AES_256_GCM_SHA384"
   [[nodiscard]] tls_version version() const noexcept;
-  [[nodiscard]] bool is_resumed() const noexcept;  // an earlier session goes on, without certificates
-  // The peer's certificate, if it has shown one. It was verified if the context verifies. In a session that goes on: as
-  // it was then.
+  [[nodiscard]] bool is_resumed() const noexcept;  // an earlier session was resumed, without certificates
+  // The peer's certificate, if it has shown one. It was verified if the context verifies. A resumed session has the
+  // certificate of its first handshake.
   [[nodiscard]] std::optional<tls_certificate> peer_certificate() const;
 
   [[nodiscard]] address local_address() const;
   [[nodiscard]] address remote_address() const;
 
-  // The descriptor's number, which the stream keeps owning; -1 if not open or closed. What goes through it is
+  // The descriptor's number, which the stream keeps owning; -1 if not open or closed. The bytes that go through it are
   // encrypted.
   [[nodiscard]] int native_handle() const noexcept;
   [[nodiscard]] bool is_open() const noexcept { return native_handle() >= 0; }

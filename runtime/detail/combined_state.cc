@@ -13,7 +13,8 @@
 // that sets a value ever destroys a future, which may wait for the end of its function.
 //   any   first_ is `stopped`: the links that are called do nothing. Or a link has written it: that agent completes the
 //         result, and looks at the futures for it, so stop() waits until it is ready.
-//   all   a link that is called only counts. If all are called at once the result becomes ready, although nobody looks.
+//   all   a link that is called only counts. If all are called at once the result becomes ready, although no thread
+//         looks.
 #include <baton/runtime/detail/combined_state.h>
 
 namespace baton::detail {

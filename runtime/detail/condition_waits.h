@@ -1,5 +1,5 @@
-// The waits of condition_variable and condition_variable_any, in all their forms: public functions of both. What a wait
-// does, and which locks there are, the heads of their headers say.
+// The waits of condition_variable and condition_variable_any, in all their forms: public functions of both. The heads
+// of those two headers say what a wait does, and which locks it takes.
 #pragma once
 
 #include <baton/netpoll/wake_on_cancel.h>
@@ -17,7 +17,7 @@
 
 namespace baton::detail {
 
-// The link of a wait that nothing but a notify and a deadline ends.
+// The link of a wait that only a notify or a deadline ends.
 struct no_link {
   no_link(int, sched::waiter&) noexcept {}
 };
@@ -29,8 +29,8 @@ concept lock_for = Takes<Lock>::value;
 //
 //   std::uint32_t wait_ended_by<Link>(Lock&, std::int64_t deadline_ns, const Source&)
 //
-// one wait, which a Link to the source may end, too. It returns the waiter's outcome. Takes<Lock>::value: it takes such
-// a lock.
+// one wait, which a Link to the source may end, too. It returns the waiter's outcome. Takes<Lock>::value is true if it
+// takes such a lock.
 template <class Condition, template <class> class Takes>
 class condition_waits {
  public:
@@ -119,7 +119,7 @@ class condition_waits {
     const std::uint32_t how = self().template wait_ended_by<no_link>(lock, deadline_ns, 0);
     return how == sched::waiter::timed_out ? std::cv_status::timeout : std::cv_status::no_timeout;
   }
-  // deadline() is asked anew for each wait, and has_come() after a wait until it.
+  // Calls deadline() again for each wait, and has_come() after a wait that lasted until it.
   template <class Lock, class Deadline, class HasCome, class Predicate>
   bool wait_unless_stopped(Lock& lock, const std::stop_token& stop, const Deadline& deadline, const HasCome& has_come,
                            Predicate& done) {
@@ -141,8 +141,9 @@ class condition_waits {
   }
 };
 
-// Switches. Waits until the number is zero: each agent whose wait was ended otherwise, just when it was notified,
-// counts itself out with its last access. `what` is for destructor_may_wait(), and says what happens if that is never.
+// Switches. Waits until the number is zero. An agent that was notified just when something else ended its wait counts
+// itself out with its last access. `what` is for destructor_may_wait(): it says what happens if the number never
+// becomes zero.
 void await_leaving(const sched::platform::atomic<std::uint32_t>& leaving, const char* what) noexcept;
 
 }  // namespace baton::detail

@@ -7,14 +7,15 @@
 //   terminal and others  sendfile             splice      splice twice
 //
 // splice moves pages from or to a pipe. "Twice": through a pipe of the copy's own. Borrowed files that are not on a
-// device have none of these ways: a call on a file that blocks, although it may wait for ever, would keep a thread.
+// device are copied in none of these ways: such a file may be in blocking mode, so that a call which waits for ever
+// would keep a thread.
 //
 // Each call moves a piece, so that it does not keep its thread, its place in the gate and its P's predictions for long.
-// For each call both sides are held anew; a close() of one of them ends the copy with the next call. A side that is
-// closed, or whose deadline has passed or context is done, ends the copy before the next call as well.
+// For each call the copy holds both sides again; a close() of one of them ends the copy with the next call. A side that
+// is closed, or whose deadline has passed or context is done, ends the copy before the next call as well.
 //
-// A call that the kernel refuses before anything has been moved is no error: the caller goes on with a buffer, which
-// meets the real error if there is one.
+// A call that the kernel refuses before anything has been moved is not an error: the caller goes on with a buffer,
+// which meets the real error if there is one.
 //
 // EAGAIN: one of the two sides would wait. sendfile and the two halves of "splice twice" have one side that can. After
 // a splice from a pipe to something that can wait, too, the copy waits until the source is readable and then until the
@@ -78,7 +79,7 @@ class side {
   [[nodiscard]] bool is_socket() const noexcept { return S_ISSOCK(mode_); }
   [[nodiscard]] bool may_block() const noexcept { return file_ != nullptr && !on_device() && file_->borrowed(); }
 
-  // Why this side ends the copy; OK if it does not.
+  // Returns why this side ends the copy, or OK if it does not.
   [[nodiscard]] const absl::Status& failure() const noexcept { return failure_; }
   void fail(absl::Status why) noexcept { failure_ = std::move(why); }
   [[nodiscard]] absl::Status failed(int error) const {
@@ -212,7 +213,7 @@ class copying {
         return finished(ended);
       }
       if (n) {
-        // /proc and the like have content, but no size, and copy_file_range sees an end.
+        // Files of /proc and the like have content, but no size: copy_file_range finds their end at once.
         if (*n == 0 && so_far_.count == 0) return so_far_;
         if (*n == 0) return finished(absl::OkStatus());
         so_far_.count += *n;

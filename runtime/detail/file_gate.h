@@ -14,8 +14,8 @@ inline constexpr int file_calls_at_once = 64;
 // How many transfers of one device io_uring has at once. A device that hangs leaves most of the ring to others.
 inline constexpr int file_transfers_at_once = 256;
 
-// How many closes of one device there are at once. They have a gate of their own: most do not wait for the device, even
-// if it answers no other call.
+// The closes of files of one device that may be under way at once. They have a gate of their own: most do not wait for
+// the device, even if it answers no other call.
 inline constexpr int file_closes_at_once = 16;
 
 struct device_gates {

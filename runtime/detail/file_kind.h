@@ -1,4 +1,4 @@
-// What a descriptor is, as far as it decides how its calls wait. Internal to runtime.
+// The properties of a descriptor that decide how its calls wait. Internal to runtime.
 #pragma once
 
 #include <baton/syscall/result.h>

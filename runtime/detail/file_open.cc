@@ -11,12 +11,12 @@
 //      again.
 //   4. A FIFO that is open for reading has no writer yet: pause, and look again.
 //
-// Nothing tells when the other end of a FIFO is opened (a poll of one end reports only data and its end), or when a
+// No event tells when the other end of a FIFO is opened (a poll of one end reports only data and its end), or when a
 // lease is given up. So 3 and 4 look again, after pauses of 1 ms at first and 20 ms at most.
 //
 // With O_NONBLOCK, the open of a device does not wait either (a serial line for its carrier). io_uring opens all files
-// so. A drive without a medium would open as if it had one: a block device is opened once more without the flag. (The
-// first one is closed before: with O_EXCL the two would exclude each other.)
+// this way. A drive without a medium would open as if it had one: a block device is opened once more without the flag.
+// (The first one is closed before: with O_EXCL the two would exclude each other.)
 //
 // The gate of a path: the device of the longest part of it that is in memory. A hung mount has its root in memory, so
 // the calls that wait for it have a gate of their own.

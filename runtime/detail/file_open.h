@@ -21,7 +21,8 @@ struct opened_file {
 // descriptor has O_NONBLOCK if the flags say so, or if it is neither a file on a device nor a directory.
 [[nodiscard]] sys::result<opened_file> open_file(const std::string& path, int flags, mode_t mode) noexcept;
 
-// Switches. The gate of the device on which a walk along this path, or the file that it leads to, would have to wait.
+// Switches. Returns the gate of the device for which a walk along this path, or the file that it leads to, would have
+// to wait.
 [[nodiscard]] blocking_gate& gate_of_path(const std::string& path) noexcept;
 // Switches. The same for the directory that has the last name of the path.
 [[nodiscard]] blocking_gate& gate_of_parent(const std::string& path) noexcept;

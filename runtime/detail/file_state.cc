@@ -1,5 +1,5 @@
-// Two kinds of files. What lies on a device (regular files, block devices, directories) answers when the device does.
-// Other files (pipes, terminals, sockets, eventfds …) may wait for ever, for another process or a person.
+// There are two kinds of files. Files on a device (regular files, block devices, directories) answer when the device
+// does. Other files (pipes, terminals, sockets, eventfds …) may wait for ever, for another process or a person.
 //
 // A read from a device takes one of these ways:
 //
@@ -12,8 +12,8 @@
 //   ring      What would wait goes to io_uring (netpoll/ring.h): the fiber parks. Files that are open with O_DIRECT, of
 //             which memory has nothing, go this way, too.
 //   telling   File systems that do not know the flag return EOPNOTSUPP, once per open file; without a thread io_uring
-//             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). So it is
-//             where the kernel refuses io_uring, and for what io_uring answers with an error.
+//             can do nothing there. Then a read is a declared call behind a gate, which learns (call_site.h). The same
+//             holds where the kernel refuses io_uring, and for transfers that io_uring ends with an error.
 //
 // Writes go to memory in declared calls, which rarely wait. Only those at an offset of a file that is open with
 // O_DIRECT go through the ring.
@@ -34,7 +34,7 @@
 // another process, may make the open file blocking. So the calls are declared.
 //
 // The first call that would wait makes the duplicate. Deadlines and contexts need it, too. A device whose driver takes
-// O_NONBLOCK, but does not tell when it is ready, is asked again after pauses.
+// O_NONBLOCK, but cannot be polled, is tried again after pauses.
 //
 // Closing: users_ counts the users inside. The first close() forbids more, ends the parked calls, waits until no
 // user is inside, and closes the number. The other calls of close(), and the destructor, wait for that.
@@ -77,7 +77,7 @@ constexpr std::uint32_t counted_every = 64;
 
 constinit sched::call_site trusting("baton::file: a read of what has been in memory for long");
 
-// What a read that asked returns for 0 bytes: the end, or a kernel that is wrong about it.
+// Decides what a read with RWF_NOWAIT means that returned 0 bytes: the end, or a kernel that is wrong about it.
 constexpr int says_the_end = 10'004;
 
 int error_of(net::poll_failure why) noexcept {

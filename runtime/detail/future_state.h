@@ -254,7 +254,7 @@ class deferred_state final : public task_state<C> {
   }
 };
 
-// The fiber is no handle: when the last future is gone, the state waits for the fiber.
+// The fiber is not a handle: when the last future is gone, the state waits for the fiber.
 template <class C>
 class async_state final : public task_state<C> {
  public:

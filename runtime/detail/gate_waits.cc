@@ -1,5 +1,5 @@
-// A waiter that end() claims does not go on before it is readied, and the others do not before they have got the lock
-// to unlink themselves. So all of them are there until then.
+// A waiter that end() claims does not go on before it is readied. The others do not go on before they have taken the
+// lock to unlink themselves. So all of them exist until then.
 #include <baton/runtime/detail/gate_waits.h>
 
 #include <baton/sched/park.h>

@@ -1,5 +1,6 @@
-// No call tells of the members of a group: kill(-group, 0) succeeds for zombies, too. So this reads /proc/PID/stat of
-// all processes, without memory from the heap: "PID (name) state parent group …". The name may hold anything, also ")".
+// No system call reports the members of a group: kill(-group, 0) succeeds for zombies, too. So this file reads
+// /proc/PID/stat of all processes, without memory from the heap: "PID (name) state parent group …". The name may hold
+// anything, also ")".
 #include <baton/runtime/detail/process_group.h>
 
 #include <baton/syscall/blocking.h>

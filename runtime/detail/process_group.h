@@ -5,8 +5,8 @@
 
 namespace baton::detail {
 
-// Switches. Returns true if a process other than the leader, and no zombie, is in the group. What /proc does not show
-// (it is not mounted, or hides the processes of other users) is not seen.
+// Switches. Returns true if the group has a process that is neither the leader nor a zombie. Finds only what /proc
+// shows: it may not be mounted, or may hide the processes of other users.
 [[nodiscard]] bool group_has_others(::pid_t group) noexcept;
 
 }  // namespace baton::detail

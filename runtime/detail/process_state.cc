@@ -14,9 +14,9 @@
 //   kill      Under the lock, if reaped_ is not set. Until the child is reaped its id, and that of its group, belong to
 //             it, also when it is a zombie; so a signal never reaches a stranger. A program that takes the child away
 //             by a waitpid() of its own, or ignores SIGCHLD, breaks that; then the pidfd still names only the child.
-//   terminate A group's number stays the group's while its leader, the child, is not reaped. So the reaper leaves the
-//             child a zombie while terminate() may still send SIGKILL to the group, and other processes are in it. It
-//             looks every few milliseconds, because no descriptor tells of groups.
+//   terminate A group keeps its number while its leader, the child, is not reaped. So the reaper leaves the child a
+//             zombie while terminate() may still send SIGKILL to the group and other processes are in it. It looks
+//             every few milliseconds, because no descriptor reports the end of a group.
 //   waiters   Join the list under the lock, and take themselves off it if a context or a deadline has ended the wait.
 #include <baton/runtime/detail/process_state.h>
 
@@ -209,7 +209,7 @@ void process_state::ask_now_and_then() noexcept {
   for (; reap_if_ended() != look::reaped; pause_ns = std::min(pause_ns * 5 / 4, longest_ns)) sleep_anyway(pause_ns);
 }
 
-// What waitid says of the child at this moment. ECHILD: the status is lost.
+// Returns what waitid says of the child now, without waiting. ECHILD: the status is lost.
 sys::result<::siginfo_t> process_state::wait_now(int options, ::rusage* used) noexcept {
   ::siginfo_t info{};
   sys::result<int> answer = sys::failure(EINVAL);
@@ -236,7 +236,7 @@ bool process_state::has_ended_but_is_held() noexcept {
     const platform::lock_guard hold(lock_);
     if (holds_ == 0) return false;
   }
-  // The number stays the group's meanwhile: only the caller, the reaper, ends that.
+  // The group keeps its number meanwhile: only the caller, the reaper, ends that.
   return child_has_ended() && group_has_others(pid_);
 }
 

@@ -28,7 +28,7 @@
 // Lock order: a channel's lock, then lock_. One agent at a time may use a selector, except for claim() and cancelled().
 //
 // A chosen case is marked as stale before its function runs, because the function may wait on the same selector. The
-// next wait that tries the case describes it anew.
+// next wait that tries the case describes it again.
 #include <baton/runtime/detail/selector_core.h>
 
 #include <baton/runtime/context.h>

@@ -9,7 +9,7 @@ namespace baton::detail {
 // Switches. Sleeps for that long. Where there is no memory for a timer, the thread sleeps, in a declared call.
 void sleep_anyway(std::int64_t ns) noexcept;
 
-// The pauses of a loop that looks again and again, because nothing tells when to look: 1 ms at first, 20 ms at most.
+// The pauses of a loop that polls because no event tells it when to look: 1 ms at first, 20 ms at most.
 class growing_pause {
  public:
   // Switches.

@@ -203,13 +203,10 @@ std::size_t write_until(int fd, std::string_view text, std::int64_t until_ns) no
     const ssize_t n = write_some(fd, text.substr(done));
     if (n > 0) {
       done += static_cast<std::size_t>(n);
-    } else if (n == 0) {
-      break;
-    } else if (errno == EAGAIN) {
-      if (!wait_for_a_reader(fd, until_ns)) break;
-    } else if (errno != EINTR) {
-      break;
+      continue;
     }
+    const bool again = n < 0 && (errno == EINTR || (errno == EAGAIN && wait_for_a_reader(fd, until_ns)));
+    if (!again) break;
   }
   return done;
 }

@@ -209,14 +209,14 @@ std::string_view read_small(path& dir, std::string_view name, char (&buffer)[64]
 
 bool ends_here(std::string_view rest) noexcept { return rest.empty() || rest == "\n"; }
 
-// Accepts quota and period in us; the text "max 100000" is no quota.
+// Accepts quota and period in us; the text "max 100000" means no quota.
 bool parse_v2(std::string_view content, std::uint64_t& quota, std::uint64_t& period) noexcept {
   if (!take_number(content, quota) || !content.starts_with(' ')) return false;
   content.remove_prefix(1);
   return take_number(content, period) && ends_here(content);
 }
 
-// Accepts a number; -1 is no quota.
+// Accepts a number; -1 means no quota.
 bool parse_v1(std::string_view content, std::uint64_t& value) noexcept {
   return take_number(content, value) && ends_here(content);
 }

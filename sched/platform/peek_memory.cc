@@ -2,11 +2,13 @@
 //
 //   1. process_vm_readv of the own process: one call, which needs no privilege.
 //   2. Through a pipe, where a sandbox or an emulator refuses the first (its error is not EFAULT): write() copies out
-//      of the memory, and reports memory that cannot be read as process_vm_readv does. The pipe lives for one call: a
-//      descriptor that is kept would be inherited, or be closed by code that closes all. /proc/self/mem is no way: it
-//      may not be there, it also reads what PROT_NONE protects, and under an emulator it shows the emulator's memory.
+//      of the memory, and reports memory that cannot be read as process_vm_readv does. The pipe lives for one call:
+//      children would inherit a descriptor that is kept, and code that closes all descriptors would close it.
+//      /proc/self/mem does not serve: it may not be there, it also reads what PROT_NONE protects, and under an emulator
+//      it shows the emulator's memory.
 //
-// The calls go past the C library: the sanitizers intercept its functions and would check what these read.
+// The calls bypass the C library: the sanitizers intercept its functions, and would check the memory that these calls
+// read.
 #include <baton/sched/platform/peek_memory.h>
 
 #include <baton/sched/platform/trap.h>

@@ -1,10 +1,10 @@
 // Which sanitizer this code is compiled with: BATON_TSAN and BATON_ASAN are 1 or 0.
 //
 // baton's headers hold a part of the scheduler. A program must be compiled with the same sanitizer as the library.
-// Otherwise ThreadSanitizer reports races that are none, and AddressSanitizer does not follow a switch of stacks. So
-// each translation unit names an object that only a library of the same kind defines (sanitizers.cc). If the kinds
-// differ, the program does not link, and the name of the object says what to do. UndefinedBehaviorSanitizer needs no
-// such agreement.
+// Otherwise ThreadSanitizer reports false races, and AddressSanitizer does not follow a switch of stacks. So each
+// translation unit names an object that only a library of the same kind defines (sanitizers.cc). If the kinds differ,
+// the program does not link, and the name of the object says what to do. UndefinedBehaviorSanitizer needs no such
+// agreement.
 #pragma once
 
 #if defined(__SANITIZE_THREAD__)

@@ -67,7 +67,7 @@ start_args kept_args;
 atomic<bool> kept_args_used{false};
 
 start_args* make_args(const start_args& from) noexcept {
-  // acquire: pairs with the release of free_args(), after which nobody reads them any more.
+  // acquire: pairs with the release of free_args(), after which no thread reads them any more.
   if (kept_args_used.exchange(true, mo::acquire)) return new (std::nothrow) start_args(from);
   kept_args = from;
   return &kept_args;

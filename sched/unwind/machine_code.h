@@ -1,4 +1,4 @@
-// What the instructions around an address tell of the stack, where the tables of frame_info.h tell nothing.
+// Derives facts about the stack from the instructions around an address, where the tables of frame_info.h have none.
 //
 // Nothing here locks or allocates. Code is read only through the kernel.
 #pragma once

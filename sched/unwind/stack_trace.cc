@@ -1,7 +1,7 @@
 // Unwinding by .eh_frame (frame_info.h). On these machines every function has it, including those of libc and those
 // compiled without frame pointers.
 //
-// Why not a library. GNU libunwind was tried: when linked, its libunwind.so replaces libgcc for the exceptions of the
+// No library serves. GNU libunwind was tried: when linked, its libunwind.so replaces libgcc for the exceptions of the
 // whole program, because it exports _Unwind_RaiseException (and backtrace); its static form cannot be linked into a
 // position-independent program; and its local unwinder reads memory without checking it. libdw allocates, opens files
 // and brings five libraries along. _Unwind_Backtrace knows only the caller's own stack. And none of them solves the one
@@ -14,12 +14,12 @@
 // be the return address, but old return addresses lie there, too. The best candidate is one from which a walk reaches
 // the stack's end, and whose call calls this very function.
 //
-// On aarch64 two more frames are special. A function that calls none keeps its return address in a register (link),
-// which a blocked thread does not show. Its caller is found as follows: each word above sp that points behind a direct
-// call names the called function. If that one calls the innermost function, and keeps its return address just there
-// when it does, it is the caller. Where none is found (it was itself called through a pointer), the caller is left out:
-// its frame record leads on. And the code that a signal handler returns to has no description there. It is known by its
-// instructions, and the frame by the kernel's layout.
+// On aarch64 two more frames are special. First, a function that calls none keeps its return address in a register
+// (link), which a blocked thread does not show. Its caller is found as follows: each word above sp that points behind a
+// direct call names the called function. If that one calls the innermost function, and keeps its return address just
+// there when it does, it is the caller. Where none is found (it was itself called through a pointer), the trace leaves
+// the caller out and goes on with its frame record. Second, the code that a signal handler returns to has no
+// description there. The walk recognises the code by its instructions, and reads the frame by the kernel's layout.
 //
 // Each frame lies higher than the one before it and within the bounds, so the walk ends. The exception is the frame of
 // an interrupted function that calls none: it may be empty, but uses the link up.

@@ -15,7 +15,7 @@ namespace baton::interpose {
 
 namespace {
 
-// errno after a try that had to be given up is none of the caller's business.
+// errno after a try that had to be given up does not concern the caller.
 [[gnu::always_inline]] inline bool taken(::sem_t* semaphore) noexcept {
   const int saved = errno;
   if (::sem_trywait(semaphore) == 0) return true;
@@ -35,6 +35,7 @@ namespace {
 
 }  // namespace
 
+// NOLINTBEGIN(bugprone-macro-parentheses): parameters and arguments have theirs
 // try_it gives `busy` if the call would have to wait.
 #define BATON_WRAP_LOCK(name, parameters, arguments, try_it, busy)                    \
   BATON_NEXT(int, name, parameters)                                                   \
@@ -44,6 +45,7 @@ namespace {
     const declared call(BATON_SITE(name));                                            \
     return next_##name() arguments;                                                   \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 BATON_WRAP_LOCK(pthread_mutex_lock, (::pthread_mutex_t * m), (m), ::pthread_mutex_trylock(m), EBUSY)
 BATON_WRAP_LOCK(pthread_mutex_timedlock, (::pthread_mutex_t * m, const ::timespec* until), (m, until),

@@ -31,7 +31,7 @@ void say(const char* text) noexcept {
 }
 
 // Before main(), so that a signal handler does not come to look a function up. A name that this C library does not have
-// stays null: nobody can have been linked with it.
+// stays null: no program can have been linked with it.
 __attribute__((constructor(101))) void find_all() noexcept {
   // Another library that wraps a function, too, is gone on to by its function, not by a system call past it.
   void* const libc = dlopen != nullptr ? dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD) : nullptr;

@@ -75,7 +75,7 @@ namespace {
   return next_recvfrom()(fd, into, size, flags, peer, peer_size);
 }
 
-// On a socket, read() is recv() without flags, unless nothing is asked for. Returns false if fd is no socket.
+// On a socket, read() is recv() without flags, unless nothing is asked for. Returns false if fd is not a socket.
 [[gnu::noinline]] bool read_tried(ssize_t& got, int fd, void* into, std::size_t size) {
   if (size == 0 || !counts()) return false;
   const int saved = errno;

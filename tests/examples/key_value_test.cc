@@ -146,7 +146,7 @@ TEST_F(KeyValue, LargeValues) {
   sends.join();
 }
 
-TEST_F(KeyValue, WhatIsNoRequestEndsTheConnectionWithAReason) {
+TEST_F(KeyValue, AMalformedRequestEndsTheConnectionWithAReason) {
   const struct {
     std::string bytes;
     std::string reply;

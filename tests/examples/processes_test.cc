@@ -57,7 +57,7 @@ TEST(Run, ASignalEndsTheProgramsAndTheirChildren) {
   const std::string text = p.rest();
   EXPECT_EQ(p.wait(), 0);
   EXPECT_TRUE(has(text, "[1] killed by SIGTERM")) << text;
-  // It is gone, or a zombie of whoever reaps orphans here.
+  // It is gone, or a zombie that the reaper of orphans here has not reaped yet.
   if (std::FILE* const f = std::fopen(("/proc/" + std::to_string(grandchild) + "/stat").c_str(), "r")) {
     char state = 0;
     EXPECT_EQ(std::fscanf(f, "%*d %*s %c", &state), 1);

@@ -1,4 +1,4 @@
-// hiredis, unmodified: BLPOP waits until somebody pushes.
+// hiredis, unmodified: BLPOP waits until another client pushes.
 #include "held_server.h"
 #include "two_hundred.h"
 

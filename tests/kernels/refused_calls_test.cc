@@ -1,6 +1,6 @@
-// Calls of newer kernels, and calls that sandboxes forbid: where one of them is refused, what uses it goes on. Each
-// test is a child that asks the test about each such call (seccomp's notifications), so the test also knows that the
-// call was made.
+// Calls of newer kernels, and calls that sandboxes forbid: where one of them is refused, the code that uses it goes on
+// without it. Each test is a child that asks the test about each such call (seccomp's notifications), so the test also
+// knows that the call was made.
 #include "syscall/temporary_directory.h"
 #include "system_call_filter.h"
 

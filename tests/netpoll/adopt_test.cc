@@ -108,7 +108,7 @@ TEST(Adopt, TakesBackWhatReleaseGave) {
   });
 }
 
-// A socket of another maker, blocking as it comes.
+// A socket that other code has made, in blocking mode.
 TEST(Adopt, MakesBlockingSocketsPark) {
   run(
       [] {
@@ -128,7 +128,7 @@ TEST(Adopt, MakesBlockingSocketsPark) {
       {.procs = 1, .rescue = false});
 }
 
-// release() ends those who wait, as close() does.
+// release() ends the calls that wait, as close() does.
 TEST(Release, EndsBlockedCalls) {
   run([] {
     udp_socket s = must(udp_socket::bind("127.0.0.1:0"));

@@ -1,4 +1,4 @@
-// What must end a call that waits, whatever kind it is of: close(), deadlines, contexts.
+// Tests of what must end each call that waits: close(), deadlines, contexts.
 #pragma once
 
 #include "net_test_support.h"

@@ -33,7 +33,7 @@ enum dns_code : std::uint8_t { dns_no_error = 0, dns_servfail = 2, dns_nxdomain 
 
 inline std::string dns_number(std::uint16_t n) { return {static_cast<char>(n >> 8), static_cast<char>(n & 0xff)}; }
 
-// "www.x." as a packet has it.
+// "www.x." as it is in a packet.
 inline std::string dns_name(const std::string& name) {
   std::string out;
   for (std::size_t at = 0; at < name.size();) {
@@ -144,7 +144,7 @@ class dns_server {
       const auto got = packets_.read_with([&](int fd) {
         return sys::raw_syscall(SYS_recvfrom, fd, packet->data(), packet->size(), int{MSG_DONTWAIT}, from.get(), &size);
       });
-      if (!got && got.error() == ECONNREFUSED) continue;  // of an answer to somebody who has gone
+      if (!got && got.error() == ECONNREFUSED) continue;  // of an answer to a client that has gone
       if (!got) break;
       packet->resize(static_cast<std::size_t>(*got));
       inside_.add();

@@ -16,7 +16,7 @@
 namespace baton::net::test {
 namespace {
 
-TEST(HandOver, TheSuccessorAcceptsWhatNobodyHasAccepted) {
+TEST(HandOver, TheSuccessorAcceptsWhatWasNotAccepted) {
   run([] {
     std::array<tcp_listener, 2> old = {listen(), listen()};
     const address first = old[0].local_address();

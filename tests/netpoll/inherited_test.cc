@@ -65,7 +65,7 @@ TEST(Inherited, ListenersWorkInTheChild) {
   });
 }
 
-TEST(Inherited, OthersAreLeftForThoseWhoKnowThem) {
+TEST(Inherited, OthersAreLeftForLaterCalls) {
   int pair[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   const sys::owned_fd ours(pair[0]);

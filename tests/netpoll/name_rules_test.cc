@@ -32,7 +32,7 @@ TEST(NameRules, Sources) {
   }
 }
 
-TEST(NameRules, WhoIsAsked) {
+TEST(NameRules, TheSourceThatIsAsked) {
   for (const char* variable : {"LOCALDOMAIN", "RES_OPTIONS", "HOSTALIASES"}) ::unsetenv(variable);
   name_rules rules;
   rules.own_name = "me";

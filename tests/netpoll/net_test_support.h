@@ -19,7 +19,8 @@
 
 namespace baton::net {
 
-// Looks into what owns a descriptor. The including file includes the header of its state.
+// Gives tests access to the state of an object that owns a descriptor. The including file includes the header of its
+// state.
 struct test_access {
   template <class Owner>
   static descriptor& io(Owner& owner) {

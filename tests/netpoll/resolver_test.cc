@@ -99,7 +99,7 @@ TEST(Resolver, NumbersAndThisHostAreNeverAskedFor) {
   });
 }
 
-TEST(Resolver, WhatIsNoName) {
+TEST(Resolver, TextsThatAreNotNames) {
   run([] {
     dns_server server(always("192.0.2.1", ""));
     resolver names = asking(server);
@@ -120,7 +120,7 @@ TEST(Resolver, WhatIsNoName) {
   });
 }
 
-TEST(Resolver, WhatIsNoOption) {
+TEST(Resolver, OptionsThatAreNotValid) {
   for (const std::string server : {"", "example", "127.0.0.1:0", "127.0.0.1:x", "0.0.0.0", ":53", "/a"}) {
     EXPECT_TRUE(absl::IsInvalidArgument(resolver::open({.servers = {server}}).status())) << server;
   }
@@ -162,7 +162,7 @@ TEST(Resolver, WhatIsSaidOfFailures) {
   });
 }
 
-// Only what does not exist is NOT_FOUND.
+// Only a name that does not exist is NOT_FOUND.
 TEST(Resolver, OneFamilyFailsAndTheOtherIsEmpty) {
   run([] {
     for (const std::uint16_t broken : {dns_a, dns_aaaa}) {
@@ -356,7 +356,8 @@ TEST(Resolver, ATimeOutAndAContextEndTheWait) {
     EXPECT_TRUE(absl::IsAborted(waits.join()));
     EXPECT_TRUE(absl::IsAborted(dials.join()));
     EXPECT_TRUE(absl::IsDeadlineExceeded(dial("d.example:80", {.timeout = 1ms, .names = &names}).status()));
-    // Nobody waits any more: the questions end, and with them their sockets. The epoll instance of the channel is left.
+    // No caller waits any more: the questions end, and with them their sockets. The epoll instance of the channel is
+    // left.
     until([&] { return entries_of("/proc/self/fd") <= before + 1; });
   });
 }
@@ -435,7 +436,7 @@ TEST(Resolver, TheSameNameIsAskedForOnce) {
 }
 
 // Callers come and go while answers arrive, and while the resolver is closed.
-TEST(Resolver, NobodyIsLost) {
+TEST(Resolver, NoCallerIsLost) {
   run([] {
     for (int round = 0; round < 5; ++round) {
       dns_server server([](const dns_question& q) {
@@ -466,7 +467,7 @@ TEST(Resolver, NobodyIsLost) {
   });
 }
 
-// Questions that nobody waits for do not pile up, although one caller keeps the resolver busy.
+// Questions without a waiter do not pile up, although one caller keeps the resolver busy.
 TEST(Resolver, GivenUpQuestionsEnd) {
   run([] {
     dns_server server(nobody_answers());

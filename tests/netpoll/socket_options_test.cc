@@ -1,4 +1,4 @@
-// Options of TCP sockets, those that are set before they are bound or connected among them.
+// Options of TCP sockets, including those that are set before the socket is bound or connected.
 #include "net_test_support.h"
 
 #include <netinet/in.h>

@@ -197,7 +197,7 @@ TEST(SystemLookup, NamesAndAddresses) {
 }
 
 // Callers come and go while answers arrive.
-TEST(SystemLookup, NobodyIsLost) {
+TEST(SystemLookup, NoCallerIsLost) {
   run([] {
     std::vector<fiber<void>> callers;
     const auto ctx = with_cancel(context::background());

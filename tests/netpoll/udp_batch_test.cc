@@ -301,7 +301,7 @@ TEST(UdpMulticast, ReachesTheMembersUntilTheyLeave) {
 }
 
 // A socket with the port, but not in the group, beside a member of the same process.
-TEST(UdpMulticast, OnlyWhoJoinedReceives) {
+TEST(UdpMulticast, OnlyMembersReceive) {
   run([] {
     const address group = must(address::from_ip("239.9.8.5", 0));
     udp_socket inside = member(group);
@@ -330,7 +330,7 @@ TEST(UdpMulticast, TheSendersHostReceivesUnlessTold) {
     ASSERT_TRUE(sender.set_multicast_loop(true).ok());
     must(sender.send_to("heard", to));
     char buffer[10];
-    // What leaves by the loopback interface comes back without the option's help; so it may be heard twice.
+    // A datagram that leaves by the loopback interface comes back also without the option, so it may arrive twice.
     const std::string text(buffer, must(a.receive(buffer)));
     EXPECT_TRUE(text == "heard" || text == "unheard") << text;
     int loops = -1;

@@ -375,7 +375,7 @@ TEST(UdpSocket, ThreadsUseItToo) {
   });
 }
 
-// Sockets are closed while datagrams are on their way to them, and their numbers are used anew at once.
+// Sockets are closed while datagrams are on their way to them, and their numbers are reused at once.
 TEST(UdpSocket, AStormOfClosesDeliversNothingForeign) {
   for (const int procs_now : {1, 2, 8}) {
     run(

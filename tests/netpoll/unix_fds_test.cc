@@ -166,7 +166,7 @@ TYPED_TEST(UnixDescriptors, WrongArgumentsAreErrorsAndSendNothing) {
   });
 }
 
-// The process may have no more descriptors: that is told, nothing leaks, and the next one arrives.
+// The process may have no more descriptors: the call reports it, nothing leaks, and the next one arrives.
 TYPED_TEST(UnixDescriptors, WithoutDescriptorsItSaysSoAndRecovers) {
   run([this] {
     pipe_fds p;
@@ -218,7 +218,7 @@ TYPED_TEST(UnixDescriptors, ManyAtOnceAllArrive) {
   });
 }
 
-// What was sent and not received is closed with the sockets.
+// Descriptors that were sent and not received are closed with the sockets.
 TYPED_TEST(UnixDescriptors, UnderWayAreClosedWithTheSockets) {
   run([this] {
     pipe_fds p;

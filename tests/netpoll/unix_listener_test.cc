@@ -116,7 +116,7 @@ TYPED_TEST(UnixListeners, WrongPathsAreErrors) {
   });
 }
 
-// As in Go, a file that is left is an error, unless asked. What is no stale socket is never replaced.
+// As in Go, a file that is left is an error, unless asked. A file that is not a stale socket is never replaced.
 TYPED_TEST(UnixListeners, AStaleFileIsReplacedOnlyIfAsked) {
   run([] {
     using listener = typename TypeParam::listener;
@@ -135,7 +135,7 @@ TYPED_TEST(UnixListeners, AStaleFileIsReplacedOnlyIfAsked) {
       EXPECT_EQ(errno_of(listener::bind(path, {.replace_stale = true}).status()), EADDRINUSE);
       (void)must(l.accept());
       pollfd more{l.native_handle(), POLLIN, 0};
-      EXPECT_EQ(::poll(&more, 1, 0), 0);  // looking was no connection
+      EXPECT_EQ(::poll(&more, 1, 0), 0);  // the probe was not a connection
       EXPECT_TRUE(peer::dial(path).ok());
       l.close();
       EXPECT_FALSE(dir.has("s"));

@@ -153,7 +153,7 @@ TEST(UnixSeqpacket, PacketsStayWhole) {
     const absl::Status s = e.peer.receive(buffer).status();
     EXPECT_EQ(errno_of(s), EMSGSIZE) << s;
     EXPECT_EQ(std::string(buffer, 5), "two, ");
-    EXPECT_EQ(must(e.peer.receive(buffer)), 5u);  // the rest of the second is no packet
+    EXPECT_EQ(must(e.peer.receive(buffer)), 5u);  // the rest of the second is not a packet
     EXPECT_EQ(e.socket.send("").status().code(), absl::StatusCode::kInvalidArgument);
     shrink(e.socket);
     EXPECT_EQ(errno_of(e.socket.send(std::string(1 << 20, 'x')).status()), EMSGSIZE);

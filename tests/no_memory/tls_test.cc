@@ -70,7 +70,7 @@ TEST(NoMemory, TlsHandshakes) {
       absl::StatusOr<net::tls_stream> client;
       const bool threw = fails.during(
           [&] { client = net::tls_stream::connect(std::move(c.client), made.client, "localhost", {.timeout = 1h}); });
-      // Without any memory there is none for a status either.
+      // Without any memory, a status has none either.
       EXPECT_TRUE(!threw || fails.happened());
       if (!threw) expect_ok_or_no_memory(client.status(), fails.happened());
       if (!client.ok()) client = absl::UnknownError("");

@@ -279,7 +279,7 @@ TEST(Command, AContextEndsOutputAlsoIfAGrandchildKeepsThePipe) {
   });
 }
 
-// A program that a start waits for: somebody has a lease on it.
+// A program that a start waits for: another process has a lease on it.
 class leased_program {
  public:
   leased_program(const scratch& s, const std::string& name) : path_(s.path(name)) {

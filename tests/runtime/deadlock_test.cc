@@ -187,7 +187,7 @@ TEST_F(Deadlock, TwoThatJoinEachOtherAreACycle) {
               "[0-9]+ \"(first|second)\"\n");
 }
 
-// "philosopher" waits for "main", and "main" for a channel: nobody waits for itself.
+// "philosopher" waits for "main", and "main" for a channel: neither waits for itself.
 TEST_F(Deadlock, AChainIsNoCycle) {
   EXPECT_EXIT(baton::run(two_that_wait_for_each_other, {.on_deadlock = deadlock_action::exit_2}),
               testing::ExitedWithCode(2), "nothing can wake them\n(baton: )?fiber ");

@@ -215,7 +215,7 @@ struct blocking_pipe {
   int at[2] = {-1, -1};
 };
 
-// What does not fit waits in the process, and what does not go on keeps nobody else.
+// Transfers that do not fit wait in the process. A transfer that does not go on holds up no other.
 TEST_F(FileRing, MoreTransfersThanFit) {
   baton::run([this] {
     constexpr std::size_t transfers = baton::net::ring::transfers_max + 300;

@@ -53,7 +53,7 @@ baton::detail::device_gates& gates_of(const std::string& path) {
   return baton::detail::gates_of(about.st_dev);
 }
 
-// Files of another device are as ever.
+// Files of another device work as before.
 bool others_work() {
   const temporary_directory dir;
   return baton::write_file(dir / "f", "x").ok() && baton::read_file(dir / "f").value() == "x";
@@ -134,7 +134,7 @@ TEST_F(HungMountDeathTest, CopiesToStreams) {
               right_or_skipped, "");
 }
 
-// What is written back by a close may wait. Other calls have a gate of their own.
+// A close that writes back may wait. Other calls have a gate of their own.
 TEST_F(HungMountDeathTest, Closes) {
   EXPECT_EXIT(on_a_mount([](held_mount& mount) {
                 std::vector<file> files;

@@ -427,7 +427,7 @@ TEST_F(CopyInTheKernel, AClosedSideEndsACopyThatWaits) {
       EXPECT_TRUE(absl::IsCancelled(s)) << s;
       if (closes_target) target = baton::make_pipe().value();
     }
-    // A file that is sent to a stream which nobody reads can be closed.
+    // A file that is sent to a stream without a reader can be closed.
     connection c;
     file from = file::open(dir_ / "from").value();
     baton::test::watched_agent sends;

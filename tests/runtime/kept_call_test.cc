@@ -1,4 +1,4 @@
-// Calls that are expected to be short, and are not. The monitor takes their P if anybody can use it.
+// Calls that are expected to be short, and are not. The monitor takes their P if a fiber can use it.
 #include <baton/runtime/fiber.h>
 #include <baton/runtime/run.h>
 #include <baton/runtime/this_fiber.h>

@@ -1,4 +1,4 @@
-// Scatter mode: a fiber that waits goes on on another thread whenever one is idle. Each test is a process of its own.
+// Scatter mode: a fiber that waits continues on another thread whenever one is idle. Each test is a process of its own.
 #include "good_child.h"
 
 #include <baton/netpoll/pipe.h>
@@ -120,7 +120,7 @@ TEST_F(ScatterDeathTest, AKeptThreadLocalShows) {
       baton::run(
           [] {
             int* const kept = of_this_thread();
-            // Not only every second time: a mistake in a loop of two waits shows, too.
+            // A fiber moves at each wait, not only at every second one: a mistake in a loop of two waits shows, too.
             for (int shown = 0; shown < 10;) {
               baton::this_fiber::yield();
               baton::this_fiber::yield();

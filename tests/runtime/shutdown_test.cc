@@ -219,7 +219,7 @@ TEST_F(ShutdownDeathTest, AThreadThatWaitsForADescriptorIsServed) {
     waits.join();
     CHECK(baton::shutdown().ok());
     check_threads(1);
-    // A call that comes after it starts the runtime anew.
+    // A call that comes after it starts the runtime again.
     std::thread again([&] { CHECK(listener->accept().ok()); });
     CHECK(baton::net::dial(listener->local_address().to_string()).ok());
     again.join();

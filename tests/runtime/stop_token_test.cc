@@ -165,7 +165,7 @@ TYPED_TEST(StopToken, GivesThePredicateTheLastWord) {
     watch.await_parked();
     {
       const std::lock_guard hold(m);
-      set = true;  // and nobody notifies
+      set = true;  // and no fiber notifies
     }
     source.request_stop();
     EXPECT_TRUE(waiter.join());

@@ -54,7 +54,7 @@ struct pipe_pair {
   int fds[2];
 };
 
-// The Ps that the monitor has taken. One that is retired because of an earlier test is no rescue.
+// The Ps that the monitor has taken. One that is retired because of an earlier test is not a rescue.
 std::uint64_t taken() {
   const counters c = read_counters();
   return c.rescues + c.retakes;

@@ -211,7 +211,7 @@ TEST(StackPool, ForeignStackAborts) {
 
 TEST(StackPool, ManyStacksAreAllGuarded) {
   const some_stacks first(class_64k, 1);  // the kind of guard is known from now on
-  // Guards by mprotect would use the mappings up, also for the tests that follow.
+  // Guards by mprotect would use up the mappings, also for the tests that follow.
   const bool regions = pool().guard() == stack_pool::guard_kind::guard_region;
   const std::size_t n = sanitized || !regions ? 4'000 : 100'000;
   const auto before = pool().read();
@@ -443,7 +443,7 @@ TEST(Guard, LockedMemoryFallsBackToMprotect) {
   EXPECT_EQ(o.status, 0) << o.said;
 }
 
-// New stacks are guarded, by that kind, in a process whose guards begin anew.
+// New stacks are guarded, by that kind, in a process in which the kind of guard is not known yet.
 int are_guarded_by(stack_pool::guard_kind kind) {
   pool().set_guard_kind_for_test(stack_pool::guard_kind::guard_region);
   const auto before = pool().read().stacks;

@@ -223,7 +223,7 @@ TEST(Eintr, WaitingForAChildGoesOn) {
 }
 
 #if !BATON_TSAN  // whose own calls the filter would see, too
-// A request that waits: for a call that a filter of seccomp reports, and that nobody makes.
+// A request that waits: for a call that a filter of seccomp reports, and that no thread makes.
 TEST(Eintr, IoctlTellsOfIt) {
   std::atomic<int> listener{-2};
   std::atomic<bool> done{false};

@@ -171,7 +171,7 @@ TYPED_TEST(AsioStream, BeastWebSocket) {
   });
 }
 
-// A stream that is cut off is no message with an end.
+// A stream that is cut off does not end a message.
 TEST(AsioStreamOfTls, TruncationIsNoEof) {
   run([] {
     tls_connection c = connect_tls();

@@ -22,7 +22,7 @@ struct certificate_wishes {
   int padding = 0;  // bytes of a comment, to make it large
 };
 
-// Who signs certificates: a root, or one below it.
+// An authority that signs certificates: a root, or one below it.
 class authority {
  public:
   explicit authority(const std::string& name);

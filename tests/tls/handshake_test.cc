@@ -1,4 +1,4 @@
-// Who is let in, and what the other side is told.
+// Which peers a handshake accepts, and what the other side learns.
 #include "raw_peer.h"
 #include "tls_test_support.h"
 
@@ -90,7 +90,7 @@ TEST(TlsHandshake, RefusesCertificatesThatAreNotValid) {
       expect_code(both.client.status(), StatusCode::kUnauthenticated, refused_certificate);
       expect_code(both.client.status(), StatusCode::kUnauthenticated, one.reason);
       expect_code(both.server.status(), StatusCode::kPermissionDenied, "the peer refuses");
-      // Without verification it is nobody's business.
+      // Without verification the certificate does not matter.
       EXPECT_TRUE(attempt(server, client_context({.verify = tls_verify::none})).client.ok()) << one.reason;
     }
     const tls_context good = must(tls_context::server(identity_of(below.issue("below"))));
@@ -206,7 +206,7 @@ TEST(TlsHandshake, ChoosesTheCertificateByName) {
       EXPECT_EQ(subject("x.b.example")->subject, "CN=*.b.example");
       EXPECT_EQ(subject("localhost")->subject, "CN=server");
       EXPECT_EQ(subject("127.0.0.1")->subject, "CN=server");  // no name is sent
-      // Nobody has a certificate for this name: the client gets the first one, and refuses it.
+      // No certificate has this name: the client gets the first one, and refuses it.
       expect_code(attempt(server, client, "c.example").client.status(), StatusCode::kUnauthenticated, "mismatch");
     }
   });

@@ -43,7 +43,7 @@ TEST(TlsHostile, DamagedRecordsAreDataLoss) {
         EXPECT_EQ(must(t.server.read_full(buffer)), 4U);
         const absl::Status end = t.server.read(buffer).status();
         EXPECT_TRUE(absl::IsDataLoss(end) || absl::IsAborted(end)) << at << ": " << end;
-        // Whoever comes later gets the same.
+        // Later calls get the same error.
         EXPECT_EQ(t.server.read(buffer).status().code(), end.code());
         EXPECT_EQ(t.server.write("x").status().code(), end.code());
         EXPECT_FALSE(t.server.close_write().ok());
@@ -112,7 +112,7 @@ TEST(TlsHostile, AnswersKeyUpdates) {
   });
 }
 
-// A peer that asks for new keys, and never reads, gets no memory of this side.
+// A peer that asks for new keys, and never reads, does not make this side use more and more memory.
 TEST(TlsHostile, EndlessKeyUpdatesHaveALimit) {
   run([] {
     against_client t;
@@ -177,8 +177,8 @@ struct server_with_a_long_ticket {
   tls_stream client;
 };
 
-// While one part is missing OpenSSL encrypts nothing, so a write waits for the rest, and receives it itself if nobody
-// reads.
+// While one part is missing OpenSSL encrypts nothing, so a write waits for the rest, and receives it itself if no read
+// is under way.
 void write_between_parts_of_a_ticket(bool with_reader) {
   server_with_a_long_ticket s;
   raw_peer& peer = s.peer;
@@ -227,7 +227,7 @@ TEST(TlsHostile, ATicketInPartsWithAReader) {
   run([] { write_between_parts_of_a_ticket(true); });
 }
 
-// The same, and the rest never comes.
+// The same, but the rest never comes.
 TEST(TlsHostile, ATicketThatNeverEndsDoesNotOutlastADeadline) {
   run([] {
     server_with_a_long_ticket s;

@@ -223,7 +223,7 @@ TEST(TlsStream, HalfClose) {
   });
 }
 
-// The end of the TCP stream is not the end of the data: somebody between the peers may have cut it.
+// The end of the TCP stream is not the end of the data: an attacker between the peers may have cut it.
 TEST(TlsStream, TruncationIsAnError) {
   run([] {
     for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
@@ -293,7 +293,7 @@ TEST(TlsStream, DeadlinesEndReadsAndWrites) {
   });
 }
 
-// written_of() says where to go on, whatever of it was still on its way.
+// written_of() says where to go on, also if some of it was not sent yet.
 TEST(TlsStream, AWriteGoesOnAfterItsDeadline) {
   run([] {
     for (const tls_version version : versions) {
@@ -389,7 +389,7 @@ TEST(TlsStream, UpdatesKeysWhileBothSidesWrite) {
   });
 }
 
-TEST(TlsStream, CloseEndsThoseWhoAreInside) {
+TEST(TlsStream, CloseEndsTheCallsThatAreInside) {
   run([] {
     const std::string large(8'000'000, 'x');
     for (int i = 0; i < 20; ++i) {

@@ -75,7 +75,7 @@ class connection {
     return peer_.write(baton::const_bytes(out_.data(), out_.size())).ok();
   }
 
-  // Made anew when the second has changed.
+  // Made again when the second has changed.
   std::string_view date() {
     const std::time_t now = std::time(nullptr);
     if (now != date_of_) {

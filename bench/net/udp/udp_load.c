@@ -4,8 +4,8 @@
 //   udp_load PORT SOCKETS SIZE WARM_UP_S MEASURE_S
 //
 // Prints what load.h says; a latency is the time from just before a datagram's send to just after its echo was
-// received. Few enough are under way that the kernel drops none for want of room. One that is lost all the same would
-// only leave its socket silent. Exit code 1 when an echo is wrong.
+// received. So few are under way that the kernel has room for all of them, and drops none. If one is lost nevertheless,
+// its socket stays silent. Exit code 1 when an echo is wrong.
 #define _GNU_SOURCE
 #include "../load.h"
 

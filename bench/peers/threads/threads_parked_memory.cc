@@ -1,6 +1,6 @@
 // threads_parked_memory parked|spike [key=value ...]: ../../parked_memory/parked.h with a std::thread for each fiber,
-// which waits for a condition variable. What the kernel itself keeps for a thread, a stack of 16 KiB among it, is in
-// none of the figures.
+// which waits for a condition variable. The figures do not include what the kernel itself keeps for a thread, such as
+// its stack of 16 KiB.
 #include "../../parked_memory/parked.h"
 
 #include <pthread.h>
