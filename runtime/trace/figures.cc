@@ -113,7 +113,7 @@ class reckoner {
   const recording& r_;
   figures out_;
   std::unordered_map<std::uint64_t, fiber> fibers_;
-  std::unordered_map<std::uint16_t, move> left_;   // Ps that nobody has
+  std::unordered_map<std::uint16_t, move> left_;   // Ps without an M
   std::unordered_map<std::uint32_t, move> taken_;  // by the M that took it and has not run a fiber on it yet
 };
 

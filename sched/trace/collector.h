@@ -10,7 +10,7 @@ namespace baton::sched::trace {
 // collector. Returns 0 or an errno value: EBUSY if a recording is under way, ENOMEM, EAGAIN if there is no thread.
 // Requires: the runtime runs; the caller is outside a section. Blocks for a moment.
 [[nodiscard]] int collect_to(int fd, std::size_t events_each) noexcept;
-// How many events each thread's ring holds, if nobody says otherwise.
+// How many events each thread's ring holds, by default.
 inline constexpr std::size_t events_each_default = std::size_t{1} << 15;
 
 // Opens a file for collect_to(). Its content stays. Returns a descriptor above 2, or the negative of an errno value.

@@ -30,7 +30,7 @@ struct chunk_head {
 struct events_head {
   std::uint32_t ring = 0;  // an M's index, ring_of_monitor or ring_of_others
   std::uint32_t count = 0;
-  std::uint64_t lost = 0;  // events between those of the last chunk and these that nobody has read in time
+  std::uint64_t lost = 0;  // events between those of the last chunk and these that were not read in time
 };
 
 struct thread_note {
