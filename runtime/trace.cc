@@ -6,6 +6,7 @@
 #include <baton/sched/trace/collector.h>
 #include <baton/sched/trace/trace.h>
 #include <baton/syscall/blocking.h>
+#include <baton/syscall/c_string.h>
 
 #include <algorithm>
 #include <bit>
@@ -27,9 +28,8 @@ void record(sched::trace::kind what, std::string_view name) noexcept {
 }  // namespace
 
 absl::Status start(const std::string& path, trace_options options) {
-  if (path.find('\0') != std::string::npos) {
-    return absl::InvalidArgumentError("record a trace: the path has a NUL inside");
-  }
+  const sys::c_string as_c(path);
+  if (as_c.error() != 0) return absl::InvalidArgumentError("record a trace: the path has a NUL inside");
   if (!path.ends_with(".btrace")) {
     return absl::InvalidArgumentError("record a trace into " + path + ": the name does not end in .btrace");
   }
@@ -37,7 +37,7 @@ absl::Status start(const std::string& path, trace_options options) {
   if (!sched::is_running()) sched::start(sched::settings{});
   const std::uint32_t events = std::bit_ceil(std::clamp<std::uint32_t>(options.events_per_thread, 1U << 10, 1U << 24));
   const int error = blocking([&] {
-    const int fd = sched::trace::open_trace(path.c_str());
+    const int fd = sched::trace::open_trace(as_c.get());
     return fd < 0 ? fd : sched::trace::collect_to(fd, events);
   });
   if (error == 0) return absl::OkStatus();

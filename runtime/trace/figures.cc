@@ -132,6 +132,17 @@ std::string of_time(std::int64_t ns) {
   return text;
 }
 
+// At least n characters wide.
+std::string to_the_right(std::string text, std::size_t n) {
+  if (text.size() < n) text.insert(0, n - text.size(), ' ');
+  return text;
+}
+std::string to_the_left(std::string text, std::size_t n) {
+  if (text.size() < n) text.append(n - text.size(), ' ');
+  return text;
+}
+std::string column(std::size_t number) { return to_the_right(std::to_string(number), 9); }
+
 void describe(std::string& out, const std::string& title, const distribution& d) {
   if (d.count() == 0) return;
   out += title + ": " + std::to_string(d.count()) + ", p50 " + of_time(d.percentile(0.5)) + ", p90 " +
@@ -140,17 +151,16 @@ void describe(std::string& out, const std::string& title, const distribution& d)
   const std::size_t most = *std::max_element(d.buckets().begin(), d.buckets().end());
   for (std::size_t i = 0; i < d.buckets().size(); ++i) {
     if (d.buckets()[i] == 0) continue;
-    char line[64];
-    std::snprintf(line, sizeof line, "  < %-9s %9zu ", of_time(std::int64_t{1} << i).c_str(), d.buckets()[i]);
     const auto bar =
         static_cast<std::size_t>(std::ceil(40.0 * static_cast<double>(d.buckets()[i]) / static_cast<double>(most)));
-    out += line + std::string(bar, '#') + '\n';
+    out += "  < " + to_the_left(of_time(std::int64_t{1} << i), 9) + column(d.buckets()[i]) + ' ' +
+           std::string(bar, '#') + '\n';
   }
   out += "  longest:\n";
   for (const distribution::one& o : d.longest()) {
     char at[48];
-    std::snprintf(at, sizeof at, "    %-10s at %.6f s  ", of_time(o.ns).c_str(), static_cast<double>(o.at_ns) / 1e9);
-    out += at + o.what + '\n';
+    std::snprintf(at, sizeof at, "%.6f s  ", static_cast<double>(o.at_ns) / 1e9);
+    out += "    " + to_the_left(of_time(o.ns), 10) + " at " + at + o.what + '\n';
   }
 }
 
@@ -208,9 +218,7 @@ std::string to_text(const recording& r, const figures& f) {
   if (!r.complete) out += "The recording was not ended in order: its end is missing.\n";
   out += "\nevents\n";
   for (const auto& [name, n] : f.events) {
-    char line[64];
-    std::snprintf(line, sizeof line, "  %-14s %10zu\n", name.c_str(), n);
-    out += line;
+    out += "  " + to_the_left(name, 14) + column(n) + '\n';
   }
   out += "\nhandoffs: from the thread that gives a P up to the fiber that runs on it, by cause\n";
   for (const auto& [cause, d] : f.handoffs) describe(out, cause, d);
@@ -221,13 +229,13 @@ std::string to_text(const recording& r, const figures& f) {
   for (const auto& [reason, d] : f.waits) describe(out, reason, d);
   out += "\ncall sites: calls, handed over at entry, P gone at the end, p50, p99, longest\n";
   for (const auto& [name, s] : f.sites) {
-    char line[96];
-    const bool any = s.took.count() > 0;
-    std::snprintf(line, sizeof line, "  %8zu %8zu %8zu %10s %10s %10s  ", s.calls, s.handed_over, s.lost,
-                  any ? of_time(s.took.percentile(0.5)).c_str() : "-",
-                  any ? of_time(s.took.percentile(0.99)).c_str() : "-",
-                  any ? of_time(s.took.longest().front().ns).c_str() : "-");
-    out += line + name + '\n';
+    const auto of = [&, &took = s.took](auto figure) {
+      return to_the_right(took.count() > 0 ? of_time(figure(took)) : "-", 11);
+    };
+    out += ' ' + column(s.calls) + column(s.handed_over) + column(s.lost);
+    out += of([](const distribution& d) { return d.percentile(0.5); });
+    out += of([](const distribution& d) { return d.percentile(0.99); });
+    out += of([](const distribution& d) { return d.longest().front().ns; }) + "  " + name + '\n';
   }
   return out;
 }
