@@ -46,6 +46,7 @@
 #include <baton/runtime/this_fiber.h>
 #include <baton/runtime/ticker.h>
 #include <baton/runtime/timer.h>
+#include <baton/runtime/trace.h>
 #include <baton/runtime/version.h>
 #include <baton/runtime/wait_group.h>
 #include <baton/runtime/when_all.h>

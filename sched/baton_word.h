@@ -70,6 +70,7 @@ class baton_word {
     dead = 16,          // this is the child of a fork: the runtime does not work
     frozen = 32,        // the process is ending: stop here
     scattered = 64,     // scatter mode, for as long as the M lives (scatter.cc)
+    traced = 128,       // record events (trace/trace.cc)
   };
 
   // ---- the M that owns this object ----
@@ -118,10 +119,17 @@ class baton_word {
   }
 
   [[nodiscard]] std::uint32_t notice() const noexcept { return notice_.load(mo::acquire); }
+  // Returns true if there is a notice that is about the M's P or its fiber.
+  [[nodiscard]] bool has_notice() const noexcept { return (notice_.load(mo::acquire) & ~std::uint32_t{traced}) != 0; }
   [[nodiscard]] bool has_no_p() const noexcept { return (notice_.load(mo::relaxed) & no_p) != 0; }
   [[nodiscard]] bool slice_is_over() const noexcept { return (notice_.load(mo::relaxed) & slice_over) != 0; }
   [[nodiscard]] bool scatters() const noexcept { return (notice_.load(mo::relaxed) & scattered) != 0; }
-  // Returns true if a fiber that is about to switch must ask give_way() first (scheduler.h).
+  [[nodiscard]] bool is_traced() const noexcept { return (notice_.load(mo::relaxed) & traced) != 0; }
+  // Returns true if a fiber that is about to switch must ask give_way() first (scheduler.h), or if it must record the
+  // switch.
+  [[nodiscard]] bool must_look_before_switch() const noexcept {
+    return (notice_.load(mo::relaxed) & (slice_over | scattered | traced)) != 0;
+  }
   [[nodiscard]] bool must_give_way() const noexcept {
     return (notice_.load(mo::relaxed) & (slice_over | scattered)) != 0;
   }
@@ -135,6 +143,15 @@ class baton_word {
   }
 
   // ---- any thread ----
+
+  void trace(bool on) noexcept {
+    if (on) {
+      notice_.fetch_or(traced, mo::seq_cst);
+    } else {
+      notice_.fetch_and(~std::uint32_t{traced}, mo::seq_cst);
+    }
+  }
+  [[nodiscard]] std::uint64_t visits() const noexcept { return visits_.load(mo::acquire); }
 
   void tell(notice_bit b) noexcept {
     const std::uint32_t before = notice_.fetch_or(b, mo::relaxed);

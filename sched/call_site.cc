@@ -3,15 +3,29 @@
 // site, which is in a module of the user's: nothing here keeps a pointer to a site.
 #include <baton/sched/call_site.h>
 
+#include <baton/sched/closure_name.h>
+#include <baton/sched/log/plain_text.h>
+#include <baton/sched/platform/peek_memory.h>
+#include <baton/sched/rescue_report.h>
+#include <baton/sched/unwind/stack_trace.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string_view>
 
 namespace baton::sched {
 
 namespace mo = platform::mo;
 
 namespace {
+
+std::size_t copy_text(std::string_view text, char (&to)[256]) noexcept {
+  const std::size_t n = text.size() < sizeof to ? text.size() : sizeof to;
+  std::memcpy(to, text.data(), n);
+  return n;
+}
+
 constexpr std::size_t probes = 8;
 constinit call_site others("enter_syscall, in more places than are kept apart");
 }  // namespace
@@ -122,6 +136,26 @@ void call_site::for_each(void (*visit)(const history&, void*), void* arg) {
     h.timed_short = r->timed_short.load(mo::relaxed);
     visit(h, arg);
   }
+}
+
+std::size_t call_site::name_at(std::uintptr_t address, char (&to)[256]) noexcept {
+  alignas(call_site) std::byte copy[sizeof(call_site)];
+  if (!platform::peek_memory(address, copy, sizeof copy)) return copy_text("a call site that is gone", to);
+  const auto* const s = reinterpret_cast<const call_site*>(copy);
+  if (s->system_call_ >= 0) {
+    const char* const known = name_of_syscall(s->system_call_);
+    return copy_text(known != nullptr ? known : "a system call", to);
+  }
+  if (const char* const name = s->name_.load(mo::relaxed)) {
+    char text[512];
+    platform::peek_window<64> window;
+    const auto at = reinterpret_cast<std::uintptr_t>(name);
+    std::size_t n = 0;
+    while (n < sizeof text && window.read(at + n, text[n]) && text[n] != '\0') ++n;
+    const std::string_view shown = closure_in({text, n});
+    return make_plain(shown.substr(0, whole_characters(shown, sizeof to - 4)), to);
+  }
+  return format_frame(s->address_.load(mo::relaxed), to);
 }
 
 }  // namespace baton::sched

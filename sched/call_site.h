@@ -47,6 +47,10 @@ class alignas(64) call_site {
   // monitor, too.
   void was_retaken() noexcept;
 
+  // Writes the name of the site that is, or was, at this address, as reports show it. Returns its length. The module
+  // that the site is in may be gone.
+  static std::size_t name_at(std::uintptr_t address, char (&to)[256]) noexcept;
+
   // The site of a bare enter_syscall that returns to `address`.
   [[nodiscard]] static call_site& at(void* address) noexcept;
   // The site of a call of the C library's function `name`, a literal, that returns to `address`.

@@ -29,6 +29,7 @@
 #include <baton/sched/platform/lock.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/scheduler.h>
+#include <baton/sched/trace/collector.h>
 #include <baton/sched/wait_reason.h>
 
 #include <unistd.h>
@@ -106,7 +107,8 @@ bool a_fiber_may_go_on() noexcept {
 bool only_known_threads(int in_run) noexcept {
   constexpr int monitor = 1;
   constexpr int of_the_sanitizer = BATON_TSAN;
-  return platform::thread_count() == the_scheduler.threads.load(mo::acquire) + monitor + of_the_sanitizer + in_run;
+  return platform::thread_count() ==
+         the_scheduler.threads.load(mo::acquire) + monitor + of_the_sanitizer + in_run + trace::collector_threads();
 }
 
 }  // namespace

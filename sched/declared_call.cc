@@ -57,20 +57,43 @@ void queue_returning(machine*, void* arg) noexcept {
 // The P goes on to the others, so no thread need be woken for this fiber.
 void queue_behind(machine*, void* arg) noexcept { the_scheduler.global.push(static_cast<fiber*>(arg)); }
 
+machine* leave_to_queue(machine* m, fiber* self, after_action queue) noexcept {
+  if (trace::on()) trace::queue_return(m, self);
+  return switch_to_native(m, self, queue, self);
+}
+
 // The end of a call whose P is gone. Requires: a section. At the end the M has a P. Returns the M that the fiber is on
 // then. Switches.
 machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
   if (acquire_idle_p(m)) {
     const bool leaves = !in_place && m->baton.scatters();
     if (!leaves && !others_wait_for_p(m)) return m;
-    if (!in_place) return switch_to_native(m, self, queue_behind, self);
+    if (!in_place) return leave_to_queue(m, self, queue_behind);
     if (!self->in_place) m->baton.tell(baton_word::slice_over);
     return m;
   }
   the_scheduler.returned_slow.fetch_add(1, mo::relaxed);
-  if (!in_place) return switch_to_native(m, self, queue_returning, self);
+  if (!in_place) return leave_to_queue(m, self, queue_returning);
   return_in_place(m, self);
   return m;
+}
+
+trace::entry begins_as(handoff_cause cause) noexcept {
+  switch (cause) {
+    case handoff_cause::predicted: return trace::entry::predicted;
+    case handoff_cause::unknown: return trace::entry::unknown;
+    case handoff_cause::hinted: break;
+  }
+  return trace::entry::hinted;
+}
+
+trace::left left_by(handoff_cause cause) noexcept {
+  switch (cause) {
+    case handoff_cause::predicted: return trace::left::predicted;
+    case handoff_cause::unknown: return trace::left::unknown;
+    case handoff_cause::hinted: break;
+  }
+  return trace::left::hinted;
 }
 
 // Hands the P over if that is worth it: for `unknown` only if work waits, for the others always. Returns true if it
@@ -79,15 +102,15 @@ bool leave_section_at_entry(machine* m, handoff_cause cause) noexcept {
   scheduler& s = the_scheduler;
   processor* const p = m->my_p();
   // Where no P is taken any more, work that comes later would wait for the end of the call.
-  const bool gives =
-      p != nullptr && (cause != handoff_cause::unknown || work_waits(p) || s.takes_no_more.load(mo::relaxed));
+  const bool gives = p != nullptr && (cause != handoff_cause::unknown || work_waits(p) || s.ps_stay());
+  if (trace::on()) trace::call_begins(m, gives ? begins_as(cause) : trace::entry::kept);
   if (gives) {
     switch (cause) {
       case handoff_cause::predicted: s.handoffs_predicted.fetch_add(1, mo::relaxed); break;
       case handoff_cause::unknown: s.handoffs_unknown.fetch_add(1, mo::relaxed); break;
       case handoff_cause::hinted: s.handoffs_hinted.fetch_add(1, mo::relaxed); break;
     }
-    release_p(m, p);
+    release_p(m, p, left_by(cause));
   }
   m->baton.begin_syscall();
   if (!gives && p != nullptr) monitor_watch_call();
@@ -117,9 +140,20 @@ inline void begin_sampled(machine* m) noexcept {
 // Begins a call of a site that keeps its P, because the monitor takes the P when the call turns out to be long. When
 // the monitor takes none any more, one such call would keep all other fibers waiting, perhaps for ever (a read from a
 // pipe that one of them fills). Then each call hands its P over.
-inline void begin_kept(machine* m) noexcept {
-  if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
+//
+// Requires: kept_calls_differ is not 0.
+__attribute__((noinline)) void begin_kept_differently(machine* m) noexcept {
+  if (the_scheduler.ps_stay()) {
     begin_timed(m, handoff_cause::unknown);
+    return;
+  }
+  trace::call_begins(m, trace::entry::kept);
+  begin_sampled(m);
+}
+
+inline void begin_kept(machine* m) noexcept {
+  if (__builtin_expect(the_scheduler.kept_calls_differ.load(mo::relaxed) != 0, 0)) {
+    begin_kept_differently(m);
     return;
   }
   begin_sampled(m);
@@ -168,12 +202,13 @@ __attribute__((noinline)) bool end_slow(machine* m, bool notice, stay where, con
     fiber* const self = m->my_fiber();
     const bool in_place = where == stay::here || self->in_place;
     lost = m->my_p() == nullptr;
+    if (trace::on()) trace::call_ends(m, timing.site, lost);
     if (lost) {
       m = get_p_back(m, self, in_place);
     } else if (in_place && m->baton.slice_is_over()) {
       yield_in_place(m, self);
     } else if (!in_place && m->baton.scatters()) {
-      m = switch_to_native(m, self, queue_behind, self);
+      m = leave_to_queue(m, self, queue_behind);
     }
     leave_runtime(m);
     if (!in_place) yield_if_due();  // a loop of short calls may have no other place to give way
@@ -218,8 +253,10 @@ __attribute__((noinline)) bool begin_short_call(call_site& site) noexcept {
   machine* const m = the_machine;
   if (m == nullptr || !outermost(m)) return false;
   m->call.store(&site, mo::relaxed);
+  const std::uint32_t notice = m->baton.notice();
+  if (__builtin_expect(notice != 0, 0) && trace::on()) trace::call_begins(m, trace::entry::kept);
   m->baton.begin_syscall();
-  return !m->baton.has_no_p();
+  return (notice & baton_word::no_p) == 0;
 }
 
 __attribute__((noinline)) bool end_call(stay where) noexcept {
@@ -273,6 +310,7 @@ __attribute__((noinline)) void end_foreign_slow(machine* m, bool notice) noexcep
   if (notice && enter_unless_stopped(m, place::user)) {
     fiber* const self = m->my_fiber();
     lost = m->my_p() == nullptr;
+    if (trace::on()) trace::call_ends(m, timing.site, lost);
     bool in_section = true;
     if (lost) {
       in_section = get_p_back_unless_stopped(m, self);
@@ -319,9 +357,10 @@ __attribute__((noinline)) bool begin_foreign_call(call_site& site) noexcept {
   m->call.store(&site, mo::relaxed);
   switch (site.expect()) {
     case call_site::verdict::is_short:
-      if (__builtin_expect(the_scheduler.takes_no_more.load(mo::relaxed), 0)) {
+      if (__builtin_expect(the_scheduler.ps_stay(), 0)) {
         begin_foreign_timed(m, handoff_cause::unknown);
       } else {
+        if (trace::on()) trace::call_begins(m, trace::entry::kept);
         begin_sampled(m);
       }
       break;
@@ -347,7 +386,7 @@ void hand_over_within_call(machine* m) noexcept {
   enter_runtime(m);
   if (processor* const p = m->my_p()) {
     the_scheduler.handoffs_hinted.fetch_add(1, mo::relaxed);
-    release_p(m, p);
+    release_p(m, p, trace::left::hinted);
   }
   m->baton.begin_syscall();
 }

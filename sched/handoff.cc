@@ -31,6 +31,7 @@ void acquire_p(machine* m, processor* p) noexcept {
   m->p.store(p, mo::relaxed);
   p->m.store(m, mo::release);
   m->baton.regain();
+  if (trace::on()) trace::record(m, {.what = trace::kind::p_taken}, p);
   monitor_note_busy();
 }
 
@@ -75,6 +76,7 @@ void accept_handoff(machine* m) noexcept {
 }
 
 void hand_p(machine* m, processor* p, bool spinning) noexcept {
+  if (trace::on()) trace::record_here({.what = trace::kind::p_handed, .subject = m->index}, p);
   m->handed = p;
   m->handed_spinning = spinning;
   // release: pairs with the acquire in await_handoff().

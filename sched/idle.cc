@@ -226,7 +226,7 @@ processor* pop_idle_p() noexcept {
 
 void pass_p_on(machine* m, processor* p, machine* to) noexcept {
   stop_spinning(m, true);
-  forget_p(m);
+  forget_p(m, trace::left::in_place);
   m->expects_p = true;
   hand_p(to, p, false);
 }
@@ -311,8 +311,8 @@ void change_procs(int n) noexcept {
   if (any_queue_has_work()) wake_for_work();
 }
 
-void release_p(machine* m, processor* p) noexcept {
-  forget_p(m);
+void release_p(machine* m, processor* p, trace::left why) noexcept {
+  forget_p(m, why);
   handoff_p(p);
 }
 
@@ -365,6 +365,7 @@ fiber* poll_now(machine* m, processor* p) noexcept {
   s.last_poll_ticks.store(platform::ticks(), mo::relaxed);
   s.someone_polls_now.store(false, mo::release);
   if (readied.empty()) return nullptr;
+  if (trace::on()) trace::polled(m, readied);
   fiber* const f = readied.pop_front();
   push_local_all(p, static_cast<fiber_list&&>(readied));
   return run_found(m, p, f);
@@ -405,7 +406,7 @@ void go_idle(machine* m, processor* p) noexcept {
   {
     platform::lock_guard guard(s.lock);
     if (shared_work_waits()) return;  // pick() takes it at the next round
-    forget_p(m);
+    forget_p(m, trace::left::idle);
     push_idle_p(s, p);
     if (s.closing) {
       // The M does not sleep: wait_for_p() ends it.
@@ -418,6 +419,7 @@ void go_idle(machine* m, processor* p) noexcept {
     }
   }
   m->polling = polls;
+  if (trace::on()) trace::record(m, {.what = trace::kind::sleep, .detail = polls});
   m->baton.leave(place::idle);
   stop_spinning(m, false);
   look_beside_idle(p, polls);
@@ -429,7 +431,7 @@ fiber* find_work(machine* m) noexcept {
   scheduler& s = the_scheduler;
   processor* p = m->my_p();
   if (p->index >= static_cast<std::uint32_t>(s.procs.load(mo::relaxed))) {  // this P has been retired
-    forget_p(m);
+    forget_p(m, trace::left::retired);
     stop_spinning(m, false);
     put_idle(p);  // which drains it
     return nullptr;

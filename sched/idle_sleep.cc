@@ -61,6 +61,7 @@ bool sleep_idle(machine* m) noexcept {
     return false;
   }
   m->spinning = m->handed_spinning;
+  if (trace::on()) trace::record(m, {.what = trace::kind::wake});
   accept_handoff(m);
   return true;
 }
@@ -96,6 +97,10 @@ void sleep_polling(machine* m) noexcept {
   s.polling.store(false, mo::seq_cst);
   m->polling = false;
   enter_runtime(m);  // the process may be ending
+  if (trace::on()) {
+    trace::record(m, {.what = trace::kind::wake, .detail = 1});
+    trace::polled(m, readied);
+  }
   static_cast<void>(acquire_idle_p(m));
   static_cast<void>(run_all_due_timers(m->my_p(), readied));  // no other thread runs those of a retired P
   if (readied.empty()) return;

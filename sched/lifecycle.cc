@@ -40,6 +40,8 @@
 #include <baton/sched/sigpipe.h>
 #include <baton/sched/stack/stack_overflow.h>
 #include <baton/sched/stack/stack_pool.h>
+#include <baton/sched/trace/collector.h>
+#include <baton/sched/trace/trace.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -217,6 +219,7 @@ void in_fork_child() {
   scheduler& s = the_scheduler;
   s.forked.store(true, mo::relaxed);
   platform::spin_locks_in_fork_child();
+  trace::in_fork_child();
   s.up.store(false, mo::relaxed);  // the next use by a plain thread goes through start(), which refuses
   if (machine* const m = this_machine()) m->baton.tell(baton_word::dead);
 }
@@ -277,6 +280,7 @@ void start_first(const settings& s) noexcept {
   sched.has_ps.store(true, mo::release);
   sched.up.store(true, mo::release);
   start_monitor();
+  trace::collect_until_exit();
 }
 
 void start_again(const settings& s) noexcept {
@@ -428,7 +432,7 @@ counters read_counters() noexcept {
   if (platform::barriers() == platform::barrier_kind::fence) {
     c.barrier = "fence";
   } else {
-    c.barrier = the_scheduler.takes_no_more.load(mo::relaxed) ? "refused" : "membarrier";
+    c.barrier = the_scheduler.ps_stay() ? "refused" : "membarrier";
   }
   return c;
 }

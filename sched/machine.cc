@@ -44,9 +44,10 @@ void run_machine(machine* m) noexcept {
       if (!wait_for_p(m)) return;
     } else if (fiber* const f = find_work(m)) {
       if (scatters && sent_elsewhere(m, f)) continue;
+      if (trace::on()) trace::run(m, f);
       switch_from_native(m, f);
       if (__builtin_expect(m->doomed, 0)) {
-        if (processor* const p = m->my_p()) release_p(m, p);
+        if (processor* const p = m->my_p()) release_p(m, p, trace::left::locked_end);
         the_scheduler.threads.fetch_sub(1, mo::relaxed);
         return;
       }
@@ -69,10 +70,14 @@ void machine_main(void* arg) {
     const alternate_stack signal_stack;
     const bool scatters = the_scheduler.config.scatter;
     m->baton.begin_scattering(scatters);
+    trace::begin_machine(m);
     enter_runtime(m);  // not before: what comes first may take long, and is not work (see blocked_machines)
     scatters ? run_machine<true>(m) : run_machine<false>(m);
   }
   // The M is at its end: it has no P, and no fiber will ever be on it.
+  if (trace::on())
+    trace::record(m,
+                  {.what = trace::kind::thread_end, .subject = static_cast<std::uint64_t>(m->tid.load(mo::relaxed))});
   m->baton.leave(place::idle);
   the_machine = nullptr;
   if (m->doomed) locked_thread_ends();
@@ -111,7 +116,7 @@ void release_overdue_p(machine* m, bool still) noexcept {
   if (!still || p == nullptr || m->my_fiber() == nullptr) return;
   const bool retired = p->index >= static_cast<std::uint32_t>(the_scheduler.procs.load(mo::relaxed));
   if (!retired) the_scheduler.rescues.fetch_add(1, mo::relaxed);
-  release_p(m, p);
+  release_p(m, p, retired ? trace::left::retired : trace::left::overdue);
 }
 
 }  // namespace
@@ -129,6 +134,7 @@ void detail::handle_notice(machine* m, std::uint32_t n) noexcept {
     for (;;) platform::futex_wait(never, 0, platform::forever_ns);
   }
   if (!m->baton.keep()) {
+    if (trace::on() && m->my_p() != nullptr) trace::record(m, {.what = trace::kind::p_lost});
     m->p.store(nullptr, mo::relaxed);
   } else if ((n & baton_word::slice_overdue) != 0) {
     release_overdue_p(m, (n & baton_word::slice_over) != 0);

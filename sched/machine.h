@@ -12,6 +12,7 @@
 #include <baton/sched/platform/thread.h>
 #include <baton/sched/platform/thread_state.h>
 #include <baton/sched/processor.h>
+#include <baton/sched/trace/trace.h>
 
 #include <cstdint>
 
@@ -50,7 +51,8 @@ struct alignas(64) machine {
   bool doomed = false;                    // its thread ends: a fiber ended while it was locked to the thread
   platform::atomic<std::int32_t> tid{0};  // the thread's, once it runs
   std::uint32_t index = 0;
-  platform::thread_handle thread{};  // belongs to the monitor, then to the thread that joins it
+  platform::atomic<trace::ring*> trace{nullptr};  // made when recording first begins; never freed
+  platform::thread_handle thread{};               // belongs to the monitor, then to the thread that joins it
 
   // ---- how an M that waits is given a P: a binary semaphore, and what came with it ----
   alignas(64) platform::atomic<std::uint32_t> wake_word{0};
@@ -125,8 +127,16 @@ inline void leave_runtime(machine* m) noexcept {
   m->baton.leave(__builtin_expect(f->syscall_depth != 0, 0) ? place::syscall : place::user);
 }
 
+// Begins a section. Returns true if m records events.
+[[nodiscard]] inline bool enter_recording(machine* m) noexcept {
+  if (m->baton.enter()) return false;
+  detail::handle_notice(m);
+  return m->baton.is_traced();
+}
+
 // In a section of m: m has no P any more. The P that it had belongs to the caller.
-inline void forget_p(machine* m) noexcept {
+inline void forget_p(machine* m, trace::left why) noexcept {
+  if (trace::on()) trace::record(m, {.what = trace::kind::p_left, .detail = static_cast<std::uint8_t>(why)});
   m->baton.release_p();
   m->p.store(nullptr, mo::relaxed);
 }

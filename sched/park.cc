@@ -34,7 +34,9 @@ namespace {
 
 void commit_park(machine* m, void* arg) noexcept {
   auto* const f = static_cast<fiber*>(arg);
-  if (!f->word.commit()) make_runnable(m, f);
+  if (f->word.commit()) return;
+  if (trace::on()) trace::record(m, {.what = trace::kind::unpark, .subject = f->id});
+  make_runnable(m, f);
 }
 
 void requeue_local(machine* m, void* arg) noexcept {
@@ -64,6 +66,40 @@ inline machine* switch_away(machine* m, processor* p, fiber* from, after_action 
     if (fiber* const next = pick(m, p)) return switch_to(m, from, next, action, arg);
   }
   return switch_to_native(m, from, action, arg);
+}
+
+// The same, recorded: the fiber's own event has been, and the next fiber's comes before the switch.
+__attribute__((noinline)) machine* switch_away_traced(machine* m, processor* p, fiber* from, after_action action,
+                                                      void* arg) noexcept {
+  if (p != nullptr) {
+    if (fiber* const next = pick(m, p)) {
+      trace::run(m, next);
+      return switch_to(m, from, next, action, arg);
+    }
+  }
+  return switch_to_native(m, from, action, arg);
+}
+
+// park(), where the M has a notice.
+__attribute__((noinline)) machine* park_noticed(machine* m, fiber* f) noexcept {
+  processor* const p = give_way(m);
+  if (!m->baton.is_traced()) return switch_away(m, p, f, commit_park, f);
+  trace::park(m, f);
+  return switch_away_traced(m, p, f, commit_park, f);
+}
+
+// yield(), recorded.
+__attribute__((noinline)) machine* yield_traced(machine* m, processor* p, fiber* self, bool slice_was_over) noexcept {
+  const trace::point yields{.what = trace::kind::yield, .detail = slice_was_over, .subject = self->id};
+  fiber* next = nullptr;
+  if (p != nullptr) {
+    next = pick(m, p);
+    if (next == nullptr && m->my_p() != nullptr) return m;  // no other fiber waits
+  }
+  trace::record(m, yields, p);
+  if (next == nullptr) return switch_to_native(m, self, requeue_global, self);
+  trace::run(m, next);
+  return switch_to(m, self, next, requeue_local, self);
 }
 
 // For a plain thread that is about to sleep. If it is an M inside a declared call, it may still have a P.
@@ -107,7 +143,9 @@ bool wake_fiber(fiber* f) noexcept {
   if (__builtin_expect(w == park_word::woke::from_parked, 1)) return true;
   switch (w) {
     case park_word::woke::from_parked: return true;
-    case park_word::woke::before_the_switch: return false;
+    case park_word::woke::before_the_switch:
+      if (trace::on()) trace::ready(nullptr, f, trace::woke::early);
+      return false;
     case park_word::woke::twice: break;
   }
   char label[fiber_label_max];
@@ -143,9 +181,12 @@ void park(agent* self) noexcept {
     return;
   }
   enter_runtime(m);
-  processor* p = m->my_p();
-  if (__builtin_expect(m->baton.must_give_way(), 0)) p = give_way(m);
-  m = switch_away(m, p, f, commit_park, f);
+  processor* const p = m->my_p();
+  if (__builtin_expect(m->baton.must_look_before_switch(), 0)) {
+    m = park_noticed(m, f);
+  } else {
+    m = switch_away(m, p, f, commit_park, f);
+  }
   leave_runtime(m);
 }
 
@@ -172,10 +213,11 @@ __attribute__((noinline)) void ready(agent* who) noexcept {
   if (!wake_fiber(f)) return;
   machine* const m = the_machine;
   if (__builtin_expect(m == nullptr, 0)) {
+    if (trace::on()) trace::ready(nullptr, f, trace::woke::parked);
     make_runnable(nullptr, f);
     return;
   }
-  enter_runtime(m);
+  if (enter_recording(m)) trace::ready(m, f, trace::woke::parked);
   make_runnable(m, f);
   leave_runtime(m);
 }
@@ -187,6 +229,7 @@ void ready_into(agent* who, fiber_list& list) noexcept {
   }
   auto* const f = static_cast<fiber*>(who);
   if (!wake_fiber(f)) return;
+  if (trace::on()) trace::ready(nullptr, f, trace::woke::parked);
   if (__builtin_expect(f->in_place, 0)) {
     ready_in_place(f);
   } else {
@@ -212,7 +255,15 @@ void yield() noexcept {
     leave_runtime(m);
     return;
   }
-  if (__builtin_expect(m->baton.must_give_way(), 0)) p = give_way(m);
+  if (__builtin_expect(m->baton.must_look_before_switch(), 0)) {
+    const bool slice_was_over = m->baton.slice_is_over();
+    p = give_way(m);
+    if (m->baton.is_traced()) {
+      m = yield_traced(m, p, self, slice_was_over);
+      leave_runtime(m);
+      return;
+    }
+  }
   if (p == nullptr) {  // the P was taken: the fiber waits for one, behind the others. Or this is scatter mode
     m = switch_to_native(m, self, requeue_global, self);
   } else {
@@ -229,14 +280,17 @@ void yield_if_due() noexcept {
   machine* m = this_machine();
   // no_p alone does not matter here: the next call that waits handles it. But a fiber whose P was taken must not run
   // beside the fiber that has the P now for longer than one call.
-  if (m == nullptr || __builtin_expect(m->baton.notice() == 0, 1)) return;
+  if (m == nullptr || __builtin_expect(!m->baton.has_notice(), 1)) return;
   fiber* const self = m->my_fiber();
   if (self->syscall_depth != 0) return;
   enter_runtime(m);
   if (__builtin_expect(self->in_place, 0)) {
     yield_in_place(m, self);
   } else if (m->baton.slice_is_over() || m->my_p() == nullptr) {
-    m = switch_away(m, give_way(m), self, requeue_global, self);
+    if (trace::on()) trace::record(m, {.what = trace::kind::yield, .detail = 1, .subject = self->id});
+    processor* const p = give_way(m);
+    m = trace::on() ? switch_away_traced(m, p, self, requeue_global, self)
+                    : switch_away(m, p, self, requeue_global, self);
   }
   leave_runtime(m);
 }

@@ -125,6 +125,7 @@ void look_around(machine* m, processor* p) noexcept {
     s.polls.fetch_add(1, mo::relaxed);
     s.last_poll_ticks.store(t, mo::relaxed);
     s.someone_polls_now.store(false, mo::release);
+    if (trace::on()) trace::polled(m, readied);
   }
   if (!readied.empty()) make_runnable_all(m, static_cast<fiber_list&&>(readied));
 }
@@ -194,6 +195,7 @@ fiber* steal(processor* p) noexcept {
       if (victim.queue.ring_size() > 0) {
         if (fiber* const f = victim.queue.steal_into(p->queue)) {
           p->steals.add();
+          if (trace::on()) trace::stolen(f, p, victim);
           return f;
         }
       }
@@ -208,6 +210,7 @@ fiber* steal(processor* p) noexcept {
       }
       if (fiber* const f = victim.queue.steal_next()) {
         p->steals.add();
+        if (trace::on()) trace::stolen(f, p, victim);
         return f;
       }
     }

@@ -50,7 +50,7 @@ bool sent_elsewhere(machine* m, fiber* f) noexcept {
     platform::lock_guard guard(s.lock);
     if (!s.closing) to = longest_idle_m(s);  // otherwise an M that is to end would wait
     if (to != nullptr) {
-      forget_p(m);
+      forget_p(m, trace::left::scattered);
       push_idle_m(s, m);  // before the other one leaves: the list is never seen empty, so this M need not look for work
       unlink_idle_m(s, to);
     }
@@ -61,6 +61,7 @@ bool sent_elsewhere(machine* m, fiber* f) noexcept {
   }
   push_next(p, f);
   hand_p(to, p, false);
+  if (trace::on()) trace::record(m, {.what = trace::kind::sleep});
   m->baton.leave(place::idle);
   return true;
 }

@@ -80,11 +80,17 @@ struct scheduler {
   platform::atomic<std::size_t> stack_size{0};   // of fibers that do not ask for another size
   platform::atomic<std::size_t> stack_class{0};  // the class of that size
   platform::atomic<int> procs{0};
-  platform::atomic<int> procs_ever{0};          // the highest number that procs has had
-  platform::atomic<poller*> source{nullptr};    // never null while the runtime runs
-  platform::atomic<bool> forked{false};         // this is the child of a fork
-  platform::atomic<bool> ending{false};         // exit() has been called: no M starts any more
-  platform::atomic<bool> takes_no_more{false};  // the monitor takes no Ps: the kernel refuses its fence
+  platform::atomic<int> procs_ever{0};        // the highest number that procs has had
+  platform::atomic<poller*> source{nullptr};  // never null while the runtime runs
+  platform::atomic<bool> forked{false};       // this is the child of a fork
+  platform::atomic<bool> ending{false};       // exit() has been called: no M starts any more
+  // Why a declared call that keeps its P begins in another way than usual; 0: it does not.
+  enum kept_call : std::uint32_t {
+    takes_no_more = 1,  // the monitor takes no Ps, because the kernel refuses its fence: the call hands its P over
+    traced = 2,         // it is recorded (trace/trace.cc)
+  };
+  platform::atomic<std::uint32_t> kept_calls_differ{0};
+  [[nodiscard]] bool ps_stay() const noexcept { return (kept_calls_differ.load(mo::relaxed) & takes_no_more) != 0; }
   settings config;
 
   // ---- queues ----
@@ -217,7 +223,7 @@ void wake_for_work() noexcept;
 void look_around(machine* m, processor* p) noexcept;
 // Gives m's own P p to others: to an M that waits if there is work, or to the idle Ps. m has no P afterwards. Requires:
 // in a section.
-void release_p(machine* m, processor* p) noexcept;
+void release_p(machine* m, processor* p, trace::left why) noexcept;
 // Finds a new M for a P that no M owns, or puts the P on the idle list.
 void handoff_p(processor* p) noexcept;
 void put_idle(processor* p) noexcept;

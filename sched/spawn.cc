@@ -118,6 +118,38 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   return state >= join_states && (state & join_timed) != 0 ? state | join_at_end : state;
 }
 
+// The last switch of f. Requires: a section, with P p, or null.
+template <bool traced>
+[[noreturn]] inline void leave_for_good(machine* m, processor* p, fiber* f, std::uintptr_t state,
+                                        bool gives_way) noexcept {
+  if (p != nullptr && !gives_way && state >= join_states && (state & join_timed) == 0) {
+    // If the joiner is parked, it goes next, as it would through runnext, but without the detour through the queue,
+    // where the after-action would put it when the next fiber has been picked. Only this fiber can ready it.
+    auto* const joiner = reinterpret_cast<agent*>(state);
+    if (joiner->what == agent::kind::fiber && joiner->word.peek() == park_word::parked &&
+        !static_cast<fiber*>(joiner)->in_place && f->thread_locks == 0 && chain_goes_on(p)) {
+      static_cast<void>(joiner->word.ready());
+      if constexpr (traced) {
+        trace::ready(m, static_cast<fiber*>(joiner), trace::woke::parked);
+        trace::run(m, static_cast<fiber*>(joiner));
+      }
+      switch_to(m, f, static_cast<fiber*>(joiner), retire_to_joiner, f, true);
+    }
+  }
+  if (__builtin_expect(f->thread_locks != 0, 0)) {
+    m->doomed = true;
+    switch_to_native(m, f, retire, f, true);
+  }
+  fiber* const next = p != nullptr ? pick(m, p) : nullptr;
+  if (next != nullptr) {
+    if constexpr (traced) trace::run(m, next);
+    switch_to(m, f, next, retire, f, true);
+  } else {
+    switch_to_native(m, f, retire, f, true);
+  }
+  __builtin_unreachable();
+}
+
 [[noreturn]] void end_fiber(fiber* f) noexcept {
   // What is the user's goes first: a joiner that finds `closing` may count on an end within microseconds. If the owner
   // detaches the fiber meanwhile, its result is the user's as well, and may make new locals.
@@ -133,29 +165,16 @@ std::uintptr_t at_end(std::uintptr_t state) noexcept {
   machine* const m = f->on;
   enter_runtime(m);
   processor* p = m->my_p();
-  const bool gives_way = m->baton.must_give_way();
-  if (__builtin_expect(gives_way, 0)) p = give_way(m);
-  if (p != nullptr && !gives_way && state >= join_states && (state & join_timed) == 0) {
-    // If the joiner is parked, it goes next, as it would through runnext, but without the detour through the queue,
-    // where the after-action would put it when the next fiber has been picked. Only this fiber can ready it.
-    auto* const joiner = reinterpret_cast<agent*>(state);
-    if (joiner->what == agent::kind::fiber && joiner->word.peek() == park_word::parked &&
-        !static_cast<fiber*>(joiner)->in_place && f->thread_locks == 0 && chain_goes_on(p)) {
-      static_cast<void>(joiner->word.ready());
-      switch_to(m, f, static_cast<fiber*>(joiner), retire_to_joiner, f, true);
+  bool gives_way = false;
+  if (__builtin_expect(m->baton.must_look_before_switch(), 0)) {
+    gives_way = m->baton.must_give_way();
+    p = give_way(m);
+    if (m->baton.is_traced()) {
+      trace::record(m, {.what = trace::kind::end, .subject = f->id});
+      leave_for_good<true>(m, p, f, state, gives_way);
     }
   }
-  if (__builtin_expect(f->thread_locks != 0, 0)) {
-    m->doomed = true;
-    switch_to_native(m, f, retire, f, true);
-  }
-  fiber* const next = p != nullptr ? pick(m, p) : nullptr;
-  if (next != nullptr) {
-    switch_to(m, f, next, retire, f, true);
-  } else {
-    switch_to_native(m, f, retire, f, true);
-  }
-  __builtin_unreachable();
+  leave_for_good<false>(m, p, f, state, gives_way);
 }
 
 [[noreturn]] void trampoline(boost::context::detail::transfer_t t) noexcept {
@@ -255,7 +274,10 @@ prepared_fiber prepare_fiber(const fiber_attributes& a, std::size_t closure_size
   f->drop_result = nullptr;
   f->locals = nullptr;
   f->in_use.store(true, mo::relaxed);
-  if (!a.name.empty()) copy_name(a.name, f->name);
+  if (!a.name.empty()) {
+    copy_name(a.name, f->name);
+    if (trace::on()) trace::name(f);
+  }
   f->tsan_fiber = sanitizer::create_tsan_fiber();
   auto sp = reinterpret_cast<std::uintptr_t>(s.top) - std::uintptr_t{f->colour} * 64;
   sp = (sp - closure_size) & ~(std::max<std::uintptr_t>(closure_align, 64) - 1);
@@ -288,12 +310,14 @@ void discard_fiber(fiber* f) noexcept {
 void launch(fiber* f, const fiber_start& start, bool joinable) noexcept {
   f->start = &start;
   f->join.store(joinable ? join_running : join_detached, mo::relaxed);  // the queue publishes it
-  machine* const m = enter_runtime();
+  machine* const m = this_machine();
   if (__builtin_expect(m == nullptr, 0)) {
     runtime_needed();
+    if (trace::on()) trace::spawn(nullptr, f);
     make_runnable(nullptr, f);
     return;
   }
+  if (enter_recording(m)) trace::spawn(m, f);
   make_spawned_runnable(m, f);
   leave_runtime(m);
 }
@@ -343,7 +367,9 @@ std::uint32_t processor_here() noexcept {
 
 void set_current_fiber_name(std::string_view name) noexcept {
   fiber* const f = current_fiber();
-  if (f != nullptr) copy_name(name, f->name);
+  if (f == nullptr) return;
+  copy_name(name, f->name);
+  if (trace::on()) trace::name(f);
 }
 
 }  // namespace baton::sched

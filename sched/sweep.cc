@@ -202,6 +202,7 @@ int sweep::revoke() noexcept {
     if (!c.m->baton.take(c.visit, c.m->my_p() == c.p)) continue;
     c.m->baton.clear_slice();
     ++taken;
+    if (trace::on()) trace_revoked(c);
     seen_[c.p->index].m = nullptr;
     if (c.rescue == rescue_policy::verdict::none) {
       the_scheduler.retakes.fetch_add(1, mo::relaxed);
@@ -217,6 +218,16 @@ int sweep::revoke() noexcept {
   return taken;
 }
 
+void sweep::trace_revoked(const candidate& c) noexcept {
+  const bool computes = c.rescue == rescue_policy::verdict::computing;
+  const bool retired = c.p->index >= static_cast<std::uint32_t>(procs_);
+  const auto how = c.rescue != rescue_policy::verdict::none
+                       ? (computes ? trace::revoked::computing : trace::revoked::blocked)
+                       : (retired ? trace::revoked::retired : trace::revoked::retaken);
+  trace::record_by_monitor(
+      {.what = trace::kind::p_revoked, .detail = static_cast<std::uint8_t>(how), .subject = c.m->index}, c.p);
+}
+
 void sweep::look_at_the_network() noexcept {
   scheduler& s = the_scheduler;
   const std::uint64_t t = platform::ticks();
@@ -229,6 +240,10 @@ void sweep::look_at_the_network() noexcept {
   s.polls.fetch_add(1, mo::relaxed);
   s.last_poll_ticks.store(t, mo::relaxed);
   s.someone_polls_now.store(false, mo::release);
+  if (trace::on() && !readied_.empty()) {
+    trace::record_by_monitor({.what = trace::kind::poll, .extra = static_cast<std::uint32_t>(readied_.size())},
+                             nullptr);
+  }
 }
 
 void sweep::finish() noexcept {
@@ -255,6 +270,7 @@ void sweep::tell_slice_over(observation& o) const noexcept {
   if (o.slice_told) return;
   if (!o.m->baton.tell_slice_over()) return;  // the M has just given its P away
   o.slice_told = true;
+  if (trace::on()) trace::record_by_monitor({.what = trace::kind::slice_told, .subject = o.m->index}, nullptr);
   o.told = platform::cpu_mark::read(o.m->tid.load(mo::relaxed), now_);
   o.told_visits = o.visit.count;
 }
@@ -263,7 +279,7 @@ void sweep::tell_slice_over(observation& o) const noexcept {
 void sweep::note_refusal() noexcept {
   if (takes_no_more_ || platform::barriers() != platform::barrier_kind::refused) return;
   takes_no_more_ = true;
-  the_scheduler.takes_no_more.store(true, mo::relaxed);
+  the_scheduler.kept_calls_differ.fetch_or(scheduler::takes_no_more, mo::relaxed);
   warn(
       "this process has forbidden itself membarrier(2): no processor is taken any more from a fiber that blocks or "
       "computes undeclared, and declared calls always hand theirs over");

@@ -85,6 +85,7 @@ class sweep {
   void tell_slice_over(observation& o) const noexcept;
   void note_refusal() noexcept;
   void revoke_retired(processor& p, machine& m, const baton_word::visit& v, std::int64_t age) noexcept;
+  void trace_revoked(const candidate& c) noexcept;
   void describe(const machine& m, rescued::kind what, std::int64_t age) noexcept;
 
   observation seen_[limits::procs_max];

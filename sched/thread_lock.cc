@@ -106,7 +106,7 @@ constinit locked_threads locked;
 
 // Requires: in a section; ends it. The P, if there is one, goes to others.
 void give_p(machine* m) noexcept {
-  if (processor* const p = m->my_p()) release_p(m, p);
+  if (processor* const p = m->my_p()) release_p(m, p, trace::left::in_place);
   m->baton.leave(place::syscall);  // to the others it is a thread that sleeps without a P
 }
 
@@ -119,9 +119,11 @@ void give_p_and_wait(machine* m) noexcept {
 // The same, for f's turn in that queue. f is in place for that long, whether it is locked or not.
 void wait_in(shared_queue& queue, machine* m, fiber* f) noexcept {
   f->in_place = true;
+  if (trace::on()) trace::queue_return(m, f);
   queue.push(f);
   wake_for_work();
   give_p_and_wait(m);
+  if (trace::on()) trace::run(m, f);
   f->in_place = f->thread_locks != 0;
 }
 
@@ -129,10 +131,12 @@ void wait_in(shared_queue& queue, machine* m, fiber* f) noexcept {
 // a thread that has not stopped yet may take it from there.
 bool wait_unless_stopped_in(shared_queue& queue, machine* m, fiber* f) noexcept {
   f->in_place = true;
+  if (trace::on()) trace::queue_return(m, f);
   queue.push(f);
   wake_for_work();
   give_p(m);
   if (!await_p_unless_stopped(m)) return false;
+  if (trace::on()) trace::run(m, f);
   f->in_place = f->thread_locks != 0;
   return true;
 }
@@ -170,10 +174,15 @@ void locked_thread_ends() noexcept { locked.remove(); }
 bool thread_to_lock_is_wanted() noexcept { return locked.some_wait(); }
 
 void park_in_place(machine* m, fiber* f) noexcept {
-  if (!f->word.commit()) return;  // woken already
+  if (trace::on()) trace::park(m, f);
+  if (!f->word.commit()) {  // woken already
+    if (trace::on()) trace::record(m, {.what = trace::kind::unpark, .detail = 1, .subject = f->id});
+    return;
+  }
   enter_runtime(m);
   m->baton.clear_slice();
   give_p_and_wait(m);
+  if (trace::on()) trace::run(m, f);
   leave_runtime(m);
 }
 

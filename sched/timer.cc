@@ -34,10 +34,13 @@ int allowance(const processor* p) noexcept {
 
 // Returns true if that left some.
 bool run_due_timers(processor* p, std::int64_t now, int& left, fiber_list& out) noexcept {
+  std::uint32_t fired = 0;
   while (timer_node* const n = p->timers.pop_due(now, left)) {
     n->fn(n->arg, n->seq, out);
     p->timers.fired(n);
+    ++fired;
   }
+  if (trace::on() && fired > 0) trace::record_here({.what = trace::kind::timers, .extra = fired}, p);
   return left <= 0 && p->timers.earliest() <= now;
 }
 
