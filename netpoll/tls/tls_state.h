@@ -56,8 +56,8 @@ struct tls_state {
   template <descriptor::amount Amount>
   absl::StatusOr<std::size_t> read(bytes buffer);
   absl::Status send(tls_output& output, const char* operation);
-  // For close_and_delete() in descriptor.h. No other call is inside: sends close_notify, as far as the kernel takes it at
-  // once, because a peer that does not read must not hold up a close.
+  // For close_and_delete() in descriptor.h. No other call is inside: sends close_notify, as far as the kernel takes it
+  // at once, because a peer that does not read must not hold up a close.
   void before_close(int fd) noexcept;
   // The thread has called exit(), and a call is inside that may never leave: the state stays.
   void leave_at_exit() noexcept;
