@@ -155,6 +155,10 @@ void descriptor::fail_sides(const subscription& s) noexcept {
   if (s.of_write) poll_->set_cancelled(poll_side::write, true);
 }
 
+void descriptor::tell_reader() noexcept {
+  if (sched::agent* const who = poll_->slot(poll_side::read).post()) sched::ready(who);
+}
+
 void descriptor::pause(poll_side side, std::int64_t until_ns) noexcept {
   // The timer evicts without a flag: the agent returns from wait() and finds that the time has come.
   struct alarm {

@@ -166,6 +166,10 @@ class descriptor final {
   // Switches. Requires: the caller holds the side's lock, within a step. Waits until the point in time, or a failure.
   void pause(poll_side side, std::int64_t until_ns) noexcept;
 
+  // Never switches. For a caller without the read lock that has received: the kernel may report no edge for bytes that
+  // are gone when it is asked. The read that waits, or the next one, tries.
+  void tell_reader() noexcept;
+
   // Switches. Makes all operations fail with `closed`, blocked ones and later ones. Waits until the last operation has
   // left, and closes the number. Every call, not only the first, returns after that. So operations that began before
   // touch nothing of the descriptor any more. Idempotent. If a socket lingers (SO_LINGER), closing it takes as long as

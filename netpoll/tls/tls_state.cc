@@ -136,6 +136,7 @@ io_step tls_state::encrypt(int fd, io_result& r, tls_output& output, std::int64_
     // A message of the peer has come in part. A read may be under way, or none.
     bool emptied = false;
     const long n = receive(fd, emptied);
+    if (n != -EAGAIN && n != -EINTR) io.tell_reader();  // it waits for the engine's lock, or sees what came
     if (n > 0 || n == -EINTR) return io_step::more;
     if (n != -EAGAIN) {
       if (n < 0) r.error = static_cast<int>(-n);

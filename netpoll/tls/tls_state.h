@@ -17,8 +17,9 @@
 // first.
 //
 // A post-handshake message can come in parts. Until it is complete, OpenSSL does not encrypt. The write then receives,
-// too. A read that waits for an edge misses nothing because of that: bytes that a write receives have an edge of their
-// own, and the read looks at the engine after each edge, with the lock that the write had while it received.
+// too. A read that waits for an edge would miss these bytes: the kernel reports no edge if they are gone by the time
+// that the poller asks it. So the write posts the edge itself (tell_reader()), after it has received, and while it has
+// the engine's lock. The read looks at the engine after each edge, with that lock.
 #pragma once
 
 #include <baton/netpoll/descriptor.h>

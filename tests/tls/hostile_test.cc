@@ -5,6 +5,8 @@
 
 #include <baton/runtime/event.h>
 
+#include <sys/ioctl.h>
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -219,6 +221,42 @@ void write_between_parts_of_a_ticket(bool with_reader) {
   if (!with_reader) read();
   if (reader.joinable()) reader.join();
   EXPECT_EQ(got, "after the ticket");
+}
+
+// The write takes the rest out of the kernel before the poller reports it, so no edge comes for the read that waits.
+TEST(TlsHostile, AWriteThatReceivesTellsTheReader) {
+  const auto spin_for = [](std::chrono::microseconds time) {
+    const auto end = clock::now() + time;
+    while (clock::now() < end) {
+    }
+  };
+  run(
+      [&] {
+        for (int i = 0; i < 20; ++i) {
+          server_with_a_long_ticket s;
+          SSL_write(s.peer.ssl(), "after the ticket", 16);
+          const std::string all = s.peer.take_output();
+          must(s.peer.tcp.write(std::string_view(all).substr(0, 700)));
+          auto reader = spawn([&] {
+            char buffer[16];
+            must(s.client.read_full(buffer));
+            return std::string(buffer, sizeof buffer);
+          });
+          until([&] {  // the reader has taken that, and waits
+            int left = 0;
+            return ::ioctl(s.client.native_handle(), FIONREAD, &left) == 0 && left == 0;
+          });
+          until_reader_waits(s.client);
+          auto writer = spawn([&] { return s.client.write("from the client").status(); });
+          until([&] { return test_access::io(s.client).users() > 1; });
+          // Nothing else runs meanwhile. The write's pause is over then, and it goes first.
+          must(s.peer.tcp.write(std::string_view(all).substr(700)));
+          spin_for(800us);
+          EXPECT_TRUE(writer.join().ok());
+          EXPECT_EQ(reader.join(), "after the ticket");
+        }
+      },
+      {.procs = 1});
 }
 
 TEST(TlsHostile, ATicketInPartsDelaysAWriteOnly) {
