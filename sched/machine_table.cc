@@ -28,6 +28,7 @@ platform::spin_lock table_lock;
 machine* free_machines ABSL_GUARDED_BY(table_lock) = nullptr;  // linked through next_idle, as are all lists here
 machine* retired ABSL_GUARDED_BY(table_lock) = nullptr;        // to be joined
 platform::atomic<bool> newly_retired{false};                   // a hint
+bool none_joins ABSL_GUARDED_BY(table_lock) = false;           // exit() has left the retired ones: they are detached
 platform::atomic<std::uint32_t> live{0};                       // allocated and not retired; end_machines() waits for 0
 platform::atomic<machine*> table[machines_max];
 platform::atomic<std::uint32_t> table_size{0};
@@ -58,6 +59,10 @@ machine* take_free_machine() noexcept {
 machine* take_retired() noexcept {
   platform::lock_guard guard(table_lock);
   return std::exchange(retired, nullptr);
+}
+
+void detach_retired() noexcept ABSL_EXCLUSIVE_LOCKS_REQUIRED(table_lock) {
+  for (machine* m = std::exchange(retired, nullptr); m != nullptr; m = m->next_idle) platform::detach_thread(m->thread);
 }
 
 }  // namespace
@@ -96,8 +101,12 @@ void take_machine_back(machine* m) noexcept {
 void retire_machine(machine* m) noexcept {
   {
     platform::lock_guard guard(table_lock);
-    m->next_idle = retired;
-    retired = m;
+    if (none_joins) {
+      platform::detach_thread(m->thread);
+    } else {
+      m->next_idle = retired;
+      retired = m;
+    }
   }
   newly_retired.store(true, mo::relaxed);
   one_less();
@@ -127,6 +136,7 @@ void reap_ended_machines() noexcept {
   platform::lock_guard guard(table_lock);
   last_there->next_idle = retired;
   retired = still_there;
+  if (none_joins) detach_retired();
 }
 
 void end_machines() noexcept {
@@ -150,8 +160,11 @@ void join_ended_machines() noexcept {
 }
 
 void leave_ended_machines() noexcept {
-  // Without the reaper's lock: exit() may have stopped a shutdown() that holds it.
-  for (machine* m = take_retired(); m != nullptr; m = m->next_idle) platform::detach_thread(m->thread);
+  // Without the reaper's lock: exit() may have stopped a shutdown() that holds it. What the reaper holds now, or
+  // retires later, is detached when it comes.
+  platform::lock_guard guard(table_lock);
+  none_joins = true;
+  detach_retired();
 }
 
 }  // namespace baton::sched
