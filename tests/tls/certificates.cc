@@ -68,7 +68,8 @@ certificate_pointer make(const std::string& subject, EVP_PKEY* key, X509* issuer
     for (const std::string& name : wishes.names) all += (all.empty() ? "" : ",") + name;
     if (!all.empty()) add_extension(c, c, NID_subject_alt_name, all);
   }
-  if (wishes.padding > 0) add_extension(c, c, NID_netscape_comment, std::string(static_cast<std::size_t>(wishes.padding), 'x'));
+  if (wishes.padding > 0)
+    add_extension(c, c, NID_netscape_comment, std::string(static_cast<std::size_t>(wishes.padding), 'x'));
   if (X509_sign(c, issuer_key, EVP_sha256()) == 0) throw std::runtime_error("no signature");
   return made;
 }
