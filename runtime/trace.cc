@@ -1,7 +1,6 @@
 #include <baton/runtime/trace.h>
 
 #include <baton/sched/lifecycle.h>
-#include <baton/sched/limits.h>
 #include <baton/sched/spawn.h>
 #include <baton/sched/trace/collector.h>
 #include <baton/sched/trace/trace.h>

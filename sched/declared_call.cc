@@ -78,23 +78,17 @@ machine* get_p_back(machine* m, fiber* self, bool in_place) noexcept {
   return m;
 }
 
-trace::entry begins_as(handoff_cause cause) noexcept {
-  switch (cause) {
-    case handoff_cause::predicted: return trace::entry::predicted;
-    case handoff_cause::unknown: return trace::entry::unknown;
-    case handoff_cause::hinted: break;
-  }
-  return trace::entry::hinted;
+// The cause as events name it: a call that begins, and a P that is given up.
+template <class Traced>
+constexpr Traced traced_as(handoff_cause cause) noexcept {
+  return static_cast<Traced>(static_cast<std::uint8_t>(cause) + 1);
 }
-
-trace::left left_by(handoff_cause cause) noexcept {
-  switch (cause) {
-    case handoff_cause::predicted: return trace::left::predicted;
-    case handoff_cause::unknown: return trace::left::unknown;
-    case handoff_cause::hinted: break;
-  }
-  return trace::left::hinted;
-}
+static_assert(traced_as<trace::entry>(handoff_cause::predicted) == trace::entry::predicted &&
+              traced_as<trace::entry>(handoff_cause::unknown) == trace::entry::unknown &&
+              traced_as<trace::entry>(handoff_cause::hinted) == trace::entry::hinted);
+static_assert(traced_as<trace::left>(handoff_cause::predicted) == trace::left::predicted &&
+              traced_as<trace::left>(handoff_cause::unknown) == trace::left::unknown &&
+              traced_as<trace::left>(handoff_cause::hinted) == trace::left::hinted);
 
 // Hands the P over if that is worth it: for `unknown` only if work waits, for the others always. Returns true if it
 // did. Requires: a section; ends it.
@@ -103,14 +97,14 @@ bool leave_section_at_entry(machine* m, handoff_cause cause) noexcept {
   processor* const p = m->my_p();
   // Where no P is taken any more, work that comes later would wait for the end of the call.
   const bool gives = p != nullptr && (cause != handoff_cause::unknown || work_waits(p) || s.ps_stay());
-  if (trace::on()) trace::call_begins(m, gives ? begins_as(cause) : trace::entry::kept);
+  if (trace::on()) trace::call_begins(m, gives ? traced_as<trace::entry>(cause) : trace::entry::kept);
   if (gives) {
     switch (cause) {
       case handoff_cause::predicted: s.handoffs_predicted.fetch_add(1, mo::relaxed); break;
       case handoff_cause::unknown: s.handoffs_unknown.fetch_add(1, mo::relaxed); break;
       case handoff_cause::hinted: s.handoffs_hinted.fetch_add(1, mo::relaxed); break;
     }
-    release_p(m, p, left_by(cause));
+    release_p(m, p, traced_as<trace::left>(cause));
   }
   m->baton.begin_syscall();
   if (!gives && p != nullptr) monitor_watch_call();

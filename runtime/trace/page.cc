@@ -12,7 +12,6 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <set>
 #include <string_view>
 #include <vector>
 

@@ -58,7 +58,7 @@ struct texts {
 
 class collector {
  public:
-  collector(int fd, std::size_t) noexcept : fd_(fd) {}
+  explicit collector(int fd) noexcept : fd_(fd) {}
   collector(const collector&) = delete;
   collector& operator=(const collector&) = delete;
   ~collector() {
@@ -249,7 +249,7 @@ void collector::write_texts() noexcept {
 
 int collect_to(int fd, std::size_t events_each) noexcept {
   const std::lock_guard hold(one_at_a_time);
-  std::unique_ptr<collector> c(new (std::nothrow) collector(fd, events_each));
+  std::unique_ptr<collector> c(new (std::nothrow) collector(fd));
   if (c == nullptr) {
     static_cast<void>(::close(fd));
     return ENOMEM;
